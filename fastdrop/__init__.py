@@ -1,0 +1,36 @@
+"""Dropout for NumPy arrays at the speed of a copy.
+
+One mask everywhere, bit for bit; none is stored. `fastdrop.nn` is a small layer library over these functions,
+`fastdrop.experiments` trains networks with it, `fastdrop.reference` is the mask rule in plain NumPy.
+"""
+
+from fastdrop._version import __version__
+from fastdrop.errors import BackendUnavailable
+from fastdrop.functional import (
+    dropconnect,
+    dropconnect_backward,
+    dropout,
+    dropout_backward,
+    spatial_dropout,
+    spatial_dropout_backward,
+)
+from fastdrop.info import show_config
+from fastdrop.mask import Mask
+from fastdrop.stream import Stream
+from fastdrop.threads import get_num_threads, set_num_threads
+
+__all__ = [
+    "BackendUnavailable",
+    "Mask",
+    "Stream",
+    "__version__",
+    "dropconnect",
+    "dropconnect_backward",
+    "dropout",
+    "dropout_backward",
+    "get_num_threads",
+    "set_num_threads",
+    "show_config",
+    "spatial_dropout",
+    "spatial_dropout_backward",
+]

@@ -1,0 +1,5 @@
+"""The backend of an array is chosen by the array's type; callers see no difference."""
+
+from fastdrop.backends.select import Backend, backend_for
+
+__all__ = ["Backend", "backend_for"]

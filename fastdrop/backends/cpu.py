@@ -1,0 +1,109 @@
+"""NumPy arrays: checks and layouts here, arithmetic in fastdrop._kernels.cpu."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdrop._kernels import cpu as kernels
+from fastdrop.rule import TILE, Recipe
+from fastdrop.threads import threads_for
+
+Array = NDArray[np.floating[Any]]
+
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def as_input(array: Any, name: str) -> Array:
+    """An aligned array of a dtype that has kernels, in native byte order; copied only where it is not one already."""
+    result = np.asarray(array)
+    if result.dtype not in _DTYPES:
+        if result.dtype.newbyteorder("=") not in _DTYPES:
+            raise TypeError(f"{name} has dtype {result.dtype}; {_advice(result.dtype)}")
+        result = result.astype(result.dtype.newbyteorder("="))
+    return result if result.flags.aligned else result.copy(order="K")
+
+
+def _advice(dtype: np.dtype[Any]) -> str:
+    if dtype.kind == "c":
+        return "dropout is defined for real numbers: apply one mask to .real and .imag"
+    if dtype.kind in "iub":
+        return "convert it first: array.astype(numpy.float32)"
+    if dtype.kind == "f" or dtype.name == "bfloat16":
+        return "this version has float32 and float64 kernels: array.astype(numpy.float32)"
+    return "give an array of float32 or float64"
+
+
+def _prepare_out(x: Array, out: Any) -> tuple[Array, Array]:
+    """x and the array to write to; x is copied where the two overlap without being the same."""
+    if out is None:
+        return x, np.empty_like(x)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is a numpy.ndarray; got {type(out).__name__}")
+    if out.shape != x.shape or out.dtype != x.dtype:
+        raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; needed are {x.shape} and {x.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    same = out.strides == x.strides and out.ctypes.data == x.ctypes.data
+    if not same and np.may_share_memory(x, out):
+        x = x.copy(order="K")
+    return x, out
+
+
+def apply(x: Array, recipe: Recipe, scale: float, shared_axes: tuple[int, ...] = (), out: Any = None) -> Array:
+    """keep ? x * scale : +0, decisions numbered in C order over the axes that are not shared."""
+    x, out = _prepare_out(x, out)
+    target = out if out.flags.aligned else np.empty_like(x)
+    kernels.apply(x, target, shared_axes, *recipe, scale, threads_for(x.size))
+    if target is not out:
+        out[...] = target
+    return out
+
+
+def scaled_copy(x: Array, scale: float, out: Any = None) -> Array:
+    """x * scale; bit for bit x where scale is 1."""
+    x, out = _prepare_out(x, out)
+    if scale == 1.0:
+        np.copyto(out, x)
+    else:
+        np.multiply(x, x.dtype.type(scale), out=out)
+    return out
+
+
+def packed_bits(recipe: Recipe, count: int) -> NDArray[np.uint8]:
+    """The keep bits of decisions 0 to count - 1, eight to a byte, lowest bit first; unused bits are 0."""
+    words = np.empty((count + 31) // 32, np.uint32)
+    kernels.bits(words, *recipe, threads_for(count))
+    packed = words.astype("<u4", copy=False).view(np.uint8)[: (count + 7) // 8]
+    if count % 8:
+        packed[-1] &= (1 << count % 8) - 1
+    return packed
+
+
+def _masked_products(x: Array, weight: Array) -> int:
+    return threads_for(x.shape[0] * weight.size if weight.size >= TILE else 0)
+
+
+def connect_forward(x: Array, weight: Array, bias: Array | None, recipe: Recipe, scale: float) -> Array:
+    """y[b, o] = bias[o] + scale * sum_i keep[b, o, i] * weight[o, i] * x[b, i], the mask never built."""
+    y = np.empty((x.shape[0], weight.shape[0]), x.dtype)
+    bias = None if bias is None else np.ascontiguousarray(bias)
+    x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
+    kernels.connect_forward(x, weight, bias, y, *recipe, scale, _masked_products(x, weight))
+    return y
+
+
+def connect_dx(dy: Array, weight: Array, recipe: Recipe, scale: float) -> Array:
+    """dx[b, i] = scale * sum_o keep[b, o, i] * weight[o, i] * dy[b, o]"""
+    dx = np.empty((dy.shape[0], weight.shape[1]), dy.dtype)
+    dy, weight = np.ascontiguousarray(dy), np.ascontiguousarray(weight)
+    kernels.connect_dx(dy, weight, dx, *recipe, scale, _masked_products(dy, weight))
+    return dx
+
+
+def connect_dweight(dy: Array, x: Array, recipe: Recipe, scale: float) -> Array:
+    """dweight[o, i] = scale * sum_b keep[b, o, i] * dy[b, o] * x[b, i]"""
+    dweight = np.empty((dy.shape[1], x.shape[1]), x.dtype)
+    dy, x = np.ascontiguousarray(dy), np.ascontiguousarray(x)
+    kernels.connect_dweight(dy, x, dweight, *recipe, scale, _masked_products(x, dweight))
+    return dweight

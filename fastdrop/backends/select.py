@@ -1,0 +1,36 @@
+"""What a backend offers, and which one an array belongs to."""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdrop.backends import cpu
+from fastdrop.errors import BackendUnavailable
+from fastdrop.rule import Recipe
+
+Array = NDArray[np.floating[Any]]
+
+
+class Backend(Protocol):
+    """The operations that a device implements; `fastdrop.backends.cpu` says what each one does."""
+
+    def as_input(self, array: Any, name: str) -> Array: ...
+    def apply(
+        self, x: Array, recipe: Recipe, scale: float, shared_axes: tuple[int, ...], out: Array | None
+    ) -> Array: ...
+    def scaled_copy(self, x: Array, scale: float, out: Array | None) -> Array: ...
+    def packed_bits(self, recipe: Recipe, count: int) -> NDArray[np.uint8]: ...
+    def connect_forward(self, x: Array, weight: Array, bias: Array | None, recipe: Recipe, scale: float) -> Array: ...
+    def connect_dx(self, dy: Array, weight: Array, recipe: Recipe, scale: float) -> Array: ...
+    def connect_dweight(self, dy: Array, x: Array, recipe: Recipe, scale: float) -> Array: ...
+
+
+def backend_for(*arrays: Any) -> Backend:
+    """The backend of these arrays."""
+    for array in arrays:
+        if type(array).__module__.partition(".")[0] == "cupy":
+            raise BackendUnavailable(
+                "this version of fastdrop has CPU kernels only; move the CuPy array to the CPU with cupy.asnumpy(array)"
+            )
+    return cpu

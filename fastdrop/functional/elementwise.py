@@ -1,0 +1,201 @@
+"""Dropout of elements and of whole feature maps."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+from numpy.typing import NDArray
+
+from fastdrop.backends import backend_for
+from fastdrop.mask import Mask
+from fastdrop.rule import check_probability, keep_probability, threshold_of
+from fastdrop.stream import RNG, Stream
+
+Scaling = Literal["inverted", "classic"]
+
+
+def dropout(
+    x: Any,
+    p: float = 0.5,
+    *,
+    rng: RNG = None,
+    training: bool = True,
+    shared_axes: int | Sequence[int] | None = None,
+    scaling: Scaling = "inverted",
+    out: Any = None,
+) -> tuple[NDArray[Any], Mask | None]:
+    """Set elements to zero with probability p and scale the others, in one pass over memory.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64
+        Any shape and strides.
+    p : float
+        Probability of dropping, 0 to 1, honoured to 2**-40.
+    rng : None, int, numpy.random.Generator or Stream
+        Where the mask comes from (SPEC 7); see `Stream.from_rng`.
+    training : bool
+        False returns x's values and None.
+    shared_axes : int or sequence of int, optional
+        Axes along which one decision is shared (elsewhere called noise_shape or broadcast_dims).
+    scaling : {"inverted", "classic"}
+        "inverted" multiplies kept elements by 1 / (1 - p) in training; "classic" leaves them, and multiplies by 1 - p
+        when `training` is False.
+    out : numpy.ndarray, optional
+        Where to write, of x's shape and dtype; `x` itself works in place.
+
+    Returns
+    -------
+    y : numpy.ndarray
+        x's shape and dtype. A dropped element is +0.0, also where x is inf or NaN; a kept one is x times the scale.
+    mask : Mask or None
+        The recipe of the mask, for `dropout_backward`; None if `training` is False.
+
+    Raises
+    ------
+    ValueError
+        If p is outside [0, 1] or NaN, or an axis or `out` does not fit.
+    TypeError
+        If x is not of a floating-point dtype that has kernels.
+    BackendUnavailable
+        If x lives on a device for which there are no kernels.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov: "Dropout: a simple way to prevent neural networks from
+    overfitting", JMLR 15 (2014), section 4 (classic scaling) and section 10 (inverted scaling).
+
+    Examples
+    --------
+    >>> import fastdrop as fd
+    >>> import numpy as np
+    >>> x = np.arange(1.0, 9.0)
+    >>> y, mask = fd.dropout(x, p=0.5, rng=7)
+    >>> bool(np.all((y == 0) | (y == 2 * x)))
+    True
+    >>> dx = fd.dropout_backward(np.ones(8), mask)
+    >>> np.array_equal(dx != 0, y != 0)
+    True
+    """
+    check_probability(p)
+    if scaling not in ("inverted", "classic"):
+        raise ValueError(f'scaling is "inverted" or "classic"; got {scaling!r}')
+    backend = backend_for(x, out)
+    array = backend.as_input(x, "x")
+    axes = () if shared_axes is None else tuple(sorted(normalize_axis_tuple(shared_axes, array.ndim, "shared_axes")))
+    if not training:
+        scale = keep_probability(threshold_of(p)) if scaling == "classic" else 1.0
+        return backend.scaled_copy(array, scale, out), None
+    mask = Mask(array.shape, p, Stream.from_rng(rng), axes, scaling)
+    return backend.apply(array, mask.recipe, mask.scale, axes, out), mask
+
+
+def dropout_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> NDArray[Any]:
+    """Gradient of `dropout` with respect to x: the same mask and scale, recomputed.
+
+    Parameters
+    ----------
+    dy : array_like of float32 or float64
+        Gradient with respect to y, of the mask's shape.
+    mask : Mask or None
+        What the forward call returned; None returns dy's values.
+    out : numpy.ndarray, optional
+        Where to write; `dy` itself works in place.
+
+    Returns
+    -------
+    dx : numpy.ndarray
+        dy's shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If dy has another shape than the mask.
+
+    Examples
+    --------
+    >>> import fastdrop as fd
+    >>> fd.dropout_backward([1.0, 2.0], None)
+    array([1., 2.])
+    """
+    if mask is not None:
+        return mask(dy, out)
+    backend = backend_for(dy, out)
+    return backend.scaled_copy(backend.as_input(dy, "dy"), 1.0, out)
+
+
+def spatial_dropout(
+    x: Any,
+    p: float = 0.5,
+    *,
+    channel_axis: int = 1,
+    rng: RNG = None,
+    training: bool = True,
+    scaling: Scaling = "inverted",
+    out: Any = None,
+) -> tuple[NDArray[Any], Mask | None]:
+    """Drop whole feature maps: one decision per example and channel.
+
+    Neighbours within a map are strongly correlated, so dropping single elements hardly hides anything.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64
+        Shape (batch, ...), with the channels on any other axis; any number of positions behind or before them.
+    p : float
+        Probability of dropping a map.
+    channel_axis : int
+        1 for channels first, -1 for channels last. Not the batch axis 0.
+    rng, training, scaling, out
+        As in `dropout`.
+
+    Returns
+    -------
+    y : numpy.ndarray
+        x's shape and dtype.
+    mask : Mask or None
+        The recipe, for `spatial_dropout_backward`.
+
+    Raises
+    ------
+    ValueError
+        If x has fewer than two axes or `channel_axis` is the batch axis; otherwise as `dropout`.
+
+    References
+    ----------
+    Tompson, Goroshin, Jain, LeCun, Bregler: "Efficient object localization using convolutional networks", CVPR 2015,
+    section 3.2.
+
+    Examples
+    --------
+    >>> import fastdrop as fd
+    >>> import numpy as np
+    >>> y, mask = fd.spatial_dropout(np.ones((2, 3, 4, 4)), p=0.5, rng=1)
+    >>> sorted({float(v) for v in y.mean(axis=(2, 3)).ravel()})
+    [0.0, 2.0]
+    """
+    backend = backend_for(x, out)
+    array = backend.as_input(x, "x")
+    if array.ndim < 2:
+        raise ValueError(f"spatial dropout needs a batch axis and a channel axis; x has shape {array.shape}")
+    channel = normalize_axis_index(channel_axis, array.ndim)
+    if channel == 0:
+        raise ValueError("channel_axis 0 is the batch axis; channels stand on another")
+    shared = [axis for axis in range(1, array.ndim) if axis != channel]
+    return dropout(array, p, rng=rng, training=training, shared_axes=shared, scaling=scaling, out=out)
+
+
+def spatial_dropout_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> NDArray[Any]:
+    """Gradient of `spatial_dropout` with respect to x; the mask knows which axes share a decision.
+
+    Parameters, results and errors are those of `dropout_backward`.
+
+    Examples
+    --------
+    >>> import fastdrop as fd
+    >>> import numpy as np
+    >>> y, mask = fd.spatial_dropout(np.ones((2, 3, 5)), p=0.5, rng=3)
+    >>> np.array_equal(fd.spatial_dropout_backward(np.ones((2, 3, 5)), mask), y)
+    True
+    """
+    return dropout_backward(dy, mask, out=out)

@@ -1,0 +1,47 @@
+"""What this build of fastdrop is and can use."""
+
+import importlib.util
+import platform
+from typing import Any
+
+import numpy as np
+
+from fastdrop._kernels import cpu
+from fastdrop._version import __version__
+from fastdrop.rule import RULE_VERSION
+from fastdrop.threads import get_num_threads
+
+
+def configuration() -> dict[str, Any]:
+    """Versions, instruction sets and threads, as plain values."""
+    return {
+        "fastdrop": __version__,
+        "mask rule": RULE_VERSION,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "instruction set": cpu.current_isa(),
+        "available": cpu.available_isas(),
+        "openmp": cpu.has_openmp(),
+        "threads": get_num_threads(),
+        "cupy": importlib.util.find_spec("cupy") is not None,
+    }
+
+
+def show_config() -> None:
+    """Print versions, instruction sets and threads.
+
+    Examples
+    --------
+    >>> import fastdrop as fd
+    >>> fd.show_config()  # doctest: +ELLIPSIS
+    fastdrop         ...
+    mask rule        1
+    ...
+    """
+    for name, value in configuration().items():
+        if isinstance(value, bool):
+            value = "yes" if value else "no"
+        elif isinstance(value, list):
+            value = ", ".join(value)
+        print(f"{name:<16} {value}")

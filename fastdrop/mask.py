@@ -1,0 +1,135 @@
+"""`Mask`: the recipe of a mask. The decisions themselves are recomputed whenever they are needed."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastdrop.backends import backend_for
+from fastdrop.rule import (
+    RULE_VERSION,
+    Recipe,
+    check_version,
+    inverted_scale,
+    keep_probability,
+    threshold_of,
+)
+from fastdrop.stream import Stream
+
+
+class Mask:
+    """Which elements of an array of one shape are kept, as a recipe of a few dozen bytes.
+
+    The functions of this package make masks; calling one applies it: ``mask(dy)`` is dropout's backward pass.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        The shape of the arrays that the mask applies to.
+    shared_axes : tuple of int
+        Axes along which one decision is shared, ascending.
+    p : float
+        The probability of dropping that was asked for.
+    keep_prob : float
+        The probability of keeping, exact to 2**-40.
+    scale : float
+        What kept elements are multiplied by.
+
+    Examples
+    --------
+    >>> import fastdrop as fd
+    >>> import numpy as np
+    >>> y, mask = fd.dropout(np.ones((2, 4)), p=0.5, rng=0)
+    >>> np.array_equal(np.asarray(mask), y != 0)
+    True
+    >>> np.array_equal(mask(np.ones((2, 4))), y)
+    True
+    """
+
+    __slots__ = ("_recipe", "p", "scale", "shape", "shared_axes")
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        p: float,
+        stream: Stream,
+        shared_axes: tuple[int, ...] = (),
+        scaling: str = "inverted",
+    ) -> None:
+        threshold = threshold_of(p)
+        self.shape = shape
+        self.shared_axes = shared_axes
+        self.p = p
+        self.scale = inverted_scale(threshold) if scaling == "inverted" else 1.0
+        self._recipe = Recipe(*stream.next_call(), threshold)
+
+    @property
+    def recipe(self) -> Recipe:
+        """Key, call number and threshold."""
+        return self._recipe
+
+    @property
+    def keep_prob(self) -> float:
+        return keep_probability(self._recipe.threshold)
+
+    @property
+    def decision_shape(self) -> tuple[int, ...]:
+        """`shape` with the shared axes reduced to 1: how many decisions there are."""
+        return tuple(1 if axis in self.shared_axes else size for axis, size in enumerate(self.shape))
+
+    def __call__(self, array: Any, out: Any = None) -> NDArray[Any]:
+        """Apply the mask: kept elements times `scale`, dropped ones +0.0. Also the backward pass."""
+        backend = backend_for(array, out)
+        x = backend.as_input(array, "array")
+        if x.shape != self.shape:
+            raise ValueError(f"a mask of shape {self.shape} cannot be applied to an array of shape {x.shape}")
+        return backend.apply(x, self._recipe, self.scale, self.shared_axes, out)
+
+    def packed(self) -> NDArray[np.uint8]:
+        """The decisions in C order over `decision_shape`, eight to a byte, lowest bit first; 1 is kept.
+
+        `numpy.unpackbits(mask.packed(), bitorder="little")` undoes it.
+        """
+        return backend_for().packed_bits(self._recipe, math.prod(self.decision_shape))
+
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("a mask stores no booleans: looking at it makes a new array (copy=False is impossible)")
+        shape = self.decision_shape
+        decisions = np.unpackbits(self.packed(), count=math.prod(shape), bitorder="little").reshape(shape)
+        kept = np.broadcast_to(decisions.view(np.bool_), self.shape)
+        if copy or kept.strides != decisions.strides:
+            kept = kept.copy()
+        return kept if dtype is None else kept.astype(dtype, copy=False)
+
+    @property
+    def _identity(self) -> tuple[Any, ...]:
+        return self.shape, self.shared_axes, self.p, self.scale, self._recipe
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other mask is the same recipe for the same shape."""
+        return self._identity == other._identity if isinstance(other, Mask) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def __repr__(self) -> str:
+        shared = f", shared_axes={self.shared_axes}" if self.shared_axes else ""
+        return f"Mask(shape={self.shape}, p={self.p}, key={self._recipe.key}, call={self._recipe.call}{shared})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        values = {
+            "shape": self.shape,
+            "shared_axes": self.shared_axes,
+            "p": self.p,
+            "scale": self.scale,
+            "recipe": tuple(self._recipe),
+        }
+        return {"rule_version": RULE_VERSION, **values}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        check_version(state)
+        self.shape, self.shared_axes = state["shape"], state["shared_axes"]
+        self.p, self.scale = state["p"], state["scale"]
+        self._recipe = Recipe(*state["recipe"])

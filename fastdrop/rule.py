@@ -1,0 +1,70 @@
+"""The constants of the mask rule, and the one place where p becomes a threshold and a scale.
+
+`docs/mask-rule.md` states the rule in words, `src_kernels/mask_rule.h` in C.
+"""
+
+import math
+from typing import NamedTuple
+
+RULE_VERSION = 1
+"""Part of every saved state: another rule would draw other masks from the same numbers."""
+
+PLANES = 8
+TAIL_BITS = 32
+THRESHOLD_BITS = PLANES + TAIL_BITS
+KEEP_ALL = 1 << THRESHOLD_BITS
+TILE = 2048
+LANES = 16
+
+PURPOSE_TAIL = 0xFF
+PURPOSE_SPAWN = 0xFE
+
+
+class Recipe(NamedTuple):
+    """All that decides a mask, beside its shape."""
+
+    key: int
+    """The stream's seed, 64 bits."""
+    call: int
+    """The call number within the stream, 64 bits."""
+    threshold: int
+    """Element i is kept if its 40-bit number U(i) is below this; 0 to 2**40."""
+
+
+def check_probability(p: float, name: str = "p") -> float:
+    """p as a float, if it is a probability."""
+    try:
+        value = float(p)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is the probability of dropping, a number from 0 to 1; got {p!r}") from None
+    if not 0.0 <= value <= 1.0:  # also False for NaN
+        raise ValueError(f"{name} is the probability of dropping, from 0 to 1; got {value!r}")
+    return value
+
+
+def threshold_of(p: float) -> int:
+    """round((1 - p) * 2**40), half to even.
+
+    >>> threshold_of(0.5) == 2**39
+    True
+    """
+    return round(math.ldexp(1.0 - check_probability(p), THRESHOLD_BITS))
+
+
+def keep_probability(threshold: int) -> float:
+    """The probability that this threshold keeps an element: 1 - p to within 2**-41."""
+    return math.ldexp(threshold, -THRESHOLD_BITS)
+
+
+def inverted_scale(threshold: int) -> float:
+    """1 / keep_probability, so that the expectation is preserved; 0.0 where nothing is kept."""
+    return 1.0 / keep_probability(threshold) if threshold else 0.0
+
+
+def check_version(state: dict[str, object]) -> None:
+    """Refuse a saved state that another version of the rule wrote."""
+    version = state.get("rule_version")
+    if version != RULE_VERSION:
+        raise ValueError(
+            f"this state was saved under mask rule version {version!r}; this fastdrop draws by version {RULE_VERSION}"
+        )

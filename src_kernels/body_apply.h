@@ -1,0 +1,144 @@
+/* Dropout itself for one dtype: y = keep ? x * scale : +0, any strides, decisions shared along any axes.
+ *
+ * Included once per dtype with REAL (the dtype), WORD (the unsigned integer of its size) and NAME(x) defined.
+ * Selection is done on the bits, so that a dropped inf or NaN gives +0.0. Where scale is 1 the values are copied,
+ * never multiplied, so that p = 0 returns them bit for bit (a multiplication would quieten signalling NaNs).
+ */
+
+/* x and y either are the same array or do not overlap: no element depends on another. */
+#if defined(__clang__)
+#define FD_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define FD_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define FD_INDEPENDENT
+#endif
+
+FD_INLINE WORD NAME(select)(REAL value, uint32_t keep) {
+    WORD word;
+    memcpy(&word, &value, sizeof word);
+    return keep ? word : 0;
+}
+
+/* 32 neighbours and their 32 bits. The bit is picked with a constant, not a variable shift, which SSE2 lacks. */
+#define FD_SELECT_32(y, x, word, value)                                             \
+    do {                                                                            \
+        FD_INDEPENDENT                                                              \
+        for (int j = 0; j < 32; j++) {                                              \
+            const WORD bit = (WORD)1 << j;                                          \
+            const WORD kept = NAME(select)(value, ((WORD)(word) & bit) != 0);       \
+            memcpy((y) + j, &kept, sizeof kept);                                    \
+        }                                                                           \
+    } while (0)
+
+static void NAME(select_run)(const uint32_t *words, int64_t count, REAL scale, const REAL *x, REAL *y) {
+    int64_t i = 0;
+    if (scale == 1) {
+        for (; i + 32 <= count; i += 32) FD_SELECT_32(y + i, x + i, words[i / 32], x[i + j]);
+        for (; i < count; i++) {
+            const WORD kept = NAME(select)(x[i], words[i / 32] >> (i % 32) & 1u);
+            memcpy(y + i, &kept, sizeof kept);
+        }
+        return;
+    }
+    for (; i + 32 <= count; i += 32) FD_SELECT_32(y + i, x + i, words[i / 32], x[i + j] * scale);
+    for (; i < count; i++) {
+        const WORD kept = NAME(select)(x[i] * scale, words[i / 32] >> (i % 32) & 1u);
+        memcpy(y + i, &kept, sizeof kept);
+    }
+}
+
+static void NAME(select_strided)(const uint32_t *words, int64_t count, REAL scale, const char *x, int64_t x_stride,
+                                 char *y, int64_t y_stride) {
+    for (int64_t i = 0; i < count; i++) {
+        const REAL value = *(const REAL *)(x + i * x_stride);
+        const uint32_t keep = words[i / 32] >> (i % 32) & 1u;
+        const WORD kept = NAME(select)(scale == 1 ? value : value * scale, keep);
+        memcpy(y + i * y_stride, &kept, sizeof kept);
+    }
+}
+
+/* One decision for the whole run. */
+static void NAME(shared_run)(int keep, int64_t count, REAL scale, const char *x, int64_t x_stride, char *y,
+                             int64_t y_stride) {
+    if (!keep) {
+        if (y_stride == sizeof(REAL)) {
+            memset(y, 0, (size_t)count * sizeof(REAL));
+            return;
+        }
+        for (int64_t i = 0; i < count; i++) *(REAL *)(y + i * y_stride) = 0;
+    } else if (scale == 1) {
+        for (int64_t i = 0; i < count; i++) memmove(y + i * y_stride, x + i * x_stride, sizeof(REAL));
+    } else if (x_stride == sizeof(REAL) && y_stride == sizeof(REAL)) {
+        const REAL *xs = (const REAL *)x;
+        REAL *ys = (REAL *)y;
+        FD_INDEPENDENT
+        for (int64_t i = 0; i < count; i++) ys[i] = xs[i] * scale;
+    } else {
+        for (int64_t i = 0; i < count; i++) *(REAL *)(y + i * y_stride) = *(const REAL *)(x + i * x_stride) * scale;
+    }
+}
+
+static void NAME(row)(bit_source *source, REAL scale, int64_t count, const char *x, int64_t x_stride, char *y,
+                      int64_t y_stride, uint64_t decision, int64_t decision_stride) {
+    if (decision_stride == 0) {
+        NAME(shared_run)(keep_one(source, decision), count, scale, x, x_stride, y, y_stride);
+        return;
+    }
+    const int contiguous = x_stride == sizeof(REAL) && y_stride == sizeof(REAL);
+    uint32_t scratch[FD_TILE_WORDS];
+    const uint32_t *words;
+    while (count > 0) {
+        const int64_t run = next_bits(source, decision, count, scratch, &words);
+        if (contiguous)
+            NAME(select_run)(words, run, scale, (const REAL *)x, (REAL *)y);
+        else
+            NAME(select_strided)(words, run, scale, x, x_stride, y, y_stride);
+        decision += (uint64_t)run;
+        x += run * x_stride;
+        y += run * y_stride;
+        count -= run;
+    }
+}
+
+static void NAME(apply)(const fd_geometry *g, fd_recipe recipe, double scale, const char *x, char *y, int64_t begin,
+                        int64_t end) {
+    const int inner = g->ndim - 1;
+    int64_t index[FD_MAX_DIMS];
+    int64_t decision = 0, rest = begin;
+    bit_source source;
+    open_source(&source, recipe);
+    for (int axis = inner; axis >= 0; axis--) {
+        index[axis] = rest % g->shape[axis];
+        rest /= g->shape[axis];
+        x += index[axis] * g->x_stride[axis];
+        y += index[axis] * g->y_stride[axis];
+        decision += index[axis] * g->decision_stride[axis];
+    }
+    while (begin < end) {
+        const int64_t row_left = g->shape[inner] - index[inner];
+        const int64_t count = end - begin < row_left ? end - begin : row_left;
+        NAME(row)(&source, (REAL)scale, count, x, g->x_stride[inner], y, g->y_stride[inner], (uint64_t)decision,
+                  g->decision_stride[inner]);
+        begin += count;
+        if (begin >= end) break;
+        /* back to the row's start, then on to the next row */
+        x -= index[inner] * g->x_stride[inner];
+        y -= index[inner] * g->y_stride[inner];
+        decision -= index[inner] * g->decision_stride[inner];
+        index[inner] = 0;
+        for (int axis = inner - 1; axis >= 0; axis--) {
+            x += g->x_stride[axis];
+            y += g->y_stride[axis];
+            decision += g->decision_stride[axis];
+            if (++index[axis] < g->shape[axis]) break;
+            x -= g->shape[axis] * g->x_stride[axis];
+            y -= g->shape[axis] * g->y_stride[axis];
+            decision -= g->shape[axis] * g->decision_stride[axis];
+            index[axis] = 0;
+        }
+    }
+}
+
+#undef FD_SELECT_32
+#undef FD_INDEPENDENT

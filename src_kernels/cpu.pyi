@@ -1,0 +1,37 @@
+"""Types of the compiled module; its contracts stand in cpu.pyx."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+
+def available_isas() -> list[str]: ...
+def use_isa(name: str) -> None: ...
+def current_isa() -> str: ...
+def max_threads() -> int: ...
+def has_openmp() -> bool: ...
+def philox(counter: Sequence[int], key: Sequence[int]) -> tuple[int, int, int, int]: ...
+def apply(
+    x: Array, y: Array, shared_axes: tuple[int, ...], key: int, call: int, threshold: int, scale: float, threads: int
+) -> None: ...
+def bits(words: NDArray[np.uint32], key: int, call: int, threshold: int, threads: int) -> None: ...
+def connect_forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    y: Array,
+    key: int,
+    call: int,
+    threshold: int,
+    scale: float,
+    threads: int,
+) -> None: ...
+def connect_dx(
+    dy: Array, weight: Array, dx: Array, key: int, call: int, threshold: int, scale: float, threads: int
+) -> None: ...
+def connect_dweight(
+    dy: Array, x: Array, dweight: Array, key: int, call: int, threshold: int, scale: float, threads: int
+) -> None: ...
