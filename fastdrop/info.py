@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fastdrop._kernels import cpu
 from fastdrop._version import __version__
 from fastdrop.rule import RULE_VERSION
-from fastdrop.threads import get_num_threads
+from fastdrop.threads import get_num_threads, kernels
 
 
 def configuration() -> dict[str, Any]:
@@ -20,9 +19,9 @@ def configuration() -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": f"{platform.system()} {platform.machine()}",
-        "instruction set": cpu.current_isa(),
-        "available": cpu.available_isas(),
-        "openmp": cpu.has_openmp(),
+        "instruction set": kernels.current_isa(),
+        "available": kernels.available_isas(),
+        "openmp": kernels.has_openmp(),
         "threads": get_num_threads(),
         "cupy": importlib.util.find_spec("cupy") is not None,
     }

@@ -6,8 +6,8 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 
-from fastdrop._kernels import cpu
 from fastdrop.rule import PURPOSE_SPAWN, RULE_VERSION, check_version
+from fastdrop.threads import kernels
 
 _WORD = 1 << 64
 
@@ -86,7 +86,7 @@ class Stream:
         key = (self._key & 0xFFFFFFFF, self._key >> 32)
         children = []
         for child in range(first, first + n):
-            low, high, _, _ = cpu.philox((child & 0xFFFFFFFF, (child >> 32) | PURPOSE_SPAWN << 24, 0, 0), key)
+            low, high, _, _ = kernels.philox((child & 0xFFFFFFFF, (child >> 32) | PURPOSE_SPAWN << 24, 0, 0), key)
             children.append(Stream(low | high << 32))
         return children
 

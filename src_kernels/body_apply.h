@@ -101,10 +101,30 @@ static void NAME(row)(bit_source *source, REAL scale, int64_t count, const char 
     }
 }
 
+/* Whole rows that repeat one short run of decisions, as channels last does at every position: the bits are fetched
+ * once. Returns how many rows it did, 0 where the run crosses a tile's end. */
+static int64_t NAME(repeated_rows)(bit_source *source, REAL scale, const fd_geometry *g, const char *x, char *y,
+                                   uint64_t decision, int64_t rows) {
+    const int inner = g->ndim - 1;
+    const int64_t count = g->shape[inner];
+    uint32_t scratch[FD_TILE_WORDS];
+    const uint32_t *words;
+    if (next_bits(source, decision, count, scratch, &words) < count) return 0;
+    const int contiguous = g->x_stride[inner] == sizeof(REAL) && g->y_stride[inner] == sizeof(REAL);
+    for (int64_t row = 0; row < rows; row++, x += g->x_stride[inner - 1], y += g->y_stride[inner - 1]) {
+        if (contiguous)
+            NAME(select_run)(words, count, scale, (const REAL *)x, (REAL *)y);
+        else
+            NAME(select_strided)(words, count, scale, x, g->x_stride[inner], y, g->y_stride[inner]);
+    }
+    return rows;
+}
+
 static void NAME(apply)(const fd_geometry *g, fd_recipe recipe, double scale, const char *x, char *y, int64_t begin,
                         int64_t end) {
     const int inner = g->ndim - 1;
     int64_t index[FD_MAX_DIMS];
+    const int repeats = inner > 0 && g->decision_stride[inner] == 1 && g->decision_stride[inner - 1] == 0;
     int64_t decision = 0, rest = begin;
     bit_source source;
     open_source(&source, recipe);
@@ -116,6 +136,17 @@ static void NAME(apply)(const fd_geometry *g, fd_recipe recipe, double scale, co
         decision += index[axis] * g->decision_stride[axis];
     }
     while (begin < end) {
+        if (repeats && index[inner] == 0) {
+            const int64_t whole = (end - begin) / g->shape[inner];
+            const int64_t left = g->shape[inner - 1] - index[inner - 1];
+            /* all but the last, with which the walk below goes on */
+            const int64_t done =
+                NAME(repeated_rows)(&source, (REAL)scale, g, x, y, (uint64_t)decision, (whole < left ? whole : left) - 1);
+            index[inner - 1] += done;
+            x += done * g->x_stride[inner - 1];
+            y += done * g->y_stride[inner - 1];
+            begin += done * g->shape[inner];
+        }
         const int64_t row_left = g->shape[inner] - index[inner];
         const int64_t count = end - begin < row_left ? end - begin : row_left;
         NAME(row)(&source, (REAL)scale, count, x, g->x_stride[inner], y, g->y_stride[inner], (uint64_t)decision,

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop._kernels import cpu as kernels
 from fastdrop.rule import TILE, Recipe
-from fastdrop.threads import threads_for
+from fastdrop.threads import kernels, threads_for
 
 Array = NDArray[np.floating[Any]]
 
