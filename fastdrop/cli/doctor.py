@@ -1,0 +1,77 @@
+"""`fastdrop doctor`: what is installed, what is missing, and how to get it."""
+
+import importlib
+import importlib.metadata
+from typing import NamedTuple
+
+from fastdrop import system
+from fastdrop.info import configuration
+
+
+class _Package(NamedTuple):
+    module: str
+    distributions: tuple[str, ...]
+    purpose: str
+    extra: str
+
+
+_PACKAGES = (
+    _Package("sklearn", ("scikit-learn",), "data sets", "experiments"),
+    _Package("rich", ("rich",), "progress and tables in the terminal", "experiments"),
+    _Package("tomli_w", ("tomli-w",), "saving configurations", "experiments"),
+    _Package("matplotlib", ("matplotlib",), "figures", "experiments"),
+    _Package("PySide6", ("pyside6-essentials", "pyside6"), "the desktop app", "gui"),
+    _Package("pyqtgraph", ("pyqtgraph",), "the desktop app's plots", "gui"),
+    _Package("cupy", ("cupy-cuda13x", "cupy-cuda12x", "cupy"), "arrays on a GPU", "cuda13"),
+    _Package("torch", ("torch",), "PyTorch", "torch"),
+    _Package("dask", ("dask",), "arrays larger than memory", "dask"),
+)
+
+
+def doctor() -> int:
+    """Print the state of this installation; 0 if train and gui can run."""
+    for name, value in configuration().items():
+        if name != "cupy":
+            print(f"  {name:<18} {', '.join(value) if isinstance(value, list) else value}")
+    print()
+    works = True
+    for package in _PACKAGES:
+        version = _version(package.distributions)
+        if version is None:
+            print(f"  missing  {package.module:<12} {package.purpose}: pip install 'fastdrop-kernels[{package.extra}]'")
+            works = works and package.extra not in ("experiments", "gui")
+        else:
+            print(f"  ok       {package.module:<12} {version:<12} {package.purpose}")
+    needs = system.missing_for_gui()
+    if needs:
+        works = False
+        command = system.install_command(needs)
+        print(f"  missing  Qt's system libraries: {', '.join(need.what for need in needs)}")
+        print(f"           install with: {' '.join(command or [need.debian for need in needs])}")
+    else:
+        print("  ok       Qt's system libraries")
+    if system.has_display():
+        print("  ok       a display")
+    else:
+        print("  missing  a display (DISPLAY, WAYLAND_DISPLAY): the app's window cannot open; fastdrop train works")
+    print(f"  {_gpu()}")
+    return 0 if works else 1
+
+
+def _version(distributions: tuple[str, ...]) -> str | None:
+    for distribution in distributions:
+        try:
+            return importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _gpu() -> str:
+    try:
+        cupy = importlib.import_module("cupy")
+        found = bool(cupy.cuda.is_available())
+    except ImportError:
+        found = False
+    note = "this version's kernels run on the CPU"
+    return f"ok       a CUDA GPU ({note})" if found else f"missing  a CUDA GPU ({note}, so nothing is lost)"

@@ -1,0 +1,135 @@
+"""The command `fastdrop`: its subcommands and their options."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastdrop._version import __version__
+from fastdrop.errors import BackendUnavailable
+from fastdrop.experiments.config import DROPOUT_KINDS, OPTIMIZERS, ConfigError, ExperimentConfig
+from fastdrop.experiments.datasets import DATASETS
+from fastdrop.experiments.tables import DataError
+
+_DEFAULTS = ExperimentConfig()
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=100)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All that the command understands."""
+    parser = argparse.ArgumentParser(
+        prog="fastdrop",
+        formatter_class=_Formatter,
+        description="Dropout: train small networks with it, look at what it does, and measure its kernels.",
+        epilog="examples:\n"
+        "  fastdrop train                          digits, with and without dropout\n"
+        "  fastdrop train --data my.csv --rate 0.2 your own table; the last column is the class\n"
+        "  fastdrop gui                            the desktop app\n",
+    )
+    parser.add_argument("--version", action="version", version=f"fastdrop {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_train(commands)
+    gui = commands.add_parser("gui", help="open the desktop app", formatter_class=_Formatter)
+    gui.add_argument("config", nargs="?", type=Path, help="a configuration file to open")
+    bench = commands.add_parser("bench", help="measure the kernels against NumPy", formatter_class=_Formatter)
+    bench.add_argument("--elements", type=int, default=1 << 21, help="elements per array (default: %(default)s)")
+    bench.add_argument("--threads", type=int, nargs="+", help="numbers of threads (default: 1 and all)")
+    bench.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
+    commands.add_parser("doctor", help="say what is installed, what is missing and how to get it")
+    return parser
+
+
+def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a network with and without dropout and compare",
+        formatter_class=_Formatter,
+        description="Train a network with dropout, then the same network from the same weights and batches without it.",
+        epilog="data sets:\n"
+        + "".join(f"  {name:<15} {source.description}\n" for name, source in DATASETS.items())
+        + "\nkinds of dropout:\n"
+        + "".join(f"  {name:<15} {text}\n" for name, text in DROPOUT_KINDS.items()),
+    )
+    data = train.add_argument_group("data")
+    source = data.add_mutually_exclusive_group()
+    source.add_argument("--dataset", choices=list(DATASETS), metavar="NAME", help="see below (default: digits)")
+    source.add_argument("--data", type=Path, metavar="FILE", help="your own table: .csv, or .npz with x and y")
+    data.add_argument("--label", help="CSV column that holds the class, by name or number (default: the last)")
+    data.add_argument("--noise", type=float, help=f"noise of the 2-D sets (default: {_DEFAULTS.noise})")
+    data.add_argument("--train-share", type=float, help=f"share to train on (default: {_DEFAULTS.train_share})")
+    data.add_argument("--data-seed", type=int, help="decides generated data and the split (default: 0)")
+    network = train.add_argument_group("network")
+    sizes = " ".join(map(str, _DEFAULTS.hidden))
+    network.add_argument("--hidden", type=int, nargs="+", metavar="UNITS", help=f"hidden layers (default: {sizes})")
+    network.add_argument("--batch-norm", action="store_true", default=None, help="normalise before every rectifier")
+    network.add_argument("--dropout", choices=list(DROPOUT_KINDS), metavar="KIND", help="see below (default: standard)")
+    network.add_argument("--rate", type=float, help=f"probability of dropping, 0 to 1 (default: {_DEFAULTS.rate})")
+    training = train.add_argument_group("training")
+    training.add_argument("--optimizer", choices=OPTIMIZERS, help=f"(default: {_DEFAULTS.optimizer})")
+    training.add_argument("--learning-rate", type=float, help=f"(default: {_DEFAULTS.learning_rate})")
+    training.add_argument("--momentum", type=float, help=f"for sgd (default: {_DEFAULTS.momentum})")
+    training.add_argument("--batch-size", type=int, help=f"(default: {_DEFAULTS.batch_size})")
+    training.add_argument("--epochs", type=int, help=f"(default: {_DEFAULTS.epochs})")
+    training.add_argument("--seed", type=int, help="decides weights, batches and masks (default: 0)")
+    training.add_argument("--threads", type=int, help="threads of the dropout kernels (default: all cores)")
+    files = train.add_argument_group("files")
+    files.add_argument("--config", type=Path, metavar="FILE.toml", help="start from this configuration")
+    files.add_argument("--save-config", type=Path, metavar="FILE.toml", help="write the configuration")
+    files.add_argument("--figure", type=Path, metavar="FILE.png", help="draw the curves")
+    files.add_argument("--no-comparison", action="store_true", help="do not train the twin without dropout")
+
+
+def config_from(options: argparse.Namespace) -> ExperimentConfig:
+    """The configuration that the options of `fastdrop train` describe."""
+    base = ExperimentConfig.load(options.config) if options.config else _DEFAULTS
+    names = (
+        "dataset label noise train_share data_seed hidden batch_norm dropout rate optimizer learning_rate momentum "
+        "batch_size epochs seed"
+    )
+    changes = {name: getattr(options, name) for name in names.split() if getattr(options, name) is not None}
+    if options.data:
+        changes |= {"dataset": "file", "data_file": str(options.data)}
+    elif "dataset" in changes:
+        changes["data_file"] = ""
+    return base.replace(**changes)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = build_parser().parse_args(arguments)
+    try:
+        match options.command:
+            case "train":
+                from fastdrop.cli.train import train
+
+                return train(config_from(options), options)
+            case "bench":
+                from fastdrop.cli.bench import bench
+
+                return bench(options)
+            case "doctor":
+                from fastdrop.cli.doctor import doctor
+
+                return doctor()
+            case _:
+                return _open_app(options.config)
+    except (BackendUnavailable, ConfigError, DataError, OSError, ValueError) as error:
+        print(f"fastdrop: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+
+
+def _open_app(config: Path | None) -> int:
+    from fastdrop.cli.app import open_app
+
+    return open_app(config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""`fastdrop train`: a progress bar, a closing table, figures on request."""
+
+import argparse
+import time
+from pathlib import Path
+
+from fastdrop.errors import missing_package
+from fastdrop.experiments import EpochRecord, ExperimentConfig, Trainer, TrainingDiverged
+from fastdrop.threads import set_num_threads
+
+try:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Table
+except ImportError:
+    raise missing_package("rich", "experiments", "training in the terminal") from None
+
+
+class Run:
+    """One network's training: what it is called, its trainer, and how long it took."""
+
+    def __init__(self, name: str, trainer: Trainer) -> None:
+        self.name = name
+        self.trainer = trainer
+        self.seconds = 0.0
+
+    @property
+    def history(self) -> list[EpochRecord]:
+        return self.trainer.history
+
+
+def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
+    """Train, compare, save what was asked for. Ctrl-C ends the training and shows what was reached."""
+    console = Console()
+    if options.threads is not None:
+        set_num_threads(options.threads)
+    if options.save_config:
+        config.save(options.save_config)
+    if options.figure:
+        _check_figure(options.figure)
+    dataset = config.load_dataset()
+    console.print(
+        f"[bold]{dataset.name}[/]: {len(dataset.x_train)} examples to train, {len(dataset.x_test)} to test, "
+        f"{dataset.features} features, {dataset.classes} classes; hidden layers {', '.join(map(str, config.hidden))}"
+    )
+    configs = {"no dropout": config} if config.dropout == "none" else {f"{config.dropout}, p = {config.rate:g}": config}
+    if config.dropout != "none" and not options.no_comparison:
+        configs["without dropout"] = config.replace(dropout="none")
+    runs = [Run(name, Trainer(each, dataset)) for name, each in configs.items()]
+    finished = _train_all(runs, console)
+    console.print(_table(runs))
+    if options.figure:
+        _draw(runs, options.figure)
+        console.print(f"figure: {options.figure}")
+    if options.save_config:
+        console.print(f"configuration: {options.save_config}")
+    return 0 if finished else 130
+
+
+def _train_all(runs: list[Run], console: Console) -> bool:
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        TextColumn("epoch {task.completed}/{task.total}  test {task.fields[accuracy]:.1%}"),
+        TimeRemainingColumn(),
+    )
+    try:
+        with Progress(*columns, console=console) as progress:
+            for run in runs:
+                accuracy = run.history[-1].test_accuracy
+                task = progress.add_task(run.name, total=run.trainer.config.epochs, accuracy=accuracy)
+                begin = time.perf_counter()
+                while not run.trainer.finished:
+                    run.trainer.step()
+                    latest = run.history[-1]
+                    progress.update(task, completed=latest.epoch, accuracy=latest.test_accuracy)
+                    run.seconds = time.perf_counter() - begin
+    except KeyboardInterrupt:
+        console.print("stopped; this is what was reached:")
+        return False
+    except TrainingDiverged as error:
+        console.print(f"[red]{error}[/]")
+        return False
+    return True
+
+
+def _table(runs: list[Run]) -> Table:
+    table = Table()
+    for heading in ("", "epochs", "train accuracy", "test accuracy", "gap", "train loss", "test loss", "seconds"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for run in runs:
+        last = run.history[-1]
+        table.add_row(
+            run.name,
+            str(last.epoch),
+            f"{last.train_accuracy:.2%}",
+            f"{last.test_accuracy:.2%}",
+            f"{last.train_accuracy - last.test_accuracy:.2%}",
+            f"{last.train_loss:.4f}",
+            f"{last.test_loss:.4f}",
+            f"{run.seconds:.1f}",
+        )
+    return table
+
+
+def _check_figure(path: Path) -> None:
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"{path}: a figure is a .png, .svg or .pdf file")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.absolute().parent}")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise missing_package("matplotlib", "experiments", "drawing a figure") from None
+
+
+def _draw(runs: list[Run], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for panel, quantity in zip(panels, ("loss", "accuracy"), strict=True):
+        for number, run in enumerate(runs):
+            epochs = [record.epoch for record in run.history]
+            for share, style in (("train", "--"), ("test", "-")):
+                values = [getattr(record, f"{share}_{quantity}") for record in run.history]
+                panel.plot(epochs, values, style, color=f"C{number}", label=f"{run.name}: {share}")
+        panel.set_xlabel("epoch")
+        panel.set_ylabel("loss in nats" if quantity == "loss" else quantity)
+        panel.grid(alpha=0.3)
+        panel.legend()
+    figure.suptitle(f"{runs[0].trainer.dataset.name}, seed {runs[0].trainer.config.seed}")
+    figure.savefig(path)

@@ -1,0 +1,201 @@
+"""`ExperimentConfig`: everything that decides an experiment, validated, as text and back."""
+
+import dataclasses
+import math
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from fastdrop.errors import missing_package
+from fastdrop.experiments.datasets import DATASETS, Dataset, load_dataset
+from fastdrop.experiments.files import write_atomically
+
+FORMAT = 1
+"""Version of the text form."""
+
+DROPOUT_KINDS = {
+    "none": "no dropout",
+    "standard": "single units",
+    "spatial": "groups of 8 neighbouring units, as feature maps",
+    "dropconnect": "single weights, another mask for every example",
+}
+OPTIMIZERS = ("adam", "sgd")
+SPATIAL_GROUP = 8
+"""Units of a hidden layer that spatial dropout drops together: the layer is read as feature maps of 8 positions."""
+
+_LARGEST_LAYER = 4096
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message names the field and what it may be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """A network, its data and its training.
+
+    Attributes
+    ----------
+    dataset : str
+        A name from `DATASETS`, or "file" for the table in `data_file`.
+    data_file : str
+        Path of a CSV or NPZ file; only with dataset "file".
+    label : str
+        The CSV column that holds the class; empty takes the last one.
+    noise : float
+        Standard deviation of the noise in the two-dimensional sets.
+    train_share : float
+        Share of the examples to train on; the others test. The noisy linear task has its own split.
+    data_seed : int
+        Decides generated data and the split into train and test.
+    hidden : tuple of int
+        Units of each hidden layer.
+    batch_norm : bool
+        Batch normalisation before every rectifier.
+    dropout : str
+        A key of `DROPOUT_KINDS`.
+    rate : float
+        Probability of dropping.
+    optimizer : {"adam", "sgd"}
+    learning_rate, momentum : float
+        `momentum` is SGD's.
+    batch_size, epochs : int
+    seed : int
+        Decides initial weights, order of the batches and masks.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> from fastdrop.experiments import ExperimentConfig
+    >>> config = ExperimentConfig(dataset="moons", rate=0.2)
+    >>> ExperimentConfig.from_text(config.to_text()) == config
+    True
+    """
+
+    dataset: str = "digits"
+    data_file: str = ""
+    label: str = ""
+    noise: float = 0.2
+    train_share: float = 0.8
+    data_seed: int = 0
+    hidden: tuple[int, ...] = (256, 128)
+    batch_norm: bool = False
+    dropout: str = "standard"
+    rate: float = 0.5
+    optimizer: str = "adam"
+    learning_rate: float = 0.001
+    momentum: float = 0.9
+    batch_size: int = 32
+    epochs: int = 60
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", self._checked_hidden())
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type is float and isinstance(value, int) and not isinstance(value, bool):
+                object.__setattr__(self, field.name, float(value))
+            elif isinstance(field.type, type) and field.name != "hidden" and type(value) is not field.type:
+                raise ConfigError(f"{field.name} is of type {field.type.__name__}; got {value!r}")
+        self._one_of("dataset", [*DATASETS, "file"])
+        self._one_of("dropout", list(DROPOUT_KINDS))
+        self._one_of("optimizer", list(OPTIMIZERS))
+        if (self.dataset == "file") != bool(self.data_file):
+            raise ConfigError('dataset "file" and data_file go together: one is given without the other')
+        self._between("noise", 0.0, 10.0)
+        self._between("train_share", 0.05, 0.95)
+        self._between("rate", 0.0, 1.0)
+        self._between("momentum", 0.0, 0.9999)
+        if not 0.0 < self.learning_rate <= 100.0:
+            raise ConfigError(f"learning_rate is above 0 and at most 100; got {self.learning_rate}")
+        self._between("batch_size", 1, 65536)
+        self._between("epochs", 1, 1_000_000)
+        self._between("seed", 0, 2**63 - 1)
+        self._between("data_seed", 0, 2**32 - 1)
+
+    def _checked_hidden(self) -> tuple[int, ...]:
+        sizes = self.hidden
+        if isinstance(sizes, str) or not hasattr(sizes, "__iter__"):
+            raise ConfigError(f"hidden is a list of layer sizes such as [256, 128]; got {sizes!r}")
+        sizes = tuple(sizes)
+        for size in sizes:
+            if type(size) is not int or not 1 <= size <= _LARGEST_LAYER:
+                raise ConfigError(f"a hidden layer has 1 to {_LARGEST_LAYER} units; got {size!r}")
+            if self.dropout == "spatial" and size % SPATIAL_GROUP:
+                raise ConfigError(
+                    f"spatial dropout groups {SPATIAL_GROUP} units: a hidden layer of {size} is not a multiple of it"
+                )
+        if not 1 <= len(sizes) <= 16:
+            raise ConfigError(f"a network has 1 to 16 hidden layers; got {len(sizes)}")
+        return sizes
+
+    def _one_of(self, name: str, allowed: list[str]) -> None:
+        if getattr(self, name) not in allowed:
+            raise ConfigError(f"{name} is one of {', '.join(allowed)}; got {getattr(self, name)!r}")
+
+    def _between(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ConfigError(f"{name} is from {low} to {high}; got {value!r}")
+
+    def load_dataset(self) -> Dataset:
+        """The data that this configuration trains on; see `fastdrop.experiments.load_dataset`."""
+        return load_dataset(
+            self.dataset,
+            data_file=self.data_file,
+            label=self.label,
+            noise=self.noise,
+            train_share=self.train_share,
+            seed=self.data_seed,
+        )
+
+    def replace(self, **changes: Any) -> Self:
+        """The same configuration with some fields changed, validated again."""
+        return dataclasses.replace(self, **changes)
+
+    def to_text(self) -> str:
+        """The configuration as TOML."""
+        try:
+            import tomli_w
+        except ImportError:
+            raise missing_package("tomli-w", "experiments", "writing a configuration") from None
+        fields = {**dataclasses.asdict(self), "hidden": list(self.hidden)}
+        return tomli_w.dumps({"fastdrop": {"format": FORMAT}, "experiment": fields})
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """A configuration from its TOML; fields that are not there keep their defaults."""
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"this is not TOML: {error}") from None
+        header, fields = document.get("fastdrop"), document.get("experiment")
+        if not isinstance(header, dict) or not isinstance(fields, dict):
+            raise ConfigError("a configuration has the tables [fastdrop] and [experiment]; one is missing")
+        if header.get("format") != FORMAT:
+            raise ConfigError(f"format {header.get('format')!r} is not known here; this fastdrop reads format {FORMAT}")
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(fields.keys() - known)
+        if unknown:
+            raise ConfigError(f"unknown field {unknown[0]!r}; fields are {', '.join(sorted(known))}")
+        return cls(**fields)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the text form; a kill in the middle leaves the old file."""
+        write_atomically(path, self.to_text().encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read the text form; the file's name stands in front of every error."""
+        try:
+            return cls.from_text(Path(path).read_text(encoding="utf-8"))
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path}: not a text file") from None
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None

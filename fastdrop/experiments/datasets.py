@@ -1,0 +1,203 @@
+"""Data sets: real ones from scikit-learn, generated ones, and the user's own; split and scaled."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdrop.errors import missing_package
+from fastdrop.experiments.tables import DataError, Table, read_table
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples to train and to test on.
+
+    Attributes
+    ----------
+    x_train, x_test : numpy.ndarray of float32, shape (rows, features)
+        Over the training rows each feature has mean 0 and standard deviation 1; pixels have it together.
+    y_train, y_test : numpy.ndarray of int, shape (rows,)
+        Indices into `class_names`.
+    image_shape : tuple of int or None
+        The rows' shape where they are images.
+    """
+
+    name: str
+    x_train: NDArray[np.float32]
+    y_train: NDArray[np.intp]
+    x_test: NDArray[np.float32]
+    y_test: NDArray[np.intp]
+    feature_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int] | None = None
+
+    @property
+    def features(self) -> int:
+        return self.x_train.shape[1]
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+
+def _sklearn(purpose: str) -> Any:
+    try:
+        import sklearn.datasets
+        import sklearn.model_selection
+    except ImportError:
+        raise missing_package("scikit-learn", "experiments", purpose) from None
+    return sklearn
+
+
+def _from_bunch(bunch: Any) -> Table:
+    names = tuple(str(name) for name in bunch.feature_names)
+    return Table(bunch.data.astype(np.float64), bunch.target, names, tuple(str(name) for name in bunch.target_names))
+
+
+def _digits(noise: float, seed: int) -> Table:
+    return _from_bunch(_sklearn("the digits data set").datasets.load_digits())
+
+
+def _breast_cancer(noise: float, seed: int) -> Table:
+    return _from_bunch(_sklearn("the breast cancer data set").datasets.load_breast_cancer())
+
+
+def _wine(noise: float, seed: int) -> Table:
+    return _from_bunch(_sklearn("the wine data set").datasets.load_wine())
+
+
+_POINTS = 600
+
+
+def _plane(points: NDArray[np.float64], labels: NDArray[Any]) -> Table:
+    return Table(points, labels.astype(np.intp), ("x", "y"), ("0", "1"))
+
+
+def _moons(noise: float, seed: int) -> Table:
+    make = _sklearn("the moons data set").datasets.make_moons
+    return _plane(*make(_POINTS, noise=noise, random_state=seed))
+
+
+def _circles(noise: float, seed: int) -> Table:
+    make = _sklearn("the circles data set").datasets.make_circles
+    return _plane(*make(_POINTS, noise=noise / 2, factor=0.5, random_state=seed))
+
+
+def _spirals(noise: float, seed: int) -> Table:
+    rng = np.random.default_rng(seed)
+    labels = np.arange(_POINTS) % 2
+    radius = np.sqrt(rng.uniform(0.01, 1.0, _POINTS))
+    angle = radius * 3 * np.pi + labels * np.pi
+    points = 3 * radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return _plane(points + rng.normal(0, noise, points.shape), labels)
+
+
+def _xor(noise: float, seed: int) -> Table:
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(-1, 1, (_POINTS, 2))
+    labels = (points[:, 0] > 0) ^ (points[:, 1] > 0)
+    return _plane(points + rng.normal(0, noise / 2, points.shape), labels)
+
+
+NOISY_LINEAR_TRAIN, NOISY_LINEAR_TEST = 500, 100
+
+
+def _noisy_linear(noise: float, seed: int) -> Table:
+    """Twenty features of which five matter: the sign of a weighted sum with noise as large as the signal's half."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((NOISY_LINEAR_TRAIN + NOISY_LINEAR_TEST, 20))
+    weight = np.zeros(20)
+    weight[:5] = rng.choice([-1.0, 1.0], 5)
+    signal = x @ weight
+    labels = signal + rng.normal(0, 0.5 * np.sqrt(5), len(x)) > 0
+    names = tuple(f"x{number}" for number in range(1, 21))
+    return Table(x, labels.astype(np.intp), names, ("negative", "positive"))
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a data set is called, described and made."""
+
+    description: str
+    load: Callable[[float, int], Table]
+    image_shape: tuple[int, int] | None = None
+
+
+DATASETS: dict[str, Source] = {
+    "digits": Source("1,797 handwritten digits, 8 x 8 pixels", _digits, (8, 8)),
+    "breast-cancer": Source("569 tumours, 30 measures, malignant or benign", _breast_cancer),
+    "wine": Source("178 wines, 13 measures, three cultivars", _wine),
+    "moons": Source("two interleaved half circles", _moons),
+    "circles": Source("one ring inside another", _circles),
+    "spirals": Source("two spirals", _spirals),
+    "xor": Source("four quadrants, opposite ones alike", _xor),
+    "noisy-linear": Source("500 + 100 points, 20 features of which 5 matter", _noisy_linear),
+}
+
+
+def load_dataset(
+    name: str,
+    *,
+    data_file: str = "",
+    label: str = "",
+    noise: float = 0.2,
+    train_share: float = 0.8,
+    seed: int = 0,
+) -> Dataset:
+    """A data set, split into train and test with every class in both, features standardised.
+
+    Parameters
+    ----------
+    name : str
+        A key of `DATASETS`, or "file".
+    data_file, label : str
+        As in `read_table`; for "file".
+    noise : float
+        Standard deviation of the noise in the two-dimensional sets.
+    train_share : float
+        Share of the rows to train on.
+    seed : int
+        Decides generated data and the split.
+
+    Raises
+    ------
+    DataError
+        If the user's file cannot be used.
+    BackendUnavailable
+        If scikit-learn is not installed.
+
+    Examples
+    --------
+    >>> from fastdrop.experiments import load_dataset
+    >>> load_dataset("digits").x_train.shape
+    (1437, 64)
+    """
+    source = DATASETS.get(name)
+    table = source.load(noise, seed) if source else read_table(data_file, label)
+    split = _sklearn("splitting data").model_selection.train_test_split
+    rows = np.arange(len(table.labels))
+    if name == "noisy-linear":
+        train, test = rows[:NOISY_LINEAR_TRAIN], rows[NOISY_LINEAR_TRAIN:]
+    else:
+        try:
+            train, test = split(rows, train_size=train_share, random_state=seed, stratify=table.labels)
+        except ValueError as error:
+            raise DataError(f"{data_file or name}: {len(rows)} rows cannot be split: {error}") from None
+    mean, deviation = table.features[train].mean(axis=0), table.features[train].std(axis=0)
+    if source and source.image_shape:  # one scale for all pixels, or border pixels that are hardly ever lit blow up
+        deviation[:] = np.sqrt((deviation**2).mean())
+    deviation[deviation == 0] = 1.0
+    scaled = np.clip((table.features - mean) / deviation, -1e6, 1e6).astype(np.float32)
+    return Dataset(
+        name if source else data_file,
+        scaled[train],
+        table.labels[train],
+        scaled[test],
+        table.labels[test],
+        table.feature_names,
+        table.class_names,
+        source.image_shape if source else None,
+    )

@@ -1,0 +1,102 @@
+"""What every layer is, and layers in a row."""
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+
+
+class Parameter:
+    """A trained array and the gradient of the loss with respect to it."""
+
+    def __init__(self, value: Array) -> None:
+        self.value = value
+        self.grad: Array = np.zeros_like(value)
+
+
+class Module:
+    """A layer: `forward` keeps what its `backward` needs; `backward` sets the parameters' gradients.
+
+    `training` is True until `eval()` is called.
+    """
+
+    training = True
+
+    def forward(self, x: Array) -> Array:
+        raise NotImplementedError
+
+    def backward(self, dy: Array) -> Array:
+        """The gradient with respect to x of the last `forward`, given that with respect to its result."""
+        raise NotImplementedError
+
+    def __call__(self, x: Array) -> Array:
+        return self.forward(x)
+
+    def children(self) -> Iterator[tuple[str, "Module"]]:
+        """Named modules inside this one."""
+        yield from ()
+
+    def own_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Named parameters of this module itself."""
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield name, value
+
+    def parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Named parameters of this module and of all inside it; names joined by dots."""
+        yield from self.own_parameters()
+        for child_name, child in self.children():
+            for name, parameter in child.parameters():
+                yield f"{child_name}.{name}", parameter
+
+    def modules(self) -> Iterator["Module"]:
+        """This module and all inside it."""
+        yield self
+        for _, child in self.children():
+            yield from child.modules()
+
+    def train(self, mode: bool = True) -> Self:
+        """Turn dropout on and let batch normalisation use the batch's statistics."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Turn dropout off and let batch normalisation use what it has gathered."""
+        return self.train(False)
+
+
+class Sequential(Module):
+    """Layers one after the other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastdrop import nn
+    >>> rng = np.random.default_rng(0)
+    >>> model = nn.Sequential(nn.Linear(4, 8, rng=rng), nn.ReLU(), nn.Dropout(0.5, rng=0), nn.Linear(8, 3, rng=rng))
+    >>> model(np.ones((2, 4), np.float32)).shape
+    (2, 3)
+    >>> [name for name, _ in model.parameters()]
+    ['0.weight', '0.bias', '3.weight', '3.bias']
+    """
+
+    def __init__(self, *layers: Module) -> None:
+        self.layers = list(layers)
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        for number, layer in enumerate(self.layers):
+            yield str(number), layer
+
+    def forward(self, x: Array) -> Array:
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        for layer in reversed(self.layers):
+            dy = layer.backward(dy)
+        return dy
