@@ -1,0 +1,120 @@
+"""What the window shows: the experiment's configuration, its state and its curves. Knows nothing of Qt."""
+
+import enum
+import time
+from collections import deque
+
+from fastdrop.experiments import EpochRecord, ExperimentConfig, Snapshot
+from fastdrop_gui.training import Failure, TrainingProcess, Update
+
+
+class Status(enum.Enum):
+    """What the experiment is doing; the value is what people read."""
+
+    LOADING = "loading"
+    READY = "ready"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class ExperimentModel:
+    """One experiment in its process. Call `tick` regularly; it returns whether anything changed."""
+
+    def __init__(self, config: ExperimentConfig) -> None:
+        self._process = TrainingProcess()
+        self._speed = 0.0
+        self.reset(config)
+
+    def reset(self, config: ExperimentConfig) -> None:
+        """Start anew, from the configuration's initial weights. A process that is busy loading is replaced."""
+        if getattr(self, "status", None) is Status.LOADING or getattr(self, "_lost", False):
+            self._process.close()
+            self._process = TrainingProcess()
+        self._lost = False
+        self.config = config
+        self.rate = config.rate
+        self.status = Status.LOADING
+        self.message = ""
+        self.data = ""
+        self.history: list[EpochRecord] = []
+        self.snapshot: Snapshot | None = None
+        self.total_steps = 0
+        self.steps_per_epoch = 1
+        self._times: deque[tuple[float, int]] = deque(maxlen=30)
+        # A snapshot asked for before this is answered before "start" is read, or by the new trainer: both are told
+        # apart by their step, since the first answer after a start is step 0.
+        self._fresh = True
+        self._process.send("start", config)
+        self._process.send("speed", self._speed)
+        self._process.send("snapshot")
+
+    def run(self) -> None:
+        """Train until paused or finished."""
+        if self.status in (Status.READY, Status.PAUSED):
+            self.status = Status.RUNNING
+            self._times.clear()
+            self._process.send("run")
+
+    def pause(self) -> None:
+        """Stop after the batch at hand."""
+        if self.status is Status.RUNNING:
+            self.status = Status.PAUSED
+            self._process.send("pause")
+
+    def step(self) -> None:
+        """Train on one batch."""
+        if self.status in (Status.READY, Status.PAUSED):
+            self.status = Status.PAUSED
+            self._process.send("step")
+
+    def set_rate(self, rate: float) -> None:
+        """Change the probability of dropping, also while training runs."""
+        self.rate = rate
+        self._process.send("rate", rate)
+
+    def set_speed(self, steps_per_second: float) -> None:
+        """Limit the training's speed; 0 is no limit."""
+        self._speed = steps_per_second
+        self._process.send("speed", steps_per_second)
+
+    @property
+    def steps_per_second(self) -> float:
+        """Over the last second or so; 0 where that is not known."""
+        if len(self._times) < 2:
+            return 0.0
+        (begin, first), (end, last) = self._times[0], self._times[-1]
+        return (last - first) / (end - begin) if end > begin else 0.0
+
+    def tick(self) -> bool:
+        """Take in what the process has sent, and ask for the next snapshot."""
+        changed = False
+        for message in self._process.receive():
+            changed = True
+            if isinstance(message, Failure):
+                self.status = Status.FAILED
+                self.message = message.message
+                self._lost = message.lost
+            else:
+                self._take(message)
+        return changed
+
+    def _take(self, update: Update) -> None:
+        self._process.send("snapshot")
+        if self._fresh and update.snapshot.step != 0:
+            return  # of the experiment before the reset
+        self._fresh = False
+        self.snapshot = update.snapshot
+        self.history += update.records
+        self.data = update.data
+        self.total_steps, self.steps_per_epoch = update.total_steps, update.steps_per_epoch
+        self._times.append((time.monotonic(), update.snapshot.step))
+        if update.finished:
+            self.status = Status.FINISHED
+        elif self.status is Status.LOADING:
+            self.status = Status.READY
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.close()

@@ -1,0 +1,45 @@
+"""Train and test curves, as training goes."""
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QWidget
+
+from fastdrop.experiments import EpochRecord
+
+TRAIN_COLOR, TEST_COLOR = "#e69f00", "#56b4e9"  # told apart by colour-blind people, too; the lines differ as well
+
+
+class CurvesView(QWidget):
+    """Accuracy and loss against epochs; train dashed, test solid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.curves: dict[str, pg.PlotDataItem] = {}
+        self.plots: dict[str, pg.PlotWidget] = {}
+        for quantity, unit in (("accuracy", ""), ("loss", " (nats)")):
+            plot = pg.PlotWidget()
+            plot.setLabel("bottom", "epoch")
+            plot.setLabel("left", quantity + unit)
+            plot.showGrid(x=True, y=True, alpha=0.2)
+            plot.addLegend(offset=(-10, -10) if quantity == "accuracy" else (-10, 10))
+            for share, color, style in (
+                ("train", TRAIN_COLOR, Qt.PenStyle.DashLine),
+                ("test", TEST_COLOR, Qt.PenStyle.SolidLine),
+            ):
+                pen = pg.mkPen(color, width=1, style=style)
+                self.curves[f"{share}_{quantity}"] = plot.plot(pen=pen, name=share)
+            self.plots[quantity] = plot
+            layout.addWidget(plot)
+        self._drawn = -1
+
+    def show_history(self, history: list[EpochRecord]) -> None:
+        """Draw all of the epochs, if there is a new one."""
+        if len(history) == self._drawn:
+            return
+        self._drawn = len(history)
+        epochs = np.array([record.epoch for record in history])
+        for name, curve in self.curves.items():
+            curve.setData(epochs, np.array([getattr(record, name) for record in history]))

@@ -1,0 +1,169 @@
+"""The live heat map: one layer's activations, units by samples, dropped units crossed out."""
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from PySide6.QtCore import QPointF, Qt
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollBar, QVBoxLayout, QWidget
+
+from fastdrop.experiments import LayerView
+
+UNITS_SHOWN = 64
+COLUMNS_SHOWN = 32
+CELL = 9
+"""Pixels of a cell's side in the image: enough for a cross."""
+
+_SHADES = 254
+_CROSS, _DROPPED = 254, 255
+
+
+def _cross() -> NDArray[np.bool_]:
+    """The cells' cross, one pixel wide, a margin of one pixel."""
+    place = np.arange(CELL)
+    diagonals = (place[:, None] == place) | (place[:, None] + place == CELL - 1)
+    inside = (place > 0) & (place < CELL - 1)
+    return diagonals & inside[:, None] & inside
+
+
+def _lookup(name: str) -> NDArray[np.uint8]:
+    colors = pg.colormap.get(name).getLookupTable(nPts=_SHADES).astype(np.uint8)[:, :3]
+    return np.vstack([colors, np.array([[255, 255, 255], [96, 96, 96]], np.uint8)])
+
+
+class HeatMapView(QWidget):
+    """A choice of the layer, the map, a scroll bar over the units, and what stands under the mouse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._views: tuple[LayerView, ...] = ()
+        self._cross = _cross()
+        self._lookups = {"sequential": _lookup("viridis"), "diverging": _lookup("CET-D1")}
+        self.layer = QComboBox()
+        self.layer.setMinimumContentsLength(20)
+        self.caption = QLabel()
+        self.readout = QLabel()
+        self.readout.setMinimumWidth(260)
+        self.readout.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.plot = pg.PlotWidget()
+        self.plot.setMouseEnabled(x=False, y=False)
+        self.plot.setMenuEnabled(False)
+        self.plot.hideButtons()
+        self.plot.invertY(True)
+        self.image = pg.ImageItem(axisOrder="row-major")
+        self.plot.addItem(self.image)
+        self.scroll = QScrollBar(Qt.Orientation.Horizontal)
+        self.scroll.setPageStep(UNITS_SHOWN)
+        top = QHBoxLayout()
+        top.addWidget(QLabel("Layer"))
+        top.addWidget(self.layer)
+        top.addWidget(self.caption, 1)
+        top.addWidget(self.readout)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(top)
+        layout.addWidget(self.plot, 1)
+        layout.addWidget(self.scroll)
+        self.layer.currentIndexChanged.connect(self._draw)
+        self.scroll.valueChanged.connect(self._draw)
+        self.plot.scene().sigMouseMoved.connect(self._point_at)
+        self.pixels = np.zeros((0, 0), np.uint8)
+        self._pointer: QPointF | None = None
+
+    def show_layers(self, views: tuple[LayerView, ...]) -> None:
+        """Draw the newest snapshot's layers; the chosen one stays chosen."""
+        names = [view.name for view in views]
+        if names != [view.name for view in self._views]:
+            self._views = views
+            chosen = self.layer.currentText()
+            self.layer.blockSignals(True)
+            self.layer.clear()
+            self.layer.addItems(names)
+            self.layer.setCurrentIndex(max(0, self.layer.findText(chosen)))
+            self.layer.blockSignals(False)
+        self._views = views
+        self._draw()
+
+    def clear(self) -> None:
+        """Show nothing, as before the first snapshot."""
+        self._views = ()
+        self.layer.clear()
+        self.image.clear()
+        self.caption.clear()
+        self.readout.clear()
+
+    @property
+    def view(self) -> LayerView | None:
+        """The layer that is shown."""
+        index = self.layer.currentIndex()
+        return self._views[index] if 0 <= index < len(self._views) else None
+
+    def _draw(self) -> None:
+        view = self.view
+        if view is None:
+            return
+        units, columns = view.values.shape
+        self.scroll.setRange(0, max(0, units - UNITS_SHOWN))
+        self.scroll.setVisible(units > UNITS_SHOWN)
+        first = self.scroll.value()
+        # Samples run down, units run right: a window is wider than high.
+        shown = np.s_[first : first + UNITS_SHOWN, :COLUMNS_SHOWN]
+        values = view.values[shown].T
+        dropped = None if view.kept is None else ~view.kept[shown].T
+        lookup, self.pixels = self._paint(values, dropped)
+        self.image.setImage(self.pixels, autoLevels=False, levels=(0, 255), lut=lookup)
+        height, width = values.shape
+        self.image.setRect(first, 0, width, height)
+        self.plot.setRange(xRange=(first, first + width), yRange=(0, height), padding=0)
+        self.plot.setLabel("bottom", f"unit ({first + 1} to {first + width} of {units})")
+        self.plot.setLabel("left", view.columns + (f" (first {height} of {columns})" if columns > height else ""))
+        self._describe(view, dropped)
+        self._read_out()
+
+    def _paint(
+        self, values: NDArray[np.float32], dropped: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Shade every cell; cross out the dropped ones, which are told apart by shape and not by colour alone."""
+        finite = np.nan_to_num(values)
+        signed = bool((finite < 0).any())
+        top = max(float(np.abs(finite).max(initial=0.0)), 1e-12)
+        scaled = (finite / top + 1) / 2 if signed else finite / top
+        cells = (scaled * (_SHADES - 1)).astype(np.uint8)
+        rows, columns = cells.shape
+        pixels = np.broadcast_to(cells[:, None, :, None], (rows, CELL, columns, CELL))
+        if dropped is not None:
+            cross = np.where(self._cross, _CROSS, _DROPPED).astype(np.uint8)
+            pixels = np.where(dropped[:, None, :, None], cross[None, :, None, :], pixels)
+        lookup = self._lookups["diverging" if signed else "sequential"]
+        return lookup, np.ascontiguousarray(pixels.reshape(rows * CELL, columns * CELL))
+
+    def _describe(self, view: LayerView, dropped: NDArray[np.bool_] | None) -> None:
+        scale = f"dark 0 … bright {float(view.values.max(initial=0.0)):.2g}"
+        if (view.values < 0).any():
+            scale = f"blue −, red +, up to ±{float(np.abs(view.values).max(initial=0.0)):.2g}"
+        if dropped is None:
+            note = "nothing is dropped here" if "weights" not in view.name else ""
+        else:
+            assert view.kept is not None
+            note = f"☒ dropped ({1 - view.kept.mean():.0%})"
+            zeros = (view.values == 0) & view.kept
+            if not (view.values < 0).any():
+                note += f", ■ kept but zero ({zeros.mean():.0%})"
+        self.caption.setText(f"   {note}     {scale}")
+
+    def _point_at(self, position: QPointF) -> None:
+        self._pointer = position
+        self._read_out()
+
+    def _read_out(self) -> None:
+        view = self.view
+        if view is None or self._pointer is None:
+            return
+        point = self.plot.getPlotItem().vb.mapSceneToView(self._pointer)
+        unit, column = int(np.floor(point.x())), int(np.floor(point.y()))
+        units, columns = view.values.shape
+        if not (0 <= unit < units and 0 <= column < min(columns, COLUMNS_SHOWN)):
+            self.readout.clear()
+            return
+        dropped = view.kept is not None and not view.kept[unit, column]
+        value = "dropped" if dropped else f"{view.values[unit, column]:.3g}"
+        self.readout.setText(f"unit {unit + 1}, {view.columns} {column + 1}: {value}")
