@@ -4,7 +4,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
+import pyqtgraph as pg
 from PySide6.QtCore import QTimer
+from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QApplication
 
 from fastdrop.experiments import ConfigError, ExperimentConfig
@@ -22,9 +24,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             problem = str(error)
     application = QApplication(sys.argv[:1])
     application.setApplicationName("fastdrop")
+    use_palette(application)
     window = MainWindow(config)
     window.show()
     if problem:
         QTimer.singleShot(0, lambda: window.show_problem(problem))
     signal.signal(signal.SIGINT, lambda *_: window.close())
     return application.exec()
+
+
+def use_palette(application: QApplication) -> None:
+    """Give plots the colours of the desktop's theme, light or dark."""
+    palette = application.palette()
+    pg.setConfigOption("background", palette.color(QPalette.ColorRole.Base))
+    pg.setConfigOption("foreground", palette.color(QPalette.ColorRole.Text))

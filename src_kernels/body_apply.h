@@ -140,8 +140,9 @@ static void NAME(apply)(const fd_geometry *g, fd_recipe recipe, double scale, co
             const int64_t whole = (end - begin) / g->shape[inner];
             const int64_t left = g->shape[inner - 1] - index[inner - 1];
             /* all but the last, with which the walk below goes on */
+            const int64_t rows = (whole < left ? whole : left) - 1;
             const int64_t done =
-                NAME(repeated_rows)(&source, (REAL)scale, g, x, y, (uint64_t)decision, (whole < left ? whole : left) - 1);
+                rows > 0 ? NAME(repeated_rows)(&source, (REAL)scale, g, x, y, (uint64_t)decision, rows) : 0;
             index[inner - 1] += done;
             x += done * g->x_stride[inner - 1];
             y += done * g->y_stride[inner - 1];

@@ -7,11 +7,14 @@ from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from fastdrop.experiments import EpochRecord
 
-TRAIN_COLOR, TEST_COLOR = "#e69f00", "#56b4e9"  # told apart by colour-blind people, too; the lines differ as well
+TRAIN_COLOR, TEST_COLOR = "#d55e00", "#0072b2"  # told apart by colour-blind people, too; the lines differ as well
 
 
 class CurvesView(QWidget):
-    """Accuracy and loss against epochs; train dashed, test solid."""
+    """Accuracy and loss against epochs; train dashed, test solid.
+
+    Without a grid: its half-transparent lines took two thirds of a frame's time.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +26,6 @@ class CurvesView(QWidget):
             plot = pg.PlotWidget()
             plot.setLabel("bottom", "epoch")
             plot.setLabel("left", quantity + unit)
-            plot.showGrid(x=True, y=True, alpha=0.2)
             plot.addLegend(offset=(-10, -10) if quantity == "accuracy" else (-10, 10))
             for share, color, style in (
                 ("train", TRAIN_COLOR, Qt.PenStyle.DashLine),

@@ -68,6 +68,7 @@ class HeatMapView(QWidget):
         self.plot.scene().sigMouseMoved.connect(self._point_at)
         self.pixels = np.zeros((0, 0), np.uint8)
         self._pointer: QPointF | None = None
+        self._framed: tuple[int, int, int, int, int, str] | None = None
 
     def show_layers(self, views: tuple[LayerView, ...]) -> None:
         """Draw the newest snapshot's layers; the chosen one stays chosen."""
@@ -112,12 +113,20 @@ class HeatMapView(QWidget):
         lookup, self.pixels = self._paint(values, dropped)
         self.image.setImage(self.pixels, autoLevels=False, levels=(0, 255), lut=lookup)
         height, width = values.shape
-        self.image.setRect(first, 0, width, height)
-        self.plot.setRange(xRange=(first, first + width), yRange=(0, height), padding=0)
-        self.plot.setLabel("bottom", f"unit ({first + 1} to {first + width} of {units})")
-        self.plot.setLabel("left", view.columns + (f" (first {height} of {columns})" if columns > height else ""))
+        self._frame((first, width, units, height, columns, view.columns))
         self._describe(view, dropped)
         self._read_out()
+
+    def _frame(self, frame: tuple[int, int, int, int, int, str]) -> None:
+        """Axes around the map, so that tick n stands at the middle of unit n; redrawn only where they change."""
+        if frame == self._framed:
+            return
+        self._framed = frame
+        first, width, units, height, columns, name = frame
+        self.image.setRect(first + 0.5, 0.5, width, height)
+        self.plot.setRange(xRange=(first + 0.5, first + width + 0.5), yRange=(0.5, height + 0.5), padding=0)
+        self.plot.setLabel("bottom", f"unit ({first + 1} to {first + width} of {units})")
+        self.plot.setLabel("left", name + (f" (first {height} of {columns})" if columns > height else ""))
 
     def _paint(
         self, values: NDArray[np.float32], dropped: NDArray[np.bool_] | None
@@ -159,7 +168,7 @@ class HeatMapView(QWidget):
         if view is None or self._pointer is None:
             return
         point = self.plot.getPlotItem().vb.mapSceneToView(self._pointer)
-        unit, column = int(np.floor(point.x())), int(np.floor(point.y()))
+        unit, column = round(point.x()) - 1, round(point.y()) - 1
         units, columns = view.values.shape
         if not (0 <= unit < units and 0 <= column < min(columns, COLUMNS_SHOWN)):
             self.readout.clear()

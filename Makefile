@@ -1,0 +1,47 @@
+# make app    sets everything up and opens the desktop app
+# make test   sets everything up and runs all checks
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: app test test-all check unit format setup clean
+
+app: setup
+	@$(BIN)/python fastdrop/system.py gui --install || true
+	@$(BIN)/fastdrop gui
+
+test: check unit
+
+# Slower proofs (sanitizers, emulation) join here as they come.
+test-all: test
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint src_kernels
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup
+	@$(BIN)/python fastdrop/system.py gui --install
+	QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+setup: $(STAMP)
+
+# The sources that are compiled are prerequisites: an edited kernel is built again.
+$(STAMP): pyproject.toml setup.py $(wildcard src_kernels/*.c src_kernels/*.h src_kernels/*.pyx)
+	@$(PYTHON) -c 'import sys; sys.exit("fastdrop needs Python 3.11 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) fastdrop/system.py build --install
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing fastdrop and what it needs into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(BIN)/python -m pip install --quiet --editable '.[gui,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info src_kernels/cpu.c src_kernels/*.so

@@ -1,0 +1,150 @@
+"""Bad input gets an error that says what is wrong and what to do."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+import fastdrop as fd
+
+X = np.ones((4, 6), np.float32)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0000001, float("nan"), float("inf")])
+def test_p_out_of_range(p):
+    for call in (
+        lambda: fd.dropout(X, p),
+        lambda: fd.dropout(X, p, training=False),
+        lambda: fd.spatial_dropout(X, p),
+        lambda: fd.dropconnect(X, np.ones((2, 6), np.float32), p=p),
+    ):
+        with pytest.raises(ValueError, match=repr(p).replace(".", r"\.")):
+            call()
+
+
+def test_p_of_another_type():
+    with pytest.raises(TypeError, match="probability"):
+        fd.dropout(X, "half")
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (np.ones(3, np.int64), "int64.*astype"),
+        ([1, 2, 3], "int64.*astype"),
+        (np.ones(3, bool), "bool.*astype"),
+        (np.ones(3, complex), r"complex128.*\.real"),
+        (np.array([1, None], object), "object.*float32"),
+        (np.ones(3, np.float16), "float16.*astype"),
+        (np.array(["a"]), "<U1.*float32"),
+    ],
+)
+def test_dtypes_without_kernels(x, words):
+    with pytest.raises(TypeError, match=words):
+        fd.dropout(x)
+    with pytest.raises(TypeError, match=words):
+        fd.dropout_backward(x, None)
+
+
+def test_lists_are_accepted():
+    y, mask = fd.dropout([[1.0, 2.0], [3.0, 4.0]], p=0.5, rng=0)
+    assert y.shape == mask.shape == (2, 2)
+
+
+def test_mask_of_another_shape():
+    _, mask = fd.dropout(X)
+    with pytest.raises(ValueError, match=r"\(4, 6\).*\(6, 4\)"):
+        fd.dropout_backward(X.T, mask)
+
+
+@pytest.mark.parametrize(
+    ("out", "error", "words"),
+    [
+        (np.ones((4, 5), np.float32), ValueError, r"\(4, 5\).*\(4, 6\)"),
+        (np.ones((4, 6)), ValueError, "float64.*float32"),
+        ([1.0], TypeError, "list"),
+        (np.broadcast_to(np.float32(0), (4, 6)), ValueError, "read-only"),
+    ],
+)
+def test_unfit_out(out, error, words):
+    with pytest.raises(error, match=words):
+        fd.dropout(X, out=out)
+
+
+def test_read_only_input_works():
+    x = X.copy()
+    x.flags.writeable = False
+    assert fd.dropout(x, rng=0)[0].flags.writeable
+
+
+@pytest.mark.parametrize("axes", [2, -3, (0, 0), (0, 5)])
+def test_unfit_shared_axes(axes):
+    with pytest.raises(ValueError, match="axis|axes"):
+        fd.dropout(X, shared_axes=axes)
+
+
+def test_unfit_channel_axis():
+    with pytest.raises(ValueError, match="batch"):
+        fd.spatial_dropout(X, channel_axis=0)
+    with pytest.raises(ValueError, match="out of bounds"):
+        fd.spatial_dropout(X, channel_axis=2)
+    with pytest.raises(ValueError, match="channel axis"):
+        fd.spatial_dropout(np.ones(3))
+
+
+def test_unknown_scaling():
+    with pytest.raises(ValueError, match="'double'"):
+        fd.dropout(X, scaling="double")
+
+
+@pytest.mark.parametrize("rng", ["seed", 1.5, True, object(), np.random.RandomState(0)])
+def test_unfit_rng(rng):
+    with pytest.raises(TypeError, match="rng"):
+        fd.dropout(X, rng=rng)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_seed_out_of_range(seed):
+    with pytest.raises(ValueError, match=str(seed)):
+        fd.dropout(X, rng=seed)
+
+
+@pytest.mark.parametrize("threads", [0, -2])
+def test_unfit_number_of_threads(threads):
+    with pytest.raises(ValueError, match=str(threads)):
+        fd.set_num_threads(threads)
+    with pytest.raises(TypeError, match=r"1\.5"):
+        fd.set_num_threads(1.5)
+
+
+def test_unfit_dropconnect():
+    weight = np.ones((3, 6), np.float32)
+    with pytest.raises(ValueError, match=r"\(4, 6\).*\(6, 3\)"):
+        fd.dropconnect(X, weight.T)
+    with pytest.raises(ValueError, match=r"bias.*\(2,\).*\(3,\)"):
+        fd.dropconnect(X, weight, np.ones(2, np.float32))
+    with pytest.raises(TypeError, match=r"float64.*float32"):
+        fd.dropconnect(X, weight.astype(float))
+    _, mask = fd.dropconnect(X, weight)
+    with pytest.raises(ValueError, match=r"dy.*\(3, 4\).*\(4, 3\)"):
+        fd.dropconnect_backward(np.ones((3, 4), np.float32), X, weight, mask)
+    with pytest.raises(ValueError, match=r"\(4, 3, 6\).*\(2, 6\)"):
+        fd.dropconnect_backward(np.ones((4, 2), np.float32), X, weight[:2], mask)
+
+
+def test_a_cupy_array_says_that_there_are_no_gpu_kernels_yet(monkeypatch):
+    module = types.ModuleType("cupy")
+    array = type("ndarray", (), {"__module__": "cupy"})()
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    with pytest.raises(fd.BackendUnavailable, match="asnumpy"):
+        fd.dropout(array)
+    with pytest.raises(fd.BackendUnavailable, match="asnumpy"):
+        fd.dropout(X, out=array)
+
+
+def test_forcing_an_instruction_set_that_is_not_there():
+    from fastdrop._kernels import cpu
+
+    with pytest.raises(ValueError, match=r"quantum.*portable"):
+        cpu.use_isa("quantum")

@@ -1,0 +1,144 @@
+"""The rule itself: thresholds, frozen masks, nesting, and what its statistics must be.
+
+The statistical tests use fixed seeds, so that they fail always or never. Each states its false-alarm rate: the chance
+that a perfect generator with another seed would fail it.
+"""
+
+import numpy as np
+import pytest
+
+import fastdrop as fd
+from fastdrop import reference
+from fastdrop.rule import KEEP_ALL, TILE, inverted_scale, keep_probability, threshold_of
+
+# |z| > 5.2 happens once in 5 million times; where many z are looked at, the bound is chosen for all of them together.
+FALSE_ALARM = 2e-7
+Z = 5.2
+
+
+def z_bound(count):
+    """The |z| that one of `count` independent normal values exceeds with probability FALSE_ALARM."""
+    from statistics import NormalDist
+
+    return -NormalDist().inv_cdf(FALSE_ALARM / count / 2)
+
+
+def decisions(p, shape, seed=2024, calls=0):
+    stream = fd.Stream(seed)
+    for _ in range(calls):
+        stream.next_call()
+    _, mask = fd.dropout(np.ones(shape, np.float32), p, rng=stream)
+    return np.asarray(mask)
+
+
+@pytest.mark.parametrize(
+    ("p", "threshold"), [(0.0, KEEP_ALL), (1.0, 0), (0.5, KEEP_ALL // 2), (0.25, 3 * KEEP_ALL // 4), (0.3, 769658139443)]
+)
+def test_threshold(p, threshold):
+    assert threshold_of(p) == threshold
+    assert abs(keep_probability(threshold) - (1 - p)) <= 2**-41
+
+
+@pytest.mark.parametrize("p", [0.0, 1e-12, 0.1, 0.3, 0.5, 1 - 1e-9])
+def test_scale_preserves_the_expectation(p):
+    threshold = threshold_of(p)
+    assert inverted_scale(threshold) * keep_probability(threshold) == pytest.approx(1, abs=1e-15)
+
+
+def test_the_mask_stays_what_it_is():
+    """The rule's fingerprint: these bits are what saved experiments rely on under version 1."""
+    stream = fd.Stream(0x0123456789ABCDEF)
+    stream.next_call()
+    _, mask = fd.dropout(np.zeros(64), 0.3, rng=stream)
+    expected = np.packbits(
+        reference.keep(0x0123456789ABCDEF, 1, threshold_of(0.3), (64,)), bitorder="little"
+    ).tobytes()
+    assert mask.packed().tobytes() == expected
+    assert mask.packed().tobytes().hex() == FINGERPRINT
+
+
+FINGERPRINT = "f5c2f2e5987fe8ee"
+
+
+def test_raising_p_only_drops_more(isa):
+    rates = [0.0, 0.01, 0.1, 0.25, 0.3, 0.5, 0.7, 0.75, 0.99, 1.0]
+    masks = [decisions(p, 20_000) for p in rates]
+    for kept_at_lower, kept_at_higher in zip(masks, masks[1:], strict=False):
+        assert not np.any(kept_at_higher & ~kept_at_lower)
+    assert masks[0].all()
+    assert not masks[-1].any()
+
+
+def test_u_is_uniform_in_every_bit():
+    """40 bits x 2**17 draws; false-alarm rate as stated for all bits together."""
+    count = 1 << 17
+    u = reference.uniform40(5, 9, np.arange(count))
+    for bit in range(40):
+        ones = int((u >> np.uint64(bit) & np.uint64(1)).sum())
+        assert abs(ones - count / 2) / np.sqrt(count / 4) < z_bound(40), f"bit {bit}"
+
+
+@pytest.mark.parametrize("p", [0.001, 0.1, 0.3, 0.5, 0.75, 0.9])
+@pytest.mark.parametrize("seed", [0, 1, 2**64 - 1])
+def test_overall_rate(p, seed):
+    count = 1 << 21
+    kept = np.count_nonzero(decisions(p, count, seed))
+    assert abs(kept - count * (1 - p)) / np.sqrt(count * p * (1 - p)) < z_bound(18)
+
+
+@pytest.mark.parametrize("p", [0.3, 0.5])
+def test_rate_at_every_position_of_a_tile(p):
+    """A lane or a bit that is stuck shows in one of the 2048 positions."""
+    tiles = 4096
+    kept = decisions(p, (tiles, TILE)).sum(axis=0)
+    z = (kept - tiles * (1 - p)) / np.sqrt(tiles * p * (1 - p))
+    assert np.abs(z).max() < z_bound(TILE)
+    # and they scatter as much as they should, no less: chi-square over 2048 positions is normal to good accuracy
+    assert abs((z**2).sum() - TILE) / np.sqrt(2 * TILE) < Z
+
+
+@pytest.mark.parametrize("p", [0.3, 0.5])
+@pytest.mark.parametrize("distance", [1, 2, 3, 4, 8, 15, 16, 17, 31, 32, 33, 64, 128, 511, 512, 513, 1024, 2047, 2048, 2049, 4096])
+def test_neighbours_are_independent(p, distance):
+    """Every vector width, word, block, row of a tile and tile: lanes that share their bits would agree too often."""
+    kept = decisions(p, 1 << 21).astype(np.float64) - (1 - p)
+    products = kept[:-distance] * kept[distance:]
+    z = products.sum() / (np.sqrt(products.size) * p * (1 - p))
+    assert abs(z) < z_bound(2 * 21)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("p", [0.3, 0.5])
+def test_axes_of_an_odd_shape_are_independent(p, axis):
+    kept = decisions(p, (129, 67, 251)).astype(np.float64) - (1 - p)
+    here = np.take(kept, range(kept.shape[axis] - 1), axis)
+    next_to = np.take(kept, range(1, kept.shape[axis]), axis)
+    z = (here * next_to).sum() / (np.sqrt(here.size) * p * (1 - p))
+    assert abs(z) < z_bound(6)
+
+
+@pytest.mark.parametrize("p", [0.3, 0.5])
+def test_calls_and_seeds_are_independent(p):
+    count = 1 << 20
+    variants = [decisions(p, count, seed, calls) for seed, calls in [(1, 0), (1, 1), (1, 2), (2, 0), (3, 0), (1 << 32, 0)]]
+    centred = [kept.astype(np.float64) - (1 - p) for kept in variants]
+    pairs = [(a, b) for a in range(6) for b in range(a)]
+    for a, b in pairs:
+        z = (centred[a] * centred[b]).sum() / (np.sqrt(count) * p * (1 - p))
+        assert abs(z) < z_bound(2 * len(pairs)), (a, b)
+
+
+def test_tied_elements_follow_the_tail():
+    """Where the eight planes tie with the threshold, the tail decides with its own probability (p chosen so that the
+    tail's share is 0.3); a tail that is ignored or shared among ties shows here and hardly anywhere else."""
+    threshold = (179 << 32) + round(0.3 * 2**32)
+    p = 1 - threshold / KEEP_ALL
+    count = 1 << 20
+    u = reference.uniform40(77, 0, np.arange(count))
+    tied = u >> np.uint64(32) == 179
+    kept = decisions(p, count, 77)[tied]
+    ties = kept.size
+    assert abs(ties - count / 256) / np.sqrt(count / 256) < Z
+    assert abs(kept.sum() - 0.3 * ties) / np.sqrt(0.21 * ties) < Z
+    pairs = (kept[:-1] - 0.3) * (kept[1:] - 0.3)
+    assert abs(pairs.sum()) / (np.sqrt(pairs.size) * 0.21) < Z
