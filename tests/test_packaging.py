@@ -1,0 +1,62 @@
+"""The sdist holds what the wheel needs; the wheel works far from the repository."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """An sdist of a clean copy of the tracked sources, and the wheel built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    source = tmp_path_factory.mktemp("source")
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            target = source / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((ROOT / name).read_bytes())
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(source)]
+    result = subprocess.run(build, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return next(folder.glob("*.tar.gz")), next(folder.glob("*.whl"))
+
+
+@pytest.mark.packaging
+def test_sdist_and_wheel(built, tmp_path):
+    sdist, wheel = built
+    assert sdist.name.startswith("fastdrop_kernels-")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"src_kernels/philox.h", "src_kernels/cpu.pyx", "src_kernels/isa_avx512.c", "LICENSE", "setup.py"} <= names
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path)
+    assert {"fastdrop/py.typed", "fastdrop/_kernels/cpu.pyi", "fastdrop/_kernels/philox.h", "fastdrop_gui/app.py"} <= names
+    assert not any(name.startswith(("tests", "gui/", "src_kernels/")) for name in names)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import fastdrop as fd, fastdrop.reference, fastdrop_gui.model, fastdrop.cli.main, numpy as np\n"
+        f"assert fd.__file__.startswith({str(tmp_path)!r}) and fd._kernels.cpu.__file__.startswith({str(tmp_path)!r})\n"
+        "y, mask = fd.dropout(np.ones(1000, np.float32), 0.5, rng=1)\n"
+        "assert np.array_equal(np.asarray(mask), fd.reference.keep(*mask.recipe, (1000,)))\n"
+        "print(int((y > 0).sum()))"
+    )
+    result = subprocess.run([sys.executable, "-S", "-c", site_packages() + code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert 400 < int(result.stdout) < 600
+
+
+def site_packages():
+    """Dependencies without the editable install's finder: -S keeps .pth files out, the folder itself comes back."""
+    import numpy
+
+    return f"import sys; sys.path.append({str(Path(numpy.__file__).parent.parent)!r})\n"
