@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
+LAYOUT := build/layout
 
 .PHONY: app test test-all check unit format setup clean
 
@@ -19,9 +21,13 @@ test-all: test
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint src_kernels
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src_kernels
+	@rm -rf $(LAYOUT) && mkdir -p $(LAYOUT)/fastdrop
+	@ln -s $(CURDIR)/fastdrop/* $(LAYOUT)/fastdrop/
+	@ln -s $(CURDIR)/src_kernels $(LAYOUT)/fastdrop/_kernels
+	@ln -s $(CURDIR)/gui $(LAYOUT)/fastdrop_gui
+	cd $(LAYOUT) && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml
+	cd $(LAYOUT) && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml
 
 unit: setup
 	@$(BIN)/python fastdrop/system.py gui --install

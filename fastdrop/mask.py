@@ -93,7 +93,7 @@ class Mask:
         """
         return backend_for().packed_bits(self._recipe, math.prod(self.decision_shape))
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("a mask stores no booleans: looking at it makes a new array (copy=False is impossible)")
         shape = self.decision_shape

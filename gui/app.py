@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 
 import pyqtgraph as pg
+from fastdrop_gui.views.window import MainWindow
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QApplication
 
 from fastdrop.experiments import ConfigError, ExperimentConfig
-from fastdrop_gui.views.window import MainWindow
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

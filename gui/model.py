@@ -4,8 +4,9 @@ import enum
 import time
 from collections import deque
 
-from fastdrop.experiments import EpochRecord, ExperimentConfig, Snapshot
 from fastdrop_gui.training import Failure, TrainingProcess, Update
+
+from fastdrop.experiments import EpochRecord, ExperimentConfig, Snapshot
 
 
 class Status(enum.Enum):

@@ -17,7 +17,14 @@ QUICK = ["train", "--dataset", "wine", "--hidden", "16", "--epochs", "3"]
 def test_train_prints_both_accuracies(capsys):
     assert cli.main(QUICK) == 0
     printed = capsys.readouterr().out
-    for words in ("142 examples to train", "standard, p = 0.5", "without dropout", "train accuracy", "test accuracy", "%"):
+    for words in (
+        "142 examples to train",
+        "standard, p = 0.5",
+        "without dropout",
+        "train accuracy",
+        "test accuracy",
+        "%",
+    ):
         assert words in printed
 
 

@@ -8,7 +8,17 @@ import pytest
 import fastdrop as fd
 from fastdrop import reference
 
-SHAPES = [(1, 1, 1), (3, 5, 7), (4, 3, 31), (2, 7, 32), (5, 2, 33), (3, 3, 2048), (2, 3, 2049), (6, 70, 130), (4, 9, 5000)]
+SHAPES = [
+    (1, 1, 1),
+    (3, 5, 7),
+    (4, 3, 31),
+    (2, 7, 32),
+    (5, 2, 33),
+    (3, 3, 2048),
+    (2, 3, 2049),
+    (6, 70, 130),
+    (4, 9, 5000),
+]
 
 
 def layer(shape, dtype, seed=0):
@@ -31,14 +41,17 @@ def test_against_the_reference(isa, thread_count, shape, dtype, per_example):
         tolerance = {"rtol": 0, "atol": np.finfo(dtype).eps * 40 * np.sqrt(max(shape)) * np.abs(weight).max()}
         np.testing.assert_allclose(y, reference.dropconnect(x, weight, bias, kept, mask.scale), **tolerance)
         gradients = fd.dropconnect_backward(dy, x, weight, mask)
-        for found, wanted in zip(gradients, reference.dropconnect_backward(dy, x, weight, kept, mask.scale), strict=True):
+        for found, wanted in zip(
+            gradients, reference.dropconnect_backward(dy, x, weight, kept, mask.scale), strict=True
+        ):
             assert found.dtype == dtype
             np.testing.assert_allclose(found, wanted, **tolerance)
 
 
 def test_threads_and_instruction_sets_change_no_bit(monkeypatch):
-    from fastdrop import threads
     from fastdrop._kernels import cpu
+
+    from fastdrop import threads
 
     monkeypatch.setattr(threads, "SMALLEST_SHARE", 1)
     x, weight, bias, dy = layer((7, 33, 1000), np.float32)

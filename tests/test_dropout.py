@@ -96,7 +96,9 @@ def test_shared_axes(isa, thread_count, dtype, shape):
             assert mask.decision_shape == tuple(1 if a in shared else n for a, n in enumerate(shape))
             same_bits(y, expected(x, mask))
             same_bits(fd.dropout_backward(x, mask), y)
-            np.testing.assert_array_equal(np.asarray(mask), np.broadcast_to(reference.keep(*mask.recipe, mask.decision_shape), shape))
+            np.testing.assert_array_equal(
+                np.asarray(mask), np.broadcast_to(reference.keep(*mask.recipe, mask.decision_shape), shape)
+            )
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_read_only_input_works():
 
 @pytest.mark.parametrize("axes", [2, -3, (0, 0), (0, 5)])
 def test_unfit_shared_axes(axes):
-    with pytest.raises(ValueError, match="axis|axes"):
+    with pytest.raises(ValueError, match=r"axis|axes"):
         fd.dropout(X, shared_axes=axes)
 
 

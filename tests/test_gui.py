@@ -10,12 +10,11 @@ from fastdrop.experiments import ExperimentConfig
 from fastdrop.experiments.trainer import LayerView
 
 pytest.importorskip("PySide6")
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QMessageBox, QToolBar
-
 from fastdrop_gui.model import Status
 from fastdrop_gui.views.heatmap import CELL, HeatMapView
 from fastdrop_gui.views.window import MainWindow
+from PySide6.QtCore import QPointF, Qt
+from PySide6.QtWidgets import QMessageBox, QToolBar
 
 pytestmark = pytest.mark.gui
 
@@ -137,7 +136,9 @@ def test_bad_table_gives_a_message_and_the_app_goes_on(qtbot, window, tmp_path):
     qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
     assert window.problem.text() == ""
     window.controls.dataset.setCurrentIndex(0)
-    qtbot.waitUntil(lambda: window.model.config.dataset == "digits" and window.model.status is Status.READY, timeout=WAIT)
+    qtbot.waitUntil(
+        lambda: window.model.config.dataset == "digits" and window.model.status is Status.READY, timeout=WAIT
+    )
 
 
 def test_killed_training_process_is_told_and_replaced(qtbot, window):
@@ -198,12 +199,13 @@ def test_many_units_are_scrolled_and_pointed_at(qtbot):
     values = np.arange(4000, dtype=np.float32).reshape(100, 40)
     heatmap.show_layers(view(values))
     assert heatmap.pixels.shape == (32 * CELL, 64 * CELL)
-    heatmap.scroll.setValue(36)
+    heatmap.scroll_bar.setValue(36)
     assert "37 to 100 of 100" in heatmap.plot.getPlotItem().getAxis("bottom").labelText
     heatmap.show()
-    heatmap._pointer = heatmap.plot.getPlotItem().vb.mapViewToScene(heatmap.image.mapRectToParent(heatmap.image.boundingRect()).topLeft())
-    heatmap._read_out()
-    assert "unit 3" in heatmap.readout.text()
+    heatmap.resize(900, 400)
+    qtbot.waitExposed(heatmap)
+    heatmap._point_at(heatmap.plot.getPlotItem().vb.mapViewToScene(QPointF(38.2, 2.7)))
+    assert heatmap.readout.text() == "unit 38, sample 3: 1.48e+03"
 
 
 def test_values_that_are_not_finite_do_not_break_the_map(qtbot):

@@ -28,7 +28,10 @@ def layers():
     yield (
         "Sequential",
         lambda: nn.Sequential(
-            nn.Linear(8, 6, rng=1, dtype=np.float64), nn.BatchNorm(6, dtype=np.float64), nn.ReLU(), nn.Dropout(0.3, rng=5)
+            nn.Linear(8, 6, rng=1, dtype=np.float64),
+            nn.BatchNorm(6, dtype=np.float64),
+            nn.ReLU(),
+            nn.Dropout(0.3, rng=5),
         ),
         shape,
     )
@@ -42,7 +45,9 @@ def rewind(layer):
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize(("name", "make", "shape"), layers(), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "make", "shape"), list(layers()), ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_gradients(name, make, shape, training):
     layer = make().train(training)
     for _, parameter in layer.parameters():

@@ -40,7 +40,12 @@ def test_sdist_and_wheel(built, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path)
-    assert {"fastdrop/py.typed", "fastdrop/_kernels/cpu.pyi", "fastdrop/_kernels/philox.h", "fastdrop_gui/app.py"} <= names
+    assert {
+        "fastdrop/py.typed",
+        "fastdrop/_kernels/cpu.pyi",
+        "fastdrop/_kernels/philox.h",
+        "fastdrop_gui/app.py",
+    } <= names
     assert not any(name.startswith(("tests", "gui/", "src_kernels/")) for name in names)
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
@@ -50,7 +55,9 @@ def test_sdist_and_wheel(built, tmp_path):
         "assert np.array_equal(np.asarray(mask), fd.reference.keep(*mask.recipe, (1000,)))\n"
         "print(int((y > 0).sum()))"
     )
-    result = subprocess.run([sys.executable, "-S", "-c", site_packages() + code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-S", "-c", site_packages() + code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     assert 400 < int(result.stdout) < 600
 

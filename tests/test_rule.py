@@ -4,6 +4,8 @@ The statistical tests use fixed seeds, so that they fail always or never. Each s
 that a perfect generator with another seed would fail it.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,8 @@ def decisions(p, shape, seed=2024, calls=0):
 
 
 @pytest.mark.parametrize(
-    ("p", "threshold"), [(0.0, KEEP_ALL), (1.0, 0), (0.5, KEEP_ALL // 2), (0.25, 3 * KEEP_ALL // 4), (0.3, 769658139443)]
+    ("p", "threshold"),
+    [(0.0, KEEP_ALL), (1.0, 0), (0.5, KEEP_ALL // 2), (0.25, 3 * KEEP_ALL // 4), (0.3, 769658139443)],
 )
 def test_threshold(p, threshold):
     assert threshold_of(p) == threshold
@@ -50,9 +53,7 @@ def test_the_mask_stays_what_it_is():
     stream = fd.Stream(0x0123456789ABCDEF)
     stream.next_call()
     _, mask = fd.dropout(np.zeros(64), 0.3, rng=stream)
-    expected = np.packbits(
-        reference.keep(0x0123456789ABCDEF, 1, threshold_of(0.3), (64,)), bitorder="little"
-    ).tobytes()
+    expected = np.packbits(reference.keep(0x0123456789ABCDEF, 1, threshold_of(0.3), (64,)), bitorder="little").tobytes()
     assert mask.packed().tobytes() == expected
     assert mask.packed().tobytes().hex() == FINGERPRINT
 
@@ -63,7 +64,7 @@ FINGERPRINT = "f5c2f2e5987fe8ee"
 def test_raising_p_only_drops_more(isa):
     rates = [0.0, 0.01, 0.1, 0.25, 0.3, 0.5, 0.7, 0.75, 0.99, 1.0]
     masks = [decisions(p, 20_000) for p in rates]
-    for kept_at_lower, kept_at_higher in zip(masks, masks[1:], strict=False):
+    for kept_at_lower, kept_at_higher in itertools.pairwise(masks):
         assert not np.any(kept_at_higher & ~kept_at_lower)
     assert masks[0].all()
     assert not masks[-1].any()
@@ -98,7 +99,9 @@ def test_rate_at_every_position_of_a_tile(p):
 
 
 @pytest.mark.parametrize("p", [0.3, 0.5])
-@pytest.mark.parametrize("distance", [1, 2, 3, 4, 8, 15, 16, 17, 31, 32, 33, 64, 128, 511, 512, 513, 1024, 2047, 2048, 2049, 4096])
+@pytest.mark.parametrize(
+    "distance", [1, 2, 3, 4, 8, 15, 16, 17, 31, 32, 33, 64, 128, 511, 512, 513, 1024, 2047, 2048, 2049, 4096]
+)
 def test_neighbours_are_independent(p, distance):
     """Every vector width, word, block, row of a tile and tile: lanes that share their bits would agree too often."""
     kept = decisions(p, 1 << 21).astype(np.float64) - (1 - p)
@@ -120,7 +123,9 @@ def test_axes_of_an_odd_shape_are_independent(p, axis):
 @pytest.mark.parametrize("p", [0.3, 0.5])
 def test_calls_and_seeds_are_independent(p):
     count = 1 << 20
-    variants = [decisions(p, count, seed, calls) for seed, calls in [(1, 0), (1, 1), (1, 2), (2, 0), (3, 0), (1 << 32, 0)]]
+    variants = [
+        decisions(p, count, seed, calls) for seed, calls in [(1, 0), (1, 1), (1, 2), (2, 0), (3, 0), (1 << 32, 0)]
+    ]
     centred = [kept.astype(np.float64) - (1 - p) for kept in variants]
     pairs = [(a, b) for a in range(6) for b in range(a)]
     for a, b in pairs:

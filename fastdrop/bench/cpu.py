@@ -172,7 +172,12 @@ def _connect(elements: int, p: float, per_example: bool, backward: bool) -> Timi
     copies = np.empty(kept.shape, np.float32)
     name = f"DropConnect per {'example' if per_example else 'batch'}{' backward' if backward else ''}"
     return Timing(
-        name, kept.size, p, _median_time(run), _median_time(numpy_connect), _median_time(lambda: np.copyto(copies, weights))
+        name,
+        kept.size,
+        p,
+        _median_time(run),
+        _median_time(numpy_connect),
+        _median_time(lambda: np.copyto(copies, weights)),
     )
 
 

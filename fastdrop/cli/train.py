@@ -85,21 +85,21 @@ def _train_all(runs: list[Run], console: Console) -> bool:
 
 
 def _table(runs: list[Run]) -> Table:
-    table = Table()
-    for heading in ("", "epochs", "train accuracy", "test accuracy", "gap", "train loss", "test loss", "seconds"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table = Table("")
     for run in runs:
-        last = run.history[-1]
-        table.add_row(
-            run.name,
-            str(last.epoch),
-            f"{last.train_accuracy:.2%}",
-            f"{last.test_accuracy:.2%}",
-            f"{last.train_accuracy - last.test_accuracy:.2%}",
-            f"{last.train_loss:.4f}",
-            f"{last.test_loss:.4f}",
-            f"{run.seconds:.1f}",
-        )
+        table.add_column(run.name, justify="right")
+    last = [run.history[-1] for run in runs]
+    rows = {
+        "train accuracy": [f"{record.train_accuracy:.2%}" for record in last],
+        "test accuracy": [f"{record.test_accuracy:.2%}" for record in last],
+        "gap": [f"{record.train_accuracy - record.test_accuracy:.2%}" for record in last],
+        "train loss": [f"{record.train_loss:.4f}" for record in last],
+        "test loss": [f"{record.test_loss:.4f}" for record in last],
+        "epochs": [str(record.epoch) for record in last],
+        "seconds": [f"{run.seconds:.1f}" for run in runs],
+    }
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
     return table
 
 

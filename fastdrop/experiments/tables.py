@@ -116,7 +116,7 @@ def _label_column(path: Path, names: list[str], label: str) -> int:
 
 def _read_npz(path: Path, label: str) -> Table:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("x", "y") if name in archive}
             names = archive.files
     except (ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
@@ -134,7 +134,9 @@ def _read_npz(path: Path, label: str) -> Table:
     bad = np.argwhere(~np.isfinite(features))
     if len(bad):
         row, column = bad[0] + 1
-        raise DataError(f"{path}, row {row}, column {column} of x: {features[row - 1, column - 1]} is not a finite number")
+        raise DataError(
+            f"{path}, row {row}, column {column} of x: {features[row - 1, column - 1]} is not a finite number"
+        )
     feature_names = tuple(f"column {number}" for number in range(1, features.shape[1] + 1))
     return _with_classes(f"{path}, array 'y'", features, y, feature_names)
 
@@ -146,5 +148,7 @@ def _with_classes(where: str, features: NDArray[np.float64], classes: NDArray[An
     if len(found) > MOST_CLASSES:
         raise DataError(f"{where}: {len(found)} different values; as classes at most {MOST_CLASSES} are possible")
     if counts.min() < 2:
-        raise DataError(f"{where}: class {found[counts.argmin()]} has one row only; one is needed to train, one to test")
+        raise DataError(
+            f"{where}: class {found[counts.argmin()]} has one row only; one is needed to train, one to test"
+        )
     return Table(features, labels.astype(np.intp), names, tuple(str(name) for name in found))

@@ -1,7 +1,7 @@
 """The one trainer: a step is a batch, snapshots show what the network does."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -214,7 +214,7 @@ class Trainer:
                 x = yield from self._probe_block(block, x)
             yield LayerView("output probabilities", nn.softmax(self.network.head(x)).T, None)
 
-    def _probe_block(self, block: Block, x: NDArray[Any]) -> Iterator[LayerView]:
+    def _probe_block(self, block: Block, x: NDArray[Any]) -> Generator[LayerView, None, NDArray[Any]]:
         dropper = block.dropper
         if dropper is not None:
             training_stream, dropper.stream = dropper.stream, self._probe_stream
@@ -228,7 +228,9 @@ class Trainer:
         kept = None
         if dropper is not None and dropper.mask is not None:
             if isinstance(dropper, nn.DropConnectLinear):
-                yield LayerView(f"{block.name} weights", dropper.weight.value.copy(), np.asarray(dropper.mask)[0], "input")
+                yield LayerView(
+                    f"{block.name} weights", dropper.weight.value.copy(), np.asarray(dropper.mask)[0], "input"
+                )
             else:
                 kept = np.asarray(dropper.mask).reshape(x.shape).T
         yield LayerView(block.name, x.T.copy(), kept)

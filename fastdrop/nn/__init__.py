@@ -4,7 +4,7 @@ Every layer has `forward` and `backward`, written out: nothing is traced. `train
 batch normalisation. Arrays have shape (batch, features) or (batch, channels, positions...).
 """
 
-from fastdrop.nn.dropout import Dropout, DropConnectLinear, SpatialDropout
+from fastdrop.nn.dropout import DropConnectLinear, Dropout, SpatialDropout
 from fastdrop.nn.layers import BatchNorm, Flatten, Linear, ReLU, Reshape
 from fastdrop.nn.losses import accuracy, softmax, softmax_cross_entropy
 from fastdrop.nn.module import Module, Parameter, Sequential

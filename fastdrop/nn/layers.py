@@ -70,7 +70,9 @@ class BatchNorm(Module):
     Ioffe, Szegedy: "Batch normalization", ICML 2015, algorithm 1. The gathered variance is the unbiased one, as there.
     """
 
-    def __init__(self, features: int, *, momentum: float = 0.1, eps: float = 1e-5, dtype: DTypeLike = np.float32) -> None:
+    def __init__(
+        self, features: int, *, momentum: float = 0.1, eps: float = 1e-5, dtype: DTypeLike = np.float32
+    ) -> None:
         self.gamma = Parameter(np.ones(features, dtype))
         self.beta = Parameter(np.zeros(features, dtype))
         self.running_mean = np.zeros(features, dtype)

@@ -51,8 +51,8 @@ class HeatMapView(QWidget):
         self.plot.invertY(True)
         self.image = pg.ImageItem(axisOrder="row-major")
         self.plot.addItem(self.image)
-        self.scroll = QScrollBar(Qt.Orientation.Horizontal)
-        self.scroll.setPageStep(UNITS_SHOWN)
+        self.scroll_bar = QScrollBar(Qt.Orientation.Horizontal)
+        self.scroll_bar.setPageStep(UNITS_SHOWN)
         top = QHBoxLayout()
         top.addWidget(QLabel("Layer"))
         top.addWidget(self.layer)
@@ -62,9 +62,9 @@ class HeatMapView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(top)
         layout.addWidget(self.plot, 1)
-        layout.addWidget(self.scroll)
+        layout.addWidget(self.scroll_bar)
         self.layer.currentIndexChanged.connect(self._draw)
-        self.scroll.valueChanged.connect(self._draw)
+        self.scroll_bar.valueChanged.connect(self._draw)
         self.plot.scene().sigMouseMoved.connect(self._point_at)
         self.pixels = np.zeros((0, 0), np.uint8)
         self._pointer: QPointF | None = None
@@ -103,9 +103,9 @@ class HeatMapView(QWidget):
         if view is None:
             return
         units, columns = view.values.shape
-        self.scroll.setRange(0, max(0, units - UNITS_SHOWN))
-        self.scroll.setVisible(units > UNITS_SHOWN)
-        first = self.scroll.value()
+        self.scroll_bar.setRange(0, max(0, units - UNITS_SHOWN))
+        self.scroll_bar.setVisible(units > UNITS_SHOWN)
+        first = self.scroll_bar.value()
         # Samples run down, units run right: a window is wider than high.
         shown = np.s_[first : first + UNITS_SHOWN, :COLUMNS_SHOWN]
         values = view.values[shown].T

@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+from fastdrop_gui.model import ExperimentModel, Status
+from fastdrop_gui.views.controls import ControlPanel
+from fastdrop_gui.views.curves import CurvesView
+from fastdrop_gui.views.heatmap import HeatMapView
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QAction, QCloseEvent, QKeySequence
 from PySide6.QtWidgets import (
@@ -20,10 +24,6 @@ from PySide6.QtWidgets import (
 
 from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments import ConfigError, ExperimentConfig
-from fastdrop_gui.model import ExperimentModel, Status
-from fastdrop_gui.views.controls import ControlPanel
-from fastdrop_gui.views.curves import CurvesView
-from fastdrop_gui.views.heatmap import HeatMapView
 
 FRAME_MS = 33
 """Between two looks at the training: 30 Hz."""
@@ -72,7 +72,8 @@ class MainWindow(QMainWindow):
         self.problem = QLabel()
         self.problem.setStyleSheet("color: #d55e00; font-weight: bold")
         self.problem.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.progress = QProgressBar(maximumWidth=200)
+        self.progress = QProgressBar()
+        self.progress.setMaximumWidth(200)
         self.statusBar().addWidget(self.figures)
         self.statusBar().addWidget(self.problem, 1)
         self.statusBar().addPermanentWidget(self.progress)
@@ -210,7 +211,7 @@ class MainWindow(QMainWindow):
         except (BackendUnavailable, ConfigError, OSError) as error:
             QMessageBox.warning(self, "Save the configuration", str(error))
 
-    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
+    def closeEvent(self, event: QCloseEvent) -> None:
         self._timer.stop()
         self.model.close()
         event.accept()
