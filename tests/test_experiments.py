@@ -203,7 +203,8 @@ def test_rate_changes_while_training_runs():
 
 
 def test_divergence_is_reported():
-    trainer = Trainer(SMALL.replace(dataset="wine", hidden=(80, 16), optimizer="sgd", learning_rate=10.0, epochs=100))
+    config = ExperimentConfig(dataset="wine", hidden=(80, 16), optimizer="sgd", learning_rate=30.0)
+    trainer = Trainer(config)
     with pytest.raises(TrainingDiverged, match="learning rate"):
         for _ in trainer.run():
             pass

@@ -18,11 +18,12 @@ CHECKED = 1 << 14
 
 
 class Timing(NamedTuple):
-    """One operation on one size: medians in seconds."""
+    """One operation on one size: medians in seconds, and how many passes over the elements it makes."""
 
     operation: str
     elements: int
     p: float
+    passes: int
     fastdrop: float
     numpy: float
     copy: float
@@ -33,9 +34,14 @@ class Timing(NamedTuple):
         return self.numpy / self.fastdrop
 
     @property
+    def of_copy(self) -> float:
+        """Speed as a share of `numpy.copyto`'s, for as many passes."""
+        return self.passes * self.copy / self.fastdrop
+
+    @property
     def gigabytes_per_second(self) -> float:
-        """Four bytes read and four written per float32 element."""
-        return self.elements * 8 / self.fastdrop / 1e9
+        """Four bytes read and four written per float32 element and pass."""
+        return self.passes * self.elements * 8 / self.fastdrop / 1e9
 
 
 def _median_time(call: Callable[[], object], seconds: float = 0.3) -> float:
@@ -50,19 +56,26 @@ def _median_time(call: Callable[[], object], seconds: float = 0.3) -> float:
 
 
 class _NumpyDropout:
-    """What NumPy can do at its best: float32 draws and work in place, on buffers that are there already."""
+    """What NumPy can do at its best: float32 draws and work in place, on buffers that are there already.
+
+    Its backward pass needs the mask of the forward pass, which it stores as booleans.
+    """
 
     def __init__(self, shape: tuple[int, ...], p: float) -> None:
         self.rng = np.random.Generator(np.random.SFC64(0))
         self.draws = np.empty(shape, np.float32)
+        self.kept = np.empty(shape, np.bool_)
         self.p = np.float32(p)
         self.scale = np.float32(1 / (1 - p))
 
-    def __call__(self, x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    def forward(self, x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
         self.rng.random(out=self.draws, dtype=np.float32)
-        kept = self.draws >= self.p
-        np.multiply(x, self.scale, out=out)
-        np.multiply(out, kept, out=out)
+        np.greater_equal(self.draws, self.p, out=self.kept)
+        self.backward(x, out)
+
+    def backward(self, dy: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        np.multiply(dy, self.scale, out=out)
+        np.multiply(out, self.kept, out=out)
 
 
 def _check(y: NDArray[Any], x: NDArray[Any], mask: fd.Mask | None) -> None:
@@ -73,123 +86,106 @@ def _check(y: NDArray[Any], x: NDArray[Any], mask: fd.Mask | None) -> None:
     assert np.array_equal(y.ravel()[:CHECKED], reference.apply(x.ravel()[:CHECKED], kept, mask.scale))
 
 
-def _dropout(elements: int, p: float) -> Timing:
+def _dropout(elements: int, p: float, backward: bool) -> Timing:
     x = np.random.default_rng(0).standard_normal(elements, np.float32)
     out, stream, peer = np.empty_like(x), fd.Stream(0), _NumpyDropout(x.shape, p)
-    _check(*_reorder(fd.dropout(x, p, rng=stream), x))
-    return Timing(
-        "dropout",
-        elements,
-        p,
-        _median_time(lambda: fd.dropout(x, p, rng=stream, out=out)),
-        _median_time(lambda: peer(x, out)),
-        _median_time(lambda: np.copyto(out, x)),
-    )
+    y, mask = fd.dropout(x, p, rng=stream)
+    _check(y, x, mask)
+    _check(fd.dropout_backward(x, mask), x, mask)
 
+    def run() -> None:
+        _, mask = fd.dropout(x, p, rng=stream, out=out)
+        if backward:
+            fd.dropout_backward(x, mask, out=out)
 
-def _backward(elements: int, p: float) -> Timing:
-    dy = np.random.default_rng(0).standard_normal(elements, np.float32)
-    out, peer = np.empty_like(dy), _NumpyDropout(dy.shape, p)
-    _, mask = fd.dropout(dy, p, rng=0)
-    _check(fd.dropout_backward(dy, mask), dy, mask)
-    kept = np.asarray(mask)
+    def run_numpy() -> None:
+        peer.forward(x, out)
+        if backward:
+            peer.backward(x, out)
 
-    def numpy_backward() -> None:
-        np.multiply(dy, peer.scale, out=out)
-        np.multiply(out, kept, out=out)
-
-    return Timing(
-        "dropout backward",
-        elements,
-        p,
-        _median_time(lambda: fd.dropout_backward(dy, mask, out=out)),
-        _median_time(numpy_backward),
-        _median_time(lambda: np.copyto(out, dy)),
-    )
+    name = "dropout, forward + backward" if backward else "dropout"
+    return _timing(name, x.size, p, backward, run, run_numpy, lambda: np.copyto(out, x))
 
 
 def _spatial(elements: int, p: float, channels_last: bool) -> Timing:
     batch, channels = 8, 64
-    side = (elements // (batch * channels)) ** 0.5
-    positions = (int(side), int(elements / (batch * channels) / int(side)))
-    shape = (batch, *positions, channels) if channels_last else (batch, channels, *positions)
+    height = max(1, int((elements // (batch * channels)) ** 0.5))
+    width = elements // (batch * channels) // height
+    shape = (batch, height, width, channels) if channels_last else (batch, channels, height, width)
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
     out, stream, axis = np.empty_like(x), fd.Stream(0), -1 if channels_last else 1
-    draws = _NumpyDropout((batch, 1, 1, channels) if channels_last else (batch, channels, 1, 1), p)
+    peer = _NumpyDropout((batch, 1, 1, channels) if channels_last else (batch, channels, 1, 1), p)
 
-    def numpy_spatial() -> None:
-        draws.rng.random(out=draws.draws, dtype=np.float32)
-        np.multiply(x, (draws.draws >= draws.p) * draws.scale, out=out)
+    def run_numpy() -> None:
+        peer.rng.random(out=peer.draws, dtype=np.float32)
+        np.multiply(x, (peer.draws >= peer.p) * peer.scale, out=out)
 
-    _check(*_reorder(fd.spatial_dropout(x, p, channel_axis=axis, rng=stream), x))
-    return Timing(
-        "spatial, channels last" if channels_last else "spatial, channels first",
+    y, mask = fd.spatial_dropout(x, p, channel_axis=axis, rng=stream)
+    _check(y, x, mask)
+    return _timing(
+        "spatial dropout, channels last" if channels_last else "spatial dropout, channels first",
         x.size,
         p,
-        _median_time(lambda: fd.spatial_dropout(x, p, channel_axis=axis, rng=stream, out=out)),
-        _median_time(numpy_spatial),
-        _median_time(lambda: np.copyto(out, x)),
+        False,
+        lambda: fd.spatial_dropout(x, p, channel_axis=axis, rng=stream, out=out),
+        run_numpy,
+        lambda: np.copyto(out, x),
     )
 
 
 def _connect(elements: int, p: float, per_example: bool, backward: bool) -> Timing:
-    """One mask per example: `elements` connections in all. One per batch: as many weights."""
-    batch = 32 if per_example else 64
+    """One mask per example: `elements` connections in all. One per batch: as many weights, and BLAS's product."""
+    batch = 32
     side = int((elements / batch if per_example else elements) ** 0.5)
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((batch, side), np.float32)
-    weight = rng.standard_normal((side, side), np.float32)
-    dy = rng.standard_normal((batch, side), np.float32)
-    bias, stream = np.zeros(side, np.float32), fd.Stream(0)
+    x, dy = rng.standard_normal((2, batch, side), np.float32)
+    weight, bias = rng.standard_normal((side, side), np.float32), np.zeros(side, np.float32)
+    stream = fd.Stream(0)
     y, mask = fd.dropconnect(x, weight, bias, p, per_example=per_example, rng=stream)
     assert mask is not None
-    kept = np.asarray(mask)
-    assert np.allclose(y, reference.dropconnect(x, weight, bias, kept, mask.scale), atol=1e-2)
-    peer = _NumpyDropout(mask.shape, p)
-    masked = np.empty(mask.shape, np.float32)
+    np.testing.assert_allclose(y, reference.dropconnect(x, weight, bias, np.asarray(mask), mask.scale), atol=0.02)
+    peer, masked = _NumpyDropout(mask.shape, p), np.empty(mask.shape, np.float32)
     weights = np.broadcast_to(weight, mask.shape)
 
-    def numpy_connect() -> None:
+    def run() -> None:
+        _, mask = fd.dropconnect(x, weight, bias, p, per_example=per_example, rng=stream)
+        if backward:
+            fd.dropconnect_backward(dy, x, weight, mask)
+
+    def run_numpy() -> None:
+        peer.forward(weights, masked)
+        np.matmul(masked, x[:, :, None]) if per_example else x @ masked.T
         if not backward:
-            peer(weights, masked)
-            (masked @ x[:, :, None])[..., 0] if per_example else x @ masked.T
             return
-        np.multiply(weights, kept, out=masked)
-        np.multiply(masked, peer.scale, out=masked)
-        (dy[:, None, :] @ masked) if per_example else dy @ masked
+        np.matmul(dy[:, None, :], masked) if per_example else dy @ masked
         if per_example:
             np.multiply(dy[:, :, None], x[:, None, :], out=masked)
-            np.multiply(masked, kept, out=masked)
+            np.multiply(masked, peer.kept, out=masked)
             masked.sum(axis=0)
         else:
-            np.multiply(dy.T @ x, kept, out=masked)
+            np.multiply(dy.T @ x, peer.kept, out=masked)
 
-    def run() -> object:
-        if backward:
-            return fd.dropconnect_backward(dy, x, weight, mask)
-        return fd.dropconnect(x, weight, bias, p, per_example=per_example, rng=stream)
-
-    copies = np.empty(kept.shape, np.float32)
-    name = f"DropConnect per {'example' if per_example else 'batch'}{' backward' if backward else ''}"
-    return Timing(
-        name,
-        kept.size,
-        p,
-        _median_time(run),
-        _median_time(numpy_connect),
-        _median_time(lambda: np.copyto(copies, weights)),
-    )
+    name = f"DropConnect per {'example' if per_example else 'batch'}{', forward + backward' if backward else ''}"
+    return _timing(name, masked.size, p, backward, run, run_numpy, lambda: np.copyto(masked, weights))
 
 
-def _reorder(result: tuple[NDArray[Any], fd.Mask | None], x: NDArray[Any]) -> tuple[Any, Any, Any]:
-    return result[0], x, result[1]
+def _timing(
+    name: str,
+    elements: int,
+    p: float,
+    backward: bool,
+    run: Callable[[], object],
+    run_numpy: Callable[[], object],
+    copy: Callable[[], object],
+) -> Timing:
+    return Timing(name, elements, p, 1 + backward, _median_time(run), _median_time(run_numpy), _median_time(copy))
 
 
 def run(elements: int) -> Iterator[Timing]:
     """Every operation at p = 0.5 and 0.3, float32."""
     for p in (0.5, 0.3):
-        yield _dropout(elements, p)
-        yield _backward(elements, p)
+        for backward in (False, True):
+            yield _dropout(elements, p, backward)
         yield _spatial(elements, p, channels_last=False)
         yield _spatial(elements, p, channels_last=True)
         for per_example in (False, True):
