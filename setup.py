@@ -17,7 +17,9 @@ MSVC = sys.platform == "win32"
 
 # No contraction: fused multiply-adds would make results differ between instruction sets.
 COMMON = (
-    ["/O2", "/std:c11"] if MSVC else ["-O3", "-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-fvisibility=hidden"]
+    ["/O2", "/std:c11"]
+    if MSVC
+    else ["-O3", "-std=c11", "-ffp-contract=off", "-fno-trapping-math", "-Wall", "-Wextra", "-fvisibility=hidden"]
 )
 AVX512 = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
 OPENMP = ["-fopenmp"]

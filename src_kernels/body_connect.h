@@ -21,7 +21,7 @@ static void NAME(masked_dot)(const uint32_t *words, int64_t count, const REAL *a
     memcpy(total, sum, sizeof total);
     for (; i + 32 <= count; i += 32) {
         const WORD word = words[i / 32];
-        for (int j = 0; j < 32; j++) total[j] += word & (WORD)1 << j ? a[i + j] * b[i + j] : 0;
+        for (int j = 0; j < 32; j++) total[j] += NAME(select)(a[i + j] * b[i + j], (word & NAME(bit)[j]) != 0);
     }
     for (; i < count; i++) total[i % 32] += words[i / 32] >> (i % 32) & 1u ? a[i] * b[i] : 0;
     memcpy(sum, total, sizeof total);
@@ -33,7 +33,7 @@ static void NAME(masked_axpy)(const uint32_t *words, int64_t count, REAL factor,
     int64_t i = 0;
     for (; i + 32 <= count; i += 32) {
         const WORD word = words[i / 32];
-        for (int j = 0; j < 32; j++) y[i + j] += word & (WORD)1 << j ? factor * x[i + j] : 0;
+        for (int j = 0; j < 32; j++) y[i + j] += NAME(select)(factor * x[i + j], (word & NAME(bit)[j]) != 0);
     }
     for (; i < count; i++) y[i] += words[i / 32] >> (i % 32) & 1u ? factor * x[i] : 0;
 }

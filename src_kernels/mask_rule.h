@@ -33,13 +33,17 @@ typedef struct {
     uint64_t threshold; /* 0 .. 2^40 */
 } fd_recipe;
 
-FD_INLINE fd_block fd_draw(fd_recipe recipe, uint32_t purpose, uint64_t index) {
+FD_INLINE fd_block fd_counter(fd_recipe recipe, uint32_t purpose, uint64_t index) {
     fd_block counter;
     counter.w[0] = (uint32_t)index;
     counter.w[1] = (uint32_t)(index >> 32) | purpose << 24;
     counter.w[2] = (uint32_t)recipe.call;
     counter.w[3] = (uint32_t)(recipe.call >> 32);
-    return fd_philox4x32_10(counter, (uint32_t)recipe.key, (uint32_t)(recipe.key >> 32));
+    return counter;
+}
+
+FD_INLINE fd_block fd_draw(fd_recipe recipe, uint32_t purpose, uint64_t index) {
+    return fd_philox4x32_10(fd_counter(recipe, purpose, index), (uint32_t)recipe.key, (uint32_t)(recipe.key >> 32));
 }
 
 /* The low 32 bits of U(element): word 0 of a block of its own, so that ties are drawn side by side in a vector. */
