@@ -1,5 +1,6 @@
 """NumPy arrays: checks and layouts here, arithmetic in fastdrop._kernels.cpu."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,21 @@ def scaled_copy(x: Array, scale: float, out: Any = None) -> Array:
     else:
         np.multiply(x, x.dtype.type(scale), out=out)
     return out
+
+
+_scratch = threading.local()
+
+
+def scratch_like(array: Array) -> Array:
+    """An array of the same shape and dtype for use within one call; each thread keeps its largest.
+
+    Memory from the system comes zeroed, page by page: for weights of 8 MB that took longer than masking them.
+    """
+    buffer = getattr(_scratch, "buffer", None)
+    if buffer is None or buffer.nbytes < array.nbytes:
+        buffer = _scratch.buffer = np.empty(array.nbytes, np.uint8)
+    result: Array = buffer[: array.nbytes].view(array.dtype).reshape(array.shape)
+    return result
 
 
 def packed_bits(recipe: Recipe, count: int) -> NDArray[np.uint8]:

@@ -73,7 +73,7 @@ def dropconnect(
         mask = Mask(shape, p, Stream.from_rng(rng))
     if mask is not None and per_example:
         return backend.connect_forward(x, weight, bias, mask.recipe, mask.scale), mask
-    y = x @ (weight if mask is None else mask(weight)).T
+    y = x @ (weight if mask is None else mask(weight, backend.scratch_like(weight))).T
     if bias is not None:
         y += bias
     return y, mask
@@ -129,7 +129,9 @@ def dropconnect_backward(
         dx = backend.connect_dx(dy, weight, mask.recipe, mask.scale)
         return dx, backend.connect_dweight(dy, x, mask.recipe, mask.scale), dbias
     if mask.shape == (outputs, inputs):
-        return dy @ mask(weight), mask(dy.T @ x), dbias
+        dx = dy @ mask(weight, backend.scratch_like(weight))
+        dweight = dy.T @ x
+        return dx, mask(dweight, dweight), dbias
     raise ValueError(
         f"a mask of shape {mask.shape} does not fit x {x.shape} and weight {weight.shape}: "
         f"needed is {(batch, outputs, inputs)} or {(outputs, inputs)}"
