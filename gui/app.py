@@ -16,7 +16,7 @@ from fastdrop.experiments import ConfigError, ExperimentConfig
 def main(arguments: Sequence[str] | None = None) -> int:
     """Open the window, with the configuration file named in the arguments if there is one."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    config, problem = ExperimentConfig(epochs=1000), ""
+    config, problem = ExperimentConfig(), ""
     if arguments:
         try:
             config = ExperimentConfig.load(arguments[0])

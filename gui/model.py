@@ -25,15 +25,19 @@ class ExperimentModel:
 
     def __init__(self, config: ExperimentConfig) -> None:
         self._process = TrainingProcess()
+        self._lost = False
+        self._run = 0
         self._speed = 0.0
+        self.status = Status.READY
         self.reset(config)
 
     def reset(self, config: ExperimentConfig) -> None:
         """Start anew, from the configuration's initial weights. A process that is busy loading is replaced."""
-        if getattr(self, "status", None) is Status.LOADING or getattr(self, "_lost", False):
-            self._process.close()
+        if self.status is Status.LOADING or self._lost:
+            self._process.close(patience=0.0)
             self._process = TrainingProcess()
         self._lost = False
+        self._run += 1  # what the process still says of the experiment before is not listened to
         self.config = config
         self.rate = config.rate
         self.status = Status.LOADING
@@ -44,10 +48,7 @@ class ExperimentModel:
         self.total_steps = 0
         self.steps_per_epoch = 1
         self._times: deque[tuple[float, int]] = deque(maxlen=30)
-        # A snapshot asked for before this is answered before "start" is read, or by the new trainer: both are told
-        # apart by their step, since the first answer after a start is step 0.
-        self._fresh = True
-        self._process.send("start", config)
+        self._process.send("start", (self._run, config))
         self._process.send("speed", self._speed)
         self._process.send("snapshot")
 
@@ -92,20 +93,19 @@ class ExperimentModel:
         """Take in what the process has sent, and ask for the next snapshot."""
         changed = False
         for message in self._process.receive():
+            if message.run not in (self._run, None):
+                continue
             changed = True
             if isinstance(message, Failure):
                 self.status = Status.FAILED
                 self.message = message.message
-                self._lost = message.lost
+                self._lost = message.run is None
             else:
                 self._take(message)
         return changed
 
     def _take(self, update: Update) -> None:
         self._process.send("snapshot")
-        if self._fresh and update.snapshot.step != 0:
-            return  # of the experiment before the reset
-        self._fresh = False
         self.snapshot = update.snapshot
         self.history += update.records
         self.data = update.data

@@ -27,8 +27,12 @@ from fastdrop.experiments import (
 
 @dataclass(frozen=True)
 class Update:
-    """The newest snapshot, with the epochs that ended since the last one; its own history is empty."""
+    """The newest snapshot of experiment number `run`, with the epochs that ended since the last one.
 
+    The snapshot's own history is empty.
+    """
+
+    run: int
     snapshot: Snapshot
     records: tuple[EpochRecord, ...]
     total_steps: int
@@ -39,14 +43,14 @@ class Update:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an experiment cannot start or go on; `lost` if the process itself has died."""
+    """Why experiment number `run` cannot start or go on; without a number the process itself has died."""
 
+    run: int | None
     message: str
-    lost: bool = False
 
 
 Message = Update | Failure
-Command = tuple[Literal["start", "run", "pause", "step", "rate", "speed", "snapshot", "stop"], Any]
+Kind = Literal["start", "run", "pause", "step", "rate", "speed", "snapshot", "stop"]
 
 
 class TrainingProcess:
@@ -60,7 +64,7 @@ class TrainingProcess:
         theirs.close()
         self._lost = False
 
-    def send(self, kind: str, value: Any = None) -> None:
+    def send(self, kind: Kind, value: Any = None) -> None:
         """Give a command; it is lost if the process is."""
         if not self._lost:
             try:
@@ -79,13 +83,13 @@ class TrainingProcess:
             self._connection.close()
             self._lost = True
             text = f"the training process ended unexpectedly (exit status {self._process.exitcode})"
-            messages.append(Failure(f"{text}; Reset starts another", lost=True))
+            messages.append(Failure(None, f"{text}; Reset starts another"))
         return messages
 
-    def close(self) -> None:
-        """Ask the process to stop, and end it if it does not."""
+    def close(self, patience: float = 0.5) -> None:
+        """Ask the process to stop, and end it if it does not within so many seconds."""
         self.send("stop")
-        self._process.join(timeout=0.5)
+        self._process.join(timeout=patience)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
@@ -97,6 +101,7 @@ class _Worker:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.run = 0
         self.trainer: Trainer | None = None
         self.running = False
         self.pause_after: int | None = None
@@ -123,9 +128,10 @@ class _Worker:
             return None if not self._has_news() else 0.0
         return max(0.0, self.due - time.monotonic()) if self.steps_per_second else 0.0
 
-    def _obey(self, kind: str, value: Any) -> None:
+    def _obey(self, kind: Kind, value: Any) -> None:
         if kind == "start":
-            self._start(value)
+            self.run, config = value
+            self._start(config)
         elif kind == "speed":
             self.steps_per_second = value
             self.due = time.monotonic()
@@ -137,6 +143,7 @@ class _Worker:
             return
         elif kind == "rate":
             self.trainer.rate = value
+            self.sent_step = -1  # the picture changes, also while the training stands still
         else:
             self.running = not self.trainer.finished
             self.pause_after = self.trainer.step_count + 1 if kind == "step" else None
@@ -148,7 +155,7 @@ class _Worker:
         try:
             self.trainer = Trainer(config)
         except (BackendUnavailable, ConfigError, DataError, MemoryError, OSError) as error:
-            self.connection.send(Failure(str(error) or type(error).__name__))
+            self.connection.send(Failure(self.run, str(error) or type(error).__name__))
 
     def _train(self) -> None:
         assert self.trainer is not None
@@ -156,10 +163,10 @@ class _Worker:
             self.trainer.step()
         except TrainingDiverged as error:
             self.running = False
-            self.connection.send(Failure(str(error)))
+            self.connection.send(Failure(self.run, str(error)))
         except MemoryError:
             self.running = False
-            self.connection.send(Failure("there is not enough memory for this network"))
+            self.connection.send(Failure(self.run, "there is not enough memory for this network"))
         if self.steps_per_second:
             self.due = max(self.due + 1.0 / self.steps_per_second, time.monotonic() - 0.1)
         if self.trainer.finished or self.trainer.step_count == self.pause_after:
@@ -177,6 +184,7 @@ class _Worker:
         examples = f"{len(data.x_train)} to train, {len(data.x_test)} to test"
         self.connection.send(
             Update(
+                self.run,
                 replace(snapshot, history=()),
                 records,
                 self.trainer.total_steps,

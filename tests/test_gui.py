@@ -84,6 +84,27 @@ def test_rate_changes_while_training_runs(qtbot, window):
     assert window.model.status is Status.RUNNING
 
 
+def test_rate_changes_the_picture_while_paused(qtbot, window):
+    window.controls.rate.setValue(100)
+    qtbot.waitUntil(lambda: not window.model.snapshot.layers[0].kept.any(), timeout=WAIT)
+    assert window.model.snapshot.step == 0
+    assert window.model.status is Status.READY
+
+
+def test_reset_while_running_shows_the_new_experiment_only(qtbot, window):
+    for seed in (1, 2, 3):
+        window.run_action.trigger()
+        qtbot.waitUntil(lambda: window.model.snapshot is not None and window.model.snapshot.step > 5, timeout=WAIT)
+        window.controls.seed.setValue(seed)
+        window.reset_action.trigger()
+        qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
+        assert window.model.snapshot.step == 0
+        assert [record.epoch for record in window.model.history] == [0]
+    window.reset_action.trigger()
+    window.reset_action.trigger()  # while it loads
+    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
+
+
 def test_finishes(qtbot):
     window = MainWindow(CONFIG.replace(epochs=2))
     qtbot.addWidget(window)

@@ -1,4 +1,4 @@
-"""`fastdrop gui`: the window, or the same experiment in the terminal where there can be none."""
+"""`fastdrop gui`: what a window needs, and the window."""
 
 import importlib
 import importlib.util
@@ -10,16 +10,16 @@ from fastdrop import system
 from fastdrop.errors import missing_package
 
 
+def window_is_possible() -> bool:
+    """Whether there is a display, or a Qt platform that needs none was asked for."""
+    return system.has_display() or "QT_QPA_PLATFORM" in os.environ
+
+
 def open_app(config: Path | None) -> int:
-    """Open the desktop app; without a display, say so and train the same experiment in the terminal."""
+    """Open the desktop app; if something that it needs is missing, say how to get it."""
     for package in ("PySide6", "pyqtgraph"):
         if importlib.util.find_spec(package) is None:
             raise missing_package(package, "gui", "the desktop app")
-    if not system.has_display() and "QT_QPA_PLATFORM" not in os.environ:
-        print("No display here (DISPLAY and WAYLAND_DISPLAY are not set): training in the terminal instead.\n")
-        from fastdrop.cli.main import main
-
-        return main(["train", *(["--config", str(config)] if config else [])])
     needs = system.missing_for_gui()
     if needs:
         command = system.install_command(needs)

@@ -126,9 +126,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_app(config: Path | None) -> int:
-    from fastdrop.cli.app import open_app
+    """The window, or the same experiment in the terminal where there can be none."""
+    from fastdrop.cli.app import open_app, window_is_possible
 
-    return open_app(config)
+    if window_is_possible():
+        return open_app(config)
+    print("No display here (DISPLAY and WAYLAND_DISPLAY are not set): training in the terminal instead.\n")
+    return main(["train", *(["--config", str(config)] if config else [])])
 
 
 if __name__ == "__main__":

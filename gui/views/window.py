@@ -29,6 +29,7 @@ FRAME_MS = 33
 """Between two looks at the training: 30 Hz."""
 
 _SPEEDS = {"full speed": 0.0, "300 batches/s": 300.0, "50 batches/s": 50.0, "10 batches/s": 10.0, "2 batches/s": 2.0}
+_WATCHABLE = "300 batches/s"
 _CHANGED = "Changed settings wait for Reset."
 
 
@@ -94,9 +95,11 @@ class MainWindow(QMainWindow):
         self.speed = QComboBox()
         for name, steps in _SPEEDS.items():
             self.speed.addItem(name, steps)
+        self.speed.setToolTip("How fast to train: fast enough to get there, or slow enough to watch")
         self.speed.currentIndexChanged.connect(lambda: self.model.set_speed(self.speed.currentData()))
         bar.addWidget(QLabel(" Speed "))
         bar.addWidget(self.speed)
+        self.speed.setCurrentText(_WATCHABLE)
         menu = self.menuBar().addMenu("&File")
         for text, shortcut, call in (
             ("&Open configuration …", QKeySequence.StandardKey.Open, self._open),
