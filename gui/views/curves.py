@@ -26,6 +26,9 @@ class CurvesView(QWidget):
             plot = pg.PlotWidget()
             plot.setLabel("bottom", "epoch")
             plot.setLabel("left", quantity + unit)
+            for axis in ("bottom", "left"):
+                plot.getAxis(axis).enableAutoSIPrefix(False)
+            plot.setLimits(xMin=0, yMin=0, minXRange=1, minYRange=0.05)
             plot.addLegend(offset=(-10, -10) if quantity == "accuracy" else (-10, 10))
             for share, color, style in (
                 ("train", TRAIN_COLOR, Qt.PenStyle.DashLine),
@@ -33,6 +36,8 @@ class CurvesView(QWidget):
             ):
                 pen = pg.mkPen(color, width=1, style=style)
                 self.curves[f"{share}_{quantity}"] = plot.plot(pen=pen, name=share)
+            if quantity == "accuracy":
+                plot.setYRange(0, 1, padding=0.02)
             self.plots[quantity] = plot
             layout.addWidget(plot)
         self._drawn = -1

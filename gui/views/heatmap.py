@@ -10,7 +10,7 @@ from fastdrop.experiments import LayerView
 
 UNITS_SHOWN = 64
 COLUMNS_SHOWN = 32
-CELL = 9
+CELL = 11
 """Pixels of a cell's side in the image: enough for a cross."""
 
 _SHADES = 254
@@ -18,10 +18,10 @@ _CROSS, _DROPPED = 254, 255
 
 
 def _cross() -> NDArray[np.bool_]:
-    """The cells' cross, one pixel wide, a margin of one pixel."""
+    """A cell's cross, one pixel wide, a margin of two pixels: neighbours stay apart."""
     place = np.arange(CELL)
     diagonals = (place[:, None] == place) | (place[:, None] + place == CELL - 1)
-    inside = (place > 0) & (place < CELL - 1)
+    inside = (place > 1) & (place < CELL - 2)
     return diagonals & inside[:, None] & inside
 
 
