@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -21,7 +22,8 @@ COMMON = (
     if MSVC
     else ["-O3", "-std=c11", "-ffp-contract=off", "-fno-trapping-math", "-Wall", "-Wextra", "-fvisibility=hidden"]
 )
-AVX512 = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
+# No more than what dispatch.c asks the processor for.
+AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512cd", "-mbmi2", "-mprefer-vector-width=512"]
 OPENMP = ["-fopenmp"]
 
 
@@ -29,7 +31,7 @@ def compiles(flags: list[str], include: str = "stddef.h") -> bool:
     """Whether the compiler takes these flags and links a program made with them."""
     if MSVC:
         return False
-    compiler = os.environ.get("CC", "cc").split()
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()  # setuptools' own choice
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.c")
         source.write_text(f"#include <{include}>\nint main(void) {{ return 0; }}\n")
@@ -41,6 +43,8 @@ def compiles(flags: list[str], include: str = "stddef.h") -> bool:
 
 
 openmp = OPENMP if compiles(OPENMP, "omp.h") else []
+if not openmp:
+    print("fastdrop: this compiler has no OpenMP; the kernels will run on one thread", file=sys.stderr)
 avx512 = platform.machine().lower() in ("x86_64", "amd64") and compiles(AVX512)
 
 # One static library per instruction set: the same body, other flags.

@@ -10,6 +10,7 @@ from fastdrop.backends import backend_for
 from fastdrop.rule import (
     RULE_VERSION,
     Recipe,
+    check_probability,
     check_version,
     inverted_scale,
     keep_probability,
@@ -57,10 +58,10 @@ class Mask:
         shared_axes: tuple[int, ...] = (),
         scaling: str = "inverted",
     ) -> None:
-        threshold = threshold_of(p)
+        self.p = check_probability(p)
+        threshold = threshold_of(self.p)
         self.shape = shape
         self.shared_axes = shared_axes
-        self.p = p
         self.scale = inverted_scale(threshold) if scaling == "inverted" else 1.0
         self._recipe = Recipe(*stream.next_call(), threshold)
 
@@ -84,7 +85,17 @@ class Mask:
         x = backend.as_input(array, "array")
         if x.shape != self.shape:
             raise ValueError(f"a mask of shape {self.shape} cannot be applied to an array of shape {x.shape}")
-        return backend.apply(x, self._recipe, self.scale, self.shared_axes, out)
+        x, out = backend.prepare_out(x, out)
+        return backend.apply(x, out, self._recipe, self.scale, self.shared_axes)
+
+    def first(self) -> NDArray[np.bool_]:
+        """The decisions for index 0 of the first axis alone, without drawing the others: shape ``shape[1:]``.
+
+        Only where the first axis shares no decisions.
+        """
+        if not self.shape or 0 in self.shared_axes:
+            raise ValueError(f"a mask of shape {self.shape} with shared axes {self.shared_axes} has no first part")
+        return self._decisions((1, *self.decision_shape[1:]))[0]
 
     def packed(self) -> NDArray[np.uint8]:
         """The decisions in C order over `decision_shape`, eight to a byte, lowest bit first; 1 is kept.
@@ -96,12 +107,16 @@ class Mask:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("a mask stores no booleans: looking at it makes a new array (copy=False is impossible)")
-        shape = self.decision_shape
-        decisions = np.unpackbits(self.packed(), count=math.prod(shape), bitorder="little").reshape(shape)
-        kept = np.broadcast_to(decisions.view(np.bool_), self.shape)
-        if copy or kept.strides != decisions.strides:
-            kept = kept.copy()
+        kept = self._decisions(self.decision_shape)
+        if kept.shape != self.shape:
+            kept = np.broadcast_to(kept, self.shape).copy()
         return kept if dtype is None else kept.astype(dtype, copy=False)
+
+    def _decisions(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """As many decisions as `shape` has elements, from the first on."""
+        count = math.prod(shape)
+        packed = backend_for().packed_bits(self._recipe, count)
+        return np.unpackbits(packed, count=count, bitorder="little").reshape(shape).view(np.bool_)
 
     @property
     def _identity(self) -> tuple[Any, ...]:

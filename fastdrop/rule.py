@@ -34,6 +34,8 @@ class Recipe(NamedTuple):
 def check_probability(p: float, name: str = "p") -> float:
     """p as a float, if it is a probability."""
     try:
+        if isinstance(p, (str, bytes, bytearray)) or getattr(p, "shape", ()) != ():
+            raise TypeError
         value = float(p)
     except (TypeError, ValueError):
         raise TypeError(f"{name} is the probability of dropping, a number from 0 to 1; got {p!r}") from None

@@ -83,7 +83,7 @@ class Stream:
         with self._lock:
             first = self._spawned
             self._spawned += n
-        key = (self._key & 0xFFFFFFFF, self._key >> 32)
+            key = (self._key & 0xFFFFFFFF, self._key >> 32)
         children = []
         for child in range(first, first + n):
             low, high, _, _ = kernels.philox((child & 0xFFFFFFFF, (child >> 32) | PURPOSE_SPAWN << 24, 0, 0), key)
@@ -93,7 +93,8 @@ class Stream:
     @property
     def state(self) -> dict[str, Any]:
         """All of the state, as plain numbers; assign it to restore it."""
-        return {"rule_version": RULE_VERSION, "key": self._key, "calls": self._calls, "spawned": self._spawned}
+        with self._lock:
+            return {"rule_version": RULE_VERSION, "key": self._key, "calls": self._calls, "spawned": self._spawned}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
@@ -102,7 +103,8 @@ class Stream:
             values = [_check_word(state[name], name) for name in ("key", "calls", "spawned")]
         except KeyError as missing:
             raise ValueError(f"the state of a stream lacks {missing}") from None
-        self._key, self._calls, self._spawned = values
+        with self._lock:
+            self._key, self._calls, self._spawned = values
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.state,)

@@ -55,8 +55,8 @@ _QT_LIBRARIES = [
 def missing_for_build() -> list[Need]:
     """What setting up and compiling needs."""
     missing = []
-    compiler = os.environ.get("CC", "cc").split()[0]
-    if shutil.which(compiler) is None and shutil.which("gcc") is None:
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
         missing.append(Need(f"a C compiler ({compiler})", "gcc libc6-dev", "gcc"))
     if not Path(sysconfig.get_paths()["include"], "Python.h").exists():
         missing.append(Need("Python's headers (Python.h)", f"{_PYTHON}-dev", "python3-devel"))

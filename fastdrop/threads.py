@@ -9,8 +9,8 @@ took 8.0 ms of which 1.2 were the product (2 cores, 1448 x 1448). So the team is
 which made that 1.7 ms and kept calls in quick succession as fast as before. It reads this from the environment when it
 is loaded, and only then; a policy that the user has set stands.
 
-A child made by fork() has no team any more, and waiting for it would hang; there, calls stay on their thread until
-`set_num_threads` is called in a fresh process.
+A child made by fork() has no team any more, and waiting for it would hang; there, calls stay on their
+thread.
 """
 
 import os
@@ -34,6 +34,8 @@ _limit = kernels.max_threads()
 
 def set_num_threads(threads: int) -> None:
     """Set how many threads a CPU kernel may use, for the whole process.
+
+    In a child made by fork() calls stay on one thread whatever is set.
 
     Parameters
     ----------

@@ -28,6 +28,7 @@ class ExperimentModel:
         self._lost = False
         self._run = 0
         self._speed = 0.0
+        self._rate: float | None = None
         self.status = Status.READY
         self.reset(config)
 
@@ -39,7 +40,7 @@ class ExperimentModel:
         self._lost = False
         self._run += 1  # what the process still says of the experiment before is not listened to
         self.config = config
-        self.rate = config.rate
+        self._rate = None
         self.status = Status.LOADING
         self.message = ""
         self.data = ""
@@ -72,9 +73,11 @@ class ExperimentModel:
             self._process.send("step")
 
     def set_rate(self, rate: float) -> None:
-        """Change the probability of dropping, also while training runs."""
-        self.rate = rate
-        self._process.send("rate", rate)
+        """Change the probability of dropping, also while training runs; takes effect with the next tick.
+
+        A slider may say so a hundred times while the process loads: only the last one is sent, when it can be read.
+        """
+        self._rate = rate
 
     def set_speed(self, steps_per_second: float) -> None:
         """Limit the training's speed; 0 is no limit."""
@@ -83,7 +86,7 @@ class ExperimentModel:
 
     @property
     def steps_per_second(self) -> float:
-        """Over the last second or so; 0 where that is not known."""
+        """Over the last 30 snapshots; 0 where that is not known."""
         if len(self._times) < 2:
             return 0.0
         (begin, first), (end, last) = self._times[0], self._times[-1]
@@ -102,6 +105,9 @@ class ExperimentModel:
                 self._lost = message.run is None
             else:
                 self._take(message)
+        if self._rate is not None and self.status is not Status.LOADING:
+            self._process.send("rate", self._rate)
+            self._rate = None
         return changed
 
     def _take(self, update: Update) -> None:

@@ -74,7 +74,7 @@ def _one_core_left() -> Iterator[None]:
 
 
 class TrainingProcess:
-    """The window's end. No call waits for the trainer."""
+    """The window's end. No call waits for the trainer, as long as commands come no faster than it reads them."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -125,7 +125,7 @@ class _Worker:
         self.run = 0
         self.trainer: Trainer | None = None
         self.running = False
-        self.pause_after: int | None = None
+        self.steps_left: int | None = None
         self.wanted = False
         self.sent_step = -1
         self.sent_records = 0
@@ -159,7 +159,7 @@ class _Worker:
         elif kind == "snapshot":
             self.wanted = True
         elif kind == "pause":
-            self.running = False
+            self.running, self.steps_left = False, None
         elif self.trainer is None:
             return
         elif kind == "rate":
@@ -167,11 +167,11 @@ class _Worker:
             self.sent_step = -1  # the picture changes, also while the training stands still
         else:
             self.running = not self.trainer.finished
-            self.pause_after = self.trainer.step_count + 1 if kind == "step" else None
+            self.steps_left = (self.steps_left or 0) + 1 if kind == "step" else None
             self.due = time.monotonic()
 
     def _start(self, config: ExperimentConfig) -> None:
-        self.trainer, self.running = None, False
+        self.trainer, self.running, self.steps_left = None, False, None
         self.sent_step, self.sent_records = -1, 0
         try:
             self.trainer = Trainer(config)
@@ -190,8 +190,10 @@ class _Worker:
             self.connection.send(Failure(self.run, "there is not enough memory for this network"))
         if self.steps_per_second:
             self.due = max(self.due + 1.0 / self.steps_per_second, time.monotonic() - 0.1)
-        if self.trainer.finished or self.trainer.step_count == self.pause_after:
-            self.running = False
+        if self.steps_left is not None:
+            self.steps_left -= 1
+        if self.trainer.finished or self.steps_left == 0:
+            self.running, self.steps_left = False, None
 
     def _has_news(self) -> bool:
         return self.wanted and self.trainer is not None and self.trainer.step_count != self.sent_step

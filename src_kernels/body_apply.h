@@ -103,23 +103,27 @@ static void NAME(row)(bit_source *source, REAL scale, int64_t count, const char 
     }
 }
 
-/* Whole rows that repeat one short run of decisions, as channels last does at every position: the bits are fetched
- * once. Returns how many rows it did, 0 where the run crosses a tile's end. */
-static int64_t NAME(repeated_rows)(bit_source *source, REAL scale, const fd_geometry *g, const char *x, char *y,
-                                   uint64_t decision, int64_t rows) {
+/* Whole rows that repeat one run of decisions, as channels last does at every position: piece by piece of the run, the
+ * bits are fetched once for all rows. */
+static void NAME(repeated_rows)(bit_source *source, REAL scale, const fd_geometry *g, const char *x, char *y,
+                                uint64_t decision, int64_t rows) {
     const int inner = g->ndim - 1;
-    const int64_t count = g->shape[inner];
+    const int64_t x_stride = g->x_stride[inner], y_stride = g->y_stride[inner];
+    const int contiguous = x_stride == sizeof(REAL) && y_stride == sizeof(REAL);
     uint32_t scratch[FD_TILE_WORDS];
     const uint32_t *words;
-    if (next_bits(source, decision, count, scratch, &words) < count) return 0;
-    const int contiguous = g->x_stride[inner] == sizeof(REAL) && g->y_stride[inner] == sizeof(REAL);
-    for (int64_t row = 0; row < rows; row++, x += g->x_stride[inner - 1], y += g->y_stride[inner - 1]) {
-        if (contiguous)
-            NAME(select_run)(words, count, scale, (const REAL *)x, (REAL *)y);
-        else
-            NAME(select_strided)(words, count, scale, x, g->x_stride[inner], y, g->y_stride[inner]);
+    for (int64_t done = 0; done < g->shape[inner];) {
+        const int64_t run = next_bits(source, decision + (uint64_t)done, g->shape[inner] - done, scratch, &words);
+        for (int64_t row = 0; row < rows; row++) {
+            const char *from = x + done * x_stride + row * g->x_stride[inner - 1];
+            char *to = y + done * y_stride + row * g->y_stride[inner - 1];
+            if (contiguous)
+                NAME(select_run)(words, run, scale, (const REAL *)from, (REAL *)to);
+            else
+                NAME(select_strided)(words, run, scale, from, x_stride, to, y_stride);
+        }
+        done += run;
     }
-    return rows;
 }
 
 static void NAME(apply)(const fd_geometry *g, fd_recipe recipe, double scale, const char *x, char *y, int64_t begin,
@@ -141,14 +145,14 @@ static void NAME(apply)(const fd_geometry *g, fd_recipe recipe, double scale, co
         if (repeats && index[inner] == 0) {
             const int64_t whole = (end - begin) / g->shape[inner];
             const int64_t left = g->shape[inner - 1] - index[inner - 1];
-            /* all but the last, with which the walk below goes on */
-            const int64_t rows = (whole < left ? whole : left) - 1;
-            const int64_t done =
-                rows > 0 ? NAME(repeated_rows)(&source, (REAL)scale, g, x, y, (uint64_t)decision, rows) : 0;
-            index[inner - 1] += done;
-            x += done * g->x_stride[inner - 1];
-            y += done * g->y_stride[inner - 1];
-            begin += done * g->shape[inner];
+            const int64_t rows = (whole < left ? whole : left) - 1; /* all but the last, from which the walk goes on */
+            if (rows > 0) {
+                NAME(repeated_rows)(&source, (REAL)scale, g, x, y, (uint64_t)decision, rows);
+                index[inner - 1] += rows;
+                x += rows * g->x_stride[inner - 1];
+                y += rows * g->y_stride[inner - 1];
+                begin += rows * g->shape[inner];
+            }
         }
         const int64_t row_left = g->shape[inner] - index[inner];
         const int64_t count = end - begin < row_left ? end - begin : row_left;

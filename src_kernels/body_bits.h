@@ -22,7 +22,7 @@ static void draw_plane(fd_recipe recipe, uint32_t plane, uint64_t tile, uint32_t
     for (uint32_t lane = 0; lane < FD_LANES; lane++) {
         fd_block counter = first;
         counter.w[0] += lane;
-        const fd_block block = fd_philox4x32_10(counter, (uint32_t)recipe.key, (uint32_t)(recipe.key >> 32));
+        const fd_block block = fd_block_at(recipe, counter);
         bits[0 * FD_LANES + lane] = block.w[0];
         bits[1 * FD_LANES + lane] = block.w[1];
         bits[2 * FD_LANES + lane] = block.w[2];
@@ -122,11 +122,11 @@ static int keep_one(bit_source *source, uint64_t element) {
     return source->keep[element % FD_TILE / 32] >> (element % 32) & 1u;
 }
 
-static void bits(fd_recipe recipe, uint32_t *words, int64_t begin, int64_t end) {
+static void bits(fd_recipe recipe, uint64_t first_tile, uint32_t *words, int64_t begin, int64_t end) {
     bit_source source;
     open_source(&source, recipe);
     for (int64_t word = begin; word < end; word += FD_TILE_WORDS) {
-        fill_tile(&source, (uint64_t)word / FD_TILE_WORDS);
+        fill_tile(&source, first_tile + (uint64_t)word / FD_TILE_WORDS);
         const int64_t count = end - word < FD_TILE_WORDS ? end - word : FD_TILE_WORDS;
         memcpy(words + word, source.keep, (size_t)count * sizeof *words);
     }

@@ -43,7 +43,7 @@ cdef extern from "kernels.h" nogil:
     const fd_kernels **fd_available()
     int fd_max_threads()
     int fd_has_openmp()
-    void fd_bits(const fd_kernels *, int threads, fd_recipe, uint32_t *words, int64_t count)
+    void fd_bits(const fd_kernels *, int threads, fd_recipe, uint64_t first_tile, uint32_t *words, int64_t count)
     void fd_apply(const fd_kernels *, int threads, fd_dtype, const fd_geometry *, fd_recipe, double scale,
                   const char *x, char *y)
     void fd_connect_forward(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,
@@ -175,13 +175,14 @@ def apply(cnp.ndarray x not None, cnp.ndarray y not None, tuple shared_axes not 
         fd_apply(_kernels, threads, dtype, &geometry, recipe, scale, source, target)
 
 
-def bits(cnp.ndarray words not None, uint64_t key, uint64_t call, uint64_t threshold, int threads):
-    """Keep bits of the first 32 * len(words) elements into a contiguous uint32 array."""
+def bits(cnp.ndarray words not None, uint64_t key, uint64_t call, uint64_t threshold, int threads,
+         uint64_t first_tile=0):
+    """Keep bits of 32 * len(words) elements, from the first tile on, into a contiguous uint32 array."""
     cdef fd_recipe recipe = recipe_of(key, call, threshold)
     cdef uint32_t *target = <uint32_t *> cnp.PyArray_DATA(words)
     cdef int64_t count = cnp.PyArray_SIZE(words)
     with nogil:
-        fd_bits(_kernels, threads, recipe, target, count)
+        fd_bits(_kernels, threads, recipe, first_tile, target, count)
 
 
 cdef inline fd_dropconnect_size size_of(cnp.ndarray x, cnp.ndarray weight):

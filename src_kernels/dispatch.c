@@ -13,7 +13,7 @@ const fd_kernels *const *fd_available(void) {
 #if defined(FASTDROP_HAVE_AVX512)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("bmi2"))
         list[count++] = &fd_kernels_avx512;
 #endif
     list[count++] = &fd_kernels_portable;
@@ -64,8 +64,9 @@ static fd_range share(int64_t count, int64_t unit, int threads, int t) {
         }                                                                       \
     } while (0)
 
-void fd_bits(const fd_kernels *kernels, int threads, fd_recipe recipe, uint32_t *words, int64_t count) {
-    FD_SPLIT(count, FD_TILE_WORDS, kernels->bits(recipe, words, range.begin, range.end));
+void fd_bits(const fd_kernels *kernels, int threads, fd_recipe recipe, uint64_t first_tile, uint32_t *words,
+             int64_t count) {
+    FD_SPLIT(count, FD_TILE_WORDS, kernels->bits(recipe, first_tile, words, range.begin, range.end));
 }
 
 void fd_apply(const fd_kernels *kernels, int threads, fd_dtype dtype, const fd_geometry *geometry, fd_recipe recipe,

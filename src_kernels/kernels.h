@@ -25,8 +25,8 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    /* Keep bits of elements [0, words * 32), word range [begin, end), begin a multiple of FD_TILE_WORDS. */
-    void (*bits)(fd_recipe, uint32_t *words, int64_t begin, int64_t end);
+    /* Keep bits from the first tile on, word range [begin, end) of them, begin a multiple of FD_TILE_WORDS. */
+    void (*bits)(fd_recipe, uint64_t first_tile, uint32_t *words, int64_t begin, int64_t end);
     /* y = keep ? x * scale : 0 for the elements [begin, end) in C order. */
     void (*apply[FD_DTYPES])(const fd_geometry *, fd_recipe, double scale, const char *x, char *y, int64_t begin,
                              int64_t end);
@@ -49,7 +49,7 @@ const fd_kernels *const *fd_available(void);
 /* Run a kernel over its range on up to `threads` threads. Results do not depend on their number. */
 int fd_max_threads(void);
 int fd_has_openmp(void);
-void fd_bits(const fd_kernels *, int threads, fd_recipe, uint32_t *words, int64_t count);
+void fd_bits(const fd_kernels *, int threads, fd_recipe, uint64_t first_tile, uint32_t *words, int64_t count);
 void fd_apply(const fd_kernels *, int threads, fd_dtype, const fd_geometry *, fd_recipe, double scale, const char *x,
               char *y);
 void fd_connect_forward(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,

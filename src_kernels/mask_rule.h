@@ -42,8 +42,12 @@ FD_INLINE fd_block fd_counter(fd_recipe recipe, uint32_t purpose, uint64_t index
     return counter;
 }
 
+FD_INLINE fd_block fd_block_at(fd_recipe recipe, fd_block counter) {
+    return fd_philox4x32_10(counter, (uint32_t)recipe.key, (uint32_t)(recipe.key >> 32));
+}
+
 FD_INLINE fd_block fd_draw(fd_recipe recipe, uint32_t purpose, uint64_t index) {
-    return fd_philox4x32_10(fd_counter(recipe, purpose, index), (uint32_t)recipe.key, (uint32_t)(recipe.key >> 32));
+    return fd_block_at(recipe, fd_counter(recipe, purpose, index));
 }
 
 /* The low 32 bits of U(element): word 0 of a block of its own, so that ties are drawn side by side in a vector. */

@@ -35,7 +35,8 @@ def same_bits(a, b):
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.25, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sizes(isa, thread_count, dtype, p):
-    stream = fd.Stream(11)
+    stream = fd.Stream(0x0123456789ABCDEF)  # both halves of key and call number count
+    stream.state = {**stream.state, "calls": 2**32 - 3}
     for size in SIZES:
         x = values(size, dtype)
         y, mask = fd.dropout(x, p, rng=stream)
@@ -176,8 +177,6 @@ def test_in_place_and_overlapping():
         source, target = memory[:9000], memory[shift : shift + 9000]
         fd.dropout(source, 0.3, rng=5, out=target)
         same_bits(target, wanted)
-    memory = np.concatenate([x, x])
-    fd.dropout(memory[100:9100].copy(), 0.3, rng=5, out=memory[100:9100])
     reverse = x.copy()
     fd.dropout(reverse, 0.3, rng=5, out=reverse[::-1])
     same_bits(reverse[::-1], wanted)
@@ -189,6 +188,34 @@ def test_nothing_beside_the_target_is_written(isa, thread_count):
         fd.dropout(values(size, np.float32), 0.5, rng=1, out=memory[32 : 32 + size])
         assert (memory[:32] == 7).all()
         assert (memory[32 + size :] == 7).all()
+
+
+@pytest.mark.parametrize("channels", [100, 2048, 2100, 5000])
+def test_channels_last_across_tiles(isa, thread_count, channels):
+    x = values((3, 11, channels), np.float32)
+    for view in (x, x[:, ::-1, ::-1]):
+        y, mask = fd.spatial_dropout(view, 0.3, channel_axis=-1, rng=2)
+        same_bits(y, expected(view, mask))
+
+
+def test_a_failing_call_draws_no_mask():
+    stream, x = fd.Stream(0), np.ones(5)
+    for call in (
+        lambda: fd.dropout(x, 0.5, rng=stream, out=np.ones(4)),
+        lambda: fd.dropout(x, 2.0, rng=stream),
+        lambda: fd.dropconnect(np.ones((2, 3)), np.ones((2, 4)), rng=stream),
+    ):
+        with pytest.raises(ValueError, match=r"shape|p is"):
+            call()
+    assert stream.calls == 0
+
+
+def test_first_part_of_a_mask():
+    _, mask = fd.dropout(np.zeros((6, 50, 3)), 0.4, rng=1)
+    np.testing.assert_array_equal(mask.first(), np.asarray(mask)[0])
+    _, shared = fd.dropout(np.zeros((6, 5)), 0.4, rng=1, shared_axes=0)
+    with pytest.raises(ValueError, match="shared axes"):
+        shared.first()
 
 
 def test_packed_bits_and_asarray():

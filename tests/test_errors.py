@@ -26,6 +26,10 @@ def test_p_out_of_range(p):
 def test_p_of_another_type():
     with pytest.raises(TypeError, match="probability"):
         fd.dropout(X, "half")
+    for p in ("0.5", b"0.5", np.array([0.5]), None):
+        with pytest.raises(TypeError, match="probability"):
+            fd.dropout(X, p)
+    assert type(fd.dropout(X, np.float32(0.5))[1].p) is float
 
 
 @pytest.mark.parametrize(

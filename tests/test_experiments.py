@@ -190,6 +190,9 @@ def test_snapshot_of_spatial_dropout_and_dropconnect():
     views = Trainer(SMALL.replace(dropout="dropconnect", rate=0.5)).snapshot().layers
     assert [view.name for view in views][:2] == ["hidden 1 weights", "hidden 1"]
     assert views[0].values.shape == views[0].kept.shape == (16, 2)
+    assert views[2].columns == "input"
+    wide = Trainer(SMALL.replace(hidden=(100, 50), dropout="dropconnect")).snapshot().layers[2]
+    assert (wide.values.shape, wide.columns) == ((50, 32), "input (first 32 of 100)")
     assert views[1].kept is None
 
 
@@ -231,6 +234,16 @@ def test_csv(tmp_path):
     np.testing.assert_array_equal(table.labels, [0, 1, 0, 1])
     path.write_text("1,0,2\n3,1,4\n5,0,6\n7,1,8\n")
     np.testing.assert_array_equal(read_table(path, "2").features, [[1, 2], [3, 4], [5, 6], [7, 8]])
+
+
+def test_csv_with_columns_of_one_name(tmp_path):
+    path = tmp_path / "twice.csv"
+    path.write_text("y,x,y\n1,2,a\n3,4,b\n5,6,a\n7,8,b\n")
+    table = read_table(path)
+    assert table.features.shape == (4, 2)
+    assert table.class_names == ("a", "b")
+    path.write_text(",x,y\n0,2,a\n1,4,b\n2,6,a\n3,8,b\n")  # as pandas writes an index
+    assert read_table(path).feature_names == ("", "x")
 
 
 def test_csv_trains(tmp_path):
@@ -289,6 +302,7 @@ def test_other_bad_files(tmp_path):
         ({"x": np.array([["a"]]), "y": np.ones(1)}, "dtype"),
         ({"x": np.array([[1.0, 2], [3, np.nan], [1, 1], [1, 1]]), "y": np.arange(4) % 2}, "row 2, column 2"),
         ({"x": np.ones((4, 2)), "y": np.ones(4)}, "one class only"),
+        ({"x": np.float64(3), "y": np.ones(4)}, r"shape \(\)"),
         ({"x": np.array([[{}]], object), "y": np.ones(1)}, "plain arrays"),
     ],
 )
@@ -297,7 +311,12 @@ def test_bad_npz(tmp_path, arrays, words):
     np.savez(path, **arrays)
     with pytest.raises(DataError, match=rf"bad\.npz.*{words}"):
         read_table(path)
-    path.write_bytes(b"PK\x03\x04garbage")
+    for content in (b"PK\x03\x04garbage", b"", b"text"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"bad\.npz"):
+            read_table(path)
+    with path.open("wb") as file:
+        np.save(file, np.ones(3))
     with pytest.raises(DataError, match=r"bad\.npz"):
         read_table(path)
 

@@ -66,11 +66,15 @@ def test_run_pause_step_reset(qtbot, window):
     assert len(window.curves.curves["train_loss"].getData()[0]) == 1
 
 
-def test_heat_map_moves_and_shows_the_drop(qtbot, window):
+def test_heat_map_follows_the_training(qtbot, window):
+    window.controls.rate.setValue(0)  # so that masks alone cannot move it
+    qtbot.waitUntil(lambda: window.model.snapshot.layers[0].kept.all(), timeout=WAIT)
     before = window.heatmap.pixels.copy()
     click(qtbot, window, window.run_action)
     qtbot.waitUntil(lambda: len(window.model.history) > 2, timeout=WAIT)
     assert not np.array_equal(window.heatmap.pixels, before)
+    window.controls.rate.setValue(50)
+    qtbot.waitUntil(lambda: not window.model.snapshot.layers[0].kept.all(), timeout=WAIT)
     assert "☒ dropped (" in window.heatmap.caption.text()
 
 
@@ -103,6 +107,49 @@ def test_reset_while_running_shows_the_new_experiment_only(qtbot, window):
     window.reset_action.trigger()
     window.reset_action.trigger()  # while it loads
     qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
+
+
+def test_every_step_counts(qtbot, window):
+    for _ in range(10):
+        window.step_action.trigger()
+    qtbot.waitUntil(lambda: window.model.snapshot.step == 10, timeout=WAIT)
+    qtbot.wait(200)
+    assert window.model.snapshot.step == 10
+
+
+def test_a_problem_stays_to_be_read(qtbot, window):
+    window.run_action.trigger()
+    window.controls.hidden.setText("many")
+    window.reset_action.trigger()
+    epochs = len(window.model.history)
+    qtbot.waitUntil(lambda: len(window.model.history) > epochs + 3, timeout=WAIT)
+    assert "'many'" in window.problem.text()
+    window.controls.hidden.setText("8")
+    window.reset_action.trigger()
+    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
+    assert window.problem.text() == ""
+
+
+def test_numbers_that_the_panel_cannot_show_are_kept(window):
+    for changes in ({"seed": 2**60, "rate": 0.155}, {"learning_rate": 1e-9}, {"batch_size": 65536, "rate": 0.005}):
+        config = CONFIG.replace(**changes)
+        window.controls.show_config(config)
+        assert window.controls.config() == config
+        assert not window.controls.signalsBlocked()
+
+
+def test_leaving_a_field_unchanged_changes_nothing(qtbot, window):
+    window.step_action.trigger()
+    qtbot.waitUntil(lambda: window.model.snapshot.step == 1, timeout=WAIT)
+    window.controls.hidden.editingFinished.emit()
+    assert window.controls.hint.text() == ""
+
+
+def test_the_chosen_layer_stays_chosen(qtbot, window):
+    window.heatmap.layer.setCurrentIndex(1)
+    window.reset_action.trigger()
+    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
+    assert window.heatmap.layer.currentText() == "hidden 2"
 
 
 def test_finishes(qtbot):

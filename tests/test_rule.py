@@ -4,10 +4,12 @@ The statistical tests use fixed seeds, so that they fail always or never. Each s
 that a perfect generator with another seed would fail it.
 """
 
+import hashlib
 import itertools
 
 import numpy as np
 import pytest
+from fastdrop._kernels import cpu
 
 import fastdrop as fd
 from fastdrop import reference
@@ -59,6 +61,43 @@ def test_the_mask_stays_what_it_is():
 
 
 FINGERPRINT = "f5c2f2e5987fe8ee"
+
+
+def test_a_longer_stretch_stays_what_it_is(isa):
+    """2**16 decisions, some 250 of them tied: a tail that changes, in kernel and reference alike, shows here."""
+    _, mask = fd.dropout(np.zeros(1 << 16), 0.3, rng=2**64 - 2)
+    assert hashlib.sha256(mask.packed().tobytes()).hexdigest() == LONG_FINGERPRINT
+
+
+LONG_FINGERPRINT = "0424f718de6da2c40259a380deea01558b1541602020c9c3f4dbeff03d5fd01c"
+
+
+@pytest.mark.parametrize("tile", [0, 2**21 - 1, 2**21, 2**28 - 1, 2**28, 2**40 + 12345])
+@pytest.mark.parametrize("p", [0.5, 0.3])
+def test_tiles_far_out(isa, tile, p):
+    """Element numbers beyond 2**32 and block numbers beyond it."""
+    words = np.empty(2 * TILE // 32, np.uint32)
+    key, call, threshold = 2**63 + 5, 2**32 + 7, threshold_of(p)
+    cpu.bits(words, key, call, threshold, 1, tile)
+    u = reference.uniform40(key, call, tile * TILE + np.arange(2 * TILE))
+    kept = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
+    np.testing.assert_array_equal(kept, u < np.uint64(threshold))
+
+
+def test_the_threshold_itself_is_dropped(isa):
+    """keep is U < threshold, also where only the last bit of the tail tells."""
+    key, call = 12, 3
+    u = reference.uniform40(key, call, np.arange(200))
+    for element in range(0, 200, 7):
+        for threshold, keep in ((int(u[element]), False), (int(u[element]) + 1, True)):
+            words = np.empty(TILE // 32, np.uint32)
+            cpu.bits(words, key, call, threshold, 1)
+            assert bool(words[element // 32] >> np.uint32(element % 32) & 1) == keep
+
+
+def test_tails_of_neighbours_differ():
+    tails = reference.uniform40(1, 0, np.arange(4096)) & np.uint64(0xFFFFFFFF)
+    assert len(np.unique(tails)) == 4096  # a false alarm in 1 of 500 keys; this one has none
 
 
 def test_raising_p_only_drops_more(isa):

@@ -34,8 +34,8 @@ def _advice(dtype: np.dtype[Any]) -> str:
     return "give an array of float32 or float64"
 
 
-def _prepare_out(x: Array, out: Any) -> tuple[Array, Array]:
-    """x and the array to write to; x is copied where the two overlap without being the same."""
+def prepare_out(x: Array, out: Any) -> tuple[Array, Array]:
+    """x and the array to write to, checked; x is copied where the two overlap without being the same."""
     if out is None:
         return x, np.empty_like(x)
     if not isinstance(out, np.ndarray):
@@ -50,9 +50,11 @@ def _prepare_out(x: Array, out: Any) -> tuple[Array, Array]:
     return x, out
 
 
-def apply(x: Array, recipe: Recipe, scale: float, shared_axes: tuple[int, ...] = (), out: Any = None) -> Array:
-    """keep ? x * scale : +0, decisions numbered in C order over the axes that are not shared."""
-    x, out = _prepare_out(x, out)
+def apply(x: Array, out: Array, recipe: Recipe, scale: float, shared_axes: tuple[int, ...] = ()) -> Array:
+    """out = keep ? x * scale : +0, decisions numbered in C order over the axes that are not shared.
+
+    x and out as `prepare_out` gives them.
+    """
     target = out if out.flags.aligned else np.empty_like(x)
     kernels.apply(x, target, shared_axes, *recipe, scale, threads_for(x.size))
     if target is not out:
@@ -60,9 +62,8 @@ def apply(x: Array, recipe: Recipe, scale: float, shared_axes: tuple[int, ...] =
     return out
 
 
-def scaled_copy(x: Array, scale: float, out: Any = None) -> Array:
-    """x * scale; bit for bit x where scale is 1."""
-    x, out = _prepare_out(x, out)
+def scaled_copy(x: Array, out: Array, scale: float) -> Array:
+    """out = x * scale; bit for bit x where scale is 1."""
     if scale == 1.0:
         np.copyto(out, x)
     else:

@@ -10,6 +10,7 @@ from fastdrop.threads import set_num_threads
 
 try:
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 except ImportError:
@@ -40,24 +41,25 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
         _check_figure(options.figure)
     dataset = config.load_dataset()
     console.print(
-        f"[bold]{dataset.name}[/]: {len(dataset.x_train)} examples to train, {len(dataset.x_test)} to test, "
+        f"[bold]{escape(dataset.name)}[/]: {len(dataset.x_train)} examples to train, {len(dataset.x_test)} to test, "
         f"{dataset.features} features, {dataset.classes} classes; hidden layers {', '.join(map(str, config.hidden))}"
     )
     configs = {"no dropout": config} if config.dropout == "none" else {f"{config.dropout}, p = {config.rate:g}": config}
     if config.dropout != "none" and not options.no_comparison:
         configs["without dropout"] = config.replace(dropout="none")
     runs = [Run(name, Trainer(each, dataset)) for name, each in configs.items()]
-    finished = _train_all(runs, console)
+    status = _train_all(runs, console)
     console.print(_table(runs))
     if options.figure:
         _draw(runs, options.figure)
-        console.print(f"figure: {options.figure}")
+        console.print(f"figure: {escape(str(options.figure))}")
     if options.save_config:
-        console.print(f"configuration: {options.save_config}")
-    return 0 if finished else 130
+        console.print(f"configuration: {escape(str(options.save_config))}")
+    return status
 
 
-def _train_all(runs: list[Run], console: Console) -> bool:
+def _train_all(runs: list[Run], console: Console) -> int:
+    """Train one after the other; the exit status: 0, 130 after Ctrl-C, 1 where the training diverged."""
     columns = (
         TextColumn("{task.description:<22}"),
         BarColumn(),
@@ -77,11 +79,11 @@ def _train_all(runs: list[Run], console: Console) -> bool:
                     run.seconds = time.perf_counter() - begin
     except KeyboardInterrupt:
         console.print("stopped; this is what was reached:")
-        return False
+        return 130
     except TrainingDiverged as error:
         console.print(f"[red]{error}[/]")
-        return False
-    return True
+        return 1
+    return 0
 
 
 def _table(runs: list[Run]) -> Table:

@@ -4,6 +4,7 @@ import csv
 import math
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,7 +66,7 @@ def _read_csv(path: Path, label: str) -> Table:
     if not lines:
         raise DataError(f"{path}: no rows")
     first = lines[0][1]
-    header = all(cell and _number(cell) is None for cell in first)
+    header = all(_number(cell) is None for cell in first)  # the first cell may be empty: pandas leaves it so
     names = first if header else [f"column {number}" for number in range(1, len(first) + 1)]
     rows = lines[1:] if header else lines
     if not rows:
@@ -79,19 +80,19 @@ def _read_csv(path: Path, label: str) -> Table:
         if len(cells) != len(names):
             raise DataError(f"{path}, row {line}: {len(cells)} columns where the first row has {len(names)}")
         column = 0
-        for name, cell in zip(names, cells, strict=True):
+        for number, (name, cell) in enumerate(zip(names, cells, strict=True)):
             where = f"{path}, row {line}, column {name!r}"
             if not cell:
                 raise DataError(f"{where}: missing value")
-            if name is names[target]:
+            if number == target:
                 classes.append(cell)
                 continue
-            number = _number(cell)
-            if number is None:
+            value = _number(cell)
+            if value is None:
                 raise DataError(f"{where}: {cell[:40]!r} is text; features are numbers")
-            if not math.isfinite(number):
+            if not math.isfinite(value):
                 raise DataError(f"{where}: {cell!r} is not a finite number")
-            features[place, column] = number
+            features[place, column] = value
             column += 1
     feature_names = tuple(name for number, name in enumerate(names) if number != target)
     return _with_classes(f"{path}, column {names[target]!r}", features, np.array(classes), feature_names)
@@ -116,17 +117,21 @@ def _label_column(path: Path, names: list[str], label: str) -> int:
 
 def _read_npz(path: Path, label: str) -> Table:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("x", "y") if name in archive}
-            names = archive.files
-    except (ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array")
+            with archive:
+                arrays = {name: archive[name] for name in ("x", "y") if name in archive}
+                names = archive.files
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
         raise DataError(f"{path}: not an NPZ archive of plain arrays: {error}") from None
     if len(arrays) < 2:
         raise DataError(f"{path}: holds {', '.join(names) or 'nothing'}; needed are x (rows, columns) and y (rows,)")
     x, y = arrays["x"], arrays["y"]
-    if x.ndim < 2 or y.shape != x.shape[:1] or x[:1].size == 0:
-        if len(x) == 0 or x.size == 0:
-            raise DataError(f"{path}: no rows")
+    if x.ndim and x.size == 0:
+        raise DataError(f"{path}: no rows")
+    if x.ndim < 2 or y.shape != x.shape[:1]:
         raise DataError(f"{path}: x has shape {x.shape} and y {y.shape}; needed are (rows, columns) and (rows,)")
     if x.dtype.kind not in "iuf" or y.dtype.kind not in "iufUSb":
         raise DataError(f"{path}: x has dtype {x.dtype} and y {y.dtype}; needed are numbers, and numbers or text")

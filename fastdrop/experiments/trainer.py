@@ -41,11 +41,11 @@ class LayerView:
     ----------
     name : str
     values : numpy.ndarray of float32, shape (units, samples)
-        Activations behind dropout; for "weights", (units, inputs) of the first example.
+        Activations behind dropout; for "weights", (units, inputs) of the first example, the first inputs only.
     kept : numpy.ndarray of bool or None
         Of the same shape: False where dropped. None where nothing is dropped here.
     columns : str
-        What the second axis is: "sample" or "input".
+        What the second axis is: samples, or inputs and how many of them.
     """
 
     name: str
@@ -228,10 +228,18 @@ class Trainer:
         kept = None
         if dropper is not None and dropper.mask is not None:
             if isinstance(dropper, nn.DropConnectLinear):
-                yield LayerView(
-                    f"{block.name} weights", dropper.weight.value.copy(), np.asarray(dropper.mask)[0], "input"
-                )
+                yield _first_weights(f"{block.name} weights", dropper)
             else:
                 kept = np.asarray(dropper.mask).reshape(x.shape).T
         yield LayerView(block.name, x.T.copy(), kept)
         return x
+
+
+def _first_weights(name: str, layer: nn.DropConnectLinear) -> LayerView:
+    """The first example's weights and their mask: few enough columns to send and to see, drawn without the others'."""
+    assert layer.mask is not None
+    inputs = layer.weight.value.shape[1]
+    kept = layer.mask.first()
+    shown = min(inputs, PROBE_EXAMPLES)
+    columns = "input" if shown == inputs else f"input (first {shown} of {inputs})"
+    return LayerView(name, layer.weight.value[:, :shown].copy(), kept[:, :shown].copy(), columns)

@@ -42,7 +42,7 @@ def dropout(
         "inverted" multiplies kept elements by 1 / (1 - p) in training; "classic" leaves them, and multiplies by 1 - p
         when `training` is False.
     out : numpy.ndarray, optional
-        Where to write, of x's shape and dtype; `x` itself works in place.
+        Where to write, of x's shape and dtype in native byte order; `x` itself works in place.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def dropout(
     ValueError
         If p is outside [0, 1] or NaN, or an axis or `out` does not fit.
     TypeError
-        If x is not of a floating-point dtype that has kernels.
+        If x is not of a floating-point dtype that has kernels, or p is no number. A call that fails draws no mask.
     BackendUnavailable
         If x lives on a device for which there are no kernels.
 
@@ -83,11 +83,12 @@ def dropout(
     backend = backend_for(x, out)
     array = backend.as_input(x, "x")
     axes = () if shared_axes is None else tuple(sorted(normalize_axis_tuple(shared_axes, array.ndim, "shared_axes")))
+    array, out = backend.prepare_out(array, out)
     if not training:
         scale = keep_probability(threshold_of(p)) if scaling == "classic" else 1.0
-        return backend.scaled_copy(array, scale, out), None
-    mask = Mask(array.shape, p, Stream.from_rng(rng), axes, scaling)
-    return backend.apply(array, mask.recipe, mask.scale, axes, out), mask
+        return backend.scaled_copy(array, out, scale), None
+    mask = Mask(array.shape, p, Stream.from_rng(rng), axes, scaling)  # nothing that can fail comes after the draw
+    return backend.apply(array, out, mask.recipe, mask.scale, axes), mask
 
 
 def dropout_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> NDArray[Any]:
@@ -98,7 +99,8 @@ def dropout_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> NDArray[
     dy : array_like of float32 or float64
         Gradient with respect to y, of the mask's shape.
     mask : Mask or None
-        What the forward call returned; None returns dy's values.
+        What the forward call returned; None returns dy's values. (Classic scaling multiplies by 1 - p where `training`
+        is False and returns None like any evaluation: whoever differentiates that multiplies by 1 - p too.)
     out : numpy.ndarray, optional
         Where to write; `dy` itself works in place.
 
@@ -121,7 +123,8 @@ def dropout_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> NDArray[
     if mask is not None:
         return mask(dy, out)
     backend = backend_for(dy, out)
-    return backend.scaled_copy(backend.as_input(dy, "dy"), 1.0, out)
+    dy, out = backend.prepare_out(backend.as_input(dy, "dy"), out)
+    return backend.scaled_copy(dy, out, 1.0)
 
 
 def spatial_dropout(

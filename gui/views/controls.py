@@ -1,6 +1,6 @@
 """The panel on the left: data, network, dropout, training."""
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -33,6 +33,7 @@ class ControlPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._base = ExperimentConfig()
+        self._shown: dict[str, float] = {}
         layout = QVBoxLayout(self)
         layout.addWidget(self._data_group())
         layout.addWidget(self._network_group())
@@ -101,8 +102,8 @@ class ControlPanel(QWidget):
     def _training_group(self) -> QGroupBox:
         self.optimizer = QComboBox()
         self.optimizer.addItems(list(OPTIMIZERS))
-        self.learning_rate = QDoubleSpinBox(decimals=5, minimum=0.00001, maximum=10.0, singleStep=0.001)
-        self.batch_size = QSpinBox(minimum=1, maximum=4096)
+        self.learning_rate = QDoubleSpinBox(decimals=7, minimum=1e-7, maximum=100.0, singleStep=0.001)
+        self.batch_size = QSpinBox(minimum=1, maximum=65536)
         self.epochs = QSpinBox(minimum=1, maximum=1_000_000)
         self.seed = QSpinBox(minimum=0, maximum=2**31 - 1)
         group = QGroupBox("Training")
@@ -123,8 +124,8 @@ class ControlPanel(QWidget):
 
     def show_config(self, config: ExperimentConfig) -> None:
         """Fill the panel in, without signals."""
+        blocker = QSignalBlocker(self)
         self._base = config
-        self.blockSignals(True)
         self._data_file = config.data_file
         self._show_file_entry()
         self.dataset.setCurrentIndex(self.dataset.findData(config.dataset))
@@ -136,9 +137,17 @@ class ControlPanel(QWidget):
         self.learning_rate.setValue(config.learning_rate)
         self.batch_size.setValue(config.batch_size)
         self.epochs.setValue(config.epochs)
-        self.seed.setValue(config.seed)
-        self.blockSignals(False)
+        self.seed.setValue(min(config.seed, self.seed.maximum()))
+        self._shown = self._numbers()
+        blocker.unblock()
         self._describe()
+
+    def _numbers(self) -> dict[str, float]:
+        return {
+            "rate": self.rate.value() / _RATE_STEPS,
+            "learning_rate": self.learning_rate.value(),
+            "seed": self.seed.value(),
+        }
 
     def config(self) -> ExperimentConfig:
         """What the panel says.
@@ -156,22 +165,20 @@ class ControlPanel(QWidget):
                 f"hidden layers are whole numbers separated by commas; got {self.hidden.text()!r}"
             ) from None
         dataset = self.dataset.currentData()
-        # The sliders and boxes round: a value that they show unchanged stays as it was given.
-        base = self._base
-        rate = self.rate.value() / _RATE_STEPS
-        learning_rate = self.learning_rate.value()
-        return base.replace(
+        data_file = self._data_file if dataset == "file" else ""
+        # Slider and boxes round: a number that stands as it was put in is the one that was given.
+        changed = {name: value for name, value in self._numbers().items() if value != self._shown[name]}
+        return self._base.replace(
             dataset=dataset,
-            data_file=self._data_file if dataset == "file" else "",
+            data_file=data_file,
+            label=self._base.label if data_file == self._base.data_file else "",
             hidden=hidden,
             batch_norm=self.batch_norm.isChecked(),
             dropout=self.dropout.currentData(),
-            rate=base.rate if rate == round(base.rate, 2) else rate,
             optimizer=self.optimizer.currentText(),
-            learning_rate=base.learning_rate if learning_rate == round(base.learning_rate, 5) else learning_rate,
             batch_size=self.batch_size.value(),
             epochs=self.epochs.value(),
-            seed=self.seed.value(),
+            **changed,
         )
 
     def use_file(self, path: str) -> None:

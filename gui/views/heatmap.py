@@ -3,7 +3,7 @@
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QPointF, Qt
+from PySide6.QtCore import QPointF, QSignalBlocker, Qt
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollBar, QVBoxLayout, QWidget
 
 from fastdrop.experiments import LayerView
@@ -73,21 +73,21 @@ class HeatMapView(QWidget):
     def show_layers(self, views: tuple[LayerView, ...]) -> None:
         """Draw the newest snapshot's layers; the chosen one stays chosen."""
         names = [view.name for view in views]
-        if names != [view.name for view in self._views]:
-            self._views = views
-            chosen = self.layer.currentText()
-            self.layer.blockSignals(True)
+        shown = [self.layer.itemText(index) for index in range(self.layer.count())]
+        self._views = views
+        if names != shown:
+            blocker = QSignalBlocker(self.layer)
+            index, chosen = self.layer.currentIndex(), self.layer.currentText()
             self.layer.clear()
             self.layer.addItems(names)
-            self.layer.setCurrentIndex(max(0, self.layer.findText(chosen)))
-            self.layer.blockSignals(False)
-        self._views = views
+            # The first is nobody's choice: with DropConnect the first shows the weights' mask.
+            self.layer.setCurrentIndex(max(0, self.layer.findText(chosen)) if index > 0 else 0)
+            blocker.unblock()
         self._draw()
 
     def clear(self) -> None:
-        """Show nothing, as before the first snapshot."""
+        """Show nothing, as before the first snapshot; the chosen layer stays chosen."""
         self._views = ()
-        self.layer.clear()
         self.image.clear()
         self.caption.clear()
         self.readout.clear()

@@ -19,7 +19,6 @@ from PySide6.QtWidgets import (
     QSplitter,
     QStyle,
     QToolBar,
-    QWidget,
 )
 
 from fastdrop.errors import BackendUnavailable
@@ -29,6 +28,7 @@ FRAME_MS = 33
 """Between two looks at the training: 30 Hz."""
 
 _SPEEDS = {"full speed": 0.0, "300 batches/s": 300.0, "50 batches/s": 50.0, "10 batches/s": 10.0, "2 batches/s": 2.0}
+_PROGRESS_STEPS = 1000
 _WATCHABLE = "300 batches/s"
 _CHANGED = "Changed settings wait for Reset."
 
@@ -41,6 +41,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("fastdrop")
         self.resize(1280, 860)
         self.model = ExperimentModel(config)
+        self._notice = ""
         self.controls = ControlPanel()
         self.curves = CurvesView()
         self.heatmap = HeatMapView()
@@ -138,6 +139,7 @@ class MainWindow(QMainWindow):
             self.show_problem(str(error))
             return
         self.controls.hint.clear()
+        self._notice = ""
         self.model.reset(config)
         self.heatmap.clear()
         self._refresh()
@@ -145,7 +147,14 @@ class MainWindow(QMainWindow):
     def _edited(self) -> None:
         """Before the first batch a change takes effect at once; later it waits for Reset."""
         snapshot = self.model.snapshot
-        if self.model.status is Status.FAILED or snapshot is None or snapshot.step == 0:
+        try:
+            config = self.controls.config()
+        except ConfigError as error:
+            self.show_problem(str(error))
+            return
+        if config.replace(rate=self.model.config.rate) == self.model.config:
+            self.controls.hint.clear()
+        elif self.model.status is Status.FAILED or snapshot is None or snapshot.step == 0:
             self.reset()
         else:
             self.controls.hint.setText(_CHANGED)
@@ -162,15 +171,15 @@ class MainWindow(QMainWindow):
         self.pause_action.setEnabled(model.status is Status.RUNNING)
         self.controls.about.setText(model.data)
         self.curves.show_history(model.history)
-        self.problem.setText(model.message)
-        self.problem.setToolTip(model.message)
+        self.problem.setText(model.message or self._notice)
+        self.problem.setToolTip(self.problem.text())
         if model.snapshot is None:
             self.figures.setText(model.status.value)
             self.progress.setRange(0, 0 if model.status is Status.LOADING else 1)
             return
         self.heatmap.show_layers(model.snapshot.layers)
-        self.progress.setRange(0, model.total_steps)
-        self.progress.setValue(model.snapshot.step)
+        self.progress.setRange(0, _PROGRESS_STEPS)
+        self.progress.setValue(_PROGRESS_STEPS * model.snapshot.step // model.total_steps)
         latest = model.history[-1]
         text = (
             f"{model.status.value}   epoch {model.snapshot.epoch:.1f}   "
@@ -183,9 +192,9 @@ class MainWindow(QMainWindow):
         self.figures.setText(text)
 
     def show_problem(self, text: str) -> None:
-        """Say what is wrong, in the status bar, without stopping anything."""
-        self.problem.setText(text)
-        self.problem.setToolTip(text)
+        """Say what is wrong, in the status bar, without stopping anything; it stands until the next reset."""
+        self._notice = text
+        self._refresh()
 
     def _open(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a configuration", "", "Configurations (*.toml)")
@@ -218,7 +227,3 @@ class MainWindow(QMainWindow):
         self._timer.stop()
         self.model.close()
         event.accept()
-
-    def widgets(self) -> list[QWidget]:
-        """The three parts, for tests and pictures."""
-        return [self.controls, self.curves, self.heatmap]
