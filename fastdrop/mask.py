@@ -58,6 +58,8 @@ class Mask:
         shared_axes: tuple[int, ...] = (),
         scaling: str = "inverted",
     ) -> None:
+        if scaling not in ("inverted", "classic"):
+            raise ValueError(f'scaling is "inverted" or "classic"; got {scaling!r}')
         self.p = check_probability(p)
         threshold = threshold_of(self.p)
         self.shape = shape
@@ -107,6 +109,8 @@ class Mask:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("a mask stores no booleans: looking at it makes a new array (copy=False is impossible)")
+        if 0 in self.shape:  # nothing to see, however many decisions the other axes have
+            return np.empty(self.shape, np.bool_ if dtype is None else dtype)
         kept = self._decisions(self.decision_shape)
         if kept.shape != self.shape:
             kept = np.broadcast_to(kept, self.shape).copy()

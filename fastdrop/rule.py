@@ -37,6 +37,8 @@ def check_probability(p: float, name: str = "p") -> float:
         if isinstance(p, (str, bytes, bytearray)) or getattr(p, "shape", ()) != ():
             raise TypeError
         value = float(p)
+    except OverflowError:
+        raise ValueError(f"{name} is the probability of dropping, from 0 to 1; got {p!r:.40}") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name} is the probability of dropping, a number from 0 to 1; got {p!r}") from None
     if not 0.0 <= value <= 1.0:  # also False for NaN

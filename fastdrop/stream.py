@@ -1,5 +1,6 @@
 """`Stream`: where the randomness of a mask comes from."""
 
+import operator
 import os
 import threading
 from typing import Any, Self, TypeAlias
@@ -78,6 +79,7 @@ class Stream:
         A child's key is words 0 and 1 of the Philox block at counter (number of the child, purpose "spawn") under
         this key. Two children, or a child and a stranger, share a key with a probability of 2**-64.
         """
+        n = operator.index(n)
         if n < 0:
             raise ValueError(f"cannot spawn {n} streams")
         with self._lock:

@@ -28,6 +28,9 @@ finally:
 SMALLEST_SHARE = 1 << 16
 """Decisions per thread below which another thread does not pay."""
 
+MOST_THREADS = 1024
+"""OpenMP ends the process when the system gives it no more threads; nothing here gains from so many."""
+
 _forked = False
 _limit = kernels.max_threads()
 
@@ -40,12 +43,12 @@ def set_num_threads(threads: int) -> None:
     Parameters
     ----------
     threads : int
-        At least 1.
+        From 1 to 1024.
 
     Raises
     ------
     TypeError, ValueError
-        If `threads` is not a whole number of at least 1.
+        If `threads` is not a whole number from 1 to 1024.
 
     Examples
     --------
@@ -58,10 +61,10 @@ def set_num_threads(threads: int) -> None:
     """
     global _limit
     if isinstance(threads, bool) or not hasattr(threads, "__index__"):
-        raise TypeError(f"the number of threads is an int of at least 1; got {threads!r}")
+        raise TypeError(f"the number of threads is an int from 1 to {MOST_THREADS}; got {threads!r}")
     count = threads.__index__()
-    if count < 1:
-        raise ValueError(f"the number of threads is an int of at least 1; got {count}")
+    if not 1 <= count <= MOST_THREADS:
+        raise ValueError(f"the number of threads is from 1 to {MOST_THREADS}; got {count}")
     _limit = count
 
 

@@ -166,6 +166,11 @@ def test_classic_scaling():
     same_bits(evaluated, x * np.float32(0.75))
 
 
+def test_classic_evaluation_at_p_one_is_zero():
+    x = np.array([np.inf, -1.0, np.nan, 1.0])
+    same_bits(fd.dropout(x, 1.0, scaling="classic", training=False)[0], np.zeros(4))
+
+
 def test_in_place_and_overlapping():
     x = values(9000, np.float32)
     wanted, _ = fd.dropout(x, 0.3, rng=5)

@@ -114,12 +114,39 @@ def test_seed_out_of_range(seed):
         fd.dropout(X, rng=seed)
 
 
-@pytest.mark.parametrize("threads", [0, -2])
+@pytest.mark.parametrize("threads", [0, -2, 2**40])
 def test_unfit_number_of_threads(threads):
     with pytest.raises(ValueError, match=str(threads)):
         fd.set_num_threads(threads)
     with pytest.raises(TypeError, match=r"1\.5"):
         fd.set_num_threads(1.5)
+
+
+def test_out_that_overlaps_itself():
+    out = np.lib.stride_tricks.as_strided(np.zeros(6, np.float32), (4, 6), (0, 4))
+    with pytest.raises(ValueError, match="one place"):
+        fd.dropout(X, out=out)
+
+
+def test_a_mask_with_shared_axes_is_no_weight_mask():
+    _, mask = fd.dropout(np.ones((2, 3, 4)), shared_axes=0)
+    with pytest.raises(ValueError, match="shared axes"):
+        fd.dropconnect_backward(np.ones((2, 3)), np.ones((2, 4)), np.ones((3, 4)), mask)
+
+
+def test_spawn_takes_whole_numbers_and_a_refusal_changes_nothing():
+    stream = fd.Stream(1)
+    keys = [child.key for child in stream.spawn(np.uint8(200)) + stream.spawn(np.uint8(100))]
+    assert len(set(keys)) == 300
+    for unfit, error in ((1.5, TypeError), (-1, ValueError)):
+        with pytest.raises(error):
+            stream.spawn(unfit)
+    assert stream.state["spawned"] == 300
+
+
+def test_an_empty_mask_with_many_decisions_costs_nothing():
+    _, mask = fd.dropout(np.empty((0, 2**20, 2**14), np.float32), shared_axes=0)
+    assert np.asarray(mask).shape == (0, 2**20, 2**14)
 
 
 def test_unfit_dropconnect():

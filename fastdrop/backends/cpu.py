@@ -44,6 +44,8 @@ def prepare_out(x: Array, out: Any) -> tuple[Array, Array]:
         raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; needed are {x.shape} and {x.dtype}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
+    if out.size and any(stride == 0 and size > 1 for stride, size in zip(out.strides, out.shape, strict=True)):
+        raise ValueError(f"out has strides {out.strides}: several elements share one place in memory")
     same = out.strides == x.strides and out.ctypes.data == x.ctypes.data
     if not same and np.may_share_memory(x, out):
         x = x.copy(order="K")
@@ -66,6 +68,8 @@ def scaled_copy(x: Array, out: Array, scale: float) -> Array:
     """out = x * scale; bit for bit x where scale is 1."""
     if scale == 1.0:
         np.copyto(out, x)
+    elif scale == 0.0:
+        out[...] = 0  # also where x is inf or NaN
     else:
         np.multiply(x, x.dtype.type(scale), out=out)
     return out

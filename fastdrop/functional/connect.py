@@ -32,7 +32,9 @@ def dropconnect(
         Probability of dropping a connection.
     per_example : bool
         True draws a mask for every example, as published; the batch x outputs x inputs decisions are used as they are
-        drawn and never stored. False draws one for the whole batch, which costs little more than the product alone.
+        drawn and never stored; a dropped connection contributes nothing, whatever its input. False draws one for the
+        whole batch and multiplies matrices: little slower than the product alone, but there an infinite input times a
+        dropped weight is NaN, as in any product with a zero.
     rng, training
         As in `dropout`; not training gives the plain product and None.
 
@@ -125,16 +127,17 @@ def dropconnect_backward(
     dbias = dy.sum(axis=0)
     if mask is None:
         return dy @ weight, dy.T @ x, dbias
-    if mask.shape == (batch, outputs, inputs):
+    if mask.shape == (batch, outputs, inputs) and not mask.shared_axes:
         dx = backend.connect_dx(dy, weight, mask.recipe, mask.scale)
         return dx, backend.connect_dweight(dy, x, mask.recipe, mask.scale), dbias
-    if mask.shape == (outputs, inputs):
+    if mask.shape == (outputs, inputs) and not mask.shared_axes:
         dx = dy @ mask(weight, backend.scratch_like(weight))
         dweight = dy.T @ x
         return dx, mask(dweight, dweight), dbias
     raise ValueError(
-        f"a mask of shape {mask.shape} does not fit x {x.shape} and weight {weight.shape}: "
-        f"needed is {(batch, outputs, inputs)} or {(outputs, inputs)}"
+        f"a mask of shape {mask.shape} with shared axes {mask.shared_axes} "
+        f"does not fit x {x.shape} and weight {weight.shape}: "
+        f"needed is {(batch, outputs, inputs)} or {(outputs, inputs)}, no axis shared"
     )
 
 
