@@ -9,5 +9,5 @@ def missing_package(package: str, extra: str, purpose: str) -> BackendUnavailabl
     """The error for an optional package that is not installed."""
     return BackendUnavailable(
         f"{purpose} needs the package {package}, which is not installed; "
-        f"install it with: pip install 'fastdrop-kernels[{extra}]'"
+        f"install it with: pip install 'fastdrop-kernels[{extra}]' (in a clone: pip install '.[{extra}]')"
     )

@@ -7,11 +7,8 @@ The window asks for a snapshot when it has drawn the last one, and gets the newe
 """
 
 import multiprocessing
-import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any, Literal
@@ -25,8 +22,9 @@ from fastdrop.experiments import (
     Snapshot,
     Trainer,
     TrainingDiverged,
+    one_blas_thread,
 )
-from fastdrop.threads import get_num_threads
+from fastdrop.threads import get_num_threads, set_num_threads
 
 
 @dataclass(frozen=True)
@@ -57,22 +55,6 @@ Message = Update | Failure
 Kind = Literal["start", "run", "pause", "step", "rate", "speed", "snapshot", "stop"]
 
 
-@contextmanager
-def _one_core_left() -> Iterator[None]:
-    """Let a process started here leave one core to the window; limits that the user has set stand.
-
-    BLAS reads its limit when it is loaded. On 2 cores the default network trains at 1,670 batches/s with one thread, at
-    1,830 with two that would compete with the window.
-    """
-    names = [name for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS") if name not in os.environ]
-    os.environ.update(dict.fromkeys(names, str(max(1, get_num_threads() - 1))))
-    try:
-        yield
-    finally:
-        for name in names:
-            del os.environ[name]
-
-
 class TrainingProcess:
     """The window's end. No call waits for the trainer, as long as commands come no faster than it reads them."""
 
@@ -80,8 +62,7 @@ class TrainingProcess:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs,), daemon=True, name="fastdrop training")
-        with _one_core_left():
-            self._process.start()
+        self._process.start()
         theirs.close()
         self._lost = False
 
@@ -223,7 +204,9 @@ class _Worker:
 
 def _work(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the window decides; Ctrl-C in its terminal reaches both
+    set_num_threads(max(1, get_num_threads() - 1))  # a core for the window
     try:
-        _Worker(connection).loop()
+        with one_blas_thread():
+            _Worker(connection).loop()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the window is gone

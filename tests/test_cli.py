@@ -47,6 +47,9 @@ def test_train_saves_configuration_and_figure(tmp_path, capsys):
         (["train", "--figure", "/nowhere/curves.png"], "/nowhere"),
         (["train", "--threads", "0"], "threads"),
         (["bench", "--elements", "3"], "4096"),
+        (["bench", "--save", "/nowhere/bench.json"], "/nowhere"),
+        (["train", "--save-config", "/nowhere/run.toml"], "/nowhere/run.toml: there is no folder"),
+        (["train", "--save-config", "/tmp"], "/tmp: this is a folder"),
     ],
 )
 def test_errors_are_one_line(arguments, words, capsys):

@@ -18,6 +18,7 @@ from fastdrop.experiments import (
     Trainer,
     TrainingDiverged,
     load_dataset,
+    one_blas_thread,
 )
 from fastdrop.experiments.files import write_atomically
 from fastdrop.experiments.tables import read_table
@@ -78,6 +79,7 @@ def test_config_refuses(changes, words):
         ("[fastdrop]\nformat = 1\n[experiment]\nrte = 0.5", "'rte'"),
         ("[fastdrop]\nformat = 1\n[experiment]\nrate = 5", "rate"),
         ("\x00\xff", "TOML"),
+        ("[fastdrop]\nformat = 1\n[experiment]\nrate = 1" + "0" * 400, "rate is far too large|Exceeds"),
     ],
 )
 def test_config_text_errors_name_the_file(tmp_path, text, words):
@@ -267,6 +269,9 @@ def test_csv_trains(tmp_path):
         (GOOD.replace("5,6,x", "5,x"), r"row 4: 2 columns where the first row has 3"),
         (GOOD.replace("y", "x"), r"column 'kind'.*one class only \(x\)"),
         (GOOD.replace("7,8,y", "7,8,z"), r"class [yz] has one row only"),
+        (GOOD.replace("a,b", "a,2020"), r"row 1, column 'column 1': 'a' is text.*header"),
+        (GOOD.replace("5,6", "5_000,6"), r"row 4, column 'a': '5_000' is text"),
+        (GOOD.replace(",", ";"), r"separated by commas, not by ';'"),
         ("kind\nx\ny\n", "one column only"),
         ("".join(f"{i},{i}\n" for i in range(300)), "column 'column 2': 300 different values"),
         ('a,b\n1,"2', "row|columns|class"),
@@ -277,6 +282,30 @@ def test_bad_csv_names_file_row_and_column(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(DataError, match=rf"bad\.csv.*{words}"):
         read_table(path)
+
+
+def test_data_that_cannot_be_split_or_scaled(tmp_path):
+    path = tmp_path / "bad.csv"
+    for text, words in (
+        (GOOD, "4 rows of 2 classes are too few"),
+        ("1e308,x\n-1e308,y\n" * 20, "'column 1'.*too large"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=rf"bad\.csv.*{words}"):
+            load_dataset("file", data_file=str(path))
+
+
+def test_a_relative_data_file_stands_beside_its_configuration(tmp_path):
+    config = ExperimentConfig(dataset="file", data_file="my.csv")
+    config.save(tmp_path / "run.toml")
+    assert ExperimentConfig.load(tmp_path / "run.toml").data_file == str(tmp_path / "my.csv")
+
+
+def test_blas_is_held_to_one_thread():
+    import threadpoolctl
+
+    with one_blas_thread():
+        assert all(pool["num_threads"] == 1 for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas")
 
 
 def test_other_bad_files(tmp_path):

@@ -22,6 +22,8 @@ def bench(options: argparse.Namespace) -> int:
     """Measure, print, save; Ctrl-C keeps what was measured."""
     if options.elements < _SMALLEST:
         raise ValueError(f"--elements is at least {_SMALLEST}; got {options.elements}")
+    if options.save and not options.save.absolute().parent.is_dir():
+        raise ValueError(f"{options.save}: there is no folder {options.save.absolute().parent}")
     console = Console()
     threads = options.threads or sorted({1, fd.get_num_threads()})
     results: list[tuple[int, Timing]] = []

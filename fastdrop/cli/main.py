@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     """All that the command understands."""
     parser = argparse.ArgumentParser(
         prog="fastdrop",
+        allow_abbrev=False,
         formatter_class=_Formatter,
         description="Dropout: train small networks with it, look at what it does, and measure its kernels.",
         epilog="examples:\n"
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     train = commands.add_parser(
         "train",
+        allow_abbrev=False,
         help="train a network with and without dropout and compare",
         formatter_class=_Formatter,
         description="Train a network with dropout, then the same network from the same weights and batches without it.",
@@ -75,7 +77,9 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     training.add_argument("--batch-size", type=int, help=f"(default: {_DEFAULTS.batch_size})")
     training.add_argument("--epochs", type=int, help=f"(default: {_DEFAULTS.epochs})")
     training.add_argument("--seed", type=int, help="decides weights, batches and masks (default: 0)")
-    training.add_argument("--threads", type=int, help="threads of the dropout kernels (default: all cores)")
+    training.add_argument(
+        "--threads", type=int, help="threads of the dropout kernels (default: all cores); matrix products use one"
+    )
     files = train.add_argument_group("files")
     files.add_argument("--config", type=Path, metavar="FILE.toml", help="start from this configuration")
     files.add_argument("--save-config", type=Path, metavar="FILE.toml", help="write the configuration")
@@ -92,7 +96,7 @@ def config_from(options: argparse.Namespace) -> ExperimentConfig:
     )
     changes = {name: getattr(options, name) for name in names.split() if getattr(options, name) is not None}
     if options.data:
-        changes |= {"dataset": "file", "data_file": str(options.data)}
+        changes |= {"dataset": "file", "data_file": str(options.data.absolute())}
     elif "dataset" in changes:
         changes["data_file"] = ""
     return base.replace(**changes)
@@ -120,9 +124,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BackendUnavailable, ConfigError, DataError, OSError, ValueError) as error:
         print(f"fastdrop: {error}", file=sys.stderr)
         return 2
+    except MemoryError as error:
+        print(f"fastdrop: there is not enough memory: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
+
+
+def gui() -> int:
+    """The command `fastdrop-gui`."""
+    return main(["gui", *sys.argv[1:]])
 
 
 def _open_app(config: Path | None) -> int:

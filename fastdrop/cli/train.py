@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from fastdrop.errors import missing_package
-from fastdrop.experiments import EpochRecord, ExperimentConfig, Trainer, TrainingDiverged
+from fastdrop.experiments import EpochRecord, ExperimentConfig, Trainer, TrainingDiverged, one_blas_thread
 from fastdrop.threads import set_num_threads
 
 try:
@@ -48,7 +48,8 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
     if config.dropout != "none" and not options.no_comparison:
         configs["without dropout"] = config.replace(dropout="none")
     runs = [Run(name, Trainer(each, dataset)) for name, each in configs.items()]
-    status = _train_all(runs, console)
+    with one_blas_thread():
+        status = _train_all(runs, console)
     console.print(_table(runs))
     if options.figure:
         _draw(runs, options.figure)
@@ -88,6 +89,7 @@ def _train_all(runs: list[Run], console: Console) -> int:
 
 def _table(runs: list[Run]) -> Table:
     table = Table("")
+    runs = [run for run in runs if run.trainer.step_count]  # after an early stop, not those that never began
     for run in runs:
         table.add_column(run.name, justify="right")
     last = [run.history[-1] for run in runs]

@@ -1,5 +1,6 @@
 """Configuration, data sets and the one trainer that the app, the command line and sweeps drive. Knows nothing of Qt."""
 
+from fastdrop.experiments.blas import one_blas_thread
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
 from fastdrop.experiments.datasets import DATASETS, Dataset, load_dataset
 from fastdrop.experiments.tables import DataError
@@ -17,4 +18,5 @@ __all__ = [
     "Trainer",
     "TrainingDiverged",
     "load_dataset",
+    "one_blas_thread",
 ]

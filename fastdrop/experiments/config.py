@@ -100,7 +100,10 @@ class ExperimentConfig:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.type is float and isinstance(value, int) and not isinstance(value, bool):
-                object.__setattr__(self, field.name, float(value))
+                try:
+                    object.__setattr__(self, field.name, float(value))
+                except OverflowError:
+                    raise ConfigError(f"{field.name} is far too large") from None
             elif isinstance(field.type, type) and field.name != "hidden" and type(value) is not field.type:
                 raise ConfigError(f"{field.name} is of type {field.type.__name__}; got {value!r}")
         self._one_of("dataset", [*DATASETS, "file"])
@@ -192,10 +195,15 @@ class ExperimentConfig:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read the text form; the file's name stands in front of every error."""
+        """Read the text form; the file's name stands in front of every error. A relative `data_file` is beside it."""
         try:
-            return cls.from_text(Path(path).read_text(encoding="utf-8"))
+            config = cls.from_text(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
         except UnicodeDecodeError:
             raise ConfigError(f"{path}: not a text file") from None
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
+        if config.data_file:
+            config = config.replace(data_file=str(Path(path).absolute().parent / config.data_file))
+        return config

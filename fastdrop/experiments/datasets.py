@@ -184,9 +184,16 @@ def load_dataset(
     else:
         try:
             train, test = split(rows, train_size=train_share, random_state=seed, stratify=table.labels)
-        except ValueError as error:
-            raise DataError(f"{data_file or name}: {len(rows)} rows cannot be split: {error}") from None
-    mean, deviation = table.features[train].mean(axis=0), table.features[train].std(axis=0)
+        except ValueError:
+            raise DataError(
+                f"{data_file or name}: {len(rows)} rows of {len(table.class_names)} classes are too few to train on "
+                f"{train_share:.0%} of them and test on the others with every class in both"
+            ) from None
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = table.features[train].mean(axis=0), table.features[train].std(axis=0)
+    if not np.isfinite(deviation).all():
+        column = table.feature_names[int(np.argmin(np.isfinite(deviation)))]
+        raise DataError(f"{data_file or name}, column {column!r}: the values are too large to work with")
     if source and source.image_shape:  # one scale for all pixels, or border pixels that are hardly ever lit blow up
         deviation[:] = np.sqrt((deviation**2).mean())
     deviation[deviation == 0] = 1.0

@@ -72,7 +72,8 @@ def _read_csv(path: Path, label: str) -> Table:
     if not rows:
         raise DataError(f"{path}: no rows below the header")
     if len(names) < 2:
-        raise DataError(f"{path}: one column only; needed are features and a label column")
+        other = next((f", not by {mark!r}" for mark in ";\t|" if mark in first[0]), "")
+        raise DataError(f"{path}: one column only; needed are features and a label column, separated by commas{other}")
     target = _label_column(path, names, label)
     features = np.empty((len(rows), len(names) - 1))
     classes: list[str] = []
@@ -89,7 +90,8 @@ def _read_csv(path: Path, label: str) -> Table:
                 continue
             value = _number(cell)
             if value is None:
-                raise DataError(f"{where}: {cell[:40]!r} is text; features are numbers")
+                hint = "" if header or place else " (a header has no number among its names)"
+                raise DataError(f"{where}: {cell[:40]!r} is text; features are numbers{hint}")
             if not math.isfinite(value):
                 raise DataError(f"{where}: {cell!r} is not a finite number")
             features[place, column] = value
@@ -99,6 +101,8 @@ def _read_csv(path: Path, label: str) -> Table:
 
 
 def _number(cell: str) -> float | None:
+    if "_" in cell:  # Python's own notation, nobody's data
+        return None
     try:
         return float(cell)
     except ValueError:
@@ -125,7 +129,10 @@ def _read_npz(path: Path, label: str) -> Table:
                 arrays = {name: archive[name] for name in ("x", "y") if name in archive}
                 names = archive.files
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
-        raise DataError(f"{path}: not an NPZ archive of plain arrays: {error}") from None
+        reason = (
+            "holds objects" if "pickle" in str(error) and zipfile.is_zipfile(path) else "is damaged or another format"
+        )
+        raise DataError(f"{path}: not an NPZ archive of plain arrays: it {reason}") from None
     if len(arrays) < 2:
         raise DataError(f"{path}: holds {', '.join(names) or 'nothing'}; needed are x (rows, columns) and y (rows,)")
     x, y = arrays["x"], arrays["y"]
