@@ -23,7 +23,14 @@ static void NAME(masked_dot)(const uint32_t *words, int64_t count, const REAL *a
         const WORD word = words[i / 32];
         for (int j = 0; j < 32; j++) total[j] += NAME(select)(a[i + j] * b[i + j], (word & NAME(bit)[j]) != 0);
     }
-    for (; i < count; i++) total[i % 32] += words[i / 32] >> (i % 32) & 1u ? a[i] * b[i] : 0;
+    if (i < count) { /* the rest of a row, filled up with zeros: element by element it cost more than all before it */
+        REAL rest_a[32] = {0}, rest_b[32] = {0};
+        const size_t rest = (size_t)(count - i);
+        const WORD word = words[i / 32] & (((WORD)1 << rest) - 1);
+        memcpy(rest_a, a + i, rest * sizeof *a);
+        memcpy(rest_b, b + i, rest * sizeof *b);
+        for (int j = 0; j < 32; j++) total[j] += NAME(select)(rest_a[j] * rest_b[j], (word & NAME(bit)[j]) != 0);
+    }
     memcpy(sum, total, sizeof total);
 }
 
@@ -35,7 +42,15 @@ static void NAME(masked_axpy)(const uint32_t *words, int64_t count, REAL factor,
         const WORD word = words[i / 32];
         for (int j = 0; j < 32; j++) y[i + j] += NAME(select)(factor * x[i + j], (word & NAME(bit)[j]) != 0);
     }
-    for (; i < count; i++) y[i] += words[i / 32] >> (i % 32) & 1u ? factor * x[i] : 0;
+    if (i < count) {
+        REAL rest_x[32] = {0}, rest_y[32] = {0};
+        const size_t rest = (size_t)(count - i);
+        const WORD word = words[i / 32];
+        memcpy(rest_x, x + i, rest * sizeof *x);
+        memcpy(rest_y, y + i, rest * sizeof *y);
+        for (int j = 0; j < 32; j++) rest_y[j] += NAME(select)(factor * rest_x[j], (word & NAME(bit)[j]) != 0);
+        memcpy(y + i, rest_y, rest * sizeof *y);
+    }
 }
 
 static REAL NAME(row_dot)(bit_source *source, uint64_t decision, int64_t count, const REAL *a, const REAL *b) {
