@@ -26,7 +26,7 @@ FD_INLINE REAL NAME(select)(REAL value, int keep) {
 
 /* 32 neighbours and their 32 bits. The bit is picked with a constant from a table, not with a shift by j, which SSE2
  * has no vector instruction for; a table of the element's own width keeps comparison and selection in one register. */
-#define FD_SELECT_32(y, x, word, value)                                  \
+#define FD_SELECT_32(y, word, value)                                     \
     do {                                                                 \
         const WORD bits = (WORD)(word);                                  \
         FD_INDEPENDENT                                                   \
@@ -43,11 +43,11 @@ static const WORD NAME(bit)[32] = {
 static void NAME(select_run)(const uint32_t *words, int64_t count, REAL scale, const REAL *x, REAL *y) {
     int64_t i = 0;
     if (scale == 1) {
-        for (; i + 32 <= count; i += 32) FD_SELECT_32(y + i, x + i, words[i / 32], x[i + j]);
+        for (; i + 32 <= count; i += 32) FD_SELECT_32(y + i, words[i / 32], x[i + j]);
         for (; i < count; i++) y[i] = NAME(select)(x[i], words[i / 32] >> (i % 32) & 1u);
         return;
     }
-    for (; i + 32 <= count; i += 32) FD_SELECT_32(y + i, x + i, words[i / 32], x[i + j] * scale);
+    for (; i + 32 <= count; i += 32) FD_SELECT_32(y + i, words[i / 32], x[i + j] * scale);
     for (; i < count; i++) y[i] = NAME(select)(x[i] * scale, words[i / 32] >> (i % 32) & 1u);
 }
 
@@ -81,42 +81,21 @@ static void NAME(shared_run)(int keep, int64_t count, REAL scale, const char *x,
     }
 }
 
-static void NAME(row)(bit_source *source, REAL scale, int64_t count, const char *x, int64_t x_stride, char *y,
-                      int64_t y_stride, uint64_t decision, int64_t decision_stride) {
-    if (decision_stride == 0) {
-        NAME(shared_run)(keep_one(source, decision), count, scale, x, x_stride, y, y_stride);
-        return;
-    }
-    const int contiguous = x_stride == sizeof(REAL) && y_stride == sizeof(REAL);
-    uint32_t scratch[FD_TILE_WORDS];
-    const uint32_t *words;
-    while (count > 0) {
-        const int64_t run = next_bits(source, decision, count, scratch, &words);
-        if (contiguous)
-            NAME(select_run)(words, run, scale, (const REAL *)x, (REAL *)y);
-        else
-            NAME(select_strided)(words, run, scale, x, x_stride, y, y_stride);
-        decision += (uint64_t)run;
-        x += run * x_stride;
-        y += run * y_stride;
-        count -= run;
-    }
-}
-
-/* Whole rows that repeat one run of decisions, as channels last does at every position: piece by piece of the run, the
- * bits are fetched once for all rows. */
-static void NAME(repeated_rows)(bit_source *source, REAL scale, const fd_geometry *g, const char *x, char *y,
-                                uint64_t decision, int64_t rows) {
+/* `rows` rows of `count` elements that all have the decisions from `decision` on; channels last has such rows at every
+ * position. Piece by piece of the run, the bits are fetched once for all rows. */
+static void NAME(rows)(bit_source *source, REAL scale, const fd_geometry *g, const char *x, char *y, uint64_t decision,
+                       int64_t count, int64_t rows) {
     const int inner = g->ndim - 1;
     const int64_t x_stride = g->x_stride[inner], y_stride = g->y_stride[inner];
+    const int64_t x_next = rows > 1 ? g->x_stride[inner - 1] : 0, y_next = rows > 1 ? g->y_stride[inner - 1] : 0;
     const int contiguous = x_stride == sizeof(REAL) && y_stride == sizeof(REAL);
     uint32_t scratch[FD_TILE_WORDS];
     const uint32_t *words;
-    for (int64_t done = 0; done < g->shape[inner];) {
-        const int64_t run = next_bits(source, decision + (uint64_t)done, g->shape[inner] - done, scratch, &words);
+    for (int64_t done = 0; done < count;) {
+        const int64_t run = next_bits(source, decision + (uint64_t)done, count - done, scratch, &words);
         for (int64_t row = 0; row < rows; row++) {
-            const char *from = x + done * x_stride + row * g->x_stride[inner - 1];
-            char *to = y + done * y_stride + row * g->y_stride[inner - 1];
+            const char *from = x + done * x_stride + row * x_next;
+            char *to = y + done * y_stride + row * y_next;
             if (contiguous)
                 NAME(select_run)(words, run, scale, (const REAL *)from, (REAL *)to);
             else
@@ -147,7 +126,7 @@ static void NAME(apply)(const fd_geometry *g, fd_recipe recipe, double scale, co
             const int64_t left = g->shape[inner - 1] - index[inner - 1];
             const int64_t rows = (whole < left ? whole : left) - 1; /* all but the last, from which the walk goes on */
             if (rows > 0) {
-                NAME(repeated_rows)(&source, (REAL)scale, g, x, y, (uint64_t)decision, rows);
+                NAME(rows)(&source, (REAL)scale, g, x, y, (uint64_t)decision, g->shape[inner], rows);
                 index[inner - 1] += rows;
                 x += rows * g->x_stride[inner - 1];
                 y += rows * g->y_stride[inner - 1];
@@ -156,8 +135,11 @@ static void NAME(apply)(const fd_geometry *g, fd_recipe recipe, double scale, co
         }
         const int64_t row_left = g->shape[inner] - index[inner];
         const int64_t count = end - begin < row_left ? end - begin : row_left;
-        NAME(row)(&source, (REAL)scale, count, x, g->x_stride[inner], y, g->y_stride[inner], (uint64_t)decision,
-                  g->decision_stride[inner]);
+        if (g->decision_stride[inner] == 0)
+            NAME(shared_run)(keep_one(&source, (uint64_t)decision), count, (REAL)scale, x, g->x_stride[inner], y,
+                             g->y_stride[inner]);
+        else
+            NAME(rows)(&source, (REAL)scale, g, x, y, (uint64_t)decision, count, 1);
         begin += count;
         if (begin >= end) break;
         /* back to the row's start, then on to the next row */
