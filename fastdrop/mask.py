@@ -11,6 +11,7 @@ from fastdrop.rule import (
     RULE_VERSION,
     Recipe,
     check_probability,
+    check_scaling,
     check_version,
     inverted_scale,
     keep_probability,
@@ -58,13 +59,11 @@ class Mask:
         shared_axes: tuple[int, ...] = (),
         scaling: str = "inverted",
     ) -> None:
-        if scaling not in ("inverted", "classic"):
-            raise ValueError(f'scaling is "inverted" or "classic"; got {scaling!r}')
         self.p = check_probability(p)
         threshold = threshold_of(self.p)
         self.shape = shape
         self.shared_axes = shared_axes
-        self.scale = inverted_scale(threshold) if scaling == "inverted" else 1.0
+        self.scale = inverted_scale(threshold) if check_scaling(scaling) == "inverted" else 1.0
         self._recipe = Recipe(*stream.next_call(), threshold)
 
     @property

@@ -46,6 +46,13 @@ def check_probability(p: float, name: str = "p") -> float:
     return value
 
 
+def check_scaling(scaling: str) -> str:
+    """The scaling, if it is one."""
+    if scaling not in ("inverted", "classic"):
+        raise ValueError(f'scaling is "inverted" or "classic"; got {scaling!r}')
+    return scaling
+
+
 def threshold_of(p: float) -> int:
     """round((1 - p) * 2**40), half to even.
 

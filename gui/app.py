@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 
 import pyqtgraph as pg
-from fastdrop_gui.views.window import MainWindow
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QApplication
 
 from fastdrop.experiments import ConfigError, ExperimentConfig
+from fastdrop_gui.views.window import MainWindow
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments:
         try:
             config = ExperimentConfig.load(arguments[0])
-        except (ConfigError, OSError) as error:
+        except ConfigError as error:
             problem = str(error)
     application = QApplication(sys.argv[:1])
     application.setApplicationName("fastdrop")

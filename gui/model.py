@@ -4,9 +4,8 @@ import enum
 import time
 from collections import deque
 
-from fastdrop_gui.training import Failure, TrainingProcess, Update
-
 from fastdrop.experiments import EpochRecord, ExperimentConfig, Snapshot
+from fastdrop_gui.training import Failure, TrainingProcess, Update
 
 
 class Status(enum.Enum):

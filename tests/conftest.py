@@ -5,10 +5,10 @@ import os
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest
-from fastdrop._kernels import cpu
 
 import fastdrop as fd
 from fastdrop import threads
+from fastdrop._kernels import cpu
 
 
 @pytest.fixture(params=cpu.available_isas())

@@ -49,9 +49,8 @@ def test_against_the_reference(isa, thread_count, shape, dtype, per_example):
 
 
 def test_threads_and_instruction_sets_change_no_bit(monkeypatch):
-    from fastdrop._kernels import cpu
-
     from fastdrop import threads
+    from fastdrop._kernels import cpu
 
     monkeypatch.setattr(threads, "SMALLEST_SHARE", 1)
     x, weight, bias, dy = layer((7, 33, 1000), np.float32)

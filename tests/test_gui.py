@@ -10,11 +10,12 @@ from fastdrop.experiments import ExperimentConfig
 from fastdrop.experiments.trainer import LayerView
 
 pytest.importorskip("PySide6")
+from PySide6.QtCore import QPointF, Qt
+from PySide6.QtWidgets import QMessageBox, QToolBar
+
 from fastdrop_gui.model import Status
 from fastdrop_gui.views.heatmap import CELL, HeatMapView
 from fastdrop_gui.views.window import MainWindow
-from PySide6.QtCore import QPointF, Qt
-from PySide6.QtWidgets import QMessageBox, QToolBar
 
 pytestmark = pytest.mark.gui
 

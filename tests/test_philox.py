@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fastdrop._kernels import cpu
 
 from fastdrop import reference
+from fastdrop._kernels import cpu
 
 VECTORS = [
     [int(word, 16) for word in line.split()]

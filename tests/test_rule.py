@@ -9,10 +9,10 @@ import itertools
 
 import numpy as np
 import pytest
-from fastdrop._kernels import cpu
 
 import fastdrop as fd
 from fastdrop import reference
+from fastdrop._kernels import cpu
 from fastdrop.rule import KEEP_ALL, TILE, inverted_scale, keep_probability, threshold_of
 
 # |z| > 5.2 happens once in 5 million times; where many z are looked at, the bound is chosen for all of them together.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fastdrop.backends import backend_for
 from fastdrop.mask import Mask
-from fastdrop.rule import check_probability, keep_probability, threshold_of
+from fastdrop.rule import check_probability, check_scaling, keep_probability, threshold_of
 from fastdrop.stream import RNG, Stream
 
 Scaling = Literal["inverted", "classic"]
@@ -78,8 +78,7 @@ def dropout(
     True
     """
     check_probability(p)
-    if scaling not in ("inverted", "classic"):
-        raise ValueError(f'scaling is "inverted" or "classic"; got {scaling!r}')
+    check_scaling(scaling)
     backend = backend_for(x, out)
     array = backend.as_input(x, "x")
     axes = () if shared_axes is None else tuple(sorted(normalize_axis_tuple(shared_axes, array.ndim, "shared_axes")))

@@ -2,10 +2,6 @@
 
 from pathlib import Path
 
-from fastdrop_gui.model import ExperimentModel, Status
-from fastdrop_gui.views.controls import ControlPanel
-from fastdrop_gui.views.curves import CurvesView
-from fastdrop_gui.views.heatmap import HeatMapView
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QAction, QCloseEvent, QKeySequence
 from PySide6.QtWidgets import (
@@ -23,6 +19,10 @@ from PySide6.QtWidgets import (
 
 from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments import ConfigError, ExperimentConfig
+from fastdrop_gui.model import ExperimentModel, Status
+from fastdrop_gui.views.controls import ControlPanel
+from fastdrop_gui.views.curves import CurvesView
+from fastdrop_gui.views.heatmap import HeatMapView
 
 FRAME_MS = 33
 """Between two looks at the training: 30 Hz."""
@@ -205,7 +205,7 @@ class MainWindow(QMainWindow):
         """Start the experiment of a configuration file; on an error the one at hand goes on."""
         try:
             config = ExperimentConfig.load(path)
-        except (ConfigError, OSError) as error:
+        except ConfigError as error:
             QMessageBox.warning(self, "Open a configuration", str(error))
             return
         self.controls.show_config(config)
