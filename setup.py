@@ -22,8 +22,18 @@ COMMON = (
     if MSVC
     else ["-O3", "-std=c11", "-ffp-contract=off", "-fno-trapping-math", "-Wall", "-Wextra", "-fvisibility=hidden"]
 )
-# No more than what dispatch.c asks the processor for.
-AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512cd", "-mbmi2", "-mprefer-vector-width=512"]
+# Each instruction set beside the portable one: the machines it is for, and its flags, no more than what dispatch.c asks
+# the processor for.
+X86, ARM = ("x86_64", "amd64"), ("aarch64", "arm64")
+ISAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
+    "avx512": (
+        X86,
+        ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512cd", "-mbmi2", "-mpopcnt"]
+        + ["-mprefer-vector-width=512"],
+    ),
+    "avx2": (X86, ["-mavx2", "-mf16c", "-mbmi2"]),
+    "neon": (ARM, []),
+}
 OPENMP = ["-fopenmp"]
 
 
@@ -45,12 +55,12 @@ def compiles(flags: list[str], include: str = "stddef.h") -> bool:
 openmp = OPENMP if compiles(OPENMP, "omp.h") else []
 if not openmp:
     print("fastdrop: this compiler has no OpenMP; the kernels will run on one thread", file=sys.stderr)
-avx512 = platform.machine().lower() in ("x86_64", "amd64") and compiles(AVX512)
 
 # One static library per instruction set: the same body, other flags.
-targets: list[tuple[str, list[str]]] = [("portable", [])]
-if avx512:
-    targets.append(("avx512", AVX512))
+targets: dict[str, list[str]] = {"portable": []}
+for name, (machines, flags) in ISAS.items():
+    if platform.machine().lower() in machines and compiles(flags):
+        targets[name] = flags
 libraries = [
     (
         f"fastdrop_{name}",
@@ -60,17 +70,17 @@ libraries = [
             "cflags": [*COMMON, *flags],
         },
     )
-    for name, flags in targets
+    for name, flags in targets.items()
 ]
 
 extension = Extension(
     "fastdrop._kernels.cpu",
     sources=[str(SOURCES / "cpu.pyx"), str(SOURCES / "dispatch.c")],
-    depends=[*HEADERS, *(str(SOURCES / f"isa_{name}.c") for name, _ in targets)],
+    depends=[*HEADERS, *(str(SOURCES / f"isa_{name}.c") for name in targets)],
     include_dirs=[str(SOURCES), numpy.get_include()],
     define_macros=[
         ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
-        *([("FASTDROP_HAVE_AVX512", "1")] if avx512 else []),
+        *((f"FASTDROP_HAVE_{name.upper()}", "1") for name in targets),
     ],
     extra_compile_args=[*COMMON, *openmp],
     extra_link_args=openmp,

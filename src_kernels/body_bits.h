@@ -1,9 +1,4 @@
-/* The keep bits of a tile, and a source that hands out the bits of any run of elements.
- *
- * Part of the one C body that every isa_*.c compiles with its own flags: plain loops over the 16 lanes of a tile,
- * which gcc and clang turn into that instruction set's vectors.
- */
-#include <string.h>
+/* The keep bits of a tile, and a source that hands out the bits of any run of elements. */
 
 #define FD_NO_TILE UINT64_MAX
 
@@ -11,123 +6,250 @@
 typedef struct {
     fd_recipe recipe;
     uint64_t tile;
-    uint32_t keep[FD_TILE_WORDS];
+    uint32_t keep[FD_TILE_WORDS + 1]; /* and one word that may be read, not used: see fd_fetch */
 } bit_source;
 
-/* One bit for each of the tile's elements, in element order. */
-static void draw_plane(fd_recipe recipe, uint32_t plane, uint64_t tile, uint32_t bits[restrict FD_TILE_WORDS]) {
-    /* Sixteen blocks that start at a multiple of sixteen differ in counter word 0 alone. That the other words are
-     * the same in all lanes lets the compiler take the first rounds' products out of the loop. */
-    const fd_block first = fd_counter(recipe, plane, tile * FD_LANES);
-    for (uint32_t lane = 0; lane < FD_LANES; lane++) {
-        fd_block counter = first;
-        counter.w[0] += lane;
-        const fd_block block = fd_block_at(recipe, counter);
-        bits[0 * FD_LANES + lane] = block.w[0];
-        bits[1 * FD_LANES + lane] = block.w[1];
-        bits[2 * FD_LANES + lane] = block.w[2];
-        bits[3 * FD_LANES + lane] = block.w[3];
+/* 32 bits from bit `position` on. Reads the word behind as well. */
+FD_INLINE uint32_t fd_fetch(const uint32_t *words, int64_t position) {
+    const uint64_t two = words[position / 32] | (uint64_t)words[position / 32 + 1] << 32;
+    return (uint32_t)(two >> (position % 32));
+}
+
+/* The other way round: the first `count` of 32 bits to bit `at` on; bits behind them may change, bits before not. */
+FD_INLINE void put_bits(uint32_t *words, int64_t at, uint32_t bits, int64_t count) {
+    const int64_t shift = at % 32;
+    const uint32_t below = ((uint32_t)1 << shift) - 1;
+    words[at / 32] = (words[at / 32] & below) | bits << shift;
+    if (shift + (count < 32 ? count : 32) > 32) words[at / 32 + 1] = bits >> (32 - shift);
+}
+
+#if defined(FD_BLOCKS)
+
+typedef struct {
+    lanes w0, w1, w2, w3;
+} lane_blocks;
+
+FD_INLINE uint32_t high_half(uint64_t product) { return (uint32_t)(product >> 32); }
+
+FD_INLINE lane_blocks philox_round(lane_blocks x, fd_recipe recipe, uint32_t round) {
+    const uint32_t key0 = (uint32_t)recipe.key + round * FD_PHILOX_W0;
+    const uint32_t key1 = (uint32_t)(recipe.key >> 32) + round * FD_PHILOX_W1;
+    const lanes a = lanes_mul(x.w0, FD_PHILOX_M0), b = lanes_mul(x.w2, FD_PHILOX_M1);
+    return (lane_blocks){lanes_xor3(lanes_high(b), x.w1, key0), b, lanes_xor3(lanes_high(a), x.w3, key1), a};
+}
+
+/* One bit of every plane for each of the tile's elements, in element order.
+ *
+ * The blocks of a tile differ in counter word 0 alone, the planes in word 1 alone, so a quarter of the rounds' work is
+ * the same for all blocks (scalars here) or for all planes (drawn once): that is done before the planes part in round
+ * 3. Two planes at a time, since one alone is a chain of multiplications that wait for each other. */
+static void draw_planes(fd_recipe recipe, uint32_t planes, uint64_t tile, uint32_t bits[][FD_TILE_WORDS]) {
+    const uint32_t key0 = (uint32_t)recipe.key, key1 = (uint32_t)(recipe.key >> 32);
+    const fd_block counter = fd_counter(recipe, 0, tile * FD_LANES);
+    const uint64_t b1 = (uint64_t)FD_PHILOX_M1 * counter.w[2];
+    for (uint32_t lane = 0; lane < FD_LANES; lane += FD_BLOCKS) {
+        const lanes a1 = lanes_mul(lanes_from(counter.w[0] + lane), FD_PHILOX_M0);
+        const lanes b2 = lanes_mul(lanes_xor_all(lanes_high(a1), counter.w[3] ^ key1), FD_PHILOX_M1);
+        const lanes a3 =
+            lanes_mul(lanes_xor_all(lanes_high(b2), (uint32_t)b1 ^ (key0 + FD_PHILOX_W0)), FD_PHILOX_M0);
+        const lanes round2_w2 = lanes_xor_all(a1, key1 + FD_PHILOX_W1);
+        const lanes round3_w0 = lanes_xor_all(b2, key0 + 2 * FD_PHILOX_W0);
+        const lanes round3_w2 = lanes_xor_all(lanes_high(a3), key1 + 2 * FD_PHILOX_W1);
+        for (uint32_t plane = 0; plane < planes; plane += 2) {
+            lane_blocks x[2];
+            for (uint32_t k = 0; k < 2; k++) {
+                const uint32_t word1 = counter.w[1] | (plane + k) << 24;
+                const uint64_t a2 = (uint64_t)FD_PHILOX_M0 * (high_half(b1) ^ word1 ^ key0);
+                const lanes b3 = lanes_mul(lanes_xor_all(round2_w2, high_half(a2)), FD_PHILOX_M1);
+                x[k].w0 = lanes_xor(lanes_high(b3), round3_w0);
+                x[k].w1 = b3;
+                x[k].w2 = lanes_xor_all(round3_w2, (uint32_t)a2);
+                x[k].w3 = a3;
+                if (planes == 1) break;
+            }
+            for (uint32_t round = 3; round < FD_PHILOX_ROUNDS; round++) {
+                x[0] = philox_round(x[0], recipe, round);
+                if (planes > 1) x[1] = philox_round(x[1], recipe, round);
+            }
+            for (uint32_t k = 0; k < 2 && k < planes; k++) {
+                lanes_store(bits[plane + k] + 0 * FD_LANES + lane, x[k].w0);
+                lanes_store(bits[plane + k] + 1 * FD_LANES + lane, x[k].w1);
+                lanes_store(bits[plane + k] + 2 * FD_LANES + lane, x[k].w2);
+                lanes_store(bits[plane + k] + 3 * FD_LANES + lane, x[k].w3);
+            }
+        }
     }
 }
 
-/* Elements whose eight plane bits equal the threshold's: their tail words decide. Sixteen at a time, since a
- * Philox block alone is one long chain of dependent multiplications. */
+/* The tail words of FD_LANES elements of a tile. */
+static void draw_tails(fd_recipe recipe, uint64_t tile, const uint32_t *element, uint32_t tail[FD_LANES]) {
+    const fd_block counter = fd_counter(recipe, FD_PURPOSE_TAIL, tile * FD_TILE);
+    for (uint32_t lane = 0; lane < FD_LANES; lane += FD_BLOCKS) {
+        const lanes zero = lanes_xor(lanes_from(0), lanes_from(0));
+        /* a tile starts at a multiple of its size: no element of it carries into the counter's next word */
+        lane_blocks x = {lanes_xor_all(lanes_load(element + lane), counter.w[0]), lanes_xor_all(zero, counter.w[1]),
+                         lanes_xor_all(zero, counter.w[2]), lanes_xor_all(zero, counter.w[3])};
+        for (uint32_t round = 0; round < FD_PHILOX_ROUNDS; round++) x = philox_round(x, recipe, round);
+        lanes_store(tail + lane, x.w0);
+    }
+}
+
+#else
+
+static void draw_planes(fd_recipe recipe, uint32_t planes, uint64_t tile, uint32_t bits[][FD_TILE_WORDS]) {
+    for (uint32_t plane = 0; plane < planes; plane++) {
+        /* The other counter words are the same in all lanes: compilers take the first rounds' products of them out
+         * of the loop, and turn it into vectors. */
+        const fd_block first = fd_counter(recipe, plane, tile * FD_LANES);
+        uint32_t *to = bits[plane];
+        for (uint32_t lane = 0; lane < FD_LANES; lane++) {
+            fd_block counter = first;
+            counter.w[0] += lane;
+            const fd_block block = fd_block_at(recipe, counter);
+            to[0 * FD_LANES + lane] = block.w[0];
+            to[1 * FD_LANES + lane] = block.w[1];
+            to[2 * FD_LANES + lane] = block.w[2];
+            to[3 * FD_LANES + lane] = block.w[3];
+        }
+    }
+}
+
+static void draw_tails(fd_recipe recipe, uint64_t tile, const uint32_t *element, uint32_t tail[FD_LANES]) {
+    for (int lane = 0; lane < FD_LANES; lane++) tail[lane] = fd_tail_word(recipe, tile * FD_TILE + element[lane]);
+}
+
+#endif
+
+#if !defined(FD_OWN_COLLECT)
+FD_INLINE uint32_t lowest_bit(uint32_t word) {
+#if defined(__GNUC__)
+    return (uint32_t)__builtin_ctz(word);
+#else
+    uint32_t bit = 0;
+    while ((word >> bit & 1u) == 0) bit++;
+    return bit;
+#endif
+}
+
+/* The tied elements' places in the tile, in any order; `element` has room for all and FD_LANES more. */
+static int collect_ties(const uint32_t tied[FD_TILE_WORDS], uint32_t *element) {
+    uint32_t occupied[FD_TILE_WORDS + 1];
+    int words = 0, count = 0;
+    for (uint32_t word = 0; word < FD_TILE_WORDS; word++) { /* no branch: it would be mispredicted for every tie */
+        occupied[words] = word;
+        words += tied[word] != 0;
+    }
+    for (int k = 0; k < words; k++)
+        for (uint32_t left = tied[occupied[k]]; left != 0; left &= left - 1)
+            element[count++] = occupied[k] * 32 + lowest_bit(left);
+    return count;
+}
+#endif
+
+/* Elements whose eight plane bits equal the threshold's: their tail words decide, FD_LANES of them at a time. */
 static void settle_ties(fd_recipe recipe, uint64_t tile, const uint32_t tied[FD_TILE_WORDS],
                         uint32_t keep[FD_TILE_WORDS]) {
     const uint32_t tail = (uint32_t)recipe.threshold;
-    uint32_t element[FD_TILE + FD_LANES];
-    int count = 0;
-    for (uint32_t word = 0; word < FD_TILE_WORDS; word++) {
-        for (uint32_t left = tied[word]; left != 0; left &= left - 1) {
-            uint32_t bit = 0;
-#if defined(__GNUC__)
-            bit = (uint32_t)__builtin_ctz(left);
-#else
-            while ((left >> bit & 1u) == 0) bit++;
-#endif
-            element[count++] = word * 32 + bit;
-        }
-    }
+    uint32_t element[FD_TILE + FD_LANES], drawn[FD_LANES];
+    const int count = collect_ties(tied, element);
     memset(element + count, 0, FD_LANES * sizeof *element); /* the last vector's unused lanes */
     for (int first = 0; first < count; first += FD_LANES) {
-        uint32_t kept[FD_LANES];
-        for (int lane = 0; lane < FD_LANES; lane++)
-            kept[lane] = fd_tail_word(recipe, tile * FD_TILE + element[first + lane]) < tail;
-        const int lanes = count - first < FD_LANES ? count - first : FD_LANES;
-        for (int lane = 0; lane < lanes; lane++)
-            keep[element[first + lane] >> 5] |= kept[lane] << (element[first + lane] & 31);
+        draw_tails(recipe, tile, element + first, drawn);
+        const int some = count - first < FD_LANES ? count - first : FD_LANES;
+        for (int k = 0; k < some; k++)
+            keep[element[first + k] / 32] |= (uint32_t)(drawn[k] < tail) << (element[first + k] % 32);
     }
 }
 
 /* On its own, not inlined: within a caller's loops gcc vectorised it worse (twice the time for SSE2). */
-FD_NOINLINE static void fill_tile(bit_source *source, uint64_t tile) {
-    const uint64_t threshold = source->recipe.threshold;
-    uint32_t *keep = source->keep;
-    source->tile = tile;
+FD_NOINLINE static void fill_tile(fd_recipe recipe, uint64_t tile, uint32_t keep[restrict FD_TILE_WORDS]) {
+    const uint64_t threshold = recipe.threshold;
     if (threshold == 0 || threshold >= FD_KEEP_ALL) {
-        memset(keep, threshold == 0 ? 0 : 0xFF, sizeof source->keep);
+        memset(keep, threshold == 0 ? 0 : 0xFF, FD_TILE_WORDS * sizeof *keep);
         return;
     }
-    uint32_t tied[FD_TILE_WORDS], bits[FD_TILE_WORDS];
-    memset(keep, 0, sizeof source->keep);
-    memset(tied, 0xFF, sizeof tied);
-    /* From the most significant plane down; below the threshold's lowest set bit no U can still become smaller. */
-    for (uint32_t plane = 0; plane < FD_PLANES; plane++) {
-        const uint64_t rest = threshold << (64 - FD_THRESHOLD_BITS + plane);
-        if (rest == 0) return;
-        draw_plane(source->recipe, plane, tile, bits);
-        if (rest >> 63) {
-            for (int word = 0; word < FD_TILE_WORDS; word++) {
-                keep[word] |= tied[word] & ~bits[word];
-                tied[word] &= bits[word];
-            }
-        } else {
-            for (int word = 0; word < FD_TILE_WORDS; word++) tied[word] &= ~bits[word];
+    /* From the most significant plane down to the threshold's lowest set bit: below it no U can still become smaller. */
+    uint32_t planes = 1;
+    while (planes < FD_PLANES && threshold << (64 - FD_THRESHOLD_BITS + planes) != 0) planes++;
+    uint32_t bits[FD_PLANES][FD_TILE_WORDS], tied[FD_TILE_WORDS];
+    draw_planes(recipe, planes, tile, bits);
+    for (int word = 0; word < FD_TILE_WORDS; word++) keep[word] = 0, tied[word] = ~(uint32_t)0;
+    for (uint32_t plane = 0; plane < planes; plane++) {
+        const uint32_t one = threshold >> (FD_THRESHOLD_BITS - 1 - plane) & 1 ? ~(uint32_t)0 : 0;
+        for (int word = 0; word < FD_TILE_WORDS; word++) {
+            keep[word] |= tied[word] & ~bits[plane][word] & one;
+            tied[word] &= ~(bits[plane][word] ^ one);
         }
     }
-    if ((uint32_t)threshold != 0) settle_ties(source->recipe, tile, tied, keep);
+    if ((uint32_t)threshold != 0) settle_ties(recipe, tile, tied, keep);
 }
 
 static void open_source(bit_source *source, fd_recipe recipe) {
     source->recipe = recipe;
     source->tile = FD_NO_TILE;
+    source->keep[FD_TILE_WORDS] = 0;
 }
 
-/* Keep bits of elements from `first` on, the first in bit 0 of the first word. Gives as many as the tile still
- * holds, at most `wanted`; the words are good until the next call. Bits past the returned count are unspecified. */
-static int64_t next_bits(bit_source *source, uint64_t first, int64_t wanted, uint32_t scratch[FD_TILE_WORDS],
-                         const uint32_t **words) {
-    const uint64_t tile = first / FD_TILE;
-    const uint32_t offset = (uint32_t)(first % FD_TILE);
-    const int64_t left = FD_TILE - offset;
-    const int64_t count = wanted < left ? wanted : left;
-    if (tile != source->tile) fill_tile(source, tile);
-    const uint32_t word = offset / 32, shift = offset % 32;
-    if (shift == 0) {
-        *words = source->keep + word;
-        return count;
-    }
-    const uint32_t last = (uint32_t)((count + 31) / 32);
-    for (uint32_t k = 0; k < last; k++) {
-        const uint32_t above = word + k + 1 < FD_TILE_WORDS ? source->keep[word + k + 1] : 0;
-        scratch[k] = source->keep[word + k] >> shift | above << (32 - shift);
-    }
-    *words = scratch;
-    return count;
+FD_INLINE void seek_tile(bit_source *source, uint64_t tile) {
+    if (tile == source->tile) return;
+    fill_tile(source->recipe, tile, source->keep);
+    source->tile = tile;
 }
 
-static int keep_one(bit_source *source, uint64_t element) {
-    const uint64_t tile = element / FD_TILE;
-    if (tile != source->tile) fill_tile(source, tile);
-    return source->keep[element % FD_TILE / 32] >> (element % 32) & 1u;
+/* How many of the `wanted` decisions from `first` on are in the source's words, and from which bit on. */
+FD_INLINE int64_t next_bits(bit_source *source, uint64_t first, int64_t wanted, int64_t *position) {
+    const int64_t offset = (int64_t)(first % FD_TILE), left = FD_TILE - offset;
+    seek_tile(source, first / FD_TILE);
+    *position = offset;
+    return wanted < left ? wanted : left;
+}
+
+static int keep_one(bit_source *source, uint64_t decision) {
+    seek_tile(source, decision / FD_TILE);
+    return source->keep[decision % FD_TILE / 32] >> (decision % 32) & 1u;
 }
 
 static void bits(fd_recipe recipe, uint64_t first_tile, uint32_t *words, int64_t begin, int64_t end) {
-    bit_source source;
-    open_source(&source, recipe);
     for (int64_t word = begin; word < end; word += FD_TILE_WORDS) {
-        fill_tile(&source, first_tile + (uint64_t)word / FD_TILE_WORDS);
-        const int64_t count = end - word < FD_TILE_WORDS ? end - word : FD_TILE_WORDS;
-        memcpy(words + word, source.keep, (size_t)count * sizeof *words);
+        const uint64_t tile = first_tile + (uint64_t)(word / FD_TILE_WORDS);
+        if (end - word >= FD_TILE_WORDS) {
+            fill_tile(recipe, tile, words + word);
+        } else {
+            uint32_t last[FD_TILE_WORDS];
+            fill_tile(recipe, tile, last);
+            memcpy(words + word, last, (size_t)(end - word) * sizeof *words);
+        }
     }
+}
+
+/* The decisions of a block of rows, whole tiles of them: what a kernel needs that visits a row's bits more than once,
+ * or many rows' bits at one place. */
+#define FD_WINDOW_TILES 128
+#define FD_WINDOW ((FD_WINDOW_TILES - 1) * FD_TILE) /* decisions that fit wherever they begin */
+
+/* Draws into `words`, which has room for FD_TILE_WORDS * (count / FD_TILE + 2) + 1; returns the first one's bit. */
+static int64_t draw_window(fd_recipe recipe, uint64_t first, int64_t count, uint32_t *words) {
+    const uint64_t begin = first / FD_TILE, end = (first + (uint64_t)count + FD_TILE - 1) / FD_TILE;
+    for (uint64_t tile = begin; tile < end; tile++) fill_tile(recipe, tile, words + (tile - begin) * FD_TILE_WORDS);
+    return (int64_t)(first % FD_TILE);
+}
+
+/* FD_TURNED blocks of 32 x 32 bits, transposed: from[row][word + q] to turned[32 q + column][group]. */
+#define FD_TURNED 8
+static void turn(uint32_t (*from)[FD_BLOCK_COLUMNS / 32], int64_t word, uint32_t (*turned)[FD_BLOCK_ROWS / 32],
+                 int64_t group) {
+    uint32_t m[32][FD_TURNED];
+    for (int row = 0; row < 32; row++) memcpy(m[row], from[row] + word, sizeof m[row]);
+    uint32_t mask = 0x0000FFFF; /* the lower half of every pair of halves */
+    for (int half = 16; half > 0; half /= 2, mask ^= mask << half)
+        for (int row = 0; row < 32; row++) {
+            if (row & half) continue;
+            for (int q = 0; q < FD_TURNED; q++) {
+                const uint32_t swap = ((m[row][q] >> half) ^ m[row + half][q]) & mask;
+                m[row][q] ^= swap << half;
+                m[row + half][q] ^= swap;
+            }
+        }
+    for (int q = 0; q < FD_TURNED; q++)
+        for (int column = 0; column < 32; column++) turned[32 * q + column][group] = m[column][q];
 }

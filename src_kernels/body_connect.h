@@ -1,133 +1,211 @@
-/* DropConnect with one mask per example for one dtype (Wan et al. 2013): the batch x outputs x inputs decisions are
- * drawn a row at a time and used at once; nothing of that size is ever stored.
+/* DropConnect with one mask per example (Wan et al. 2013), for one arithmetic type: the batch x outputs x inputs
+ * decisions are drawn a window at a time and used at once; nothing of that size is ever stored.
  *
- * Included once per dtype, as body_apply.h is. Every sum is taken in one fixed order (32 partial sums, folded in
- * halves), so that neither threads nor instruction set change a result: -ffp-contract=off keeps it so.
+ * Register blocking: EXAMPLES examples (forward, dx) or rows of weights (dweight) share every load of the other factor,
+ * and their sums stay in registers along the third axis. Every sum is taken in one fixed order (forward: 32 partial sums,
+ * folded in halves; the gradients: one after the other), and products are rounded before they are added, so that neither
+ * threads nor instruction set change a result.
  */
+#define PARTS (32 / LANES)
+#define EXAMPLES (PARTS <= 2 ? 4 : PARTS <= 4 ? 2 : 1) /* 8 registers of sums */
+#define EXAMPLE_DECISIONS 32768                                     /* that are drawn at once for one example */
+#define EXAMPLE_WORDS ((EXAMPLE_DECISIONS / FD_TILE + 2) * FD_TILE_WORDS + 1)
+#define MOST_TERMS 512
 
-/* Rows of weights that are worked on together, so that they stay in the first-level cache while the batch goes by
- * and the decisions of neighbouring rows come from the same tiles. */
-#define FD_CONNECT_BLOCK_ELEMENTS 4096
-
-static int64_t NAME(connect_block)(int64_t inputs) {
-    const int64_t rows = inputs > 0 ? FD_CONNECT_BLOCK_ELEMENTS / inputs : 1;
-    return rows > 0 ? rows : 1;
+/* A block of 32 columns; what lies behind the row's end counts as 0. */
+FD_INLINE void MATH(load_columns)(V part[PARTS], const S *from, int64_t count) {
+    S padded[32] = {0};
+    if (count < 32) {
+        memcpy(padded, from, (size_t)count * sizeof(S));
+        from = padded;
+    }
+    for (int k = 0; k < PARTS; k++) part[k] = VEC(load)(from + k * LANES);
 }
 
-/* sum += keep ? a * b : 0, element i into partial sum i % 32 of its run */
-static void NAME(masked_dot)(const uint32_t *words, int64_t count, const REAL *a, const REAL *b, REAL sum[32]) {
-    int64_t i = 0;
-    REAL total[32];
-    memcpy(total, sum, sizeof total);
-    for (; i + 32 <= count; i += 32) {
-        const WORD word = words[i / 32];
-        for (int j = 0; j < 32; j++) total[j] += NAME(select)(a[i + j] * b[i + j], (word & NAME(bit)[j]) != 0);
+FD_INLINE void MATH(store_columns)(S *to, const V part[PARTS], int64_t count) {
+    S padded[32];
+    if (count >= 32) {
+        for (int k = 0; k < PARTS; k++) VEC(store)(to + k * LANES, part[k]);
+        return;
     }
-    if (i < count) { /* the rest of a row, filled up with zeros: element by element it cost more than all before it */
-        REAL rest_a[32] = {0}, rest_b[32] = {0};
-        const size_t rest = (size_t)(count - i);
-        const WORD word = words[i / 32] & (((WORD)1 << rest) - 1);
-        memcpy(rest_a, a + i, rest * sizeof *a);
-        memcpy(rest_b, b + i, rest * sizeof *b);
-        for (int j = 0; j < 32; j++) total[j] += NAME(select)(rest_a[j] * rest_b[j], (word & NAME(bit)[j]) != 0);
-    }
-    memcpy(sum, total, sizeof total);
+    for (int k = 0; k < PARTS; k++) VEC(store)(padded + k * LANES, part[k]);
+    memcpy(to, padded, (size_t)count * sizeof(S));
 }
 
-/* y += keep ? factor * x : 0 */
-static void NAME(masked_axpy)(const uint32_t *words, int64_t count, REAL factor, const REAL *restrict x,
-                              REAL *restrict y) {
-    int64_t i = 0;
-    for (; i + 32 <= count; i += 32) {
-        const WORD word = words[i / 32];
-        for (int j = 0; j < 32; j++) y[i + j] += NAME(select)(factor * x[i + j], (word & NAME(bit)[j]) != 0);
-    }
-    if (i < count) {
-        REAL rest_x[32] = {0}, rest_y[32] = {0};
-        const size_t rest = (size_t)(count - i);
-        const WORD word = words[i / 32];
-        memcpy(rest_x, x + i, rest * sizeof *x);
-        memcpy(rest_y, y + i, rest * sizeof *y);
-        for (int j = 0; j < 32; j++) rest_y[j] += NAME(select)(factor * rest_x[j], (word & NAME(bit)[j]) != 0);
-        memcpy(y + i, rest_y, rest * sizeof *y);
-    }
-}
-
-static REAL NAME(row_dot)(bit_source *source, uint64_t decision, int64_t count, const REAL *a, const REAL *b) {
-    REAL sum[32] = {0};
-    uint32_t scratch[FD_TILE_WORDS];
-    const uint32_t *words;
-    while (count > 0) {
-        const int64_t run = next_bits(source, decision, count, scratch, &words);
-        NAME(masked_dot)(words, run, a, b, sum);
-        decision += (uint64_t)run, a += run, b += run, count -= run;
-    }
-    for (int half = 16; half > 0; half /= 2)
-        for (int j = 0; j < half; j++) sum[j] += sum[j + half];
-    return sum[0];
-}
-
-static void NAME(row_axpy)(bit_source *source, uint64_t decision, int64_t count, REAL factor, const REAL *x, REAL *y) {
-    uint32_t scratch[FD_TILE_WORDS];
-    const uint32_t *words;
-    while (count > 0) {
-        const int64_t run = next_bits(source, decision, count, scratch, &words);
-        NAME(masked_axpy)(words, run, factor, x, y);
-        decision += (uint64_t)run, x += run, y += run, count -= run;
-    }
-}
-
-static void NAME(connect_forward)(fd_dropconnect_size size, fd_recipe recipe, double scale, const void *x_,
-                                  const void *weight_, const void *bias_, void *y_, int64_t begin, int64_t end) {
-    const REAL *x = x_, *weight = weight_, *bias = bias_;
-    REAL *y = y_;
-    const int64_t rows = NAME(connect_block)(size.inputs);
-    bit_source source;
-    open_source(&source, recipe);
-    for (int64_t first = begin; first < end; first += rows) {
-        const int64_t last = first + rows < end ? first + rows : end;
-        for (int64_t b = 0; b < size.batch; b++)
-            for (int64_t o = first; o < last; o++) {
-                const int64_t row = b * size.outputs + o;
-                const REAL sum = NAME(row_dot)(&source, (uint64_t)(row * size.inputs), size.inputs,
-                                               weight + o * size.inputs, x + b * size.inputs);
-                y[row] = sum * (REAL)scale + (bias ? bias[o] : 0);
-            }
-    }
-}
-
-static void NAME(connect_dx)(fd_dropconnect_size size, fd_recipe recipe, double scale, const void *dy_,
-                             const void *weight_, void *dx_, int64_t begin, int64_t end) {
-    const REAL *dy = dy_, *weight = weight_;
-    REAL *dx = dx_;
-    bit_source source;
-    open_source(&source, recipe);
-    memset(dx + begin * size.inputs, 0, (size_t)((end - begin) * size.inputs) * sizeof *dx);
-    for (int64_t b = begin; b < end; b++)
-        for (int64_t o = 0; o < size.outputs; o++) {
-            const int64_t row = b * size.outputs + o;
-            NAME(row_axpy)(&source, (uint64_t)(row * size.inputs), size.inputs, dy[row] * (REAL)scale,
-                           weight + o * size.inputs, dx + b * size.inputs);
+/* sums[e] += the masked products of a row of weights with each example's inputs */
+FD_INLINE void MATH(masked_dots)(int examples, const uint32_t *const words[], const int64_t position[], const S *weight,
+                                 const S *const x[], int64_t columns, S sums[][32]) {
+    V sum[EXAMPLES][PARTS], w[PARTS], v[PARTS];
+    for (int e = 0; e < examples; e++)
+        for (int k = 0; k < PARTS; k++) sum[e][k] = VEC(load)(sums[e] + k * LANES);
+    for (int64_t i = 0; i < columns; i += 32) {
+        MATH(load_columns)(w, weight + i, columns - i);
+        for (int e = 0; e < examples; e++) {
+            const uint32_t word = fd_fetch(words[e], position[e] + i);
+            MATH(load_columns)(v, x[e] + i, columns - i);
+            for (int k = 0; k < PARTS; k++) sum[e][k] += VEC(keep)(word >> k * LANES, w[k] * v[k]);
         }
+    }
+    for (int e = 0; e < examples; e++)
+        for (int k = 0; k < PARTS; k++) VEC(store)(sums[e] + k * LANES, sum[e][k]);
 }
 
-static void NAME(connect_dweight)(fd_dropconnect_size size, fd_recipe recipe, double scale, const void *dy_,
-                                  const void *x_, void *dweight_, int64_t begin, int64_t end) {
-    const REAL *dy = dy_, *x = x_;
-    REAL *dweight = dweight_;
-    const int64_t rows = NAME(connect_block)(size.inputs);
-    bit_source source;
-    open_source(&source, recipe);
-    memset(dweight + begin * size.inputs, 0, (size_t)((end - begin) * size.inputs) * sizeof *dweight);
-    for (int64_t first = begin; first < end; first += rows) {
-        const int64_t last = first + rows < end ? first + rows : end;
-        for (int64_t b = 0; b < size.batch; b++)
-            for (int64_t o = first; o < last; o++) {
-                const int64_t row = b * size.outputs + o;
-                NAME(row_axpy)(&source, (uint64_t)(row * size.inputs), size.inputs, dy[row] * (REAL)scale,
-                               x + b * size.inputs, dweight + o * size.inputs);
+/* The rows of weights whose decisions are drawn at once for one example. */
+static int64_t MATH(rows_at_once)(int64_t columns) {
+    const int64_t rows = EXAMPLE_DECISIONS / (columns > 0 ? columns : 1);
+    return rows > MOST_TERMS ? MOST_TERMS : rows > 1 ? rows : 1;
+}
+
+static void MATH(connect_forward)(fd_dropconnect_size size, fd_recipe recipe, double scale, const void *x_,
+                                  const void *weight_, const void *bias_, void *y_, int64_t begin, int64_t end) {
+    const S *x = x_, *weight = weight_, *bias = bias_;
+    S *y = y_;
+    uint32_t windows[EXAMPLES][EXAMPLE_WORDS];
+    const int64_t block = MATH(rows_at_once)(size.inputs);
+    for (int64_t first = begin; first < end; first += block) {
+        const int64_t last = first + block < end ? first + block : end;
+        for (int64_t b = 0; b < size.batch; b += EXAMPLES) {
+            const int examples = (int)(size.batch - b < EXAMPLES ? size.batch - b : EXAMPLES);
+            S sums[EXAMPLES][32];
+            memset(sums, 0, sizeof sums);
+            for (int64_t column = 0; column == 0 || column < size.inputs; column += EXAMPLE_DECISIONS) {
+                const int64_t left = size.inputs - column;
+                const int64_t columns = left < EXAMPLE_DECISIONS ? left : EXAMPLE_DECISIONS;
+                int64_t start[EXAMPLES], position[EXAMPLES];
+                const uint32_t *words[EXAMPLES];
+                const S *inputs[EXAMPLES];
+                for (int e = 0; e < examples; e++) {
+                    const int64_t decision = ((b + e) * size.outputs + first) * size.inputs + column;
+                    const int64_t count = block == 1 ? columns : (last - first) * size.inputs;
+                    start[e] = draw_window(recipe, (uint64_t)decision, count, windows[e]);
+                    words[e] = windows[e];
+                    inputs[e] = x + (b + e) * size.inputs + column;
+                }
+                for (int64_t o = first; o < last; o++) {
+                    const S *row = weight + o * size.inputs + column;
+                    for (int e = 0; e < examples; e++) position[e] = start[e] + (o - first) * size.inputs;
+                    if (examples == EXAMPLES)
+                        MATH(masked_dots)(EXAMPLES, words, position, row, inputs, columns, sums);
+                    else
+                        for (int e = 0; e < examples; e++)
+                            MATH(masked_dots)(1, words + e, position + e, row, inputs + e, columns, sums + e);
+                    if (left > EXAMPLE_DECISIONS) continue; /* the row goes on */
+                    for (int e = 0; e < examples; e++)
+                        y[(b + e) * size.outputs + o] = MATH(fold)(sums[e]) * (S)scale + (bias ? bias[o] : 0);
+                    memset(sums, 0, sizeof sums);
+                }
             }
+        }
     }
 }
 
-#undef FD_CONNECT_BLOCK_ELEMENTS
+/* into[e] += factor(e, t) * from[t], masked, term after term, for every column. The bit of target e, term t and
+ * column i is number bit_of_target[e] + bit_of_term[t] + i. */
+FD_INLINE void MATH(masked_sums)(int targets, const uint32_t *words, const int64_t *bit_of_target,
+                                 const int64_t *bit_of_term, int64_t terms, const S (*factor)[MOST_TERMS],
+                                 const S *from, int64_t stride, int64_t columns, S *into) {
+    for (int64_t i = 0; i < columns; i += 32) {
+        V sum[EXAMPLES][PARTS], v[PARTS];
+        for (int e = 0; e < targets; e++) MATH(load_columns)(sum[e], into + e * stride + i, columns - i);
+        for (int64_t t = 0; t < terms; t++) {
+            MATH(load_columns)(v, from + t * stride + i, columns - i);
+            for (int e = 0; e < targets; e++) {
+                const uint32_t word = fd_fetch(words, bit_of_target[e] + bit_of_term[t] + i);
+                for (int k = 0; k < PARTS; k++) sum[e][k] += VEC(keep)(word >> k * LANES, v[k] * factor[e][t]);
+            }
+        }
+        for (int e = 0; e < targets; e++) MATH(store_columns)(into + e * stride + i, sum[e], columns - i);
+    }
+}
+
+static void MATH(masked_targets)(int targets, const uint32_t *words, const int64_t *bit_of_target,
+                                 const int64_t *bit_of_term, int64_t terms, const S (*factor)[MOST_TERMS],
+                                 const S *from, int64_t stride, int64_t columns, S *into) {
+    if (targets == EXAMPLES) {
+        MATH(masked_sums)(EXAMPLES, words, bit_of_target, bit_of_term, terms, factor, from, stride, columns, into);
+        return;
+    }
+    for (int e = 0; e < targets; e++)
+        MATH(masked_sums)(1, words, bit_of_target + e, bit_of_term, terms, factor + e, from, stride, columns,
+                          into + e * stride);
+}
+
+/* Targets are examples, terms rows of weights. */
+static void MATH(connect_dx)(fd_dropconnect_size size, fd_recipe recipe, double scale, const void *dy_,
+                             const void *weight_, void *dx_, int64_t begin, int64_t end) {
+    const S *dy = dy_, *weight = weight_;
+    S *dx = dx_, factor[EXAMPLES][MOST_TERMS];
+    uint32_t windows[EXAMPLES][EXAMPLE_WORDS];
+    int64_t bit_of_target[EXAMPLES], bit_of_term[MOST_TERMS];
+    const int64_t block = MATH(rows_at_once)(size.inputs);
+    for (int64_t t = 0; t < block; t++) bit_of_term[t] = t * size.inputs;
+    memset(dx + begin * size.inputs, 0, (size_t)((end - begin) * size.inputs) * sizeof *dx);
+    for (int64_t b = begin; b < end; b += EXAMPLES) {
+        const int examples = (int)(end - b < EXAMPLES ? end - b : EXAMPLES);
+        for (int64_t first = 0; first < size.outputs; first += block) {
+            const int64_t rows = size.outputs - first < block ? size.outputs - first : block;
+            for (int e = 0; e < examples; e++)
+                for (int64_t t = 0; t < rows; t++) factor[e][t] = dy[(b + e) * size.outputs + first + t] * (S)scale;
+            for (int64_t column = 0; column < size.inputs; column += EXAMPLE_DECISIONS) {
+                const int64_t left = size.inputs - column;
+                const int64_t columns = left < EXAMPLE_DECISIONS ? left : EXAMPLE_DECISIONS;
+                for (int e = 0; e < examples; e++) {
+                    const int64_t decision = ((b + e) * size.outputs + first) * size.inputs + column;
+                    const int64_t count = block == 1 ? columns : rows * size.inputs;
+                    bit_of_target[e] = e * EXAMPLE_WORDS * 32 + draw_window(recipe, (uint64_t)decision, count, windows[e]);
+                }
+                const S *from = weight + first * size.inputs + column;
+                S *into = dx + b * size.inputs + column;
+                MATH(masked_targets)(examples, windows[0], bit_of_target, bit_of_term, rows, factor, from, size.inputs,
+                                     columns, into);
+            }
+        }
+    }
+}
+
+/* Targets are rows of weights, terms examples. */
+static void MATH(connect_dweight)(fd_dropconnect_size size, fd_recipe recipe, double scale, const void *dy_,
+                                  const void *x_, void *dweight_, int64_t begin, int64_t end) {
+    const S *dy = dy_, *x = x_;
+    S *dweight = dweight_, factor[EXAMPLES][MOST_TERMS];
+    uint32_t windows[EXAMPLES * EXAMPLE_WORDS];
+    int64_t bit_of_target[EXAMPLES], bit_of_term[MOST_TERMS];
+    const int64_t all_rows = MATH(rows_at_once)(4 * size.inputs); /* fewer decisions of more examples at once */
+    const int64_t block = all_rows > EXAMPLES ? all_rows / EXAMPLES * EXAMPLES : all_rows;
+    memset(dweight + begin * size.inputs, 0, (size_t)((end - begin) * size.inputs) * sizeof *dweight);
+    for (int64_t first = begin; first < end; first += block) {
+        const int64_t rows = end - first < block ? end - first : block;
+        for (int64_t column = 0; column < size.inputs; column += EXAMPLE_DECISIONS) {
+            const int64_t left = size.inputs - column, columns = left < EXAMPLE_DECISIONS ? left : EXAMPLE_DECISIONS;
+            const int64_t count = block == 1 ? columns : rows * size.inputs;
+            const int64_t words_each = (count / FD_TILE + 2) * FD_TILE_WORDS, room = EXAMPLES * EXAMPLE_WORDS - 1;
+            const int64_t at_once = room / words_each < MOST_TERMS ? room / words_each : MOST_TERMS;
+            for (int64_t b = 0; b < size.batch; b += at_once) {
+                const int64_t terms = size.batch - b < at_once ? size.batch - b : at_once;
+                for (int64_t t = 0; t < terms; t++) {
+                    const int64_t decision = ((b + t) * size.outputs + first) * size.inputs + column;
+                    bit_of_term[t] = t * words_each * 32 +
+                                     draw_window(recipe, (uint64_t)decision, count, windows + t * words_each);
+                }
+                for (int64_t row = 0; row < rows; row += EXAMPLES) {
+                    const int targets = (int)(rows - row < EXAMPLES ? rows - row : EXAMPLES);
+                    for (int e = 0; e < targets; e++) {
+                        bit_of_target[e] = (row + e) * size.inputs;
+                        for (int64_t t = 0; t < terms; t++)
+                            factor[e][t] = dy[(b + t) * size.outputs + first + row + e] * (S)scale;
+                    }
+                    const S *from = x + b * size.inputs + column;
+                    S *into = dweight + (first + row) * size.inputs + column;
+                    MATH(masked_targets)(targets, windows, bit_of_target, bit_of_term, terms, factor, from, size.inputs,
+                                         columns, into);
+                }
+            }
+        }
+    }
+}
+
+#undef PARTS
+#undef EXAMPLES
+#undef EXAMPLE_DECISIONS
+#undef EXAMPLE_WORDS
+#undef MOST_TERMS

@@ -1,4 +1,4 @@
-# cython: boundscheck=False, wraparound=False, cdivision=True
+# cython: boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=True
 """NumPy arrays in, C kernels over their layout and threads, GIL released.
 
 The callers in fastdrop.backends.cpu have checked dtypes, shapes and aliasing; here only memory layout counts.
@@ -10,11 +10,21 @@ cnp.import_array()
 
 cdef extern from "kernels.h" nogil:
     const int FD_MAX_DIMS
-    const int FD_TILE_WORDS
+    const int FD_MAX_OPERANDS
 
     ctypedef enum fd_dtype:
         FD_FLOAT32
         FD_FLOAT64
+        FD_FLOAT16
+        FD_BFLOAT16
+
+    ctypedef enum fd_operation:
+        FD_DROPOUT
+        FD_DROPOUT_ADD
+        FD_BIAS_RELU
+        FD_BIAS_GELU
+        FD_BIAS_RELU_BACKWARD
+        FD_BIAS_GELU_BACKWARD
 
     ctypedef struct fd_block:
         uint32_t w[4]
@@ -24,12 +34,25 @@ cdef extern from "kernels.h" nogil:
         uint64_t call
         uint64_t threshold
 
-    ctypedef struct fd_geometry:
+    ctypedef struct fd_elementwise:
+        fd_recipe recipe
+        double scale
+        int stream
+        int operands
+        char *data[5]
         int ndim
         int64_t shape[64]
-        int64_t x_stride[64]
-        int64_t y_stride[64]
         int64_t decision_stride[64]
+        int64_t stride[5][64]
+
+    ctypedef struct fd_softmax:
+        fd_recipe recipe
+        double scale
+        int64_t rows
+        int64_t columns
+        const char *dy
+        const char *x
+        char *y
 
     ctypedef struct fd_dropconnect_size:
         int64_t batch
@@ -43,17 +66,31 @@ cdef extern from "kernels.h" nogil:
     const fd_kernels **fd_available()
     int fd_max_threads()
     int fd_has_openmp()
+    int64_t fd_sum_blocks(int64_t rows, int64_t columns)
     void fd_bits(const fd_kernels *, int threads, fd_recipe, uint64_t first_tile, uint32_t *words, int64_t count)
-    void fd_apply(const fd_kernels *, int threads, fd_dtype, const fd_geometry *, fd_recipe, double scale,
-                  const char *x, char *y)
+    void fd_apply(const fd_kernels *, int threads, fd_dtype, fd_operation, fd_elementwise *)
+    void fd_run_softmax(const fd_kernels *, int threads, fd_dtype, const fd_softmax *)
     void fd_connect_forward(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,
                             const void *x, const void *weight, const void *bias, void *y)
     void fd_connect_dx(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,
                        const void *dy, const void *weight, void *dx)
     void fd_connect_dweight(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,
                             const void *dy, const void *x, void *dweight)
+    void fd_copy(const fd_kernels *, int threads, const char *source, char *target, int stream, int64_t count)
 
 cdef const fd_kernels *_kernels = fd_available()[0]
+
+cdef int64_t _cached = 1 << 25
+
+
+def set_cache_bytes(int64_t size):
+    """The size of the last-level cache: calls that touch more memory write past the caches."""
+    global _cached
+    _cached = size
+
+
+def cache_bytes():
+    return _cached
 
 
 def available_isas():
@@ -101,8 +138,13 @@ def philox(counter, key):
     return tuple(block.w[i] for i in range(4))
 
 
-cdef inline fd_dtype dtype_of(cnp.ndarray array):
-    return FD_FLOAT32 if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT32 else FD_FLOAT64
+cdef inline fd_dtype dtype_of(cnp.ndarray array) noexcept:
+    cdef int number = cnp.PyArray_TYPE(array)
+    if number == cnp.NPY_FLOAT32:
+        return FD_FLOAT32
+    if number == cnp.NPY_FLOAT64:
+        return FD_FLOAT64
+    return FD_FLOAT16 if number == cnp.NPY_FLOAT16 else FD_BFLOAT16
 
 
 cdef inline fd_recipe recipe_of(uint64_t key, uint64_t call, uint64_t threshold) noexcept:
@@ -113,66 +155,174 @@ cdef inline fd_recipe recipe_of(uint64_t key, uint64_t call, uint64_t threshold)
     return recipe
 
 
-cdef bint describe(cnp.ndarray x, cnp.ndarray y, tuple shared_axes, fd_geometry *g):
-    """Fill in the geometry; neighbouring axes that one stride can walk become one. False: no elements."""
-    cdef int ndim = cnp.PyArray_NDIM(x)
-    cdef int axis, out
-    cdef int64_t decision = 1
-    cdef int64_t size, x_stride, y_stride, decision_stride
+cdef inline bint is_large(cnp.ndarray array) noexcept:
+    """Whether this array and another of its size exceed the last-level cache."""
+    return 2 * cnp.PyArray_NBYTES(array) > _cached
+
+
+cdef bint describe(fd_elementwise *e, tuple arrays, tuple shared_axes):
+    """Fill in the geometry; neighbouring axes that one stride can walk become one. False: no elements.
+
+    The arrays broadcast to the first, the one that is written, as NumPy does it: a missing or single element along an
+    axis has a stride of 0 there.
+    """
+    cdef cnp.ndarray array = <cnp.ndarray> arrays[0]
+    cdef int ndim = cnp.PyArray_NDIM(array)
+    cdef int operands = <int> len(arrays)
+    cdef int axis, own, k, out = FD_MAX_DIMS
+    cdef int64_t size, decision = 1, decision_stride
+    cdef int64_t stride[5]
     cdef bint shared[64]
+    cdef bint merges
+    cdef cnp.ndarray operand
+    e.operands = operands
+    for k in range(operands):
+        e.data[k] = cnp.PyArray_BYTES(<cnp.ndarray> arrays[k])
     for axis in range(ndim):
         shared[axis] = False
     for axis in shared_axes:
         shared[axis] = True
     # From the last axis to the first, into slots counted from the end.
-    out = FD_MAX_DIMS
     for axis in range(ndim - 1, -1, -1):
-        size = cnp.PyArray_DIM(x, axis)
+        size = cnp.PyArray_DIM(array, axis)
         if size == 0:
             return False
-        x_stride = cnp.PyArray_STRIDE(x, axis)
-        y_stride = cnp.PyArray_STRIDE(y, axis)
         decision_stride = 0 if shared[axis] else decision
         if not shared[axis]:
             decision *= size
         if size == 1:
             continue
-        if (out < FD_MAX_DIMS and x_stride == g.x_stride[out] * g.shape[out]
-                and y_stride == g.y_stride[out] * g.shape[out]
-                and decision_stride == g.decision_stride[out] * g.shape[out]):
-            g.shape[out] *= size
+        merges = out < FD_MAX_DIMS and decision_stride == e.decision_stride[out] * e.shape[out]
+        for k in range(operands):
+            operand = <cnp.ndarray> arrays[k]
+            own = axis - ndim + cnp.PyArray_NDIM(operand)
+            stride[k] = cnp.PyArray_STRIDE(operand, own) if own >= 0 and cnp.PyArray_DIM(operand, own) > 1 else 0
+            merges = merges and stride[k] == e.stride[k][out] * e.shape[out]
+        if merges:
+            e.shape[out] *= size
             continue
         out -= 1
-        g.shape[out] = size
-        g.x_stride[out] = x_stride
-        g.y_stride[out] = y_stride
-        g.decision_stride[out] = decision_stride
+        e.shape[out] = size
+        e.decision_stride[out] = decision_stride
+        for k in range(operands):
+            e.stride[k][out] = stride[k]
     if out == FD_MAX_DIMS:  # a single element
         out -= 1
-        g.shape[out] = 1
-        g.x_stride[out] = g.y_stride[out] = cnp.PyArray_ITEMSIZE(x)
-        g.decision_stride[out] = 0
-    g.ndim = FD_MAX_DIMS - out
-    for axis in range(g.ndim):
-        g.shape[axis] = g.shape[out + axis]
-        g.x_stride[axis] = g.x_stride[out + axis]
-        g.y_stride[axis] = g.y_stride[out + axis]
-        g.decision_stride[axis] = g.decision_stride[out + axis]
+        e.shape[out] = 1
+        e.decision_stride[out] = 0
+        for k in range(operands):
+            e.stride[k][out] = cnp.PyArray_ITEMSIZE(<cnp.ndarray> arrays[k])
+    e.ndim = FD_MAX_DIMS - out
+    for axis in range(e.ndim):
+        e.shape[axis] = e.shape[out + axis]
+        e.decision_stride[axis] = e.decision_stride[out + axis]
+        for k in range(operands):
+            e.stride[k][axis] = e.stride[k][out + axis]
+    # In place there is nothing to gain: the line that is read is in the cache.
+    e.stream = is_large(array)
+    for k in range(1, operands):
+        if e.data[k] == e.data[0]:
+            e.stream = False
     return True
 
 
-def apply(cnp.ndarray x not None, cnp.ndarray y not None, tuple shared_axes not None, uint64_t key, uint64_t call,
+def apply(cnp.ndarray y not None, cnp.ndarray x not None, tuple shared_axes not None, uint64_t key, uint64_t call,
           uint64_t threshold, double scale, int threads):
     """y = keep ? x * scale : 0. Same shape and dtype, aligned, native; y is x or does not overlap it."""
-    cdef fd_geometry geometry
-    if not describe(x, y, shared_axes, &geometry):
+    cdef fd_elementwise e
+    if not describe(&e, (y, x), shared_axes):
         return
-    cdef fd_recipe recipe = recipe_of(key, call, threshold)
+    e.recipe = recipe_of(key, call, threshold)
+    e.scale = scale
     cdef fd_dtype dtype = dtype_of(x)
+    with nogil:
+        fd_apply(_kernels, threads, dtype, FD_DROPOUT, &e)
+
+
+cdef dict OPERATIONS = {
+    "dropout": FD_DROPOUT,
+    "dropout_add": FD_DROPOUT_ADD,
+    "bias_relu": FD_BIAS_RELU,
+    "bias_gelu": FD_BIAS_GELU,
+    "bias_relu_backward": FD_BIAS_RELU_BACKWARD,
+    "bias_gelu_backward": FD_BIAS_GELU_BACKWARD,
+}
+
+
+def elementwise(str operation not None, tuple arrays not None, tuple shared_axes not None, uint64_t key, uint64_t call,
+                uint64_t threshold, double scale, int threads):
+    """One of the operations in kernels.h on arrays in its order, the written one first; the others broadcast to it."""
+    cdef fd_elementwise e
+    if not describe(&e, arrays, shared_axes):
+        return
+    e.recipe = recipe_of(key, call, threshold)
+    e.scale = scale
+    cdef fd_dtype dtype = dtype_of(arrays[0])
+    cdef fd_operation number = OPERATIONS[operation]
+    with nogil:
+        fd_apply(_kernels, threads, dtype, number, &e)
+
+
+def bias_backward(str activation not None, cnp.ndarray dx not None, cnp.ndarray dy not None, cnp.ndarray x not None,
+                  cnp.ndarray bias not None, cnp.ndarray sums not None, uint64_t key, uint64_t call,
+                  uint64_t threshold, double scale, int threads):
+    """dx, and the sums of its rows: one row of `sums` for each of sum_blocks(rows, columns) blocks of rows.
+
+    dx, dy and x are C-contiguous; bias and each row of sums, of the arithmetic's dtype, have their last axis' length.
+    """
+    cdef fd_elementwise e
+    cdef cnp.ndarray array
+    cdef int k
+    cdef int64_t columns = cnp.PyArray_SIZE(bias)
+    if cnp.PyArray_SIZE(x) == 0:
+        return
+    e.ndim = 2
+    e.shape[0], e.shape[1] = cnp.PyArray_SIZE(x) // columns, columns
+    e.decision_stride[0], e.decision_stride[1] = columns, 1
+    e.operands = 5
+    for k, array in enumerate((dx, dy, x, bias, sums)):
+        e.data[k] = cnp.PyArray_BYTES(array)
+        e.stride[k][0] = columns * cnp.PyArray_ITEMSIZE(array) if k < 3 else 0
+        e.stride[k][1] = cnp.PyArray_ITEMSIZE(array)
+    e.stream = is_large(dx) and e.data[0] != e.data[1] and e.data[0] != e.data[2]
+    e.recipe = recipe_of(key, call, threshold)
+    e.scale = scale
+    cdef fd_dtype dtype = dtype_of(dx)
+    cdef fd_operation number = OPERATIONS[f"bias_{activation}_backward"]
+    with nogil:
+        fd_apply(_kernels, threads, dtype, number, &e)
+
+
+def sum_blocks(int64_t rows, int64_t columns):
+    return fd_sum_blocks(rows, columns)
+
+
+def softmax(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray dy, uint64_t key, uint64_t call,
+            uint64_t threshold, double scale, int threads):
+    """Softmax along the last axis and dropout, or its backward pass where dy is given. All C-contiguous."""
+    cdef fd_softmax softmax
+    softmax.columns = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
+    if softmax.columns == 0:
+        return
+    softmax.rows = cnp.PyArray_SIZE(x) // softmax.columns
+    softmax.recipe = recipe_of(key, call, threshold)
+    softmax.scale = scale
+    softmax.dy = NULL if dy is None else cnp.PyArray_BYTES(dy)
+    softmax.x = cnp.PyArray_BYTES(x)
+    softmax.y = cnp.PyArray_BYTES(y)
+    cdef fd_dtype dtype = dtype_of(x)
+    with nogil:
+        fd_run_softmax(_kernels, threads, dtype, &softmax)
+
+
+def copy(cnp.ndarray x not None, cnp.ndarray y not None, int threads):
+    """y = x for contiguous arrays of one size: what the benchmark compares with."""
+    cdef int64_t size = cnp.PyArray_NBYTES(x)
     cdef const char *source = cnp.PyArray_BYTES(x)
     cdef char *target = cnp.PyArray_BYTES(y)
+    cdef int stream = is_large(y)
     with nogil:
-        fd_apply(_kernels, threads, dtype, &geometry, recipe, scale, source, target)
+        fd_copy(_kernels, threads, source, target, stream, size)
 
 
 def bits(cnp.ndarray words not None, uint64_t key, uint64_t call, uint64_t threshold, int threads,

@@ -8,13 +8,23 @@
 #endif
 
 const fd_kernels *const *fd_available(void) {
-    static const fd_kernels *list[3];
+    static const fd_kernels *list[4];
     int count = 0;
-#if defined(FASTDROP_HAVE_AVX512)
+#if defined(FASTDROP_HAVE_AVX512) || defined(FASTDROP_HAVE_AVX2)
     __builtin_cpu_init();
+#endif
+#if defined(FASTDROP_HAVE_AVX512)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("bmi2"))
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("popcnt") &&
+        __builtin_cpu_supports("bmi2"))
         list[count++] = &fd_kernels_avx512;
+#endif
+#if defined(FASTDROP_HAVE_AVX2)
+    /* every processor with AVX2 has F16C, which older compilers have no name for */
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) list[count++] = &fd_kernels_avx2;
+#endif
+#if defined(FASTDROP_HAVE_NEON)
+    list[count++] = &fd_kernels_neon;
 #endif
     list[count++] = &fd_kernels_portable;
     list[count] = NULL;
@@ -50,18 +60,23 @@ static fd_range share(int64_t count, int64_t unit, int threads, int t) {
 }
 
 /* A team is not even looked at for one thread: in a child made by fork() its threads are gone. */
-#define FD_SPLIT(count, unit, call)                                             \
-    do {                                                                        \
-        if (threads <= 1) {                                                     \
-            const fd_range range = {0, count};                                  \
-            call;                                                               \
-        } else {                                                                \
-            _Pragma("omp parallel for num_threads(threads) schedule(static, 1)") \
-            for (int t = 0; t < threads; t++) {                                 \
-                const fd_range range = share(count, unit, threads, t);          \
-                if (range.begin < range.end) call;                              \
-            }                                                                   \
-        }                                                                       \
+#ifdef _OPENMP
+#define FD_PARALLEL _Pragma("omp parallel for num_threads(threads) schedule(static, 1)")
+#else
+#define FD_PARALLEL
+#endif
+#define FD_SPLIT(count, unit, call)                                    \
+    do {                                                               \
+        if (threads <= 1) {                                            \
+            const fd_range range = {0, count};                         \
+            call;                                                      \
+        } else {                                                       \
+            FD_PARALLEL                                                \
+            for (int t = 0; t < threads; t++) {                        \
+                const fd_range range = share(count, unit, threads, t); \
+                if (range.begin < range.end) call;                     \
+            }                                                          \
+        }                                                              \
     } while (0)
 
 void fd_bits(const fd_kernels *kernels, int threads, fd_recipe recipe, uint64_t first_tile, uint32_t *words,
@@ -69,11 +84,76 @@ void fd_bits(const fd_kernels *kernels, int threads, fd_recipe recipe, uint64_t 
     FD_SPLIT(count, FD_TILE_WORDS, kernels->bits(recipe, first_tile, words, range.begin, range.end));
 }
 
-void fd_apply(const fd_kernels *kernels, int threads, fd_dtype dtype, const fd_geometry *geometry, fd_recipe recipe,
-              double scale, const char *x, char *y) {
+/* Moves an axis to the end of the walk, or to the last place but one; decisions keep their numbers. */
+static void move_axis(fd_elementwise *e, int from, int to) {
+    for (int axis = from; axis < to; axis++) {
+        const int64_t shape = e->shape[axis], decision = e->decision_stride[axis];
+        e->shape[axis] = e->shape[axis + 1];
+        e->decision_stride[axis] = e->decision_stride[axis + 1];
+        e->shape[axis + 1] = shape;
+        e->decision_stride[axis + 1] = decision;
+        for (int k = 0; k < e->operands; k++) {
+            const int64_t stride = e->stride[k][axis];
+            e->stride[k][axis] = e->stride[k][axis + 1];
+            e->stride[k][axis + 1] = stride;
+        }
+    }
+}
+
+/* Where memory runs along another axis than decisions do, brings that axis forward. Returns whether the transposed
+ * kernel is the one for it. */
+static int arrange(fd_elementwise *e, fd_operation operation, int64_t size) {
+    const int last = e->ndim - 1;
+    if (e->stride[0][last] == size && e->stride[1][last] == size) return 0;
+    for (int axis = last - 1; axis >= 0; axis--) {
+        int neighbours = e->shape[axis] > 1;
+        for (int k = 0; k < e->operands; k++) neighbours &= e->stride[k][axis] == size;
+        if (!neighbours) continue;
+        if (e->decision_stride[axis] == 0) {
+            move_axis(e, axis, last);
+            return 0;
+        }
+        if (operation != FD_DROPOUT || e->decision_stride[last] != 1) return 0;
+        move_axis(e, axis, last - 1);
+        return 1;
+    }
+    return 0;
+}
+
+static int64_t blocks(int64_t count, int64_t block) { return (count + block - 1) / block; }
+
+/* Rows whose sums one block adds up: about 2^16 elements, so that there are blocks for many threads and few sums. */
+static int64_t rows_of_sum(int64_t columns) { return columns < 1 << 16 ? (1 << 16) / columns : 1; }
+
+int64_t fd_sum_blocks(int64_t rows, int64_t columns) { return columns > 0 ? blocks(rows, rows_of_sum(columns)) : 0; }
+
+void fd_apply(const fd_kernels *kernels, int threads, fd_dtype dtype, fd_operation operation, fd_elementwise *e) {
+    static const int64_t sizes[FD_DTYPES] = {4, 8, 2, 2};
     int64_t count = 1;
-    for (int axis = 0; axis < geometry->ndim; axis++) count *= geometry->shape[axis];
-    FD_SPLIT(count, FD_TILE, kernels->apply[dtype](geometry, recipe, scale, x, y, range.begin, range.end));
+    for (int axis = 0; axis < e->ndim; axis++) count *= e->shape[axis];
+    if (fd_has_sums(operation)) { /* every block of rows has its own place for sums */
+        const int64_t columns = e->shape[e->ndim - 1], block = rows_of_sum(columns) * columns;
+        const int64_t size = columns * e->stride[4][e->ndim - 1];
+        FD_SPLIT(blocks(count, block), 1, {
+            for (int64_t b = range.begin; b < range.end; b++) {
+                fd_elementwise part = *e;
+                part.data[4] += b * size;
+                kernels->elementwise[dtype](&part, operation, b * block,
+                                            (b + 1) * block < count ? (b + 1) * block : count);
+            }
+        });
+    } else if (arrange(e, operation, sizes[dtype])) {
+        const int64_t rows = e->shape[e->ndim - 2], columns = e->shape[e->ndim - 1];
+        const int64_t units =
+            count / (rows * columns) * blocks(rows, FD_BLOCK_ROWS) * blocks(columns, FD_BLOCK_COLUMNS);
+        FD_SPLIT(units, 1, kernels->transposed[dtype](e, range.begin, range.end));
+    } else {
+        FD_SPLIT(count, FD_TILE, kernels->elementwise[dtype](e, operation, range.begin, range.end));
+    }
+}
+
+void fd_run_softmax(const fd_kernels *kernels, int threads, fd_dtype dtype, const fd_softmax *softmax) {
+    FD_SPLIT(softmax->rows, 1, kernels->softmax[dtype](softmax, range.begin, range.end));
 }
 
 void fd_connect_forward(const fd_kernels *kernels, int threads, fd_dtype dtype, fd_dropconnect_size size,
@@ -91,4 +171,8 @@ void fd_connect_dweight(const fd_kernels *kernels, int threads, fd_dtype dtype, 
                         fd_recipe recipe, double scale, const void *dy, const void *x, void *dweight) {
     FD_SPLIT(size.outputs, 1,
              kernels->connect_dweight[dtype](size, recipe, scale, dy, x, dweight, range.begin, range.end));
+}
+
+void fd_copy(const fd_kernels *kernels, int threads, const char *from, char *to, int stream, int64_t bytes) {
+    FD_SPLIT(bytes, 4096, kernels->copy(from, to, stream, range.begin, range.end));
 }

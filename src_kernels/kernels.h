@@ -1,22 +1,58 @@
-/* The table of kernels that each instruction set fills, and the entry points that the Cython module calls. */
+/* What the CPU can do: a table of kernels that each instruction set fills, and the entry points that the Cython
+ * module calls. */
 #ifndef FASTDROP_KERNELS_H
 #define FASTDROP_KERNELS_H
 
 #include "mask_rule.h"
 
 #define FD_MAX_DIMS 64 /* NumPy's own limit */
+#define FD_MAX_OPERANDS 5
 
-typedef enum { FD_FLOAT32 = 0, FD_FLOAT64 = 1, FD_DTYPES = 2 } fd_dtype;
+typedef enum { FD_FLOAT32, FD_FLOAT64, FD_FLOAT16, FD_BFLOAT16, FD_DTYPES } fd_dtype;
 
-/* An array pair and its decisions, walked in C order; strides of x and y in bytes, of decisions in decisions.
+/* What happens to an element beside being kept or dropped. Operand 0 is written, the others are read; in a backward
+ * operation the last one is added to. float16 and bfloat16 are computed in float32 and rounded once. */
+typedef enum {
+    FD_DROPOUT,            /* y = keep(x * scale)                             y, x */
+    FD_DROPOUT_ADD,        /* y = keep(x * scale) + residual                  y, x, residual */
+    FD_BIAS_RELU,          /* y = keep(relu(x + bias) * scale)                y, x, bias */
+    FD_BIAS_GELU,          /* y = keep(gelu(x + bias) * scale)                y, x, bias */
+    FD_BIAS_RELU_BACKWARD, /* dx = keep(dy * scale) * relu'(x + bias)         dx, dy, x, bias, sums += dx */
+    FD_BIAS_GELU_BACKWARD, /* dx = keep(dy * scale) * gelu'(x + bias)         dx, dy, x, bias, sums += dx */
+    FD_OPERATIONS
+} fd_operation;
+
+/* Arrays of one shape and their decisions, walked in C order; strides of operands in bytes, of decisions in decisions.
  * A stride of 0 decisions means that one decision is shared along that axis. */
 typedef struct {
+    fd_recipe recipe;
+    double scale;
+    int stream; /* write past the caches */
+    int operands;
+    char *data[FD_MAX_OPERANDS];
     int ndim; /* at least 1 */
     int64_t shape[FD_MAX_DIMS];
-    int64_t x_stride[FD_MAX_DIMS];
-    int64_t y_stride[FD_MAX_DIMS];
     int64_t decision_stride[FD_MAX_DIMS]; /* the last is 0 or 1 */
-} fd_geometry;
+    int64_t stride[FD_MAX_OPERANDS][FD_MAX_DIMS];
+} fd_elementwise;
+
+FD_INLINE int fd_has_sums(fd_operation operation) {
+    return operation == FD_BIAS_RELU_BACKWARD || operation == FD_BIAS_GELU_BACKWARD;
+}
+
+/* The blocks that the transposed kernel works on: so many rows (along memory) and columns (along decisions). */
+#define FD_BLOCK_ROWS 128
+#define FD_BLOCK_COLUMNS 4096
+
+/* Rows of a C-contiguous array: softmax(x) and dropout, or their backward pass, where y is dx. */
+typedef struct {
+    fd_recipe recipe;
+    double scale;
+    int64_t rows, columns;
+    const char *dy; /* NULL: forward */
+    const char *x;
+    char *y;
+} fd_softmax;
 
 /* DropConnect, one mask per example: decision (b * outputs + o) * inputs + i, all arrays C-contiguous. */
 typedef struct {
@@ -27,22 +63,28 @@ typedef struct {
     const char *name;
     /* Keep bits from the first tile on, word range [begin, end) of them, begin a multiple of FD_TILE_WORDS. */
     void (*bits)(fd_recipe, uint64_t first_tile, uint32_t *words, int64_t begin, int64_t end);
-    /* y = keep ? x * scale : 0 for the elements [begin, end) in C order. */
-    void (*apply[FD_DTYPES])(const fd_geometry *, fd_recipe, double scale, const char *x, char *y, int64_t begin,
-                             int64_t end);
+    /* The elements [begin, end) in C order. */
+    void (*elementwise[FD_DTYPES])(const fd_elementwise *, fd_operation, int64_t begin, int64_t end);
+    /* FD_DROPOUT where memory runs along another axis than decisions: units [begin, end) of fd_transposed_units. */
+    void (*transposed[FD_DTYPES])(const fd_elementwise *, int64_t begin, int64_t end);
+    void (*softmax[FD_DTYPES])(const fd_softmax *, int64_t first_row, int64_t last_row);
     /* y[b,o] = bias[o] + scale * sum_i keep * weight[o,i] * x[b,i], for outputs [begin, end) */
-    void (*connect_forward[FD_DTYPES])(fd_dropconnect_size, fd_recipe, double scale, const void *x, const void *weight,
-                                       const void *bias, void *y, int64_t begin, int64_t end);
+    void (*connect_forward[2])(fd_dropconnect_size, fd_recipe, double scale, const void *x, const void *weight,
+                               const void *bias, void *y, int64_t begin, int64_t end);
     /* dx[b,i] = scale * sum_o keep * weight[o,i] * dy[b,o], for examples [begin, end) */
-    void (*connect_dx[FD_DTYPES])(fd_dropconnect_size, fd_recipe, double scale, const void *dy, const void *weight,
-                                  void *dx, int64_t begin, int64_t end);
+    void (*connect_dx[2])(fd_dropconnect_size, fd_recipe, double scale, const void *dy, const void *weight, void *dx,
+                          int64_t begin, int64_t end);
     /* dweight[o,i] = scale * sum_b keep * dy[b,o] * x[b,i], for outputs [begin, end) */
-    void (*connect_dweight[FD_DTYPES])(fd_dropconnect_size, fd_recipe, double scale, const void *dy, const void *x,
-                                       void *dweight, int64_t begin, int64_t end);
+    void (*connect_dweight[2])(fd_dropconnect_size, fd_recipe, double scale, const void *dy, const void *x,
+                               void *dweight, int64_t begin, int64_t end);
+    /* Bytes [begin, end), past the caches if asked: the yardstick of the benchmark. */
+    void (*copy)(const char *from, char *to, int stream, int64_t begin, int64_t end);
 } fd_kernels;
 
 /* Each instruction set's table; NULL-terminated list of those that this processor runs, best first. */
 extern const fd_kernels fd_kernels_portable;
+extern const fd_kernels fd_kernels_neon;
+extern const fd_kernels fd_kernels_avx2;
 extern const fd_kernels fd_kernels_avx512;
 const fd_kernels *const *fd_available(void);
 
@@ -50,13 +92,17 @@ const fd_kernels *const *fd_available(void);
 int fd_max_threads(void);
 int fd_has_openmp(void);
 void fd_bits(const fd_kernels *, int threads, fd_recipe, uint64_t first_tile, uint32_t *words, int64_t count);
-void fd_apply(const fd_kernels *, int threads, fd_dtype, const fd_geometry *, fd_recipe, double scale, const char *x,
-              char *y);
+/* A backward operation's sums: its last operand has room for one row of them per fd_sum_blocks, each of which adds up
+ * the rows of a block that does not depend on threads. */
+void fd_apply(const fd_kernels *, int threads, fd_dtype, fd_operation, fd_elementwise *);
+int64_t fd_sum_blocks(int64_t rows, int64_t columns);
+void fd_run_softmax(const fd_kernels *, int threads, fd_dtype, const fd_softmax *);
 void fd_connect_forward(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,
                         const void *x, const void *weight, const void *bias, void *y);
 void fd_connect_dx(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,
                    const void *dy, const void *weight, void *dx);
 void fd_connect_dweight(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,
                         const void *dy, const void *x, void *dweight);
+void fd_copy(const fd_kernels *, int threads, const char *from, char *to, int stream, int64_t bytes);
 
 #endif

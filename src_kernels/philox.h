@@ -23,12 +23,7 @@
 #define FD_PHILOX_M1 0xCD9E8D57u
 #define FD_PHILOX_W0 0x9E3779B9u /* key increments per round */
 #define FD_PHILOX_W1 0xBB67AE85u
-
-#if defined(_MSC_VER)
-#define FD_NOINLINE __declspec(noinline)
-#else
-#define FD_NOINLINE __attribute__((noinline))
-#endif
+#define FD_PHILOX_ROUNDS 10
 
 typedef struct {
     uint32_t w[4];

@@ -58,7 +58,7 @@ def apply(x: Array, out: Array, recipe: Recipe, scale: float, shared_axes: tuple
     x and out as `prepare_out` gives them.
     """
     target = out if out.flags.aligned else np.empty_like(x)
-    kernels.apply(x, target, shared_axes, *recipe, scale, threads_for(x.size))
+    kernels.apply(target, x, shared_axes, *recipe, scale, threads_for(x.size))
     if target is not out:
         out[...] = target
     return out

@@ -1,0 +1,11 @@
+/* The kernels of one dtype: body.h says what the macros are. */
+#include "body_elementwise.h"
+#include "body_softmax.h"
+#include "body_transposed.h"
+
+#undef T
+#undef W
+#undef NAME
+#undef LOAD
+#undef STORE
+#undef STREAM

@@ -1,0 +1,265 @@
+/* The elementwise operations for one dtype: any strides, decisions shared along any axes.
+ *
+ * Included once per dtype; body.h lists the macros that differ. Dropped elements are selected away, never multiplied by
+ * zero, so that a dropped inf or NaN gives +0.0.
+ */
+
+/* The result of one register of elements. */
+FD_INLINE V NAME(compute)(fd_operation operation, uint32_t bits, S scale, const T *a, const T *b, const T *c, S *sums) {
+    if (operation == FD_DROPOUT) return VEC(keep)(bits, LOAD(a) * scale);
+    if (operation == FD_DROPOUT_ADD) return VEC(keep)(bits, LOAD(a) * scale) + LOAD(b);
+    if (operation == FD_BIAS_RELU) {
+        const V z = LOAD(a) + LOAD(b);
+        return VEC(keep)(bits, VEC(zero_unless_positive)(z, z) * scale);
+    }
+    if (operation == FD_BIAS_GELU) return VEC(keep)(bits, MATH(gelu)(LOAD(a) + LOAD(b)) * scale);
+    const V z = LOAD(b) + LOAD(c), dy = LOAD(a) * scale;
+    const V dx = VEC(keep)(bits, operation == FD_BIAS_RELU_BACKWARD ? VEC(zero_unless_positive)(z, dy)
+                                                                   : dy * MATH(gelu_slope)(z));
+    VEC(store)(sums, VEC(load)(sums) + dx);
+    return dx;
+}
+
+/* Fewer elements than a register holds: by way of a buffer, so that nothing beside the arrays is touched. */
+static void NAME(partial)(fd_operation operation, uint32_t bits, int64_t count, S scale, T *y, const T *a, const T *b,
+                          const T *c, S *sums) {
+    T in[3][LANES] = {{0}}, result[LANES];
+    S sum[LANES] = {0};
+    const size_t size = (size_t)count * sizeof(T);
+    memcpy(in[0], a, size);
+    if (operation != FD_DROPOUT) memcpy(in[1], b, size);
+    if (fd_has_sums(operation)) {
+        memcpy(in[2], c, size);
+        memcpy(sum, sums, (size_t)count * sizeof *sums);
+    }
+    STORE(result, NAME(compute)(operation, bits, scale, in[0], in[1], in[2], sum));
+    memcpy(y, result, size);
+    if (fd_has_sums(operation)) memcpy(sums, sum, (size_t)count * sizeof *sums);
+}
+
+/* Elements that lie side by side in every array; the pointers that an operation does not use point to some other array.
+ * `operation` and `stream` are constants where this is inlined. */
+FD_INLINE void NAME(run)(fd_operation operation, int stream, const uint32_t *words, int64_t position, int64_t count,
+                         S scale, T *y, const T *a, const T *b, const T *c, S *sums) {
+    int64_t i = 0;
+    if (stream) { /* up to the first address that takes a whole register */
+        const int64_t head = (int64_t)(-(uintptr_t)y % (LANES * sizeof(T)) / sizeof(T));
+        i = head < count ? head : count;
+        if (i > 0) NAME(partial)(operation, fd_fetch(words, position), i, scale, y, a, b, c, sums);
+    }
+    for (; i + 32 <= count; i += 32) {
+        const uint32_t word = fd_fetch(words, position + i);
+        for (int k = 0; k < 32; k += LANES) {
+            const V result = NAME(compute)(operation, word >> k, scale, a + i + k, b + i + k, c + i + k, sums + i + k);
+            if (stream)
+                STREAM(y + i + k, result);
+            else
+                STORE(y + i + k, result);
+        }
+    }
+    for (; i < count; i += LANES) {
+        const int64_t rest = count - i < LANES ? count - i : LANES;
+        NAME(partial)(operation, fd_fetch(words, position + i), rest, scale, y + i, a + i, b + i, c + i,
+                      sums + i);
+    }
+}
+
+/* Without a scale the bits are copied, never multiplied, so that p = 0 returns them (a multiplication by 1 would
+ * quieten signalling NaNs). The bit of an element is picked by a constant, which SSE2 can do; gcc made a branch of a
+ * choice, and half the elements mispredict it. */
+static void NAME(select)(const uint32_t *words, int64_t position, int64_t count, W *y, const W *x) {
+    static const W bit[32] = {(W)(1u << 0),  (W)(1u << 1),  (W)(1u << 2),  (W)(1u << 3),  (W)(1u << 4),  (W)(1u << 5),
+                              (W)(1u << 6),  (W)(1u << 7),  (W)(1u << 8),  (W)(1u << 9),  (W)(1u << 10), (W)(1u << 11),
+                              (W)(1u << 12), (W)(1u << 13), (W)(1u << 14), (W)(1u << 15)};
+    int64_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        const W some = (W)fd_fetch(words, position + i);
+        for (int j = 0; j < 16; j++) y[i + j] = (W)(x[i + j] & ((W)0 - (W)((some & bit[j]) != 0)));
+    }
+    for (; i < count; i++) y[i] = (W)(x[i] & ((W)0 - (W)(fd_fetch(words, position + i) & 1u)));
+}
+
+#define FD_CASE(operation)                                                                       \
+    case operation:                                                                              \
+        if (stream)                                                                              \
+            NAME(run)(operation, 1, words, position, count, scale, y, in[0], in[1], in[2], sums); \
+        else                                                                                     \
+            NAME(run)(operation, 0, words, position, count, scale, y, in[0], in[1], in[2], sums); \
+        break
+
+static void NAME(contiguous)(fd_operation operation, int stream, const uint32_t *words, int64_t position,
+                             int64_t count, S scale, T *y, const T *const in[3], S *sums) {
+    if (operation == FD_DROPOUT && scale == 1) {
+        NAME(select)(words, position, count, (W *)y, (const W *)in[0]);
+        return;
+    }
+    switch (operation) {
+        FD_CASE(FD_DROPOUT);
+        FD_CASE(FD_DROPOUT_ADD);
+        FD_CASE(FD_BIAS_RELU);
+        FD_CASE(FD_BIAS_GELU);
+        FD_CASE(FD_BIAS_RELU_BACKWARD);
+        FD_CASE(FD_BIAS_GELU_BACKWARD);
+    default: break;
+    }
+}
+#undef FD_CASE
+
+/* Whether neighbours along the last axis are neighbours in memory, in every array. */
+static int NAME(is_contiguous)(const fd_elementwise *e, fd_operation operation) {
+    const int last = e->ndim - 1, elements = e->operands - fd_has_sums(operation);
+    for (int k = 0; k < e->operands; k++)
+        if (e->stride[k][last] != (int64_t)(k < elements ? sizeof(T) : sizeof(S))) return 0;
+    return 1;
+}
+
+/* Elements along the last axis, from these byte offsets on; where they are not neighbours in memory, piece by piece
+ * through buffers in the first-level cache. */
+static void NAME(stretch)(const fd_elementwise *e, fd_operation operation, int contiguous, const uint32_t *words,
+                          int64_t position, int64_t count, const int64_t *offset) {
+    const int inputs = e->operands - 1 - fd_has_sums(operation), last = e->ndim - 1;
+    const T *in[3];
+    if (contiguous) {
+        T *y = (T *)(e->data[0] + offset[0]);
+        for (int k = 0; k < 3; k++) in[k] = k < inputs ? (const T *)(e->data[k + 1] + offset[k + 1]) : y;
+        S *sums = inputs == 3 ? (S *)(e->data[4] + offset[4]) : (S *)(void *)y;
+        NAME(contiguous)(operation, e->stream, words, position, count, (S)e->scale, y, in, sums);
+        return;
+    }
+    enum { PIECE = 256 };
+    T buffer[3][PIECE], result[PIECE];
+    S sums[PIECE];
+    for (int k = 0; k < 3; k++) in[k] = buffer[k];
+    for (int64_t done = 0; done < count; done += PIECE) {
+        const int64_t piece = count - done < PIECE ? count - done : PIECE;
+        for (int k = 0; k < inputs; k++) {
+            const char *from = e->data[k + 1] + offset[k + 1] + done * e->stride[k + 1][last];
+            for (int64_t i = 0; i < piece; i++) buffer[k][i] = *(const T *)(from + i * e->stride[k + 1][last]);
+        }
+        char *to = e->data[0] + offset[0] + done * e->stride[0][last];
+        char *sum = inputs == 3 ? e->data[4] + offset[4] + done * e->stride[4][last] : 0;
+        for (int64_t i = 0; sum && i < piece; i++) sums[i] = *(const S *)(sum + i * e->stride[4][last]);
+        NAME(contiguous)(operation, 0, words, position + done, piece, (S)e->scale, result, in, sums);
+        for (int64_t i = 0; i < piece; i++) *(T *)(to + i * e->stride[0][last]) = result[i];
+        for (int64_t i = 0; sum && i < piece; i++) *(S *)(sum + i * e->stride[4][last]) = sums[i];
+    }
+}
+
+/* Zeros, without reading anything: what is left of a dropped feature map. */
+static void NAME(clear)(const fd_elementwise *e, int64_t count, int64_t offset) {
+    const int64_t step = e->stride[0][e->ndim - 1];
+    char *to = e->data[0] + offset;
+    if (step != sizeof(T)) {
+        for (int64_t i = 0; i < count; i++) *(T *)(to + i * step) = 0;
+        return;
+    }
+    T *y = (T *)to;
+    int64_t i = 0;
+    if (e->stream) {
+        const V zero = {0};
+        const int64_t head = (int64_t)(-(uintptr_t)y % (LANES * sizeof(T)) / sizeof(T));
+        i = head < count ? head : count;
+        memset(y, 0, (size_t)i * sizeof(T));
+        for (; i + LANES <= count; i += LANES) STREAM(y + i, zero);
+    }
+    memset(y + i, 0, (size_t)(count - i) * sizeof(T));
+}
+
+/* One decision for all of them. */
+static void NAME(shared)(const fd_elementwise *e, fd_operation operation, int contiguous, int keep, int64_t count,
+                         const int64_t *offset) {
+    if (operation == FD_DROPOUT && !keep) {
+        NAME(clear)(e, count, offset[0]);
+        return;
+    }
+    uint32_t words[FD_TILE_WORDS + 1];
+    int64_t at[FD_MAX_OPERANDS];
+    memset(words, keep ? 0xFF : 0, sizeof words);
+    for (int64_t done = 0; done < count; done += FD_TILE) {
+        for (int k = 0; k < e->operands; k++) at[k] = offset[k] + done * e->stride[k][e->ndim - 1];
+        NAME(stretch)(e, operation, contiguous, words, 0, count - done < FD_TILE ? count - done : FD_TILE, at);
+    }
+}
+
+/* Elements along the last axis with decisions of their own. */
+static void NAME(row)(const fd_elementwise *e, fd_operation operation, int contiguous, bit_source *source,
+                      uint64_t decision, int64_t count, const int64_t *offset) {
+    int64_t at[FD_MAX_OPERANDS], position;
+    for (int64_t done = 0; done < count;) {
+        const int64_t some = next_bits(source, decision + (uint64_t)done, count - done, &position);
+        for (int k = 0; k < e->operands; k++) at[k] = offset[k] + done * e->stride[k][e->ndim - 1];
+        NAME(stretch)(e, operation, contiguous, source->keep, position, some, at);
+        done += some;
+    }
+}
+
+/* Rows that follow one another without a gap and all have the decisions from `decision` on, as channels last has them at
+ * every position: the row's bits are laid side by side until there are enough for a long run. */
+static void NAME(repeated)(const fd_elementwise *e, fd_operation operation, bit_source *source, uint64_t decision,
+                           int64_t columns, int64_t rows, const int64_t *offset) {
+    uint32_t words[FD_TILE_WORDS + 1] = {0};
+    const int64_t most = FD_TILE / columns, copies = rows < most ? rows : most;
+    for (int64_t done = 0, position; done < columns;) { /* the row itself */
+        const int64_t some = next_bits(source, decision + (uint64_t)done, columns - done, &position);
+        for (int64_t i = 0; i < some; i += 32) put_bits(words, done + i, fd_fetch(source->keep, position + i), some - i);
+        done += some;
+    }
+    const int64_t step = columns < 32 ? columns : 32;
+    for (int64_t done = columns; done < copies * columns; done += step)
+        put_bits(words, done, fd_fetch(words, done - columns), step < copies * columns - done ? step : copies * columns - done);
+    int64_t at[FD_MAX_OPERANDS];
+    for (int64_t row = 0; row < rows; row += copies) {
+        const int64_t some = rows - row < copies ? rows - row : copies;
+        for (int k = 0; k < e->operands; k++) at[k] = offset[k] + row * e->stride[k][e->ndim - 2];
+        NAME(stretch)(e, operation, 1, words, 0, some * columns, at);
+    }
+}
+
+static void NAME(elementwise)(const fd_elementwise *e, fd_operation operation, int64_t begin, int64_t end) {
+    const int last = e->ndim - 1, contiguous = NAME(is_contiguous)(e, operation);
+    int64_t index[FD_MAX_DIMS], offset[FD_MAX_OPERANDS] = {0}, decision = 0, rest = begin;
+    int repeats = contiguous && last > 0 && e->decision_stride[last] == 1 && e->decision_stride[last - 1] == 0 &&
+                  e->shape[last] <= FD_TILE / 2;
+    for (int k = 0; repeats && k < e->operands; k++)
+        repeats = e->stride[k][last - 1] == e->stride[k][last] * e->shape[last];
+    bit_source source;
+    open_source(&source, e->recipe);
+    for (int axis = last; axis >= 0; axis--) {
+        index[axis] = rest % e->shape[axis];
+        rest /= e->shape[axis];
+        decision += index[axis] * e->decision_stride[axis];
+        for (int k = 0; k < e->operands; k++) offset[k] += index[axis] * e->stride[k][axis];
+    }
+    while (begin < end) {
+        const int64_t row_left = e->shape[last] - index[last];
+        int64_t count = end - begin < row_left ? end - begin : row_left, rows = 1;
+        if (repeats && index[last] == 0) {
+            const int64_t whole = (end - begin) / e->shape[last], left = e->shape[last - 1] - index[last - 1];
+            rows = whole < left ? whole : left;
+        }
+        if (repeats && rows > 1)
+            NAME(repeated)(e, operation, &source, (uint64_t)decision, count, rows, offset);
+        else if (e->decision_stride[last] == 0)
+            NAME(shared)(e, operation, contiguous, keep_one(&source, (uint64_t)decision), count, offset);
+        else
+            NAME(row)(e, operation, contiguous, &source, (uint64_t)decision, count, offset);
+        rows = rows > 1 ? rows : 1;
+        begin += rows * count;
+        if (begin >= end) break;
+        /* to the start of the next row: from wherever the last one began, the odometer's next axis moves on */
+        decision -= index[last] * e->decision_stride[last];
+        for (int k = 0; k < e->operands; k++) offset[k] -= index[last] * e->stride[k][last];
+        index[last] = 0;
+        for (int axis = last - 1; axis >= 0; axis--) {
+            const int64_t step = axis == last - 1 ? rows : 1;
+            index[axis] += step;
+            decision += step * e->decision_stride[axis];
+            for (int k = 0; k < e->operands; k++) offset[k] += step * e->stride[k][axis];
+            if (index[axis] < e->shape[axis]) break;
+            decision -= index[axis] * e->decision_stride[axis];
+            for (int k = 0; k < e->operands; k++) offset[k] -= index[axis] * e->stride[k][axis];
+            index[axis] = 0;
+        }
+    }
+    if (e->stream) fd_stream_end();
+}

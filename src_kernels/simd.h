@@ -1,0 +1,165 @@
+/* Vectors: the few operations that the body is written in, on registers as wide as the instruction set's.
+ *
+ * gcc and clang have vector types with the usual operators; a compiler without them gets "vectors" of one element, on
+ * which the same operators work. What an instruction set does better, its own header defines, and says so by a macro
+ * FD_OWN_...; here stand the forms that every target can take.
+ *
+ * Philox works on `lanes`, FD_BLOCKS neighbouring blocks' worth of one counter word; a target that does not define it
+ * draws with the scalar function in a loop, which compilers vectorise.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#if defined(FD_AVX512)
+#define FD_VECTOR_BYTES 64
+#elif defined(FD_AVX2)
+#define FD_VECTOR_BYTES 32
+#elif defined(__GNUC__) && !defined(FD_SCALAR)
+#define FD_VECTOR_BYTES 16
+#endif
+
+#if defined(_MSC_VER)
+#define FD_NOINLINE __declspec(noinline)
+#else
+#define FD_NOINLINE __attribute__((noinline))
+#endif
+
+#if defined(FD_VECTOR_BYTES)
+#define F32_LANES (FD_VECTOR_BYTES / 4)
+#define F64_LANES (FD_VECTOR_BYTES / 8)
+typedef float f32v __attribute__((vector_size(FD_VECTOR_BYTES)));
+typedef int32_t i32v __attribute__((vector_size(FD_VECTOR_BYTES)));
+typedef double f64v __attribute__((vector_size(FD_VECTOR_BYTES)));
+typedef int64_t i64v __attribute__((vector_size(FD_VECTOR_BYTES)));
+typedef uint16_t u16v __attribute__((vector_size(FD_VECTOR_BYTES / 2)));
+#define FD_TRUE_MASK(comparison) (comparison)
+FD_INLINE i32v i32v_from_u16(u16v x) { return __builtin_convertvector(x, i32v); }
+FD_INLINE u16v i32v_to_u16(i32v x) { return __builtin_convertvector(x, u16v); }
+#else
+#define F32_LANES 1
+#define F64_LANES 1
+typedef float f32v;
+typedef int32_t i32v;
+typedef double f64v;
+typedef int64_t i64v;
+typedef uint16_t u16v;
+#define FD_TRUE_MASK(comparison) (-(comparison))
+FD_INLINE i32v i32v_from_u16(u16v x) { return (i32v)x; }
+FD_INLINE u16v i32v_to_u16(i32v x) { return (u16v)x; }
+#endif
+
+/* A register to and from memory of any alignment, and as the bits of another type. */
+#define FD_MEMORY(vector, element)                                                       \
+    FD_INLINE vector vector##_load(const element *from) {                                \
+        vector x;                                                                        \
+        memcpy(&x, from, sizeof x);                                                      \
+        return x;                                                                        \
+    }                                                                                    \
+    FD_INLINE void vector##_store(element *to, vector x) { memcpy(to, &x, sizeof x); }
+FD_MEMORY(f32v, float)
+FD_MEMORY(i32v, int32_t)
+FD_MEMORY(f64v, double)
+FD_MEMORY(i64v, int64_t)
+FD_MEMORY(u16v, uint16_t)
+#undef FD_MEMORY
+
+#define FD_BITS(vector, integers, element)                                                     \
+    FD_INLINE integers vector##_bits(vector x) {                                               \
+        integers y;                                                                            \
+        memcpy(&y, &x, sizeof y);                                                              \
+        return y;                                                                              \
+    }                                                                                          \
+    FD_INLINE vector vector##_from_bits(integers x) {                                          \
+        vector y;                                                                              \
+        memcpy(&y, &x, sizeof y);                                                              \
+        return y;                                                                              \
+    }                                                                                          \
+    FD_INLINE vector vector##_set(element x) { /* in all elements; not for -0.0 */             \
+        const vector zero = {0};                                                               \
+        return zero + x;                                                                       \
+    }
+FD_BITS(f32v, i32v, float)
+FD_BITS(f64v, i64v, double)
+#undef FD_BITS
+
+#if defined(FD_AVX512)
+#include "simd_avx512.h"
+#elif defined(FD_AVX2)
+#include "simd_avx2.h"
+#elif defined(FD_NEON)
+#include "simd_neon.h"
+#endif
+
+/* x where its bit is 1, else +0: the lowest bit belongs to the first element. A bit becomes a mask by comparison with
+ * a constant, not by a shift that differs from lane to lane, which SSE2 does not have. */
+#if !defined(FD_OWN_KEEP)
+static const int32_t fd_bit32[16] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+static const int64_t fd_bit64[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+FD_INLINE f32v f32v_keep(uint32_t bits, f32v x) {
+    const i32v lane = i32v_load(fd_bit32);
+    return f32v_from_bits(f32v_bits(x) & FD_TRUE_MASK((lane & (int32_t)bits) == lane));
+}
+FD_INLINE f64v f64v_keep(uint32_t bits, f64v x) {
+    const i64v lane = i64v_load(fd_bit64);
+    return f64v_from_bits(f64v_bits(x) & FD_TRUE_MASK((lane & (int64_t)bits) == lane));
+}
+/* x, but +0 where z <= 0; a NaN in z lets x pass, as in np.maximum(z, 0). */
+FD_INLINE f32v f32v_zero_unless_positive(f32v z, f32v x) {
+    return f32v_from_bits(f32v_bits(x) & ~FD_TRUE_MASK(z <= 0.0f));
+}
+FD_INLINE f64v f64v_zero_unless_positive(f64v z, f64v x) {
+    return f64v_from_bits(f64v_bits(x) & ~FD_TRUE_MASK(z <= 0.0));
+}
+#endif
+
+/* a where the mask is all ones, b where it is all zeros */
+FD_INLINE f32v f32v_choose(i32v mask, f32v a, f32v b) {
+    return f32v_from_bits((f32v_bits(a) & mask) | (f32v_bits(b) & ~mask));
+}
+FD_INLINE f64v f64v_choose(i64v mask, f64v a, f64v b) {
+    return f64v_from_bits((f64v_bits(a) & mask) | (f64v_bits(b) & ~mask));
+}
+
+/* Stores past the caches, to addresses that are multiples of the register's size. */
+#if !defined(FD_OWN_STREAM)
+FD_INLINE void fd_stream(void *to, const void *register_) { memcpy(to, register_, sizeof(f32v)); }
+FD_INLINE void fd_stream_half(void *to, const void *register_) { memcpy(to, register_, sizeof(u16v)); }
+FD_INLINE void fd_stream_end(void) {}
+#endif
+
+FD_INLINE void f32v_stream(float *to, f32v x) { fd_stream(to, &x); }
+FD_INLINE void f64v_stream(double *to, f64v x) { fd_stream(to, &x); }
+FD_INLINE void u16v_stream(uint16_t *to, u16v x) { fd_stream_half(to, &x); }
+
+/* bfloat16 is the upper half of a float32; rounded to nearest, halves to even, NaNs made quiet. */
+FD_INLINE f32v f32v_from_bfloat16(u16v x) { return f32v_from_bits(i32v_from_u16(x) << 16); }
+FD_INLINE u16v f32v_to_bfloat16(f32v x) {
+    const i32v bits = f32v_bits(x);
+    const i32v rounded = bits + 0x7FFF + ((bits >> 16) & 1);
+    const i32v nan = FD_TRUE_MASK((bits & 0x7FFFFFFF) > 0x7F800000);
+    const i32v result = (nan & (bits | 0x400000)) | (~nan & rounded);
+    return i32v_to_u16((result >> 16) & 0xFFFF);
+}
+
+/* float16 by integers: the exponent is moved by a multiplication with 2^112, which makes subnormals right too. */
+#if !defined(FD_OWN_FLOAT16)
+FD_INLINE f32v f32v_from_float16(u16v x) {
+    const i32v half = i32v_from_u16(x);
+    const i32v magnitude = (half & 0x7FFF) << 13;
+    const i32v special = FD_TRUE_MASK(magnitude >= 0x0F800000); /* infinity and NaN */
+    const i32v moved = f32v_bits(f32v_from_bits(magnitude) * 0x1p112f);
+    return f32v_from_bits(moved | (special & 0x7F800000) | ((half & 0x8000) << 16));
+}
+FD_INLINE u16v f32v_to_float16(f32v x) {
+    const i32v bits = f32v_bits(x);
+    const i32v magnitude = bits & 0x7FFFFFFF;
+    const i32v small = FD_TRUE_MASK(magnitude < 0x38800000); /* below 2^-14: adding 0.5 rounds at a subnormal's end */
+    const i32v large = FD_TRUE_MASK(magnitude >= 0x47800000);
+    const i32v nan = FD_TRUE_MASK(magnitude > 0x7F800000);
+    const i32v subnormal = f32v_bits(f32v_from_bits(magnitude & small) + 0.5f) - 0x3F000000;
+    const i32v normal = (magnitude - 0x38000000 + 0xFFF + ((magnitude >> 13) & 1)) >> 13;
+    const i32v special = 0x7C00 | (nan & (0x200 | ((magnitude >> 13) & 0x3FF)));
+    const i32v result = (small & subnormal) | (large & special) | (~(small | large) & normal);
+    return i32v_to_u16((result | ((bits >> 16) & 0x8000)) & 0xFFFF);
+}
+#endif

@@ -1,0 +1,87 @@
+/* AVX-512 F, BW, DQ, VL, CD. A 512-bit register's mask is 8 or 16 bits of the keep words, as they stand. */
+#include <immintrin.h>
+
+/* Sixteen blocks: each word widened to 64 bits, which is how vpmuludq takes its factors and leaves its products.
+ * The upper halves may hold anything: the next multiplication ignores them. So a round is two multiplications, two
+ * shifts and two three-way xors for eight blocks, and no shuffle at all (twice the speed of keeping words packed). */
+#define FD_BLOCKS 16
+typedef struct {
+    __m512i a, b; /* blocks 0 to 7, 8 to 15 */
+} lanes;
+
+FD_INLINE lanes lanes_from(uint32_t first) {
+    const __m512i x = _mm512_set1_epi64(first);
+    return (lanes){_mm512_add_epi64(x, _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7)),
+                   _mm512_add_epi64(x, _mm512_setr_epi64(8, 9, 10, 11, 12, 13, 14, 15))};
+}
+FD_INLINE lanes lanes_load(const uint32_t *words) {
+    return (lanes){_mm512_cvtepu32_epi64(_mm256_loadu_si256((const __m256i *)words)),
+                   _mm512_cvtepu32_epi64(_mm256_loadu_si256((const __m256i *)(words + 8)))};
+}
+FD_INLINE lanes lanes_mul(lanes x, uint32_t factor) {
+    const __m512i m = _mm512_set1_epi64(factor);
+    return (lanes){_mm512_mul_epu32(x.a, m), _mm512_mul_epu32(x.b, m)};
+}
+FD_INLINE lanes lanes_high(lanes x) { return (lanes){_mm512_srli_epi64(x.a, 32), _mm512_srli_epi64(x.b, 32)}; }
+FD_INLINE lanes lanes_xor(lanes x, lanes y) {
+    return (lanes){_mm512_xor_si512(x.a, y.a), _mm512_xor_si512(x.b, y.b)};
+}
+FD_INLINE lanes lanes_xor_all(lanes x, uint32_t word) {
+    const __m512i z = _mm512_set1_epi64(word);
+    return (lanes){_mm512_xor_si512(x.a, z), _mm512_xor_si512(x.b, z)};
+}
+FD_INLINE lanes lanes_xor3(lanes x, lanes y, uint32_t word) {
+    const __m512i z = _mm512_set1_epi64(word);
+    return (lanes){_mm512_ternarylogic_epi64(x.a, y.a, z, 0x96), _mm512_ternarylogic_epi64(x.b, y.b, z, 0x96)};
+}
+FD_INLINE void lanes_store(uint32_t *words, lanes x) {
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    _mm512_storeu_si512(words, _mm512_permutex2var_epi32(x.a, even, x.b));
+}
+
+/* The tied elements' places in the tile, in any order; `element` has room for all and 16 more. */
+#define FD_OWN_COLLECT
+static int collect_ties(const uint32_t tied[64], uint32_t *element) {
+    int count = 0;
+    for (int row = 0; row < 4; row++) {
+        __m512i left = _mm512_loadu_si512(tied + 16 * row);
+        const __m512i last = _mm512_add_epi32(
+            _mm512_setr_epi32(0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480),
+            _mm512_set1_epi32(512 * row + 31));
+        for (int pass = 0;; pass++) {
+            const __mmask16 any = _mm512_test_epi32_mask(left, left);
+            if (pass >= 2 && any == 0) break; /* two passes always: a branch would be mispredicted half the time */
+            const __m512i lowest = _mm512_and_si512(left, _mm512_sub_epi32(_mm512_setzero_si512(), left));
+            const __m512i place = _mm512_sub_epi32(last, _mm512_lzcnt_epi32(lowest));
+            _mm512_storeu_si512(element + count, _mm512_maskz_compress_epi32(any, place));
+            count += (int)_mm_popcnt_u32(any);
+            left = _mm512_xor_si512(left, lowest);
+        }
+    }
+    return count;
+}
+
+#define FD_OWN_KEEP
+FD_INLINE f32v f32v_keep(uint32_t bits, f32v x) { return _mm512_maskz_mov_ps((__mmask16)bits, x); }
+FD_INLINE f64v f64v_keep(uint32_t bits, f64v x) { return _mm512_maskz_mov_pd((__mmask8)bits, x); }
+FD_INLINE f32v f32v_zero_unless_positive(f32v z, f32v x) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(z, _mm512_setzero_ps(), _CMP_NLE_UQ), x);
+}
+FD_INLINE f64v f64v_zero_unless_positive(f64v z, f64v x) {
+    return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(z, _mm512_setzero_pd(), _CMP_NLE_UQ), x);
+}
+
+#define FD_OWN_STREAM
+FD_INLINE void fd_stream(void *to, const void *register_) {
+    _mm512_stream_si512((__m512i *)to, _mm512_loadu_si512(register_));
+}
+FD_INLINE void fd_stream_half(void *to, const void *register_) {
+    _mm256_stream_si256((__m256i *)to, _mm256_loadu_si256((const __m256i *)register_));
+}
+FD_INLINE void fd_stream_end(void) { _mm_sfence(); }
+
+#define FD_OWN_FLOAT16
+FD_INLINE f32v f32v_from_float16(u16v x) { return _mm512_cvtph_ps((__m256i)x); }
+FD_INLINE u16v f32v_to_float16(f32v x) {
+    return (u16v)_mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
