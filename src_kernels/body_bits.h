@@ -9,10 +9,32 @@ typedef struct {
     uint32_t keep[FD_TILE_WORDS + 1]; /* and one word that may be read, not used: see fd_fetch */
 } bit_source;
 
-/* 32 bits from bit `position` on. Reads the word behind as well. */
+/* 32 bits from bit `position` on. Reads up to a word behind them as well. A loop that goes on by 32 bits keeps the place
+ * in the byte and moves the pointer. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+typedef const uint32_t *bit_cursor;
+FD_INLINE bit_cursor cursor_at(const uint32_t *words, int64_t position) { return words + position / 32; }
+FD_INLINE uint32_t cursor_fetch(bit_cursor at, uint32_t place) {
+    return (uint32_t)((at[0] | (uint64_t)at[1] << 32) >> place);
+}
+#define FD_PLACE 32
+#else
+typedef const unsigned char *bit_cursor;
+FD_INLINE bit_cursor cursor_at(const uint32_t *words, int64_t position) {
+    return (const unsigned char *)words + (uint64_t)position / 8;
+}
+FD_INLINE uint32_t cursor_fetch(bit_cursor at, uint32_t place) {
+    uint64_t two;
+    memcpy(&two, at, sizeof two);
+    return (uint32_t)(two >> place);
+}
+#define FD_PLACE 8 /* bits that a cursor cannot tell apart */
+#endif
+FD_INLINE uint32_t cursor_place(int64_t position) { return (uint32_t)position % FD_PLACE; }
+#define FD_CURSOR_STEP (32 / FD_PLACE)
+
 FD_INLINE uint32_t fd_fetch(const uint32_t *words, int64_t position) {
-    const uint64_t two = words[position / 32] | (uint64_t)words[position / 32 + 1] << 32;
-    return (uint32_t)(two >> (position % 32));
+    return cursor_fetch(cursor_at(words, position), cursor_place(position));
 }
 
 /* The other way round: the first `count` of 32 bits to bit `at` on; bits behind them may change, bits before not. */
@@ -38,47 +60,67 @@ FD_INLINE lane_blocks philox_round(lane_blocks x, fd_recipe recipe, uint32_t rou
     return (lane_blocks){lanes_xor3(lanes_high(b), x.w1, key0), b, lanes_xor3(lanes_high(a), x.w3, key1), a};
 }
 
-/* One bit of every plane for each of the tile's elements, in element order.
- *
- * The blocks of a tile differ in counter word 0 alone, the planes in word 1 alone, so a quarter of the rounds' work is
- * the same for all blocks (scalars here) or for all planes (drawn once): that is done before the planes part in round
- * 3. Two planes at a time, since one alone is a chain of multiplications that wait for each other. */
-static void draw_planes(fd_recipe recipe, uint32_t planes, uint64_t tile, uint32_t bits[][FD_TILE_WORDS]) {
+/* The blocks of a tile differ in counter word 0 alone, the planes in word 1 alone, so a quarter of the rounds' work is
+ * the same for all blocks (scalars here) or for all planes (drawn once per group of blocks): that is done before the
+ * planes part in round 3. */
+typedef struct {
+    uint32_t word1;  /* counter word 1 of plane 0 */
+    uint64_t b1;     /* the second product of round 1 */
+    lanes round2_w2; /* what all planes have in common of the words that a round gives */
+    lanes round3_w0, round3_w2, round3_w3;
+} plane_start;
+
+FD_INLINE plane_start planes_begin(fd_recipe recipe, uint64_t tile, uint32_t lane) {
     const uint32_t key0 = (uint32_t)recipe.key, key1 = (uint32_t)(recipe.key >> 32);
     const fd_block counter = fd_counter(recipe, 0, tile * FD_LANES);
-    const uint64_t b1 = (uint64_t)FD_PHILOX_M1 * counter.w[2];
-    for (uint32_t lane = 0; lane < FD_LANES; lane += FD_BLOCKS) {
-        const lanes a1 = lanes_mul(lanes_from(counter.w[0] + lane), FD_PHILOX_M0);
-        const lanes b2 = lanes_mul(lanes_xor_all(lanes_high(a1), counter.w[3] ^ key1), FD_PHILOX_M1);
-        const lanes a3 =
-            lanes_mul(lanes_xor_all(lanes_high(b2), (uint32_t)b1 ^ (key0 + FD_PHILOX_W0)), FD_PHILOX_M0);
-        const lanes round2_w2 = lanes_xor_all(a1, key1 + FD_PHILOX_W1);
-        const lanes round3_w0 = lanes_xor_all(b2, key0 + 2 * FD_PHILOX_W0);
-        const lanes round3_w2 = lanes_xor_all(lanes_high(a3), key1 + 2 * FD_PHILOX_W1);
-        for (uint32_t plane = 0; plane < planes; plane += 2) {
-            lane_blocks x[2];
-            for (uint32_t k = 0; k < 2; k++) {
-                const uint32_t word1 = counter.w[1] | (plane + k) << 24;
-                const uint64_t a2 = (uint64_t)FD_PHILOX_M0 * (high_half(b1) ^ word1 ^ key0);
-                const lanes b3 = lanes_mul(lanes_xor_all(round2_w2, high_half(a2)), FD_PHILOX_M1);
-                x[k].w0 = lanes_xor(lanes_high(b3), round3_w0);
-                x[k].w1 = b3;
-                x[k].w2 = lanes_xor_all(round3_w2, (uint32_t)a2);
-                x[k].w3 = a3;
-                if (planes == 1) break;
-            }
-            for (uint32_t round = 3; round < FD_PHILOX_ROUNDS; round++) {
-                x[0] = philox_round(x[0], recipe, round);
-                if (planes > 1) x[1] = philox_round(x[1], recipe, round);
-            }
-            for (uint32_t k = 0; k < 2 && k < planes; k++) {
-                lanes_store(bits[plane + k] + 0 * FD_LANES + lane, x[k].w0);
-                lanes_store(bits[plane + k] + 1 * FD_LANES + lane, x[k].w1);
-                lanes_store(bits[plane + k] + 2 * FD_LANES + lane, x[k].w2);
-                lanes_store(bits[plane + k] + 3 * FD_LANES + lane, x[k].w3);
-            }
-        }
+    plane_start start;
+    start.word1 = counter.w[1];
+    start.b1 = (uint64_t)FD_PHILOX_M1 * counter.w[2];
+    const lanes a1 = lanes_mul(lanes_from(counter.w[0] + lane), FD_PHILOX_M0);
+    const lanes b2 = lanes_mul(lanes_xor_all(lanes_high(a1), counter.w[3] ^ key1), FD_PHILOX_M1);
+    const lanes a3 =
+        lanes_mul(lanes_xor_all(lanes_high(b2), (uint32_t)start.b1 ^ (key0 + FD_PHILOX_W0)), FD_PHILOX_M0);
+    start.round2_w2 = lanes_xor_all(a1, key1 + FD_PHILOX_W1);
+    start.round3_w0 = lanes_xor_all(b2, key0 + 2 * FD_PHILOX_W0);
+    start.round3_w2 = lanes_xor_all(lanes_high(a3), key1 + 2 * FD_PHILOX_W1);
+    start.round3_w3 = a3;
+    return start;
+}
+
+/* One plane's words after three rounds. */
+FD_INLINE lane_blocks plane_begin(const plane_start *start, fd_recipe recipe, uint32_t plane) {
+    const uint32_t round2_w0 = high_half(start->b1) ^ (start->word1 | plane << 24) ^ (uint32_t)recipe.key;
+    const uint64_t a2 = (uint64_t)FD_PHILOX_M0 * round2_w0;
+    const lanes b3 = lanes_mul(lanes_xor_all(start->round2_w2, high_half(a2)), FD_PHILOX_M1);
+    return (lane_blocks){lanes_xor(lanes_high(b3), start->round3_w0), b3,
+                         lanes_xor_all(start->round3_w2, (uint32_t)a2), start->round3_w3};
+}
+
+FD_INLINE void plane_end(lane_blocks x, uint32_t lane, uint32_t bits[FD_TILE_WORDS]) {
+    lanes_store(bits + 0 * FD_LANES + lane, x.w0);
+    lanes_store(bits + 1 * FD_LANES + lane, x.w1);
+    lanes_store(bits + 2 * FD_LANES + lane, x.w2);
+    lanes_store(bits + 3 * FD_LANES + lane, x.w3);
+}
+
+/* One bit of every plane for each of the tile's elements, in element order. Between the rounds BETWEEN is done, which
+ * is what a caller has to do in the meantime. A plane alone is a chain of multiplications that wait for each other, but
+ * the processor looks ahead far enough to work on the next one, too. */
+#define FD_DRAW_PLANES(recipe, planes, tile, bits, BETWEEN)                                                    \
+    for (uint32_t lane = 0; lane < FD_LANES; lane += FD_BLOCKS) {                                              \
+        const plane_start start = planes_begin(recipe, tile, lane);                                            \
+        FD_NO_UNROLL                                                                                           \
+        for (uint32_t plane = 0; plane < (planes); plane++) {                                                  \
+            lane_blocks x = plane_begin(&start, recipe, plane);                                                \
+            for (uint32_t round = 3; round < FD_PHILOX_ROUNDS; round++) x = philox_round(x, recipe, round);    \
+            plane_end(x, lane, (bits)[plane]);                                                                 \
+            BETWEEN                                                                                            \
+        }                                                                                                      \
     }
+#define FD_STEPS(planes) (FD_LANES / FD_BLOCKS * (planes)) /* BETWEENs */
+
+static void draw_planes(fd_recipe recipe, uint32_t planes, uint64_t tile, uint32_t bits[][FD_TILE_WORDS]) {
+    FD_DRAW_PLANES(recipe, planes, tile, bits, )
 }
 
 /* The tail words of FD_LANES elements of a tile. */
@@ -120,68 +162,58 @@ static void draw_tails(fd_recipe recipe, uint64_t tile, const uint32_t *element,
 
 #endif
 
-#if !defined(FD_OWN_COLLECT)
-FD_INLINE uint32_t lowest_bit(uint32_t word) {
-#if defined(__GNUC__)
-    return (uint32_t)__builtin_ctz(word);
-#else
-    uint32_t bit = 0;
-    while ((word >> bit & 1u) == 0) bit++;
-    return bit;
-#endif
+#include "body_ties.h"
+
+static int is_constant(fd_recipe recipe) { return recipe.threshold == 0 || recipe.threshold >= FD_KEEP_ALL; }
+
+/* How many planes are drawn: from the most significant down to the threshold's lowest set bit, below which no U can still
+ * become smaller. */
+static uint32_t planes_of(fd_recipe recipe) {
+    uint32_t planes = 1;
+    while (planes < FD_PLANES && recipe.threshold << (64 - FD_THRESHOLD_BITS + planes) != 0) planes++;
+    return planes;
 }
 
-/* The tied elements' places in the tile, in any order; `element` has room for all and FD_LANES more. */
-static int collect_ties(const uint32_t tied[FD_TILE_WORDS], uint32_t *element) {
-    uint32_t occupied[FD_TILE_WORDS + 1];
-    int words = 0, count = 0;
-    for (uint32_t word = 0; word < FD_TILE_WORDS; word++) { /* no branch: it would be mispredicted for every tie */
-        occupied[words] = word;
-        words += tied[word] != 0;
+/* The comparison, plane by plane, four registers at a time. */
+static void compare_planes(fd_recipe recipe, uint32_t planes, uint32_t bits[][FD_TILE_WORDS],
+                           uint32_t keep[FD_TILE_WORDS], uint32_t tied[FD_TILE_WORDS]) {
+    for (int word = 0; word < FD_TILE_WORDS; word += 4 * F32_LANES) {
+        i32v kept[4], left[4];
+        for (int k = 0; k < 4; k++) kept[k] = i32v_set(0), left[k] = i32v_set(-1);
+        for (uint32_t plane = 0; plane < planes; plane++) {
+            const int32_t *row = (const int32_t *)bits[plane] + word;
+            if (recipe.threshold >> (FD_THRESHOLD_BITS - 1 - plane) & 1)
+                for (int k = 0; k < 4; k++) {
+                    const i32v bit = i32v_load(row + k * F32_LANES);
+                    kept[k] |= left[k] & ~bit;
+                    left[k] &= bit;
+                }
+            else
+                for (int k = 0; k < 4; k++) left[k] &= ~i32v_load(row + k * F32_LANES);
+        }
+        for (int k = 0; k < 4; k++) {
+            i32v_store((int32_t *)keep + word + k * F32_LANES, kept[k]);
+            i32v_store((int32_t *)tied + word + k * F32_LANES, left[k]);
+        }
     }
-    for (int k = 0; k < words; k++)
-        for (uint32_t left = tied[occupied[k]]; left != 0; left &= left - 1)
-            element[count++] = occupied[k] * 32 + lowest_bit(left);
-    return count;
 }
-#endif
 
-/* Elements whose eight plane bits equal the threshold's: their tail words decide, FD_LANES of them at a time. */
-static void settle_ties(fd_recipe recipe, uint64_t tile, const uint32_t tied[FD_TILE_WORDS],
-                        uint32_t keep[FD_TILE_WORDS]) {
-    const uint32_t tail = (uint32_t)recipe.threshold;
-    uint32_t element[FD_TILE + FD_LANES], drawn[FD_LANES];
-    const int count = collect_ties(tied, element);
-    memset(element + count, 0, FD_LANES * sizeof *element); /* the last vector's unused lanes */
-    for (int first = 0; first < count; first += FD_LANES) {
-        draw_tails(recipe, tile, element + first, drawn);
-        const int some = count - first < FD_LANES ? count - first : FD_LANES;
-        for (int k = 0; k < some; k++)
-            keep[element[first + k] / 32] |= (uint32_t)(drawn[k] < tail) << (element[first + k] % 32);
-    }
-}
+static int has_tail(fd_recipe recipe) { return (uint32_t)recipe.threshold != 0; }
 
 /* On its own, not inlined: within a caller's loops gcc vectorised it worse (twice the time for SSE2). */
 FD_NOINLINE static void fill_tile(fd_recipe recipe, uint64_t tile, uint32_t keep[restrict FD_TILE_WORDS]) {
-    const uint64_t threshold = recipe.threshold;
-    if (threshold == 0 || threshold >= FD_KEEP_ALL) {
-        memset(keep, threshold == 0 ? 0 : 0xFF, FD_TILE_WORDS * sizeof *keep);
+    if (is_constant(recipe)) {
+        memset(keep, recipe.threshold == 0 ? 0 : 0xFF, FD_TILE_WORDS * sizeof *keep);
         return;
     }
-    /* From the most significant plane down to the threshold's lowest set bit: below it no U can still become smaller. */
-    uint32_t planes = 1;
-    while (planes < FD_PLANES && threshold << (64 - FD_THRESHOLD_BITS + planes) != 0) planes++;
-    uint32_t bits[FD_PLANES][FD_TILE_WORDS], tied[FD_TILE_WORDS];
+    uint32_t bits[FD_PLANES][FD_TILE_WORDS];
+    const uint32_t planes = planes_of(recipe);
+    tie_list ties;
     draw_planes(recipe, planes, tile, bits);
-    for (int word = 0; word < FD_TILE_WORDS; word++) keep[word] = 0, tied[word] = ~(uint32_t)0;
-    for (uint32_t plane = 0; plane < planes; plane++) {
-        const uint32_t one = threshold >> (FD_THRESHOLD_BITS - 1 - plane) & 1 ? ~(uint32_t)0 : 0;
-        for (int word = 0; word < FD_TILE_WORDS; word++) {
-            keep[word] |= tied[word] & ~bits[plane][word] & one;
-            tied[word] &= ~(bits[plane][word] ^ one);
-        }
-    }
-    if ((uint32_t)threshold != 0) settle_ties(recipe, tile, tied, keep);
+    compare_planes(recipe, planes, bits, keep, ties.tied);
+    if (!has_tail(recipe)) return;
+    list_ties(&ties);
+    settle_ties(recipe, tile, &ties, keep);
 }
 
 static void open_source(bit_source *source, fd_recipe recipe) {

@@ -37,32 +37,92 @@ static void NAME(partial)(fd_operation operation, uint32_t bits, int64_t count, 
     if (fd_has_sums(operation)) memcpy(sums, sum, (size_t)count * sizeof *sums);
 }
 
+/* Elements before the first address of y that takes a whole register. */
+static int64_t NAME(head)(const T *y, int64_t count) {
+    const int64_t head = (int64_t)(-(uintptr_t)y % (LANES * sizeof(T)) / sizeof(T));
+    return head < count ? head : count;
+}
+
+/* 32 elements. */
+FD_INLINE void NAME(unit)(fd_operation operation, int stream, uint32_t word, S scale, T *y, const T *a, const T *b,
+                          const T *c, S *sums) {
+    if (stream) { /* from memory: ask early, since drawing fills the processor's view ahead */
+        FD_PREFETCH(a);
+        if (operation != FD_DROPOUT) FD_PREFETCH(b);
+    }
+    for (int k = 0; k < 32; k += LANES) {
+        const V result = NAME(compute)(operation, word >> k, scale, a + k, b + k, c + k, sums + k);
+        if (stream)
+            STREAM(y + k, result);
+        else
+            STORE(y + k, result);
+    }
+}
+
 /* Elements that lie side by side in every array; the pointers that an operation does not use point to some other array.
  * `operation` and `stream` are constants where this is inlined. */
 FD_INLINE void NAME(run)(fd_operation operation, int stream, const uint32_t *words, int64_t position, int64_t count,
                          S scale, T *y, const T *a, const T *b, const T *c, S *sums) {
     int64_t i = 0;
-    if (stream) { /* up to the first address that takes a whole register */
-        const int64_t head = (int64_t)(-(uintptr_t)y % (LANES * sizeof(T)) / sizeof(T));
-        i = head < count ? head : count;
+    if (stream) {
+        i = NAME(head)(y, count);
         if (i > 0) NAME(partial)(operation, fd_fetch(words, position), i, scale, y, a, b, c, sums);
     }
-    for (; i + 32 <= count; i += 32) {
-        const uint32_t word = fd_fetch(words, position + i);
-        for (int k = 0; k < 32; k += LANES) {
-            const V result = NAME(compute)(operation, word >> k, scale, a + i + k, b + i + k, c + i + k, sums + i + k);
-            if (stream)
-                STREAM(y + i + k, result);
-            else
-                STORE(y + i + k, result);
-        }
-    }
+    const uint32_t place = cursor_place(position + i);
+    bit_cursor bits = cursor_at(words, position + i);
+    for (; i + 32 <= count; i += 32, bits += FD_CURSOR_STEP)
+        NAME(unit)(operation, stream, cursor_fetch(bits, place), scale, y + i, a + i, b + i, c + i, sums + i);
     for (; i < count; i += LANES) {
         const int64_t rest = count - i < LANES ? count - i : LANES;
-        NAME(partial)(operation, fd_fetch(words, position + i), rest, scale, y + i, a + i, b + i, c + i,
-                      sums + i);
+        NAME(partial)(operation, fd_fetch(words, position + i), rest, scale, y + i, a + i, b + i, c + i, sums + i);
     }
 }
+
+#if defined(FD_BLOCKS)
+/* A long run, pipelined: while one tile's decisions are applied, the next one's are drawn, a few elements between two
+ * rounds of Philox, so that arithmetic hides behind memory. Registers of y are aligned, so a tile's end may fall within a
+ * unit of 32: the window holds the last word of the tile before, too. Returns how many elements are done, all but a
+ * tile or so. */
+FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe recipe, uint64_t decision,
+                                 int64_t count, S scale, T *y, const T *a, const T *b, const T *c, S *sums) {
+    enum { WINDOW = 32 + FD_TILE };
+    const uint32_t planes = planes_of(recipe), ties_to_settle = has_tail(recipe);
+    uint32_t window[FD_TILE_WORDS + 2], drawn[FD_PLANES][FD_TILE_WORDS], next[FD_TILE_WORDS];
+    tie_list ties;
+    uint64_t tile = decision / FD_TILE;
+    int64_t i = NAME(head)(y, count), at = 32 + (int64_t)(decision % FD_TILE); /* the bit of element i */
+    fill_tile(recipe, tile, window + 1);
+    window[0] = window[FD_TILE_WORDS + 1] = 0;
+    if (i > 0) NAME(partial)(operation, fd_fetch(window, at), i, scale, y, a, b, c, sums);
+    at += i;
+    while (count - i >= WINDOW) {
+        const int64_t end = i + (WINDOW - at) / 32 * 32;
+        const int64_t quota = ((end - i) / 32 / (FD_STEPS(planes) + 2 * ties_to_settle) + 1) * 32;
+        const uint32_t place = cursor_place(at);
+        bit_cursor bits = cursor_at(window, at);
+        at += end - i;
+        tile++;
+#define FD_APPLY(until)                                                                                            \
+    for (const int64_t stop = (until) < end ? (until) : end; i < stop; i += 32, bits += FD_CURSOR_STEP)            \
+        NAME(unit)(operation, stream, cursor_fetch(bits, place), scale, y + i, a + i, b + i, c + i, sums + i);
+        FD_DRAW_PLANES(recipe, planes, tile, drawn, FD_APPLY(i + quota))
+        compare_planes(recipe, planes, drawn, next, ties.tied);
+        if (ties_to_settle) {
+            list_ties(&ties);
+            FD_APPLY(i + quota) /* what was stored last can be loaded in other pieces only after a while */
+            settle_ties(recipe, tile, &ties, next);
+        }
+        FD_APPLY(end)
+#undef FD_APPLY
+        window[0] = window[FD_TILE_WORDS];
+        memcpy(window + 1, next, sizeof next);
+        at -= FD_TILE;
+    }
+    const int64_t rest = count - i < WINDOW - at ? count - i : WINDOW - at;
+    NAME(run)(operation, stream, window, at, rest, scale, y + i, a + i, b + i, c + i, sums + i);
+    return i + rest;
+}
+#endif
 
 /* Without a scale the bits are copied, never multiplied, so that p = 0 returns them (a multiplication by 1 would
  * quieten signalling NaNs). The bit of an element is picked by a constant, which SSE2 can do; gcc made a branch of a
@@ -78,6 +138,36 @@ static void NAME(select)(const uint32_t *words, int64_t position, int64_t count,
     }
     for (; i < count; i++) y[i] = (W)(x[i] & ((W)0 - (W)(fd_fetch(words, position + i) & 1u)));
 }
+
+#if defined(FD_BLOCKS)
+#define FD_CASE(operation)                                                                                         \
+    case operation:                                                                                                \
+        return stream ? NAME(pipeline)(operation, 1, recipe, decision, count, scale, y, in[0], in[1], in[2], sums) \
+                      : NAME(pipeline)(operation, 0, recipe, decision, count, scale, y, in[0], in[1], in[2], sums)
+
+/* Returns how many elements are done: none where a pipeline would not pay. */
+static int64_t NAME(pipelined)(fd_operation operation, int stream, fd_recipe recipe, uint64_t decision, int64_t count,
+                               S scale, T *y, const T *const in[3], S *sums) {
+    if (count < 2 * FD_TILE || decision % FD_TILE > FD_TILE / 2 || is_constant(recipe)) return 0;
+    if (operation == FD_DROPOUT && scale == 1) return 0;
+    switch (operation) {
+        FD_CASE(FD_DROPOUT);
+        FD_CASE(FD_DROPOUT_ADD);
+        FD_CASE(FD_BIAS_RELU);
+        FD_CASE(FD_BIAS_GELU);
+        FD_CASE(FD_BIAS_RELU_BACKWARD);
+        FD_CASE(FD_BIAS_GELU_BACKWARD);
+    default: return 0;
+    }
+}
+#undef FD_CASE
+#else
+static int64_t NAME(pipelined)(fd_operation operation, int stream, fd_recipe recipe, uint64_t decision, int64_t count,
+                               S scale, T *y, const T *const in[3], S *sums) {
+    (void)operation, (void)stream, (void)recipe, (void)decision, (void)count, (void)scale, (void)y, (void)in, (void)sums;
+    return 0;
+}
+#endif
 
 #define FD_CASE(operation)                                                                       \
     case operation:                                                                              \
@@ -113,19 +203,33 @@ static int NAME(is_contiguous)(const fd_elementwise *e, fd_operation operation) 
     return 1;
 }
 
+/* Typed pointers to a place in the arrays; those that an operation does not use point to y. */
+typedef struct {
+    T *y;
+    const T *in[3];
+    S *sums;
+} NAME(place);
+
+FD_INLINE NAME(place) NAME(place_at)(const fd_elementwise *e, fd_operation operation, const int64_t *offset) {
+    const int sums = fd_has_sums(operation), inputs = e->operands - 1 - sums;
+    NAME(place) at;
+    at.y = (T *)(e->data[0] + offset[0]);
+    for (int k = 0; k < 3; k++) at.in[k] = k < inputs ? (const T *)(e->data[k + 1] + offset[k + 1]) : at.y;
+    at.sums = sums ? (S *)(e->data[4] + offset[4]) : (S *)(void *)at.y;
+    return at;
+}
+
 /* Elements along the last axis, from these byte offsets on; where they are not neighbours in memory, piece by piece
  * through buffers in the first-level cache. */
 static void NAME(stretch)(const fd_elementwise *e, fd_operation operation, int contiguous, const uint32_t *words,
                           int64_t position, int64_t count, const int64_t *offset) {
-    const int inputs = e->operands - 1 - fd_has_sums(operation), last = e->ndim - 1;
-    const T *in[3];
+    const int has_sums = fd_has_sums(operation), inputs = e->operands - 1 - has_sums, last = e->ndim - 1;
     if (contiguous) {
-        T *y = (T *)(e->data[0] + offset[0]);
-        for (int k = 0; k < 3; k++) in[k] = k < inputs ? (const T *)(e->data[k + 1] + offset[k + 1]) : y;
-        S *sums = inputs == 3 ? (S *)(e->data[4] + offset[4]) : (S *)(void *)y;
-        NAME(contiguous)(operation, e->stream, words, position, count, (S)e->scale, y, in, sums);
+        const NAME(place) at = NAME(place_at)(e, operation, offset);
+        NAME(contiguous)(operation, e->stream, words, position, count, (S)e->scale, at.y, at.in, at.sums);
         return;
     }
+    const T *in[3];
     enum { PIECE = 256 };
     T buffer[3][PIECE], result[PIECE];
     S sums[PIECE];
@@ -137,7 +241,7 @@ static void NAME(stretch)(const fd_elementwise *e, fd_operation operation, int c
             for (int64_t i = 0; i < piece; i++) buffer[k][i] = *(const T *)(from + i * e->stride[k + 1][last]);
         }
         char *to = e->data[0] + offset[0] + done * e->stride[0][last];
-        char *sum = inputs == 3 ? e->data[4] + offset[4] + done * e->stride[4][last] : 0;
+        char *sum = has_sums ? e->data[4] + offset[4] + done * e->stride[4][last] : 0;
         for (int64_t i = 0; sum && i < piece; i++) sums[i] = *(const S *)(sum + i * e->stride[4][last]);
         NAME(contiguous)(operation, 0, words, position + done, piece, (S)e->scale, result, in, sums);
         for (int64_t i = 0; i < piece; i++) *(T *)(to + i * e->stride[0][last]) = result[i];
@@ -157,8 +261,7 @@ static void NAME(clear)(const fd_elementwise *e, int64_t count, int64_t offset) 
     int64_t i = 0;
     if (e->stream) {
         const V zero = {0};
-        const int64_t head = (int64_t)(-(uintptr_t)y % (LANES * sizeof(T)) / sizeof(T));
-        i = head < count ? head : count;
+        i = NAME(head)(y, count);
         memset(y, 0, (size_t)i * sizeof(T));
         for (; i + LANES <= count; i += LANES) STREAM(y + i, zero);
     }
@@ -186,8 +289,14 @@ static void NAME(row)(const fd_elementwise *e, fd_operation operation, int conti
                       uint64_t decision, int64_t count, const int64_t *offset) {
     int64_t at[FD_MAX_OPERANDS], position;
     for (int64_t done = 0; done < count;) {
-        const int64_t some = next_bits(source, decision + (uint64_t)done, count - done, &position);
         for (int k = 0; k < e->operands; k++) at[k] = offset[k] + done * e->stride[k][e->ndim - 1];
+        const NAME(place) here = NAME(place_at)(e, operation, at);
+        const int64_t piped = contiguous ? NAME(pipelined)(operation, e->stream, e->recipe, decision + (uint64_t)done,
+                                                           count - done, (S)e->scale, here.y, here.in, here.sums)
+                                         : 0;
+        done += piped;
+        if (piped > 0) continue;
+        const int64_t some = next_bits(source, decision + (uint64_t)done, count - done, &position);
         NAME(stretch)(e, operation, contiguous, source->keep, position, some, at);
         done += some;
     }

@@ -24,6 +24,26 @@
 #define FD_NOINLINE __attribute__((noinline))
 #endif
 
+/* 8 KiB ahead, about the time of a tile (512 or 1024 bytes: no faster than none; seen on Zen 5, 2^26 float32, p = 0.3:
+ * 340 ns a tile instead of 450). Below the caches' size it costs 10 %, so only streaming loops do it. */
+#if defined(__GNUC__)
+#define FD_PREFETCH(from)                                                            \
+    do {                                                                             \
+        __builtin_prefetch((const void *)((uintptr_t)(from) + 8192), 0, 3);          \
+        __builtin_prefetch((const void *)((uintptr_t)(from) + 8192 + 64), 0, 3);     \
+    } while (0)
+#else
+#define FD_PREFETCH(from) ((void)0)
+#endif
+
+#if defined(__clang__)
+#define FD_NO_UNROLL _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__)
+#define FD_NO_UNROLL _Pragma("GCC unroll 1")
+#else
+#define FD_NO_UNROLL
+#endif
+
 #if defined(FD_VECTOR_BYTES)
 #define F32_LANES (FD_VECTOR_BYTES / 4)
 #define F64_LANES (FD_VECTOR_BYTES / 8)
@@ -48,11 +68,20 @@ FD_INLINE i32v i32v_from_u16(u16v x) { return (i32v)x; }
 FD_INLINE u16v i32v_to_u16(i32v x) { return (u16v)x; }
 #endif
 
+#if defined(FD_AVX512)
+/* What is loaded and then masked must not become one instruction: masked loads do not train the prefetcher (seen on
+ * Zen 5: 16 GB/s from memory instead of 45). The empty asm keeps the load apart; the mask joins the arithmetic. */
+#define FD_LOADED(x) __asm__("" : "+v"(x))
+#else
+#define FD_LOADED(x)
+#endif
+
 /* A register to and from memory of any alignment, and as the bits of another type. */
 #define FD_MEMORY(vector, element)                                                       \
     FD_INLINE vector vector##_load(const element *from) {                                \
         vector x;                                                                        \
         memcpy(&x, from, sizeof x);                                                      \
+        FD_LOADED(x);                                                                    \
         return x;                                                                        \
     }                                                                                    \
     FD_INLINE void vector##_store(element *to, vector x) { memcpy(to, &x, sizeof x); }
@@ -78,6 +107,10 @@ FD_MEMORY(u16v, uint16_t)
         const vector zero = {0};                                                               \
         return zero + x;                                                                       \
     }
+FD_INLINE i32v i32v_set(int32_t x) {
+    const i32v zero = {0};
+    return zero + x;
+}
 FD_BITS(f32v, i32v, float)
 FD_BITS(f64v, i64v, double)
 #undef FD_BITS

@@ -39,28 +39,6 @@ FD_INLINE void lanes_store(uint32_t *words, lanes x) {
     _mm512_storeu_si512(words, _mm512_permutex2var_epi32(x.a, even, x.b));
 }
 
-/* The tied elements' places in the tile, in any order; `element` has room for all and 16 more. */
-#define FD_OWN_COLLECT
-static int collect_ties(const uint32_t tied[64], uint32_t *element) {
-    int count = 0;
-    for (int row = 0; row < 4; row++) {
-        __m512i left = _mm512_loadu_si512(tied + 16 * row);
-        const __m512i last = _mm512_add_epi32(
-            _mm512_setr_epi32(0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480),
-            _mm512_set1_epi32(512 * row + 31));
-        for (int pass = 0;; pass++) {
-            const __mmask16 any = _mm512_test_epi32_mask(left, left);
-            if (pass >= 2 && any == 0) break; /* two passes always: a branch would be mispredicted half the time */
-            const __m512i lowest = _mm512_and_si512(left, _mm512_sub_epi32(_mm512_setzero_si512(), left));
-            const __m512i place = _mm512_sub_epi32(last, _mm512_lzcnt_epi32(lowest));
-            _mm512_storeu_si512(element + count, _mm512_maskz_compress_epi32(any, place));
-            count += (int)_mm_popcnt_u32(any);
-            left = _mm512_xor_si512(left, lowest);
-        }
-    }
-    return count;
-}
-
 #define FD_OWN_KEEP
 FD_INLINE f32v f32v_keep(uint32_t bits, f32v x) { return _mm512_maskz_mov_ps((__mmask16)bits, x); }
 FD_INLINE f64v f64v_keep(uint32_t bits, f64v x) { return _mm512_maskz_mov_pd((__mmask8)bits, x); }

@@ -1,0 +1,108 @@
+/* Ties: the elements of a tile whose eight plane bits equal the threshold's, one in 256. Their tail words decide.
+ *
+ * In two steps, so that a caller can do something else in between: what was stored piece by piece can be loaded as a
+ * vector only after a while.
+ */
+
+FD_INLINE uint32_t lowest_bit(uint32_t word) {
+#if defined(__GNUC__)
+    return (uint32_t)__builtin_ctz(word);
+#else
+    uint32_t bit = 0;
+    while ((word >> bit & 1u) == 0) bit++;
+    return bit;
+#endif
+}
+
+/* All of them, one by one in the order of their places, their tails drawn FD_LANES at a time. */
+static void settle_listed(fd_recipe recipe, uint64_t tile, const uint32_t tied[FD_TILE_WORDS],
+                          uint32_t keep[FD_TILE_WORDS]) {
+    const uint32_t tail = (uint32_t)recipe.threshold;
+    uint32_t occupied[FD_TILE_WORDS + 1], element[FD_TILE + FD_LANES], drawn[FD_LANES];
+    int words = 0, count = 0;
+    for (uint32_t word = 0; word < FD_TILE_WORDS; word++) { /* no branch: it would be mispredicted for every tie */
+        occupied[words] = word;
+        words += tied[word] != 0;
+    }
+    for (int k = 0; k < words; k++)
+        for (uint32_t left = tied[occupied[k]]; left != 0; left &= left - 1)
+            element[count++] = occupied[k] * 32 + lowest_bit(left);
+    /* The last vector's unused lanes get a place, too, and change nothing there: a loop that ends after a number of ties
+     * that nobody can foresee would be mispredicted for every tile. */
+    for (int k = 0; k < FD_LANES; k++) element[count + k] = (uint32_t)k * 32;
+    for (int first = 0; first < count; first += FD_LANES) {
+        draw_tails(recipe, tile, element + first, drawn);
+        for (int k = 0; k < FD_LANES; k++) {
+            const uint32_t kept = drawn[k] < tail && first + k < count;
+            keep[element[first + k] / 32] |= kept << (element[first + k] % 32);
+        }
+    }
+}
+
+#if defined(FD_AVX512)
+
+/* In registers: each row of sixteen words gives its words' lowest tied bits, twice; compressed, they fill a list that
+ * one draw decides. The way back is the same: bits of the outcome, deposited where they came from. */
+typedef struct {
+    int count, rest; /* ties in the list; whether there are more than the list takes */
+    uint32_t element[8 * 16 + 16];
+    __m512i lowest[8];
+    uint32_t words[8]; /* which words of a row have one */
+    int start[8];
+    uint32_t tied[FD_TILE_WORDS];
+} tie_list;
+
+FD_INLINE void list_ties(tie_list *ties) {
+    const __m512i first = _mm512_setr_epi32(31, 63, 95, 127, 159, 191, 223, 255, 287, 319, 351, 383, 415, 447, 479, 511);
+    __mmask16 rest = 0;
+    int count = 0;
+    for (int k = 0; k < 8; k += 2) {
+        __m512i left = _mm512_loadu_si512(ties->tied + 8 * k);
+        const __m512i last = _mm512_add_epi32(first, _mm512_set1_epi32(256 * k));
+        for (int pass = k; pass < k + 2; pass++) {
+            const __mmask16 any = _mm512_test_epi32_mask(left, left);
+            const __m512i lowest = _mm512_and_si512(left, _mm512_sub_epi32(_mm512_setzero_si512(), left));
+            const __m512i place = _mm512_sub_epi32(last, _mm512_lzcnt_epi32(lowest));
+            _mm512_storeu_si512(ties->element + count, _mm512_maskz_compress_epi32(any, place));
+            ties->lowest[pass] = lowest;
+            ties->words[pass] = any;
+            ties->start[pass] = count;
+            count += (int)_mm_popcnt_u32(any);
+            left = _mm512_xor_si512(left, lowest);
+        }
+        rest |= _mm512_test_epi32_mask(left, left);
+    }
+    ties->count = count;
+    ties->rest = rest != 0 || count > FD_LANES;
+}
+
+FD_INLINE void settle_ties(fd_recipe recipe, uint64_t tile, const tie_list *ties, uint32_t keep[FD_TILE_WORDS]) {
+    uint32_t drawn[FD_LANES];
+    if (ties->rest) { /* one tile in forty */
+        settle_listed(recipe, tile, ties->tied, keep);
+        return;
+    }
+    draw_tails(recipe, tile, ties->element, drawn);
+    const __m512i tail = _mm512_set1_epi32((int)(uint32_t)recipe.threshold);
+    const uint32_t kept = _mm512_cmplt_epu32_mask(_mm512_loadu_si512(drawn), tail) & ((1u << ties->count) - 1);
+    for (int k = 0; k < 8; k++) {
+        const __mmask16 words = (__mmask16)_pdep_u32(kept >> ties->start[k], ties->words[k]);
+        __m512i row = _mm512_loadu_si512(keep + k / 2 * 16);
+        row = _mm512_mask_or_epi32(row, words, row, ties->lowest[k]);
+        _mm512_storeu_si512(keep + k / 2 * 16, row);
+    }
+}
+
+#else
+
+typedef struct {
+    uint32_t tied[FD_TILE_WORDS];
+} tie_list;
+
+FD_INLINE void list_ties(tie_list *ties) { (void)ties; }
+
+FD_INLINE void settle_ties(fd_recipe recipe, uint64_t tile, const tie_list *ties, uint32_t keep[FD_TILE_WORDS]) {
+    settle_listed(recipe, tile, ties->tied, keep);
+}
+
+#endif
