@@ -16,7 +16,7 @@ SLOW = 50
 """A call that takes so many times fastdrop's, and more than SLOW_SECONDS, takes part in the first rounds only."""
 SLOW_SECONDS = 5e-3
 FIRST_ROUNDS = 3
-RATHER_SLOW = 10
+RATHER_SLOW = 5
 RATHER_MANY_ROUNDS = 15
 """For calls that take more than RATHER_SLOW times fastdrop's: the others get more rounds, and run side by side."""
 FEWEST_ROUNDS = 5
@@ -64,7 +64,7 @@ class Timing(NamedTuple):
 def measure(makers: dict[str, Callable[[], Candidate]], seconds: float) -> dict[str, Timing | str]:
     """Make, check and time the candidates; where one fails, the text of its error stands in place of its timing.
 
-    `seconds` is what the rounds may take, after the first ones in which every candidate takes part.
+    `seconds` is what the rounds may take, not counting the candidates that are much slower than fastdrop.
     """
     found: dict[str, Timing | str] = {}
     ready: dict[str, Candidate] = {}
@@ -109,7 +109,7 @@ def _rounds(ready: dict[str, Candidate], estimates: dict[str, float], seconds: f
                 _timed(ready[name], loops[name])
             times[name].append(_timed(ready[name], loops[name])[1])
             time.sleep(ready[name].settle)
-            if most[name] > FIRST_ROUNDS:
+            if most[name] == MOST_ROUNDS:
                 spent += time.perf_counter() - begin
     return times
 
