@@ -1,6 +1,5 @@
 """The command line, run as its users do."""
 
-import json
 import os
 import subprocess
 import sys
@@ -46,8 +45,12 @@ def test_train_saves_configuration_and_figure(tmp_path, capsys):
         (["train", "--figure", "curves.xyz"], ".png"),
         (["train", "--figure", "/nowhere/curves.png"], "/nowhere"),
         (["train", "--threads", "0"], "threads"),
-        (["bench", "--elements", "3"], "4096"),
+        (["bench", "--threads", "0"], "threads"),
+        (["bench", "--only", "nothing"], "--only names one of: dropout; dropout backward;"),
         (["bench", "--save", "/nowhere/bench.json"], "/nowhere"),
+        (["bench", "--save", "figures.txt"], ".json"),
+        (["bench", "--plot", "/nowhere/bench.png"], "/nowhere"),
+        (["bench", "compare", "nowhere.json", "nowhere.json"], "nowhere.json: cannot be read"),
         (["train", "--save-config", "/nowhere/run.toml"], "/nowhere/run.toml: there is no folder"),
         (["train", "--save-config", "/tmp"], "/tmp: this is a folder"),
     ],
@@ -65,7 +68,10 @@ def test_divergence_is_told(capsys):
     assert "learning rate" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["gui", "--help"], ["doctor", "--help"]])
+HELP = [["--help"], *([name, "--help"] for name in ("train", "gui", "bench", "doctor")), ["bench", "compare", "--help"]]
+
+
+@pytest.mark.parametrize("arguments", HELP)
 def test_help(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)
@@ -92,15 +98,6 @@ def test_gui_without_a_display_trains_in_the_terminal(monkeypatch, capsys, tmp_p
     printed = capsys.readouterr().out
     assert "No display" in printed
     assert "without dropout" in printed
-
-
-def test_bench_measures_and_saves(tmp_path, capsys):
-    path = tmp_path / "bench.json"
-    assert cli.main(["bench", "--elements", "4096", "--threads", "1", "--save", str(path)]) == 0
-    document = json.loads(path.read_text())
-    assert len(document["results"]) == 16
-    assert document["machine"]["processor"]
-    assert "DropConnect" in capsys.readouterr().out
 
 
 def test_system_check_runs_without_any_package():

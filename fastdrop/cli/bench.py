@@ -1,79 +1,247 @@
-"""`fastdrop bench`: the table in the terminal and the JSON."""
+"""`fastdrop bench`: tables in the terminal, JSON and picture; and `fastdrop bench compare`."""
 
 import argparse
-import json
+import math
+from collections.abc import Iterable, Sequence
 
 import fastdrop as fd
-from fastdrop.bench.cpu import OPERATIONS, Timing, machine, run
+from fastdrop.bench import compare, peers, plan, report, results
+from fastdrop.bench.machine import machine
+from fastdrop.bench.measure import SUBJECT
+from fastdrop.bench.results import Result
 from fastdrop.errors import missing_package
-from fastdrop.experiments.files import write_atomically
 
 try:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Table
 except ImportError:
-    raise missing_package("rich", "experiments", "the benchmark") from None
+    raise missing_package("rich", "bench", "the benchmark") from None
 
-_SMALLEST = 1 << 12
+_FILE_WIDTH = 150
+"""Columns where the output is no terminal."""
+
+_HEADINGS = {"plain NumPy": "plain\nNumPy", "NumPy at its best": "best\nNumPy", "dropout alone": "dropout\nalone"}
 
 
 def bench(options: argparse.Namespace) -> int:
     """Measure, print, save; Ctrl-C keeps what was measured."""
-    if options.elements < _SMALLEST:
-        raise ValueError(f"--elements is at least {_SMALLEST}; got {options.elements}")
-    if options.save and not options.save.absolute().parent.is_dir():
-        raise ValueError(f"{options.save}: there is no folder {options.save.absolute().parent}")
-    console = Console()
-    threads = options.threads or sorted({1, fd.get_num_threads()})
-    results: list[tuple[int, Timing]] = []
-    interrupted = False
+    if options.action == "compare":
+        return compare_files(options)
+    if options.save:
+        report.check_target(options.save, ".json")
+    if options.plot:
+        report.check_target(options.plot, ".png")
+        _need_matplotlib()
+    console = _console()
+    cases = _cases(options)
+    for name in peers.missing():
+        console.print(f"{name} is not installed: not compared with (pip install {name})")
+    measured: list[Result] = []
+    status = 0
+    try:
+        _measure(cases, measured, console, math.inf if not options.quick else plan.QUICK_LIMIT)
+    except KeyboardInterrupt:
+        status = 130
+        console.print("stopped; this is what was measured:")
+    complete = len(measured) == len(cases)
+    if not complete and not status:
+        console.print(f"{len(cases) - len(measured)} cases left out, so that a quick run ends within a minute")
+    done = report.Report(machine(), measured, peers.missing(), "quick" if options.quick else "full", complete)
+    _print(done, console)
+    if options.save:
+        report.save(done, options.save)
+        console.print(f"figures: {escape(str(options.save))}", soft_wrap=True)
+    if options.plot:
+        if report.draw(done, options.plot):
+            console.print(f"picture: {escape(str(options.plot))}", soft_wrap=True)
+        else:
+            console.print("no picture: no plain float32 dropout was measured")
+    return status
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
+
+
+def _need_matplotlib() -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise missing_package("matplotlib", "bench", "drawing a picture") from None
+
+
+def _cases(options: argparse.Namespace) -> list[plan.Case]:
+    threads = sorted(set(options.threads or (1, fd.get_num_threads())))
     before = fd.get_num_threads()
     try:
-        with Progress(console=console) as progress:
-            task = progress.add_task("measuring", total=len(threads) * OPERATIONS)
-            for count in threads:
-                fd.set_num_threads(count)
-                for timing in run(options.elements):
-                    results.append((count, timing))
-                    progress.update(task, advance=1, description=timing.operation)
-    except KeyboardInterrupt:
-        interrupted = True
-        console.print("stopped; this is what was measured:")
+        for count in threads:  # says what is wrong with a number before anything is measured
+            fd.set_num_threads(count)
     finally:
         fd.set_num_threads(before)
-    console.print(_table(results))
-    if options.save:
-        document = {"machine": machine(), "results": [_record(count, timing) for count, timing in results]}
-        write_atomically(options.save, (json.dumps(document, indent=1) + "\n").encode())
-        console.print(f"figures: {options.save}")
-    return 130 if interrupted else 0
+    only = (options.only or "").replace("-", " ").lower()
+    names = {name.replace("-", " ").lower(): name for name in plan.OPERATIONS}
+    if only and only not in names:
+        raise ValueError(f"--only names one of: {'; '.join(plan.OPERATIONS)}; got {options.only!r}")
+    found = plan.cases(plan.QUICK if options.quick else plan.FULL, threads, names.get(only, ""))
+    if not found:
+        raise ValueError(f"{names[only]} is not part of a quick run")
+    return found
 
 
-def _table(results: list[tuple[int, Timing]]) -> Table:
-    table = Table(title="float32; medians; GB/s counts 8 bytes per element and pass")
-    for heading in ("operation", "elements", "p", "threads", "GB/s", "x NumPy at its best", "x numpy.copyto"):
-        table.add_column(heading, justify="left" if heading == "operation" else "right")
-    for count, timing in results:
+def _measure(cases: Sequence[plan.Case], measured: list[Result], console: Console, limit: float) -> None:
+    """Fill `measured` case by case. A terminal gets a bar, a file or a pipe a line for each case."""
+    clock = results.Clock(cases)
+    columns = (
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[done]}/{task.fields[cases]}  {task.fields[left]:<8}  {task.description}"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(str(cases[0]), total=clock.expected, done=0, cases=len(cases), left=_left(clock))
+        for number, result in enumerate(results.run(cases), start=1):
+            measured.append(result)
+            clock.finish(result.case)
+            coming = str(cases[number]) if number < len(cases) else ""
+            progress.update(task, completed=clock.done, done=number, left=_left(clock), description=coming)
+            if not console.is_terminal:
+                outcome = result.error or _rate(result)
+                console.print(f"{number}/{len(cases)}  {result.case}: {escape(outcome)}  ({_left(clock)})")
+            if clock.seconds > limit:
+                break
+
+
+def _left(clock: results.Clock) -> str:
+    seconds = max(0, round(clock.left))
+    return f"{seconds // 60}:{seconds % 60:02} left"
+
+
+def _rate(result: Result) -> str:
+    own = result.timing()
+    assert own is not None
+    rate = result.gigabytes_per_second()
+    return _time(own.median) + ("" if math.isnan(rate) else f", {rate:.1f} GB/s")
+
+
+def _time(seconds: float) -> str:
+    unit, size = next((pair for pair in (("s", 1.0), ("ms", 1e-3)) if seconds >= pair[1]), ("us", 1e-6))
+    return f"{seconds / size:.3g} {unit}"
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def _print(done: report.Report, console: Console) -> None:
+    about = done.machine
+    caches = ", ".join(f"{name} {size}" for name, size in about["caches"].items())
+    console.print(
+        f"\n{about['processor']}, {about['cores']} cores, {about['instruction set']}; {caches}\n"
+        "Medians; spread: distance of the quartiles. GB/s counts what a copy of the same array reads and writes.\n"
+        f"Under another's name: how many times faster {SUBJECT} is (plain {SUBJECT}, of its forced builds).\n"
+        "copy: vectorised, on the threads that the call gets; np.copyto and NumPy use one thread, JAX its own.",
+        soft_wrap=True,
+    )
+    measured = [result for result in done.results if not result.error]
+    for operation in dict.fromkeys(result.case.operation for result in measured):
+        console.print(_table(operation, [result for result in measured if result.case.operation == operation]))
+    _print_errors(done.results, console)
+    if done.missing:
+        console.print(f"not installed: {', '.join(done.missing)}")
+    console.print(_promises(done))
+
+
+def _table(operation: str, found: Sequence[Result]) -> Table:
+    others = [name for name in dict.fromkeys(name for result in found for name in result.candidates) if name != SUBJECT]
+    others = [name for name in others if any(result.timing(name) for result in found)]
+    table = Table(title=operation, title_justify="left")
+    for heading in ("size", "dtype"):
+        table.add_column(heading)
+    for heading in ("p", "threads", "time", "spread", "GB/s", "Gel/s"):
+        table.add_column(heading, justify="right")
+    for name in others:
+        table.add_column(_HEADINGS.get(name, name.replace(" ", "\n")), justify="right")
+    for result in found:
+        own, case = result.timing(), result.case
+        if own is None:
+            continue
         table.add_row(
-            timing.operation,
-            f"{timing.elements:,}",
-            f"{timing.p:g}",
-            str(count),
-            f"{timing.gigabytes_per_second:.1f}",
-            f"{timing.speedup:.1f}",
-            f"{timing.of_copy:.2f}",
+            case.size,
+            case.dtype,
+            f"{case.p:g}",
+            str(case.threads),
+            _time(own.median),
+            f"{own.spread:.0%}",
+            _number(result.gigabytes_per_second()),
+            _number(result.gigaelements_per_second()),
+            *(_number(result.speed(name)) for name in others),
         )
     return table
 
 
-def _record(threads: int, timing: Timing) -> dict[str, object]:
-    seconds = {"fastdrop": timing.fastdrop, "numpy": timing.numpy, "copy": timing.copy}
-    return {
-        "operation": timing.operation,
-        "elements": timing.elements,
-        "p": timing.p,
-        "passes": timing.passes,
-        "threads": threads,
-        "median_seconds": seconds,
-    }
+def _print_errors(found: Iterable[Result], console: Console) -> None:
+    """Each error once, with how often it came."""
+    errors: dict[tuple[str, str, str], int] = {}
+    for result in found:
+        for name, text in result.candidates.items():
+            if isinstance(text, str):
+                key = (name, result.case.operation, text)
+                errors[key] = errors.get(key, 0) + 1
+    for (name, operation, text), times in errors.items():
+        console.print(f"failed: {name}, {operation} ({times} cases): {escape(text)}", soft_wrap=True)
+
+
+def _promises(done: report.Report) -> Table:
+    table = Table(title="promises (for 2 cores with AVX-512; float32 unless said)", title_justify="left")
+    for heading in ("what", "threads", "promised"):
+        table.add_column(heading)
+    for heading in ("worst", "median", "cases"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    for outcome in done.outcomes():
+        promise = outcome.promise
+        table.add_row(
+            promise.what,
+            " and ".join(map(str, promise.threads)),
+            promise.bound_text,
+            _number(outcome.worst),
+            _number(outcome.median),
+            str(outcome.cases),
+            escape(outcome.verdict),
+        )
+    return table
+
+
+def compare_files(options: argparse.Namespace) -> int:
+    """`fastdrop bench compare A.json B.json`."""
+    first, second = report.load(options.first), report.load(options.second)
+    console = _console()
+    for name, (one, other) in compare.differences(first, second).items():
+        console.print(f"{name} differs: {escape(f'{one} and {other}')}", soft_wrap=True)
+    changes = list(compare.compare(first, second))
+    if not changes:
+        raise ValueError(f"{options.first} and {options.second} have no case in common")
+    table = Table(title="changed beyond noise", title_justify="left")
+    for heading in ("case", "before", "after", "faster by", "share of yardstick", "verdict"):
+        table.add_column(heading, justify="left" if heading in ("case", "verdict") else "right")
+    for change in changes:
+        if change.verdict:
+            table.add_row(
+                f"{change.case}{change.candidate.removeprefix(SUBJECT)}",
+                *map(_time, change.seconds),
+                f"x {change.faster:.2f}",
+                "–" if change.share is None else f"x {change.share:.2f} of {change.yardstick}",
+                change.verdict,
+            )
+    changed = sum(1 for change in changes if change.verdict)
+    if changed:
+        console.print(table)
+    only_first, only_second = compare.unmatched(first, second)
+    console.print(
+        f"{changed} of {len(changes)} figures changed beyond noise; "
+        f"{only_first} cases are in the first file alone, {only_second} in the second"
+    )
+    return 0

@@ -36,10 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     gui = commands.add_parser("gui", help="open the desktop app", formatter_class=_Formatter)
     gui.add_argument("config", nargs="?", type=Path, help="a configuration file to open")
-    bench = commands.add_parser("bench", help="measure the kernels against NumPy", formatter_class=_Formatter)
-    bench.add_argument("--elements", type=int, default=1 << 21, help="elements per array (default: %(default)s)")
-    bench.add_argument("--threads", type=int, nargs="+", help="numbers of threads (default: 1 and all)")
-    bench.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
+    _add_bench(commands)
     commands.add_parser("doctor", help="say what is installed, what is missing and how to get it")
     return parser
 
@@ -85,6 +82,38 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     files.add_argument("--save-config", type=Path, metavar="FILE.toml", help="write the configuration")
     files.add_argument("--figure", type=Path, metavar="FILE.png", help="draw the curves")
     files.add_argument("--no-comparison", action="store_true", help="do not train the twin without dropout")
+
+
+def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    bench = commands.add_parser(
+        "bench",
+        allow_abbrev=False,
+        help="measure the kernels against a copy, NumPy, torch, JAX and numba",
+        formatter_class=_Formatter,
+        description="Measure every operation, each result checked first, against a copy of the same array on the same\n"
+        "threads, NumPy, torch, JAX and numba where installed. Takes some minutes; Ctrl-C keeps what was measured.",
+        epilog="examples:\n"
+        "  fastdrop bench --quick                                less than a minute\n"
+        "  fastdrop bench --save figures.json --plot figures.png everything\n"
+        "  fastdrop bench compare before.json after.json         what changed\n",
+    )
+    bench.add_argument("--quick", action="store_true", help="a part of it, in less than a minute")
+    bench.add_argument("--threads", type=int, nargs="+", metavar="N", help="numbers of threads (default: 1 and all)")
+    bench.add_argument("--only", metavar="OPERATION", help="one operation, such as dropout or dropout-backward")
+    bench.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
+    bench.add_argument("--plot", type=Path, metavar="FILE.png", help="draw throughput against size")
+    actions = bench.add_subparsers(dest="action", metavar="compare")
+    compare = actions.add_parser(
+        "compare",
+        allow_abbrev=False,
+        help="tell what changed between two saved runs",
+        formatter_class=_Formatter,
+        description="Tell what changed between two saved runs beyond noise: the medians differ by more than 5 %, and\n"
+        "the ranges between the quartiles do not overlap. Both the seconds are compared and the speed as a share\n"
+        "of the copy in the same run, which says whether the kernel changed or the machine.",
+    )
+    compare.add_argument("first", type=Path, metavar="A.json")
+    compare.add_argument("second", type=Path, metavar="B.json")
 
 
 def config_from(options: argparse.Namespace) -> ExperimentConfig:

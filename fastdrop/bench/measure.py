@@ -1,0 +1,141 @@
+"""Candidates timed against each other in rounds, so that a noisy moment of the machine hits all of them."""
+
+import math
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastdrop.threads import kernels
+
+SHORTEST = 200e-6
+"""Seconds that one timing takes at least: short calls are repeated."""
+SLOW = 50
+"""A call that takes so many times fastdrop's, and more than SLOW_SECONDS, takes part in the first rounds only."""
+SLOW_SECONDS = 5e-3
+FIRST_ROUNDS = 3
+RATHER_SLOW = 5
+RATHER_MANY_ROUNDS = 15
+"""For calls that take more than RATHER_SLOW times fastdrop's: the others get more rounds, and run side by side."""
+FEWEST_ROUNDS = 5
+MOST_ROUNDS = 400
+SUBJECT = "fastdrop"
+"""The candidate that the others are compared with."""
+
+
+class Candidate(NamedTuple):
+    """One way to do a case's work."""
+
+    run: Callable[[], Any]
+    check: Callable[[Any], None]
+    """Raises where what `run` returned is wrong."""
+    bytes: int
+    """What a copy of the same array reads and writes; 0 where there is no such array."""
+    isa: str = ""
+    """The instruction set to force for this candidate alone."""
+    settle: float = 0.0
+    """Seconds to wait after it: another library's idle threads spin for so long, on cores that the next one needs."""
+
+
+class Timing(NamedTuple):
+    """Seconds of one call: median and quartiles over the rounds.
+
+    `relative` is the same for the ratio to fastdrop's time in the same round. Such a ratio stays what it is while the
+    machine becomes slower and faster, which a ratio of two medians need not.
+    """
+
+    median: float
+    low: float
+    high: float
+    rounds: int
+    relative: float
+    relative_low: float
+    relative_high: float
+    bytes: int
+
+    @property
+    def spread(self) -> float:
+        """The distance of the quartiles as a share of the median."""
+        return (self.high - self.low) / self.median
+
+
+def measure(makers: dict[str, Callable[[], Candidate]], seconds: float) -> dict[str, Timing | str]:
+    """Make, check and time the candidates; where one fails, the text of its error stands in place of its timing.
+
+    `seconds` is what the rounds may take, not counting the candidates that are much slower than fastdrop.
+    """
+    found: dict[str, Timing | str] = {}
+    ready: dict[str, Candidate] = {}
+    estimates: dict[str, float] = {}
+    for name, make in makers.items():
+        try:
+            candidate = make()
+            result, first = _timed(candidate, 1)
+            candidate.check(result)
+            del result
+            # The first call may have compiled something or touched new memory.
+            estimates[name] = first if first > 1 else _timed(candidate, 1)[1]
+        except Exception as error:  # whatever a peer raises must not end the run
+            found[name] = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+            if name == SUBJECT:
+                return found
+            continue
+        ready[name] = candidate
+        time.sleep(candidate.settle)
+    times = _rounds(ready, estimates, seconds)
+    own = times[SUBJECT]
+    for name, candidate in ready.items():
+        ratios = [taken / of for taken, of in zip(times[name], own, strict=False)]
+        found[name] = Timing(*_quartiles(times[name]), len(times[name]), *_quartiles(ratios), candidate.bytes)
+    return {name: found[name] for name in makers}
+
+
+def _rounds(ready: dict[str, Candidate], estimates: dict[str, float], seconds: float) -> dict[str, list[float]]:
+    """Seconds per call and round. The order rotates: nobody always runs after the same neighbour."""
+    times: dict[str, list[float]] = {name: [] for name in ready}
+    loops = {name: max(1, math.ceil(SHORTEST / max(estimates[name], 1e-8))) for name in ready}
+    most = {name: _most_rounds(estimates[name], estimates[SUBJECT]) for name in ready}
+    spent = 0.0
+    for number in range(MOST_ROUNDS):
+        if number >= FEWEST_ROUNDS and spent > seconds:
+            break
+        names = [name for name in ready if number < most[name]]
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            begin = time.perf_counter()
+            if estimates[name] < SLOW_SECONDS:  # as long untimed: caches and the processor's clock come back to it
+                _timed(ready[name], loops[name])
+            times[name].append(_timed(ready[name], loops[name])[1])
+            time.sleep(ready[name].settle)
+            if most[name] == MOST_ROUNDS:
+                spent += time.perf_counter() - begin
+    return times
+
+
+def _most_rounds(estimate: float, own: float) -> int:
+    if estimate > max(SLOW * own, SLOW_SECONDS):
+        return FIRST_ROUNDS
+    return RATHER_MANY_ROUNDS if estimate > RATHER_SLOW * own else MOST_ROUNDS
+
+
+def _timed(candidate: Candidate, loops: int) -> tuple[Any, float]:
+    """The last result, and seconds per call."""
+    before = kernels.current_isa()
+    if candidate.isa:
+        kernels.use_isa(candidate.isa)
+    run, result = candidate.run, None
+    try:
+        begin = time.perf_counter()
+        for _ in range(loops):
+            result = run()
+        return result, (time.perf_counter() - begin) / loops
+    finally:
+        if candidate.isa:
+            kernels.use_isa(before)
+
+
+def _quartiles(values: list[float]) -> tuple[float, float, float]:
+    low, high = np.quantile(values, (0.25, 0.75))
+    return median(values), float(low), float(high)

@@ -1,0 +1,153 @@
+"""What is measured: the table of `fastdrop bench`, in rows, and the cases that they stand for."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+# Yardsticks and peers, by the names under which they stand in tables and JSON.
+COPIES = ("copy", "np.copyto")
+NUMPY = ("plain NumPy", "NumPy at its best")
+OTHERS = ("torch", "jax", "numba")
+PLAIN = (*COPIES, "plain NumPy", "torch", "jax")
+ISAS = ("fastdrop avx2", "fastdrop portable")
+ALL = (*COPIES, *NUMPY, *OTHERS)
+
+IMAGES = (32, 64, 56, 56)
+IMAGES_LAST = (32, 56, 56, 64)
+LAYER = (128, 1024, 1024)
+"""DropConnect: batch x outputs x inputs."""
+ROWS = (2048, 1024)
+"""2^21 elements in rows, for what has a bias or a softmax."""
+
+
+def powers(*exponents: int) -> tuple[tuple[int, ...], ...]:
+    """Shapes of one axis with 2^exponent elements."""
+    return tuple((1 << exponent,) for exponent in exponents)
+
+
+class Row(NamedTuple):
+    """Operations x shapes x p x dtypes, each with one thread and with all, against these peers."""
+
+    operations: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    ps: tuple[float, ...]
+    peers: tuple[str, ...]
+    dtypes: tuple[str, ...] = ("float32",)
+    seconds: float = 0.8
+    """For the rounds of one case."""
+    one_thread_only: bool = False
+
+
+BOTH = ("dropout", "dropout backward")
+FUSED = ("bias + ReLU + dropout", "bias + GELU + dropout", "dropout + add", "softmax + dropout")
+FUSED_BACKWARD = ("bias + ReLU + dropout backward", "bias + GELU + dropout backward", "softmax + dropout backward")
+CONNECT = ("DropConnect per batch", "DropConnect per example")
+CONNECT_BACKWARD = ("DropConnect per batch backward", "DropConnect per example backward")
+FIRST, LAST = "spatial dropout, channels first", "spatial dropout, channels last"
+OVERHEAD = "call overhead"
+OPERATIONS = (*BOTH, FIRST, LAST, *FUSED, *FUSED_BACKWARD, *CONNECT, *CONNECT_BACKWARD, OVERHEAD)
+
+# fmt: off
+FULL = (
+    Row(("dropout",),         powers(10, 13, 16, 18, 21, 24, 26), (0.5, 0.3), ALL),
+    Row(("dropout",),         powers(21, 26),          (0.5, 0.3),            ISAS),
+    Row(BOTH,                 powers(16, 21),          (0.5, 0.25, 0.3, 0.1), COPIES),
+    Row(BOTH,                 powers(26),              (0.5, 0.25, 0.3, 0.1), COPIES, seconds=2.0),
+    Row(("dropout backward",), powers(16, 21),         (0.5,),                (*NUMPY, "torch")),
+    Row(("dropout",),         powers(26),              (0.5, 0.3),            (*COPIES, "fastdrop float32"),
+        dtypes=("float16", "bfloat16", "float64"), seconds=1.5),
+    Row((FIRST,),             (IMAGES,),               (0.5, 0.3),            (*COPIES, *NUMPY, "torch", "jax")),
+    Row((LAST,),              (IMAGES_LAST,),          (0.5, 0.3),            (*COPIES, *NUMPY, "torch", "jax")),
+    Row(FUSED,                (ROWS,),                 (0.5, 0.3),            (*PLAIN, "dropout alone")),
+    Row(FUSED_BACKWARD,       (ROWS,),                 (0.5,),                (*COPIES, "torch", "dropout alone")),
+    Row(CONNECT,              (LAYER,),                (0.5, 0.25, 0.3, 0.1), ("product",), seconds=1.2),
+    Row(CONNECT,              (LAYER,),                (0.5,),                ("NumPy at its best",), seconds=1.2),
+    Row(CONNECT_BACKWARD,     (LAYER,),                (0.5, 0.3),            ("product",), seconds=1.2),
+    Row((OVERHEAD,),          ((64,),),                (0.5, 0.3),            ("plain NumPy", "torch", "jax", "numba"),
+        one_thread_only=True),
+)
+
+QUICK = (
+    Row((OVERHEAD,),          ((64,),),                (0.5,),                ("plain NumPy", "torch"), seconds=0.2,
+        one_thread_only=True),
+    Row(("dropout",),         powers(13, 16, 21),      (0.5, 0.3),            ALL, seconds=0.2),
+    Row(("dropout backward",), powers(16, 21),         (0.5, 0.3),            COPIES, seconds=0.2),
+    Row((FIRST,),             (IMAGES,),               (0.5,),                COPIES, seconds=0.2),
+    Row((LAST,),              (IMAGES_LAST,),          (0.5,),                COPIES, seconds=0.2),
+    Row(FUSED,                (ROWS,),                 (0.5,),                (*COPIES, "dropout alone"), seconds=0.2),
+    Row(CONNECT,              (LAYER,),                (0.5,),                ("product",), seconds=0.3),
+    Row(("dropout",),         powers(26),              (0.5, 0.3),            COPIES, seconds=0.2),
+)
+# fmt: on
+
+QUICK_LIMIT = 45.0
+"""Seconds after which a quick run starts no further case, so that it ends within a minute on slow machines too."""
+
+
+class Case(NamedTuple):
+    """One operation on one size, against its peers."""
+
+    operation: str
+    shape: tuple[int, ...]
+    dtype: str
+    p: float
+    threads: int
+    peers: tuple[str, ...] = ()
+    seconds: float = 0.8
+
+    @property
+    def key(self) -> tuple[str, tuple[int, ...], str, float, int]:
+        """What makes two cases the same, whoever takes part."""
+        return self[:5]
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def size(self) -> str:
+        """The shape for people: 2^21, or its sides."""
+        n = self.elements
+        if len(self.shape) == 1:
+            return f"2^{n.bit_length() - 1}" if n & (n - 1) == 0 else f"{n:,}"
+        return "x".join(map(str, self.shape))
+
+    @property
+    def cost(self) -> float:
+        """Seconds that it will take, roughly: the rounds, and four calls of each slow peer."""
+        return self.seconds + 0.1 + 4e-9 * self.elements * sum(_NANOSECONDS.get(peer, 1.0) for peer in self.peers)
+
+    def __str__(self) -> str:
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{self.operation}, {self.size} {self.dtype}, p = {self.p:g}, {threads}"
+
+
+_NANOSECONDS = {
+    "plain NumPy": 15.0,
+    "NumPy at its best": 10.0,
+    "torch": 20.0,
+    "jax": 20.0,
+    "numba": 7.0,
+    "product": 0.1,
+}
+"""Per element, as seen on one machine: for the time left alone."""
+
+
+def cases(rows: Iterable[Row], threads: Sequence[int], only: str = "") -> list[Case]:
+    """The rows' cases, in order; where rows meet in a case, it gets the peers of both."""
+    found: dict[tuple[object, ...], Case] = {}
+    for row in rows:
+        for dtype in row.dtypes:  # outermost: the arrays are filled anew when the dtype changes
+            for shape in row.shapes:
+                for operation in row.operations:
+                    for p in row.ps:
+                        for count in (1,) if row.one_thread_only else threads:
+                            case = Case(operation, shape, dtype, p, count, row.peers, row.seconds)
+                            if only and only != operation:
+                                continue
+                            known = found.get(case.key)
+                            if known:
+                                peers = tuple(dict.fromkeys(known.peers + case.peers))
+                                case = known._replace(peers=peers, seconds=max(known.seconds, case.seconds))
+                            found[case.key] = case
+    return list(found.values())

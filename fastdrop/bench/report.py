@@ -1,0 +1,183 @@
+"""What a run leaves behind: the JSON, and the picture of throughput against size."""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastdrop.bench import promises, results
+from fastdrop.bench.results import Result
+from fastdrop.experiments.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMAT = "fastdrop bench"
+VERSION = 1
+"""Of the JSON; a file of another version is refused."""
+
+
+class Report(NamedTuple):
+    """A run with all that is needed to judge it."""
+
+    machine: dict[str, Any]
+    results: list[Result]
+    missing: list[str]
+    plan: str
+    complete: bool
+
+    def outcomes(self) -> list[promises.Outcome]:
+        return promises.evaluate(self.results, self.machine, missing=self.missing, quick=self.plan == "quick")
+
+
+def check_target(path: Path, suffix: str) -> None:
+    """Raise where this file cannot be written: before measuring, not after it."""
+    folder = path.absolute().parent
+    if path.suffix.lower() != suffix:
+        raise ValueError(f"{path}: the name ends in {suffix}")
+    if not folder.is_dir():
+        raise ValueError(f"{path}: there is no folder {folder}")
+    if path.is_dir():
+        raise ValueError(f"{path}: this is a folder")
+    if not os.access(path if path.exists() else folder, os.W_OK) or not os.access(folder, os.W_OK):
+        raise ValueError(f"{path}: no permission to write here")
+
+
+def save(report: Report, path: Path) -> None:
+    """Write the report as JSON."""
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "plan": report.plan,
+        "complete": report.complete,
+        "machine": report.machine,
+        "missing peers": report.missing,
+        "promises": [promises.record(outcome) for outcome in report.outcomes()],
+        "results": [results.record(result) for result in report.results],
+    }
+    write_atomically(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+
+
+def load(path: Path) -> Report:
+    """Read what `save` wrote; a ValueError of one line where it is something else."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ValueError(f"{path}: not a file of this fastdrop bench")
+    if document.get("version") != VERSION:
+        raise ValueError(f"{path}: format version {document.get('version')}; this fastdrop reads version {VERSION}")
+    try:
+        return Report(
+            dict(document["machine"]),
+            [results.from_record(found) for found in document["results"]],
+            list(document["missing peers"]),
+            str(document["plan"]),
+            bool(document["complete"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: damaged: {type(error).__name__}: {error}") from None
+
+
+class _Line(NamedTuple):
+    label: str
+    points: list[tuple[int, float]]
+    colour: str
+    width: float = 1.6
+    dashed: bool = False
+
+
+def draw(report: Report, path: Path) -> bool:
+    """The picture: plain float32 dropout under the roofline of the copy. False where nothing of it was measured."""
+    from matplotlib.figure import Figure
+
+    lines = _lines(report.results)
+    if not lines:
+        return False
+    figure = Figure(figsize=(10.5, 6.2), layout="constrained")
+    axes = figure.add_subplot()
+    for line in lines:
+        sizes, rates = zip(*sorted(line.points), strict=True)
+        style = "--" if line.dashed else "-"
+        roof = line.width > 4
+        axes.plot(sizes, rates, style, color=line.colour, linewidth=line.width, marker="" if roof else "o",
+                  markersize=4, zorder=1 if roof else 3, solid_capstyle="round", label=line.label)  # fmt: skip
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_xlabel("elements (float32)")
+    axes.set_ylabel("GB/s, read and written")
+    machine = report.machine
+    axes.set_title(
+        f"Dropout against a copy of the same array: {machine.get('processor')}, {machine.get('instruction set')}",
+        loc="left",
+    )
+    axes.grid(True, which="major", color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    _label_ends(axes, lines)
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=120)
+    write_atomically(path, content.getvalue())
+    return True
+
+
+def _lines(found: Sequence[Result]) -> list[_Line]:
+    plain = [result for result in found if result.case.operation == "dropout" and result.case.dtype == "float32"]
+    plain = [result for result in plain if len(result.case.shape) == 1]
+    if not plain:
+        return []
+    counts = sorted({result.case.threads for result in plain})
+    # The p at which most sizes were measured, so that lines and not points are drawn.
+    sizes = {p: sum(result.case.p == p for result in plain) for p in {result.case.p for result in plain}}
+    ps = sorted((p for p in sizes if sizes[p] == max(sizes.values())), reverse=True)[:2]
+
+    def points(name: str, p: float, count: int) -> list[tuple[int, float]]:
+        here = [result for result in plain if result.case.p == p and result.case.threads == count]
+        return [(each.case.elements, each.gigabytes_per_second(name)) for each in here if each.timing(name)]
+
+    lines = []
+    for count, grey in zip((counts[0], counts[-1]), ("0.88", "0.78"), strict=True):
+        lines.append(_Line(f"copy, {_threads(count)}", points("copy", ps[0], count), grey, 9.0))
+    if len(counts) == 1:
+        lines.pop()
+    for p, shades in zip(ps, (("#7fb3dd", "#1f5f99"), ("#f2b27a", "#c2570c")), strict=False):
+        for count, colour in zip(dict.fromkeys((counts[-1], counts[0])), reversed(shades), strict=False):
+            lines.append(_Line(f"fastdrop, p = {p:g}, {_threads(count)}", points("fastdrop", p, count), colour, 2.2))
+    others = (("np.copyto", "#3a3a3a"), ("NumPy at its best", "#2f8f5b"), ("torch", "#a3379a"))
+    lines += [_Line(name, points(name, ps[0], counts[-1]), colour, dashed=True) for name, colour in others]
+    return [line for line in lines if line.points]
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
+
+
+def _label_ends(axes: "Axes", lines: Sequence[_Line]) -> None:
+    """A label at the right end of every line, moved apart where two would touch."""
+    low, high = (math.log(value) for value in axes.get_ylim())
+    left, right = (math.log2(value) for value in axes.get_xlim())
+    step = (high - low) * 0.042
+    ends = sorted((math.log(max(line.points)[1]), line) for line in lines)
+    places: list[float] = []
+    for height, _ in ends:
+        places.append(max(height, places[-1] + step) if places else height)
+    limit = high - step / 2
+    for index in reversed(range(len(places))):  # what was pushed out above goes down, and pushes the others down
+        places[index] = min(places[index], limit)
+        limit = places[index] - step
+    axes.set_xlim(2**left, 2 ** (right + (right - left) * 0.36))
+    axes.set_ylim(math.exp(low), math.exp(high))
+    start = 2 ** (right + (right - left) * 0.015)
+    for (height, line), place in zip(ends, places, strict=True):
+        x = max(line.points)[0]
+        axes.plot([x, start], [math.exp(height), math.exp(place)], color="0.8", linewidth=0.7, zorder=0)
+        axes.text(start, math.exp(place), " " + line.label, color="0.35" if line.width > 4 else line.colour,
+                  va="center", fontsize=9)  # fmt: skip
+    axes.set_xticks(sorted({x for line in lines for x, _ in line.points}))

@@ -1,0 +1,152 @@
+"""Running a plan, case by case, and what comes out of it."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from fastdrop import threads
+from fastdrop.bench import operations
+from fastdrop.bench.measure import SUBJECT, Timing, measure
+from fastdrop.bench.plan import Case
+from fastdrop.errors import missing_package
+
+try:
+    from threadpoolctl import threadpool_limits
+except ImportError:
+    raise missing_package("threadpoolctl", "bench", "the benchmark") from None
+
+
+class Result(NamedTuple):
+    """One measured case: a timing for each candidate, or the text of its error."""
+
+    case: Case
+    candidates: dict[str, Timing | str]
+
+    @property
+    def error(self) -> str:
+        """Why fastdrop itself has no timing here; empty where it has one."""
+        own = self.candidates.get(SUBJECT, "not measured")
+        return own if isinstance(own, str) else ""
+
+    def timing(self, name: str = SUBJECT) -> Timing | None:
+        found = self.candidates.get(name)
+        return found if isinstance(found, Timing) else None
+
+    def gigabytes_per_second(self, name: str = SUBJECT) -> float:
+        """What a copy of the same array reads and writes, per second; nan where nothing was measured or copied."""
+        timing = self.timing(name)
+        return timing.bytes / timing.median / 1e9 if timing and timing.bytes else math.nan
+
+    def gigaelements_per_second(self) -> float:
+        timing = self.timing()
+        return self.case.elements / timing.median / 1e9 if timing else math.nan
+
+    def speed(self, yardstick: str, subject: str = SUBJECT) -> float:
+        """How many times faster the subject is: by bytes where both have bytes, else by calls; nan if not measured."""
+        one, other = self.timing(subject), self.timing(yardstick)
+        if one is None or other is None:
+            return math.nan
+        size = one.bytes / other.bytes if one.bytes and other.bytes else 1.0
+        return other.relative / one.relative * size
+
+
+def run(cases: Sequence[Case]) -> Iterator[Result]:
+    """Measure the cases one after the other; threads and instruction set are afterwards what they were."""
+    buffers = operations.Buffers()
+    count, isa = threads.get_num_threads(), threads.kernels.current_isa()
+    try:
+        for case in cases:
+            threads.set_num_threads(case.threads)
+            with threadpool_limits(limits=case.threads, user_api="blas"):
+                try:
+                    candidates = measure(operations.makers(case, buffers), case.seconds)
+                except Exception as error:  # an operation or a dtype that is not here must not end the run
+                    candidates = {SUBJECT: f"{type(error).__name__}: {error}".splitlines()[0]}
+            yield Result(case, candidates)
+    finally:
+        threads.set_num_threads(count)
+        threads.kernels.use_isa(isa)
+
+
+class Clock:
+    """The time left, from the cases' expected costs and how they came out so far."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self.expected = sum(case.cost for case in cases)
+        self.done = 0.0
+        self._begin = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._begin
+
+    def finish(self, case: Case) -> None:
+        self.done += case.cost
+
+    @property
+    def left(self) -> float:
+        return (self.expected - self.done) * (self.seconds / self.done if self.done else 1.0)
+
+
+def record(result: Result) -> dict[str, Any]:
+    """The result as plain values, for JSON."""
+    case = result.case
+    found: dict[str, Any] = {
+        "operation": case.operation,
+        "shape": list(case.shape),
+        "elements": case.elements,
+        "dtype": case.dtype,
+        "p": case.p,
+        "threads": case.threads,
+        "candidates": {},
+    }
+    for name, timing in result.candidates.items():
+        if isinstance(timing, str):
+            found["candidates"][name] = {"error": timing}
+            continue
+        entry: dict[str, Any] = {
+            "median_seconds": timing.median,
+            "quartiles_seconds": [timing.low, timing.high],
+            "rounds": timing.rounds,
+            "time_relative_to_fastdrop": timing.relative,
+            "quartiles_relative_to_fastdrop": [timing.relative_low, timing.relative_high],
+            "bytes": timing.bytes,
+        }
+        if timing.bytes:
+            entry["gigabytes_per_second"] = timing.bytes / timing.median / 1e9
+        entry["gigaelements_per_second"] = case.elements / timing.median / 1e9
+        if result.timing("copy"):
+            entry["ratio_to_copy"] = _finite(result.speed("copy", name))
+        found["candidates"][name] = entry
+    return found
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def from_record(found: dict[str, Any]) -> Result:
+    """The result that `record` wrote."""
+    case = Case(
+        str(found["operation"]),
+        tuple(int(side) for side in found["shape"]),
+        str(found["dtype"]),
+        float(found["p"]),
+        int(found["threads"]),
+    )
+    candidates: dict[str, Timing | str] = {}
+    for name, entry in found["candidates"].items():
+        if "error" in entry:
+            candidates[name] = str(entry["error"])
+            continue
+        low, high = entry["quartiles_seconds"]
+        relative_low, relative_high = entry["quartiles_relative_to_fastdrop"]
+        numbers = (entry["median_seconds"], low, high, entry["time_relative_to_fastdrop"], relative_low, relative_high)
+        if not all(isinstance(number, int | float) and number > 0 for number in numbers):
+            raise ValueError(f"{case}: a time is no positive number")
+        median, low, high, relative, relative_low, relative_high = numbers
+        candidates[name] = Timing(
+            median, low, high, int(entry["rounds"]), relative, relative_low, relative_high, int(entry["bytes"])
+        )
+    return Result(case, candidates)
