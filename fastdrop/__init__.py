@@ -7,10 +7,16 @@ One mask everywhere, bit for bit; none is stored. `fastdrop.nn` is a small layer
 from fastdrop._version import __version__
 from fastdrop.errors import BackendUnavailable
 from fastdrop.functional import (
+    bias_activation_dropout,
+    bias_activation_dropout_backward,
     dropconnect,
     dropconnect_backward,
     dropout,
+    dropout_add,
+    dropout_add_backward,
     dropout_backward,
+    softmax_dropout,
+    softmax_dropout_backward,
     spatial_dropout,
     spatial_dropout_backward,
 )
@@ -24,13 +30,19 @@ __all__ = [
     "Mask",
     "Stream",
     "__version__",
+    "bias_activation_dropout",
+    "bias_activation_dropout_backward",
     "dropconnect",
     "dropconnect_backward",
     "dropout",
+    "dropout_add",
+    "dropout_add_backward",
     "dropout_backward",
     "get_num_threads",
     "set_num_threads",
     "show_config",
+    "softmax_dropout",
+    "softmax_dropout_backward",
     "spatial_dropout",
     "spatial_dropout_backward",
 ]

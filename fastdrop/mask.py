@@ -11,11 +11,9 @@ from fastdrop.rule import (
     RULE_VERSION,
     Recipe,
     check_probability,
-    check_scaling,
     check_version,
-    inverted_scale,
     keep_probability,
-    threshold_of,
+    threshold_and_scale,
 )
 from fastdrop.stream import Stream
 
@@ -37,6 +35,8 @@ class Mask:
         The probability of keeping, exact to 2**-40.
     scale : float
         What kept elements are multiplied by.
+    recipe : tuple
+        Key, call number and threshold.
 
     Examples
     --------
@@ -49,7 +49,7 @@ class Mask:
     True
     """
 
-    __slots__ = ("_recipe", "p", "scale", "shape", "shared_axes")
+    __slots__ = ("recipe", "p", "scale", "shape", "shared_axes")
 
     def __init__(
         self,
@@ -59,21 +59,16 @@ class Mask:
         shared_axes: tuple[int, ...] = (),
         scaling: str = "inverted",
     ) -> None:
-        self.p = check_probability(p)
-        threshold = threshold_of(self.p)
+        self.p = p if type(p) is float else check_probability(p)
+        threshold, self.scale = threshold_and_scale(self.p, scaling)
         self.shape = shape
         self.shared_axes = shared_axes
-        self.scale = inverted_scale(threshold) if check_scaling(scaling) == "inverted" else 1.0
-        self._recipe = Recipe(*stream.next_call(), threshold)
-
-    @property
-    def recipe(self) -> Recipe:
-        """Key, call number and threshold."""
-        return self._recipe
+        key, call = stream.next_call()
+        self.recipe = Recipe(key, call, threshold)
 
     @property
     def keep_prob(self) -> float:
-        return keep_probability(self._recipe.threshold)
+        return keep_probability(self.recipe.threshold)
 
     @property
     def decision_shape(self) -> tuple[int, ...]:
@@ -86,8 +81,8 @@ class Mask:
         x = backend.as_input(array, "array")
         if x.shape != self.shape:
             raise ValueError(f"a mask of shape {self.shape} cannot be applied to an array of shape {x.shape}")
-        x, out = backend.prepare_out(x, out)
-        return backend.apply(x, out, self._recipe, self.scale, self.shared_axes)
+        out, x = backend.prepare_out(x, out)
+        return backend.apply(x, out, self.recipe, self.scale, self.shared_axes)
 
     def first(self) -> NDArray[np.bool_]:
         """The decisions for index 0 of the first axis alone, without drawing the others: shape ``shape[1:]``.
@@ -103,7 +98,7 @@ class Mask:
 
         `numpy.unpackbits(mask.packed(), bitorder="little")` undoes it.
         """
-        return backend_for().packed_bits(self._recipe, math.prod(self.decision_shape))
+        return backend_for().packed_bits(self.recipe, math.prod(self.decision_shape))
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -118,12 +113,12 @@ class Mask:
     def _decisions(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """As many decisions as `shape` has elements, from the first on."""
         count = math.prod(shape)
-        packed = backend_for().packed_bits(self._recipe, count)
+        packed = backend_for().packed_bits(self.recipe, count)
         return np.unpackbits(packed, count=count, bitorder="little").reshape(shape).view(np.bool_)
 
     @property
     def _identity(self) -> tuple[Any, ...]:
-        return self.shape, self.shared_axes, self.p, self.scale, self._recipe
+        return self.shape, self.shared_axes, self.p, self.scale, self.recipe
 
     def __eq__(self, other: object) -> bool:
         """Whether the other mask is the same recipe for the same shape."""
@@ -134,7 +129,7 @@ class Mask:
 
     def __repr__(self) -> str:
         shared = f", shared_axes={self.shared_axes}" if self.shared_axes else ""
-        return f"Mask(shape={self.shape}, p={self.p}, key={self._recipe.key}, call={self._recipe.call}{shared})"
+        return f"Mask(shape={self.shape}, p={self.p}, key={self.recipe.key}, call={self.recipe.call}{shared})"
 
     def __getstate__(self) -> dict[str, Any]:
         values = {
@@ -142,7 +137,7 @@ class Mask:
             "shared_axes": self.shared_axes,
             "p": self.p,
             "scale": self.scale,
-            "recipe": tuple(self._recipe),
+            "recipe": tuple(self.recipe),
         }
         return {"rule_version": RULE_VERSION, **values}
 
@@ -150,4 +145,4 @@ class Mask:
         check_version(state)
         self.shape, self.shared_axes = state["shape"], state["shared_axes"]
         self.p, self.scale = state["p"], state["scale"]
-        self._recipe = Recipe(*state["recipe"])
+        self.recipe = Recipe(*state["recipe"])

@@ -57,10 +57,163 @@ def keep(key: int, call: int, threshold: int, shape: tuple[int, ...]) -> NDArray
     return (uniform40(key, call, np.arange(math.prod(shape))) < np.uint64(threshold)).reshape(shape)
 
 
+def arithmetic(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """What a dtype is computed in: float32 for float16 and bfloat16, itself otherwise."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _select(kept: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[Any]:
+    return np.where(kept, values, values.dtype.type(0))
+
+
+def _scaled(x: NDArray[Any], scale: float) -> NDArray[Any]:
+    wide = arithmetic(x.dtype)
+    return x.astype(wide) * wide.type(scale)
+
+
 def apply(x: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> NDArray[Any]:
     """Kept elements times scale (bit for bit where scale is 1), dropped ones +0."""
-    scaled = x if scale == 1 else x * x.dtype.type(scale)
-    return np.where(kept, scaled, x.dtype.type(0))
+    return _select(kept, x if scale == 1 else _scaled(x, scale).astype(x.dtype))
+
+
+def dropout_add(x: NDArray[Any], residual: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> NDArray[Any]:
+    """Kept elements times scale, dropped ones +0, plus the residual."""
+    return (_select(kept, _scaled(x, scale)) + residual.astype(arithmetic(x.dtype))).astype(x.dtype)
+
+
+def exp(x: NDArray[Any]) -> NDArray[Any]:
+    """exp(x) for x <= 0, float32 or float64, step by step as the kernels do it (src_kernels/body_math.h)."""
+    single = x.dtype == np.float32
+    real, integer = (np.float32, np.int32) if single else (np.float64, np.int64)
+    lowest, rounding, degree = (-105.0, 1.5 * 2**23, 7) if single else (-746.0, 1.5 * 2**52, 13)
+    high = 0.693359375 if single else float.fromhex("0x1.62e42fee00000p-1")
+    low = -2.12194440e-4 if single else float.fromhex("0x1.a39ef35793c76p-33")
+    bias, fraction = (127, 23) if single else (1023, 52)
+    x = np.where(x < real(lowest), real(lowest), x)
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        shifted = x * real(1.4426950408889634) + real(rounding)
+        n = shifted - real(rounding)
+        r = (x - n * real(high)) - n * real(low)
+        series = np.full_like(r, 1 / math.factorial(degree))
+        for k in range(degree - 1, -1, -1):
+            series = series * r + real(1 / math.factorial(k))
+        whole = shifted.view(integer) - np.array(rounding, real).view(integer)
+        half = whole >> integer(1)
+        for power in (half, whole - half):
+            series = series * ((power + integer(bias)) << integer(fraction)).view(real)
+    return series
+
+
+# Phi(-a) = exp(-a^2 / 2) t P(t), t = 1 / (1 + c a): c, and P's coefficients from t^0 up, fitted for the least error.
+_NORMAL_SINGLE = (
+    0.3,
+    (0.11968775, 0.119550118, 0.110423197, 0.0774857706, 0.0988308413)
+    + (-0.0844812825, 0.197921644, -0.232835483, 0.114402112, -0.0209846694),
+)
+_NORMAL_DOUBLE = (
+    0.2,
+    (0.079788456088730408, 0.079788455516500656, 0.076596935253694844, 0.070213510123244184, 0.061026564396091614)
+    + (0.049745922772327746, 0.03789424401895721, 0.023836921315718473, 0.023399091460422909, -0.023898104524441895)
+    + (0.094434350615586919, -0.22986461348171344, 0.4558711767344286, -0.74549820593908109, 0.97336232545337241)
+    + (-1.0108231405346119, 0.81648477698855542, -0.49459972671408955, 0.21521162963821573, -0.063349634075586849)
+    + (0.011304406406117366, -0.00092534151243971999),
+)
+
+
+def normal_cdf(z: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The normal distribution function of z, and exp(-z^2 / 2), step by step as the kernels do it."""
+    real = z.dtype.type
+    c, fit = _NORMAL_SINGLE if z.dtype == np.float32 else _NORMAL_DOUBLE
+    a = np.where(z < 0, -z, z)
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        bell = exp(a * a * real(-0.5))
+        t = real(1) / (a * real(c) + real(1))
+        value = np.full_like(t, fit[-1])
+        for coefficient in fit[-2::-1]:
+            value = value * t + real(coefficient)
+        tail = bell * (t * value)
+    return np.where(z < 0, tail, real(1) - tail), bell
+
+
+def bias_activation(x: NDArray[Any], bias: NDArray[Any], activation: str) -> NDArray[Any]:
+    """activation(x + bias) in the arithmetic's dtype, before dropout and rounding."""
+    wide = arithmetic(x.dtype)
+    z = x.astype(wide) + bias.astype(wide)
+    return np.where(z <= 0, wide.type(0), z) if activation == "relu" else z * normal_cdf(z)[0]
+
+
+def bias_activation_dropout(
+    x: NDArray[Any], bias: NDArray[Any], activation: str, kept: NDArray[np.bool_], scale: float
+) -> NDArray[Any]:
+    """x (..., features), bias (features,)."""
+    wide = arithmetic(x.dtype)
+    return _select(kept, bias_activation(x, bias, activation) * wide.type(scale)).astype(x.dtype)
+
+
+def bias_activation_dropout_backward(
+    dy: NDArray[Any], x: NDArray[Any], bias: NDArray[Any], activation: str, kept: NDArray[np.bool_], scale: float
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The gradients with respect to x and bias; rows are added up in blocks of about 2**16 elements, then the blocks."""
+    wide = arithmetic(x.dtype)
+    z = x.astype(wide) + bias.astype(wide)
+    g = _scaled(dy, scale)
+    if activation == "relu":
+        dx = _select(kept, np.where(z <= 0, wide.type(0), g))
+    else:
+        cdf, bell = normal_cdf(z)
+        dx = _select(kept, g * (cdf + z * (bell * wide.type(0.3989422804014327))))
+    rows = dx.reshape(-1, bias.size)
+    block = max(1, 2**16 // bias.size)
+    sums = np.zeros((-(-len(rows) // block), bias.size), wide)
+    for i, row in enumerate(rows):
+        sums[i // block] += row
+    return dx.astype(x.dtype), sums.sum(axis=0).astype(bias.dtype)
+
+
+def fold(partial: NDArray[Any]) -> NDArray[Any]:
+    """The sum of 32 partial sums along the last axis, in halves: the one order that kernels take."""
+    while partial.shape[-1] > 1:
+        half = partial.shape[-1] // 2
+        partial = partial[..., :half] + partial[..., half:]
+    return partial[..., 0]
+
+
+def row_sum(values: NDArray[Any]) -> NDArray[Any]:
+    """The sum along the last axis as kernels take it: element i goes to partial sum i % 32."""
+    columns = values.shape[-1]
+    partial = np.zeros((*values.shape[:-1], 32), values.dtype)
+    for begin in range(0, columns, 32):
+        block = values[..., begin : begin + 32]
+        partial[..., : block.shape[-1]] += block
+    return fold(partial)
+
+
+def softmax(x: NDArray[Any]) -> NDArray[Any]:
+    """Along the last axis, in the arithmetic's dtype."""
+    e, inverse = _softmax_parts(x)
+    return e * inverse
+
+
+def _softmax_parts(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    wide = x.astype(arithmetic(x.dtype))
+    e = exp(wide - wide.max(axis=-1, keepdims=True))
+    return e, wide.dtype.type(1) / row_sum(e)[..., None]
+
+
+def softmax_dropout(x: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> NDArray[Any]:
+    """Softmax along the last axis, then dropout."""
+    e, inverse = _softmax_parts(x)
+    return _select(kept, e * (inverse * e.dtype.type(scale))).astype(x.dtype)
+
+
+def softmax_dropout_backward(
+    dy: NDArray[Any], x: NDArray[Any], kept: NDArray[np.bool_], scale: float
+) -> NDArray[Any]:
+    """The gradient with respect to x."""
+    e, inverse = _softmax_parts(x)
+    g = _select(kept, _scaled(dy, scale))
+    mean = row_sum(g * e)[..., None] * inverse
+    return (e * inverse * (g - mean)).astype(x.dtype)
 
 
 def dropconnect(

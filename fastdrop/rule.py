@@ -4,6 +4,7 @@
 """
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 RULE_VERSION = 1
@@ -70,6 +71,13 @@ def keep_probability(threshold: int) -> float:
 def inverted_scale(threshold: int) -> float:
     """1 / keep_probability, so that the expectation is preserved; 0.0 where nothing is kept."""
     return 1.0 / keep_probability(threshold) if threshold else 0.0
+
+
+@lru_cache(maxsize=256)
+def threshold_and_scale(p: float, scaling: str) -> tuple[int, float]:
+    """What a mask of this probability compares with and multiplies by; remembered, since training repeats its p."""
+    threshold = threshold_of(p)
+    return threshold, inverted_scale(threshold) if check_scaling(scaling) == "inverted" else 1.0
 
 
 def check_version(state: dict[str, object]) -> None:

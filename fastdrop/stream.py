@@ -11,6 +11,7 @@ from fastdrop.rule import PURPOSE_SPAWN, RULE_VERSION, check_version
 from fastdrop.threads import kernels
 
 _WORD = 1 << 64
+_LAST = _WORD - 1
 
 RNG: TypeAlias = "Stream | np.random.Generator | int | None"
 
@@ -70,7 +71,7 @@ class Stream:
         """Take the next call number; returns (key, call number)."""
         with self._lock:
             call = self._calls
-            self._calls = (call + 1) % _WORD
+            self._calls = call + 1 if call < _LAST else 0
             return self._key, call
 
     def spawn(self, n: int) -> list["Stream"]:

@@ -1,7 +1,7 @@
 """Thread policy, in one place; so the compiled kernels are loaded here, and handed on from here.
 
-A call uses all the cores that the process may use (or OMP_NUM_THREADS, or what `set_num_threads` says), unless it
-is too small to gain from it: waking a sleeping team takes about 50 microseconds (seen on 2 cores), in which one thread
+A call uses all the cores that the process may use (or OMP_NUM_THREADS, or what `set_num_threads` says), and never more
+than OpenMP has been limited to since, as threadpoolctl does for a while; unless it is too small to gain from it: waking a sleeping team takes about 50 microseconds (seen on 2 cores), in which one thread
 handles 2**16 to 2**18 elements. The number of threads never changes a result.
 
 GNU's OpenMP lets an idle team spin for milliseconds, on cores that the next matrix product wants: a DropConnect layer
@@ -15,6 +15,8 @@ thread.
 
 import os
 
+from fastdrop import processor
+
 _SPIN = "GOMP_SPINCOUNT"
 _spin_is_ours = not {_SPIN, "OMP_WAIT_POLICY"} & os.environ.keys()
 if _spin_is_ours:
@@ -24,6 +26,7 @@ try:
 finally:
     if _spin_is_ours:
         del os.environ[_SPIN]
+processor.configure(kernels)
 
 SMALLEST_SHARE = 1 << 16
 """Decisions per thread below which another thread does not pay."""
@@ -32,7 +35,8 @@ MOST_THREADS = 1024
 """OpenMP ends the process when the system gives it no more threads; nothing here gains from so many."""
 
 _forked = False
-_limit = kernels.max_threads()
+_openmp_at_first = kernels.max_threads()
+_limit = _openmp_at_first
 
 
 def set_num_threads(threads: int) -> None:
@@ -70,12 +74,16 @@ def set_num_threads(threads: int) -> None:
 
 def get_num_threads() -> int:
     """Return how many threads a CPU kernel may use."""
-    return 1 if _forked else _limit
+    if _forked:
+        return 1
+    openmp: int = kernels.max_threads()
+    return min(_limit, openmp) if openmp < _openmp_at_first else _limit
 
 
 def threads_for(decisions: int) -> int:
     """How many threads a call over so many elements gets."""
-    return max(1, min(get_num_threads(), decisions // SMALLEST_SHARE))
+    share = decisions // SMALLEST_SHARE
+    return 1 if share < 2 else min(get_num_threads(), share)
 
 
 def _after_fork() -> None:

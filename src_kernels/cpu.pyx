@@ -138,6 +138,74 @@ def philox(counter, key):
     return tuple(block.w[i] for i in range(4))
 
 
+cdef int _bfloat16 = -1
+
+
+def register_bfloat16(int number):
+    """The number that NumPy gave to the dtype bfloat16, which comes from another package."""
+    global _bfloat16
+    _bfloat16 = number
+
+
+def is_ready(array):
+    """Whether it is an array that kernels can read as it is: its dtype, alignment and byte order."""
+    if not isinstance(array, cnp.ndarray):
+        return False
+    cdef int number = cnp.PyArray_TYPE(<cnp.ndarray> array)
+    if not (number == cnp.NPY_FLOAT32 or number == cnp.NPY_FLOAT64 or number == cnp.NPY_FLOAT16
+            or number == _bfloat16):
+        return False
+    return cnp.PyArray_ISBEHAVED_RO(<cnp.ndarray> array)
+
+
+cdef void extent(cnp.ndarray array, char **low, char **high) noexcept:
+    """The bytes that its elements lie in."""
+    cdef int axis
+    cdef int64_t reach
+    low[0] = cnp.PyArray_BYTES(array)
+    high[0] = low[0] + cnp.PyArray_ITEMSIZE(array)
+    for axis in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_DIM(array, axis) == 0:
+            high[0] = low[0]
+            return
+        reach = (cnp.PyArray_DIM(array, axis) - 1) * cnp.PyArray_STRIDE(array, axis)
+        if reach < 0:
+            low[0] += reach
+        else:
+            high[0] += reach
+
+
+def is_apart(cnp.ndarray x not None, cnp.ndarray y not None):
+    """Whether no element of one lies where another element of the other does: the same place for all, or no overlap.
+
+    The arrays have one shape and dtype. False may also mean that their elements interleave.
+    """
+    cdef char *x_low
+    cdef char *x_high
+    cdef char *y_low
+    cdef char *y_high
+    cdef int axis
+    cdef bint same = cnp.PyArray_BYTES(x) == cnp.PyArray_BYTES(y)
+    for axis in range(cnp.PyArray_NDIM(x)):
+        same = same and cnp.PyArray_STRIDE(x, axis) == cnp.PyArray_STRIDE(y, axis)
+    if same:
+        return True
+    extent(x, &x_low, &x_high)
+    extent(y, &y_low, &y_high)
+    return x_high <= y_low or y_high <= x_low
+
+
+def repeats(cnp.ndarray array not None):
+    """Whether several elements share one place in memory because of a stride of 0."""
+    cdef int axis
+    cdef bint found = False
+    for axis in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_DIM(array, axis) == 0:
+            return False
+        found = found or (cnp.PyArray_DIM(array, axis) > 1 and cnp.PyArray_STRIDE(array, axis) == 0)
+    return found
+
+
 cdef inline fd_dtype dtype_of(cnp.ndarray array) noexcept:
     cdef int number = cnp.PyArray_TYPE(array)
     if number == cnp.NPY_FLOAT32:

@@ -6,59 +6,111 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.rule import TILE, Recipe
+from fastdrop.rule import KEEP_ALL, TILE, Recipe
 from fastdrop.threads import kernels, threads_for
 
 Array = NDArray[np.floating[Any]]
 
-_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-
-
 def as_input(array: Any, name: str) -> Array:
     """An aligned array of a dtype that has kernels, in native byte order; copied only where it is not one already."""
+    if type(array) is np.ndarray and kernels.is_ready(array):
+        return array
     result = np.asarray(array)
-    if result.dtype not in _DTYPES:
-        if result.dtype.newbyteorder("=") not in _DTYPES:
-            raise TypeError(f"{name} has dtype {result.dtype}; {_advice(result.dtype)}")
+    if not _has_kernels(result.dtype):
+        raise TypeError(f"{name} has dtype {result.dtype}; {_advice(result.dtype)}")
+    if not result.dtype.isnative:
         result = result.astype(result.dtype.newbyteorder("="))
     return result if result.flags.aligned else result.copy(order="K")
+
+
+def _has_kernels(dtype: np.dtype[Any]) -> bool:
+    if dtype.name == "bfloat16":  # a dtype of ml_dtypes', which need not be installed
+        kernels.register_bfloat16(dtype.num)
+        return True
+    return dtype.kind == "f" and dtype.itemsize in (2, 4, 8)
+
+
+def arithmetic(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """What arrays of this dtype are computed in: float32 for the two half ones, which are rounded once, at the end."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
 
 
 def _advice(dtype: np.dtype[Any]) -> str:
     if dtype.kind == "c":
         return "dropout is defined for real numbers: apply one mask to .real and .imag"
-    if dtype.kind in "iub":
+    if dtype.kind in "iubf":
         return "convert it first: array.astype(numpy.float32)"
-    if dtype.kind == "f" or dtype.name == "bfloat16":
-        return "this version has float32 and float64 kernels: array.astype(numpy.float32)"
-    return "give an array of float32 or float64"
+    return "give an array of float16, bfloat16, float32 or float64"
 
 
-def prepare_out(x: Array, out: Any) -> tuple[Array, Array]:
-    """x and the array to write to, checked; x is copied where the two overlap without being the same."""
+def prepare_out(x: Array, out: Any, *others: Array) -> tuple[Array, ...]:
+    """The array to write to, checked, and the inputs, copied where they overlap it without being the same."""
     if out is None:
-        return x, np.empty_like(x)
+        return np.empty_like(x), x, *others
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out is a numpy.ndarray; got {type(out).__name__}")
     if out.shape != x.shape or out.dtype != x.dtype:
         raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; needed are {x.shape} and {x.dtype}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
-    if out.size and any(stride == 0 and size > 1 for stride, size in zip(out.strides, out.shape, strict=True)):
+    if kernels.repeats(out):
         raise ValueError(f"out has strides {out.strides}: several elements share one place in memory")
-    same = out.strides == x.strides and out.ctypes.data == x.ctypes.data
-    if not same and np.may_share_memory(x, out):
-        x = x.copy(order="K")
-    return x, out
+    return out, *[array if _is_apart(array, out) else array.copy(order="K") for array in (x, *others)]
+
+
+def _is_apart(array: Array, out: Array) -> bool:
+    if array.ndim < out.ndim:  # it is broadcast
+        return not np.may_share_memory(array, out)
+    return kernels.is_apart(array, out)
 
 
 def apply(x: Array, out: Array, recipe: Recipe, scale: float, shared_axes: tuple[int, ...] = ()) -> Array:
     """out = keep ? x * scale : +0, decisions numbered in C order over the axes that are not shared.
 
-    x and out as `prepare_out` gives them.
+    out and x as `prepare_out` gives them.
     """
-    target = out if out.flags.aligned else np.empty_like(x)
-    kernels.apply(target, x, shared_axes, *recipe, scale, threads_for(x.size))
+    target = out if kernels.is_ready(out) else np.empty_like(x)
+    key, call, threshold = recipe
+    kernels.apply(target, x, shared_axes, key, call, threshold, scale, threads_for(x.size))
+    if target is not out:
+        out[...] = target
+    return out
+
+
+def elementwise(
+    operation: str,
+    out: Array,
+    inputs: tuple[Array, ...],
+    recipe: Recipe,
+    scale: float,
+    shared_axes: tuple[int, ...] = (),
+) -> Array:
+    """One of the fused operations of src_kernels/kernels.h; inputs broadcast to out."""
+    target = out if kernels.is_ready(out) else np.empty_like(inputs[0])
+    kernels.elementwise(operation, (target, *inputs), shared_axes, *recipe, scale, threads_for(target.size))
+    if target is not out:
+        out[...] = target
+    return out
+
+
+def bias_backward(
+    activation: str, dy: Array, x: Array, bias: Array, recipe: Recipe, scale: float
+) -> tuple[Array, Array]:
+    """dx, and dbias, its sum over all axes but the last."""
+    dy, x, bias = (np.ascontiguousarray(array) for array in (dy, x, bias))
+    dx = np.empty_like(x)
+    rows = x.size // bias.size if bias.size else 0
+    # Blocks of rows are added up by themselves and then together, whatever the number of threads.
+    sums = np.zeros((kernels.sum_blocks(rows, bias.size), bias.size), arithmetic(x.dtype))
+    kernels.bias_backward(activation, dx, dy, x, bias, sums, *recipe, scale, threads_for(x.size))
+    return dx, sums.sum(axis=0).astype(bias.dtype)
+
+
+def softmax(out: Array, x: Array, dy: Array | None, recipe: Recipe, scale: float) -> Array:
+    """Dropout of x's softmax along the last axis; where dy is given, its backward pass."""
+    x, dy = np.ascontiguousarray(x), None if dy is None else np.ascontiguousarray(dy)
+    target = out if out.flags.c_contiguous and kernels.is_ready(out) else np.empty_like(x)
+    kernels.softmax(target, x, dy, *recipe, scale, threads_for(x.size) if x.shape[-1] < x.size else 1)
     if target is not out:
         out[...] = target
     return out
@@ -71,7 +123,7 @@ def scaled_copy(x: Array, out: Array, scale: float) -> Array:
     elif scale == 0.0:
         out[...] = 0  # also where x is inf or NaN
     else:
-        np.multiply(x, x.dtype.type(scale), out=out)
+        apply(x, out, Recipe(0, 0, KEEP_ALL), scale)
     return out
 
 

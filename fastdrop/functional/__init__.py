@@ -7,12 +7,26 @@ from fastdrop.functional.elementwise import (
     spatial_dropout,
     spatial_dropout_backward,
 )
+from fastdrop.functional.fused import (
+    bias_activation_dropout,
+    bias_activation_dropout_backward,
+    dropout_add,
+    dropout_add_backward,
+    softmax_dropout,
+    softmax_dropout_backward,
+)
 
 __all__ = [
+    "bias_activation_dropout",
+    "bias_activation_dropout_backward",
     "dropconnect",
     "dropconnect_backward",
     "dropout",
+    "dropout_add",
+    "dropout_add_backward",
     "dropout_backward",
+    "softmax_dropout",
+    "softmax_dropout_backward",
     "spatial_dropout",
     "spatial_dropout_backward",
 ]

@@ -24,7 +24,8 @@ def dropconnect(
 
     Parameters
     ----------
-    x : array_like of float32 or float64, shape (batch, inputs)
+    x : array_like of float16, bfloat16, float32 or float64, shape (batch, inputs)
+        The half dtypes are widened to float32 first and the results rounded once.
     weight : array_like of x's dtype, shape (outputs, inputs)
     bias : array_like of x's dtype, shape (outputs,), optional
         Never dropped.
@@ -73,12 +74,15 @@ def dropconnect(
     if training:
         shape = (batch, outputs, inputs) if per_example else (outputs, inputs)
         mask = Mask(shape, p, Stream.from_rng(rng))
+    dtype = x.dtype
+    x, weight, bias = (None if array is None else _widened(backend, array) for array in (x, weight, bias))
     if mask is not None and per_example:
-        return backend.connect_forward(x, weight, bias, mask.recipe, mask.scale), mask
-    y = x @ (weight if mask is None else mask(weight, backend.scratch_like(weight))).T
-    if bias is not None:
-        y += bias
-    return y, mask
+        y = backend.connect_forward(x, weight, bias, mask.recipe, mask.scale)
+    else:
+        y = x @ (weight if mask is None else mask(weight, backend.scratch_like(weight))).T
+        if bias is not None:
+            y += bias
+    return y.astype(dtype, copy=False), mask
 
 
 def dropconnect_backward(
@@ -124,21 +128,29 @@ def dropconnect_backward(
         raise ValueError(f"dy has shape {dy.shape}; x {x.shape} and weight {weight.shape} ask for {(batch, outputs)}")
     if dy.dtype != x.dtype:
         raise TypeError(f"dy has dtype {dy.dtype} and x {x.dtype}; give all arrays one dtype")
-    dbias = dy.sum(axis=0)
+    if mask is not None and (mask.shared_axes or mask.shape not in ((batch, outputs, inputs), (outputs, inputs))):
+        raise ValueError(
+            f"a mask of shape {mask.shape} with shared axes {mask.shared_axes} "
+            f"does not fit x {x.shape} and weight {weight.shape}: "
+            f"needed is {(batch, outputs, inputs)} or {(outputs, inputs)}, no axis shared"
+        )
+    dtype = x.dtype
+    dy, x, weight = (_widened(backend, array) for array in (dy, x, weight))
     if mask is None:
-        return dy @ weight, dy.T @ x, dbias
-    if mask.shape == (batch, outputs, inputs) and not mask.shared_axes:
+        dx, dweight = dy @ weight, dy.T @ x
+    elif mask.shape == (batch, outputs, inputs):
         dx = backend.connect_dx(dy, weight, mask.recipe, mask.scale)
-        return dx, backend.connect_dweight(dy, x, mask.recipe, mask.scale), dbias
-    if mask.shape == (outputs, inputs) and not mask.shared_axes:
-        dx = dy @ mask(weight, backend.scratch_like(weight))
-        dweight = dy.T @ x
-        return dx, mask(dweight, dweight), dbias
-    raise ValueError(
-        f"a mask of shape {mask.shape} with shared axes {mask.shared_axes} "
-        f"does not fit x {x.shape} and weight {weight.shape}: "
-        f"needed is {(batch, outputs, inputs)} or {(outputs, inputs)}, no axis shared"
-    )
+        dweight = backend.connect_dweight(dy, x, mask.recipe, mask.scale)
+    else:
+        dx, dweight = dy @ mask(weight, backend.scratch_like(weight)), dy.T @ x
+        mask(dweight, dweight)
+    dx, dweight, dbias = (array.astype(dtype, copy=False) for array in (dx, dweight, dy.sum(axis=0)))
+    return dx, dweight, dbias
+
+
+def _widened(backend: Backend, array: NDArray[Any]) -> NDArray[Any]:
+    """float16 and bfloat16 as float32, in which their products are taken (BLAS has none); others as they are."""
+    return array.astype(backend.arithmetic(array.dtype), copy=False)
 
 
 def _check_layer(x: Any, weight: Any, bias: Any) -> tuple[Backend, NDArray[Any], NDArray[Any], NDArray[Any] | None]:

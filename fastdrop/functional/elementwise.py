@@ -28,7 +28,7 @@ def dropout(
 
     Parameters
     ----------
-    x : array_like of float32 or float64
+    x : array_like of float16, bfloat16 (of ml_dtypes), float32 or float64
         Any shape and strides.
     p : float
         Probability of dropping, 0 to 1, honoured to 2**-40.
@@ -47,7 +47,8 @@ def dropout(
     Returns
     -------
     y : numpy.ndarray
-        x's shape and dtype. A dropped element is +0.0, also where x is inf or NaN; a kept one is x times the scale.
+        x's shape and dtype. A dropped element is +0.0, also where x is inf or NaN; a kept one is x times the scale
+        (float16 and bfloat16: the product in float32, rounded once).
     mask : Mask or None
         The recipe of the mask, for `dropout_backward`; None if `training` is False.
 
@@ -77,16 +78,15 @@ def dropout(
     >>> np.array_equal(dx != 0, y != 0)
     True
     """
-    check_probability(p)
-    check_scaling(scaling)
     backend = backend_for(x, out)
     array = backend.as_input(x, "x")
     axes = () if shared_axes is None else tuple(sorted(normalize_axis_tuple(shared_axes, array.ndim, "shared_axes")))
-    array, out = backend.prepare_out(array, out)
+    out, array = backend.prepare_out(array, out)
     if not training:
-        scale = keep_probability(threshold_of(p)) if scaling == "classic" else 1.0
+        scale = keep_probability(threshold_of(p)) if check_scaling(scaling) == "classic" else 1.0
+        check_probability(p)
         return backend.scaled_copy(array, out, scale), None
-    mask = Mask(array.shape, p, Stream.from_rng(rng), axes, scaling)  # nothing that can fail comes after the draw
+    mask = Mask(array.shape, p, rng if type(rng) is Stream else Stream.from_rng(rng), axes, scaling)  # nothing that can fail comes after the draw
     return backend.apply(array, out, mask.recipe, mask.scale, axes), mask
 
 
@@ -95,7 +95,7 @@ def dropout_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> NDArray[
 
     Parameters
     ----------
-    dy : array_like of float32 or float64
+    dy : array_like of float16, bfloat16 (of ml_dtypes), float32 or float64
         Gradient with respect to y, of the mask's shape.
     mask : Mask or None
         What the forward call returned; None returns dy's values. (Classic scaling multiplies by 1 - p where `training`
@@ -122,7 +122,7 @@ def dropout_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> NDArray[
     if mask is not None:
         return mask(dy, out)
     backend = backend_for(dy, out)
-    dy, out = backend.prepare_out(backend.as_input(dy, "dy"), out)
+    out, dy = backend.prepare_out(backend.as_input(dy, "dy"), out)
     return backend.scaled_copy(dy, out, 1.0)
 
 
@@ -142,7 +142,7 @@ def spatial_dropout(
 
     Parameters
     ----------
-    x : array_like of float32 or float64
+    x : array_like of float16, bfloat16 (of ml_dtypes), float32 or float64
         Shape (batch, ...), with the channels on any other axis; any number of positions behind or before them.
     p : float
         Probability of dropping a map.
