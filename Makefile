@@ -1,5 +1,6 @@
 # make app    sets everything up and opens the desktop app
-# make test   sets everything up and runs all checks
+# make test   sets everything up and runs all checks but the native ones
+# make test-all  these as well: the kernels built by gcc and clang, with sanitizers, and for Arm under emulation
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit format setup clean
+.PHONY: app test test-all check unit native format setup clean
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -15,8 +16,7 @@ app: setup
 
 test: check unit
 
-# Slower proofs (sanitizers, emulation) join here as they come.
-test-all: test
+test-all: test native
 
 check: setup
 	$(BIN)/ruff check .
@@ -31,7 +31,12 @@ check: setup
 
 unit: setup
 	@$(BIN)/python fastdrop/system.py gui --install
-	QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
+	QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m "not native"
+
+# Minutes. What is skipped is listed: an instruction set that this processor lacks. A missing tool is a failure.
+native: setup
+	@$(BIN)/python fastdrop/system.py native --install
+	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 tests/test_native.py
 
 format: setup
 	$(BIN)/ruff check --fix .

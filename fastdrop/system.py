@@ -1,8 +1,8 @@
 """What the machine itself must have: a C compiler, Python's headers, the libraries that Qt loads.
 
 The standard library only, and no import of fastdrop: the set-up runs this file before anything is installed, and
-`fastdrop doctor` asks it too. As a script: ``python3 fastdrop/system.py build|gui [--install]`` prints what is missing
-and the command that installs it; with --install, as root on Debian or Ubuntu, it installs it.
+`fastdrop doctor` asks it too. As a script: ``python3 fastdrop/system.py build|gui|native [--install]`` prints what is
+missing and the command that installs it; with --install, as root on Debian or Ubuntu, it installs it.
 """
 
 import ctypes
@@ -51,6 +51,14 @@ _QT_LIBRARIES = [
     Need("libxcb-xkb.so.1", "libxcb-xkb1", "libxcb"),
 ]
 
+# What tests/test_native.py builds and runs the kernels with, beside the compiler of the build.
+_NATIVE_TOOLS = [
+    Need("gcc", "gcc libc6-dev", "gcc"),
+    Need("clang", "clang", "clang"),
+    Need("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross", "gcc-aarch64-linux-gnu"),
+    Need("qemu-aarch64", "qemu-user", "qemu-user"),
+]
+
 
 def missing_for_build() -> list[Need]:
     """What setting up and compiling needs."""
@@ -63,6 +71,11 @@ def missing_for_build() -> list[Need]:
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         missing.append(Need("Python's venv and ensurepip", f"{_PYTHON}-venv", "python3"))
     return missing
+
+
+def missing_for_native() -> list[Need]:
+    """What the tests marked `native` need: other compilers, and an emulator of 64-bit Arm."""
+    return [need for need in _NATIVE_TOOLS if shutil.which(need.what) is None]
 
 
 def missing_for_gui() -> list[Need]:
@@ -99,8 +112,8 @@ def _is_root() -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Report what is missing for `build` or `gui`; install it if told to and allowed to. 0: nothing is missing."""
-    find = {"build": missing_for_build, "gui": missing_for_gui}[arguments[0]]
+    """Report what is missing for `build`, `gui` or `native`; install it if told to and allowed. 0: none is."""
+    find = {"build": missing_for_build, "gui": missing_for_gui, "native": missing_for_native}[arguments[0]]
     needs = find()
     if not needs:
         return 0

@@ -10,6 +10,8 @@ import fastdrop as fd
 from fastdrop import threads
 from fastdrop._kernels import cpu
 
+collect_ignore = ["native"]  # programs that test_native.py runs
+
 
 @pytest.fixture(params=cpu.available_isas())
 def isa(request):

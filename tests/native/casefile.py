@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 FILLED, ABSENT, SAME_AS_FIRST = -1, -2, -3
-ANY_NAN, SAME_NAN, EXACT = range(3)
+ANY_NAN, EXACT = range(2)
 OPERATIONS = ["dropout", "dropout_add", "bias_relu", "bias_gelu", "bias_relu_backward", "bias_gelu_backward"]
 UNSET = 0xA5
 
@@ -27,6 +27,9 @@ class Recipe(NamedTuple):
     key: int
     call: int
     threshold: int
+
+
+NO_RECIPE = Recipe(0, 0, 0)
 
 
 class Operand(NamedTuple):
@@ -65,8 +68,25 @@ class CaseFile:
         operand = self.read(array)
         return operand._replace(data=data, expected=operand.data)
 
-    def add(self, name, kernel, operands, shape, *, recipe=Recipe(0, 0, 0), scale=0.0, dtype=None, decision_strides=None,
-            operation=0, threads=1, streams=1, nan=ANY_NAN, sweep=0, large=None, first_tile=0):  # fmt: skip
+    def add(
+        self,
+        name,
+        kernel,
+        operands,
+        shape,
+        *,
+        recipe=NO_RECIPE,
+        scale=0.0,
+        dtype=None,
+        decision_strides=None,
+        operation=0,
+        threads=1,
+        streams=1,
+        nan=ANY_NAN,
+        sweep=0,
+        large=None,
+        first_tile=0,
+    ):
         dtype = dtype or operands[0].type
         biggest = max(operand.bytes for operand in operands)
         large = biggest > 100_000 if large is None else large
@@ -95,12 +115,18 @@ def walk(shape, strides, decision_strides):
         if shape[axis] == 1:
             continue
         row = [decision_strides[axis], *(stride[axis] for stride in strides)]
-        if axes and all(step == size * inner for step, inner in zip(row, axes[-1][1], strict=True) for size in [axes[-1][0]]):
+        if axes and all(
+            step == size * inner for step, inner in zip(row, axes[-1][1], strict=True) for size in [axes[-1][0]]
+        ):
             axes[-1] = (axes[-1][0] * shape[axis], axes[-1][1])
         else:
             axes.append((shape[axis], row))
     axes.reverse()
-    return [size for size, _ in axes], [row[0] for _, row in axes], [[row[k + 1] for _, row in axes] for k in range(len(strides))]
+    return (
+        [size for size, _ in axes],
+        [row[0] for _, row in axes],
+        [[row[k + 1] for _, row in axes] for k in range(len(strides))],
+    )
 
 
 def decision_strides_of(shape, shared=()):

@@ -9,7 +9,23 @@ from casefile import Recipe, decisions_of
 from fastdrop import reference, rule
 
 DTYPES = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
-SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 3e38, 65504.0, 65520.0, 6e-8, 3e-8, -6.1e-5, 1e-310, 1e308]
+SPECIAL = [
+    0.0,
+    -0.0,
+    np.inf,
+    -np.inf,
+    np.nan,
+    1e-40,
+    -1e-40,
+    3e38,
+    65504.0,
+    65520.0,
+    6e-8,
+    3e-8,
+    -6.1e-5,
+    1e-310,
+    1e308,
+]
 
 
 @functools.cache
@@ -33,7 +49,12 @@ def values(count, dtype, seed, special=True):
     if special:
         x[11::29] = np.resize(SPECIAL, x[11::29].size)
     with np.errstate(over="ignore"):
-        return x.astype(dtype)
+        x = x.astype(dtype)
+    if x.dtype.name != "bfloat16":  # ml_dtypes gives every NaN one pattern, the kernels keep its bits
+        nan = np.flatnonzero(np.isnan(x))
+        bits = x.view(f"u{x.itemsize}")
+        bits[nan] |= (nan % 101).astype(bits.dtype)
+    return x
 
 
 def recipe_of(p, key=0x0123456789ABCDEF, call=2**32 - 3):
