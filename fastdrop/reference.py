@@ -139,7 +139,7 @@ def bias_activation(x: NDArray[Any], bias: NDArray[Any], activation: str) -> NDA
     """activation(x + bias) in the arithmetic's dtype, before dropout and rounding."""
     wide = arithmetic(x.dtype)
     z = x.astype(wide) + bias.astype(wide)
-    return np.where(z <= 0, wide.type(0), z) if activation == "relu" else z * normal_cdf(z)[0]
+    return np.where(z < 0, wide.type(0), z) if activation == "relu" else z * normal_cdf(z)[0]
 
 
 def bias_activation_dropout(
