@@ -219,15 +219,24 @@ def softmax_dropout_backward(
 def dropconnect(
     x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any] | None, kept: NDArray[np.bool_], scale: float
 ) -> NDArray[Any]:
-    """x (batch, in), weight (out, in), kept (out, in) or (batch, out, in) -> (batch, out)."""
-    y = np.where(kept, weight * x[:, None, :], 0).sum(axis=-1) * scale
-    return y if bias is None else y + bias
+    """x (batch, in), weight (out, in), kept (out, in) or (batch, out, in) -> (batch, out).
+
+    Bit for bit what the kernels give for one mask per example; BLAS, which multiplies for one mask per batch, adds in
+    another order.
+    """
+    y = row_sum(_select(kept, weight * x[:, None, :])) * x.dtype.type(scale)
+    return y + (x.dtype.type(0) if bias is None else bias)
 
 
 def dropconnect_backward(
     dy: NDArray[Any], x: NDArray[Any], weight: NDArray[Any], kept: NDArray[np.bool_], scale: float
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """The gradients with respect to x, weight and bias."""
-    dx = np.where(kept, weight * dy[:, :, None], 0).sum(axis=1) * scale
-    dweight = np.where(kept, dy[:, :, None] * x[:, None, :], 0).sum(axis=0) * scale
+    """The gradients with respect to x, weight and bias, summed over outputs or examples one after the other."""
+    kept = np.broadcast_to(kept, (*dy.shape, x.shape[1]))
+    scaled = dy * dy.dtype.type(scale)
+    dx, dweight = np.zeros_like(x), np.zeros_like(weight)
+    for output in range(dy.shape[1]):
+        dx += _select(kept[:, output], weight[output] * scaled[:, output, None])
+    for example in range(dy.shape[0]):
+        dweight += _select(kept[example], x[example] * scaled[example, :, None])
     return dx, dweight, dy.sum(axis=0)
