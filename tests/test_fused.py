@@ -51,9 +51,7 @@ def test_against_the_reference(isa, thread_count, dtype, p):
                 same(one, other)
         y, mask = fd.softmax_dropout(x, p, rng=5)
         same(y, reference.softmax_dropout(x, kept, mask.scale))
-        same(
-            fd.softmax_dropout_backward(dy, x, mask), reference.softmax_dropout_backward(dy, x, kept, mask.scale)
-        )
+        same(fd.softmax_dropout_backward(dy, x, mask), reference.softmax_dropout_backward(dy, x, kept, mask.scale))
 
 
 def test_long_rows_of_softmax_draw_their_decisions_twice(isa):
@@ -142,7 +140,7 @@ def test_layouts_and_in_place(isa, thread_count, dtype):
         flat, dy = np.ascontiguousarray(x), values(x.shape, dtype, 1)
         for call in (
             lambda v, **k: fd.bias_activation_dropout(v, bias, 0.3, rng=1, **k),
-            lambda v, **k: fd.dropout_add(v, flat, 0.3, rng=1, **k),
+            lambda v, flat=flat, **k: fd.dropout_add(v, flat, 0.3, rng=1, **k),
             lambda v, **k: fd.softmax_dropout(v, 0.3, rng=1, **k),
         ):
             wanted, mask = call(flat)
