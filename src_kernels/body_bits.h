@@ -9,8 +9,15 @@ typedef struct {
     uint32_t keep[FD_TILE_WORDS + 1]; /* and one word that may be read, not used: see fd_fetch */
 } bit_source;
 
-/* 32 bits from bit `position` on. Reads up to a word behind them as well. A loop that goes on by 32 bits keeps the place
- * in the byte and moves the pointer. */
+/* 32 bits from bit `position` on, of which at least the first is in the words: the word behind the last one may be read.
+ */
+FD_INLINE uint32_t fd_fetch(const uint32_t *words, int64_t position) {
+    const uint32_t *at = words + (uint64_t)position / 32;
+    return (uint32_t)((at[0] | (uint64_t)at[1] << 32) >> (uint32_t)position % 32);
+}
+
+/* The same for a loop that goes on by 32 bits: it keeps the place in the byte and moves the pointer. All 32 bits must be
+ * in the words: from the last of them on, a load from its byte would go further than the word behind. */
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 typedef const uint32_t *bit_cursor;
 FD_INLINE bit_cursor cursor_at(const uint32_t *words, int64_t position) { return words + position / 32; }
@@ -32,10 +39,6 @@ FD_INLINE uint32_t cursor_fetch(bit_cursor at, uint32_t place) {
 #endif
 FD_INLINE uint32_t cursor_place(int64_t position) { return (uint32_t)position % FD_PLACE; }
 #define FD_CURSOR_STEP (32 / FD_PLACE)
-
-FD_INLINE uint32_t fd_fetch(const uint32_t *words, int64_t position) {
-    return cursor_fetch(cursor_at(words, position), cursor_place(position));
-}
 
 /* The other way round: the first `count` of 32 bits to bit `at` on; bits behind them may change, bits before not. */
 FD_INLINE void put_bits(uint32_t *words, int64_t at, uint32_t bits, int64_t count) {

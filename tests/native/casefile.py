@@ -1,0 +1,123 @@
+"""The file of cases: what replay.c reads.
+
+`cases.bin` holds the operands' bytes, `cases.txt` a line of words for each case, which refers to them:
+
+    name kernel dtype operation threads streams nan sweep large key call threshold scale first_tile operands ndim
+    then for each operand: type, place of its bytes, their number, place of the first element in them, place of the
+    expected bytes (-1: it is only read); then the shape, the decisions' strides, and each operand's strides
+
+threads is the largest number to run with (1 or 3), streams 1 or 2 (with streaming stores as well), sweep 0 for one
+alignment, 1 for each of the written operand's, 2 for all pairs. All numbers are little-endian.
+"""
+
+import ctypes
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+FILLED, ABSENT, SAME_AS_FIRST = -1, -2, -3
+ANY_NAN, SAME_NAN, EXACT = range(3)
+OPERATIONS = ["dropout", "dropout_add", "bias_relu", "bias_gelu", "bias_relu_backward", "bias_gelu_backward"]
+UNSET = 0xA5
+
+
+class Recipe(NamedTuple):
+    key: int
+    call: int
+    threshold: int
+
+
+class Operand(NamedTuple):
+    """Bytes in the file (or FILLED, ABSENT, SAME_AS_FIRST) and, for one that is written, the bytes expected."""
+
+    type: str
+    data: int
+    bytes: int
+    first: int = 0
+    expected: int = -1
+    strides: tuple[int, ...] = ()
+
+
+class CaseFile:
+    """Collects cases; `save` writes both files."""
+
+    def __init__(self):
+        self.blobs, self.size, self.lines, self.largest = [], 0, [], 0
+
+    def put(self, data):
+        """The place of these bytes in the file."""
+        data = data.tobytes() if isinstance(data, np.ndarray) else bytes(data)
+        place = self.size
+        self.blobs.append(data)
+        self.size += len(data)
+        return place
+
+    def read(self, array):
+        """An operand that is only read: the memory that the array spans, whatever its strides."""
+        low, high = np.lib.array_utils.byte_bounds(array)
+        place = self.put(ctypes.string_at(low, high - low))
+        return Operand(array.dtype.name, place, high - low, array.ctypes.data - low, -1, array.strides)
+
+    def written(self, array, data=FILLED):
+        """An operand that holds the expected result; what its memory has between the elements must stay as it is."""
+        operand = self.read(array)
+        return operand._replace(data=data, expected=operand.data)
+
+    def add(self, name, kernel, operands, shape, *, recipe=Recipe(0, 0, 0), scale=0.0, dtype=None, decision_strides=None,
+            operation=0, threads=1, streams=1, nan=ANY_NAN, sweep=0, large=None, first_tile=0):  # fmt: skip
+        dtype = dtype or operands[0].type
+        biggest = max(operand.bytes for operand in operands)
+        large = biggest > 100_000 if large is None else large
+        self.largest = max(self.largest, biggest)
+        assert " " not in name, name
+        words = [name, kernel, dtype, operation, threads, streams, nan, sweep, int(large), *recipe, float(scale).hex()]
+        words += [first_tile, len(operands), len(shape)]
+        for operand in operands:
+            words += operand[:5]
+        rows = [shape, decision_strides or [0] * len(shape)]
+        rows += [operand.strides or [0] * len(shape) for operand in operands]
+        for row in rows:
+            assert len(row) == len(shape), (name, row, shape)
+            words += row
+        self.lines.append(" ".join(map(str, words)))
+
+    def save(self, folder):
+        Path(folder, "cases.bin").write_bytes(b"".join(self.blobs))
+        Path(folder, "cases.txt").write_text("\n".join([f"{self.largest} {self.size}", *self.lines, ""]))
+
+
+def walk(shape, strides, decision_strides):
+    """Neighbouring axes that one stride can walk made one, as src_kernels/cpu.pyx does it."""
+    axes = []  # from the last to the first: size, decision stride, operands' strides
+    for axis in reversed(range(len(shape))):
+        if shape[axis] == 1:
+            continue
+        row = [decision_strides[axis], *(stride[axis] for stride in strides)]
+        if axes and all(step == size * inner for step, inner in zip(row, axes[-1][1], strict=True) for size in [axes[-1][0]]):
+            axes[-1] = (axes[-1][0] * shape[axis], axes[-1][1])
+        else:
+            axes.append((shape[axis], row))
+    axes.reverse()
+    return [size for size, _ in axes], [row[0] for _, row in axes], [[row[k + 1] for _, row in axes] for k in range(len(strides))]
+
+
+def decision_strides_of(shape, shared=()):
+    """Decisions are numbered in C order over the axes that are not shared."""
+    strides, step = [0] * len(shape), 1
+    for axis in reversed(range(len(shape))):
+        if axis not in shared:
+            strides[axis] = step
+            step *= shape[axis]
+    return strides
+
+
+def decisions_of(shape, strides):
+    """Every element's decision number."""
+    number = np.zeros(shape, np.uint64)
+    for axis, stride in enumerate(strides):
+        steps = [int(stride) * k for k in range(shape[axis])]
+        number += np.array(steps, np.uint64).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    assert number.size == math.prod(shape)
+    return number

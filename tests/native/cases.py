@@ -1,0 +1,329 @@
+"""Writes the cases that replay.c runs, with the results that fastdrop/reference.py expects.
+
+python tests/native/cases.py FOLDER
+"""
+
+import math
+import sys
+
+import expected
+import numpy as np
+from casefile import (
+    ABSENT, EXACT, FILLED, OPERATIONS, SAME_AS_FIRST, SAME_NAN, UNSET, CaseFile, Operand, Recipe,
+    decision_strides_of, walk,
+)  # fmt: skip
+from expected import DTYPES, recipe_of, values
+
+from fastdrop import reference, rule
+
+TILE = rule.TILE
+# Every size up to two registers of the widest kind and a unit of 32, then around words, register rows and tiles.
+SMALL = list(range(1, 105))
+AROUND = [-33, -32, -31, -17, -16, -15, -9, -8, -7, -4, -3, -2, -1, 0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33]
+STEPS = [-33, -17, -1, 0, 1, 15, 33]
+MIDDLE = [127, 128, 129, 255, 256, 257, 511, 512, 513, 1023, 1024, 1025]
+LARGE = [n * TILE + d for n in (1, 2, 3) for d in AROUND] + [n * TILE + d for n in (4, 5, 7) for d in STEPS]
+PS = [0.5, 0.25, 0.3, 0.1, 0.0, 1.0]
+
+
+def scale_of(recipe):
+    return rule.inverted_scale(recipe.threshold)
+
+
+def nan_rule(operation, scale):
+    if operation != "dropout":
+        return 0
+    return EXACT if scale == 1 else SAME_NAN
+
+
+def contiguous(file):
+    """Runs of every size, all alignments; one array of inputs and results for all sizes, of which each takes the start."""
+    most = max(LARGE) + 1
+    for name, dtype in DTYPES.items():
+        for operation in OPERATIONS[:4]:
+            inputs = [values(most, dtype, 1 + k) for k in range(1 if operation == "dropout" else 2)]
+            places = [file.put(x) for x in inputs]
+            for p in PS if operation == "dropout" else [0.5, 0.3]:
+                for classic in [False, True] if operation == "dropout" and p in (0.5, 0.3) else [False]:
+                    recipe = recipe_of(p)
+                    scale = 1.0 if classic else scale_of(recipe)
+                    y = expected.elementwise(operation, inputs, expected.keep(recipe, (most,), (1,)), scale)
+                    sizes(file, f"{operation}-{name}-p{p}{'-classic' * classic}", operation, recipe, scale, y, places)
+
+
+def sizes(file, label, operation, recipe, scale, y, places):
+    place, item = file.put(y), y.itemsize
+    thorough = operation == "dropout" and recipe.threshold not in (0, rule.KEEP_ALL)
+    for n in SMALL + MIDDLE + LARGE:
+        if not thorough and n > 40 and n % 3:
+            continue
+        operands = [Operand(y.dtype.name, FILLED, n * item, 0, place, (item,))]
+        operands += [Operand(y.dtype.name, at, n * item, 0, -1, (item,)) for at in places]
+        around = n in (33, 100, 300, 4 * TILE + 33)
+        file.add(f"{label}-{n}", "elementwise", operands, [n], recipe=recipe, scale=scale, decision_strides=[1],
+                 operation=OPERATIONS.index(operation), threads=3 if n > TILE else 1, streams=2,
+                 nan=nan_rule(operation, scale), sweep=2 if thorough and around else int(n % 8 == 1))  # fmt: skip
+        if n % 16 == 1:  # in place: the first input is what is written
+            same = [operands[0]._replace(data=places[0]), operands[1]._replace(data=SAME_AS_FIRST), *operands[2:]]
+            file.add(f"{label}-{n}-in-place", "elementwise", same, [n], recipe=recipe, scale=scale, decision_strides=[1],
+                     operation=OPERATIONS.index(operation), threads=3 if n > TILE else 1,
+                     nan=nan_rule(operation, scale))  # fmt: skip
+
+
+def lay(kind, shape, dtype, contents):
+    """An array of this shape in memory of that kind; contents(count) gives the memory's elements, also those between."""
+
+    def memory(*size):
+        return contents(math.prod(size)).astype(dtype, copy=False).reshape(size)
+
+    if kind == "C":
+        return memory(*shape)
+    if kind == "F":
+        return memory(*shape[::-1]).T
+    if kind == "rotated":  # the first axis is last in memory
+        return np.moveaxis(memory(*shape[1:], shape[0]), -1, 0)
+    if kind == "F-backwards":
+        return memory(*shape[::-1]).T[::-1]
+    if kind == "backwards":
+        return memory(*shape)[tuple(slice(None, None, -1) for _ in shape)]
+    if kind == "rows-backwards":
+        return memory(*shape)[::-1]
+    if kind == "thirds":
+        return memory(*shape[:-1], 3 * shape[-1])[..., 1::3]
+    if kind == "padded":
+        return memory(*shape[:-1], shape[-1] + 5)[..., 2:-3]
+    if kind == "F-padded":
+        return memory(*shape[:0:-1], shape[0] + 5)[..., 2:-3].T
+    if kind == "every-other-row":
+        return memory(2 * shape[0], *shape[1:])[::2]
+    if kind == "one-row":
+        return np.broadcast_to(memory(*shape[1:]), shape)
+    if kind == "one-column":
+        return np.broadcast_to(memory(*shape[:-1], 1), shape)
+    raise ValueError(kind)
+
+
+WRITABLE = ["C", "F", "rotated", "F-backwards", "backwards", "rows-backwards", "thirds", "padded", "F-padded"]
+WRITABLE += ["every-other-row"]
+PAIRS = [(kind, kind) for kind in WRITABLE] + [("C", kind) for kind in [*WRITABLE[1:], "one-row", "one-column"]]
+PAIRS += [(kind, "C") for kind in WRITABLE[1:]] + [("F", "F-padded"), ("F-padded", "F"), ("F", "F-backwards")]
+
+
+def strided(file, label, operation, recipe, scale, shape, kinds, dtype, decision_strides, merge=True, **more):
+    """One case of arrays in memory of these kinds, the written one's first."""
+    inputs = [lay(kind, shape, dtype, lambda n, k=k: values(n, dtype, 40 + k)) for k, kind in enumerate(kinds[1:])]
+    kept = expected.keep(recipe, shape, decision_strides)
+    y = lay(kinds[0], shape, dtype, lambda n: np.full(n * np.dtype(dtype).itemsize, UNSET, np.uint8).view(dtype))
+    y[...] = expected.elementwise(operation, inputs, kept, scale)
+    arrays = [y, *inputs]
+    strides = [a.strides for a in arrays]
+    axes = walk(shape, strides, decision_strides) if merge else (list(shape), list(decision_strides), strides)
+    if not axes[0]:
+        axes = ([1], [0], [[a.itemsize] for a in arrays])
+    operands = [file.written(y), *(file.read(x) for x in inputs)]
+    operands = [operand._replace(strides=tuple(steps)) for operand, steps in zip(operands, axes[2], strict=True)]
+    file.add(label, "elementwise", operands, axes[0], recipe=recipe, scale=scale, decision_strides=axes[1],
+             operation=OPERATIONS.index(operation), streams=2, nan=nan_rule(operation, scale), **more)  # fmt: skip
+
+
+def layouts(file):
+    """Strides of every kind, decisions of their own."""
+    recipe = recipe_of(0.3, key=2**63 + 5, call=7)
+    for name, dtype in DTYPES.items():
+        for shape in [(5, 7), (33, 65), (3, 41, 130), (2, 3, 4, 9), (131, 300), (300, 131)]:
+            for y, x in PAIRS:
+                label = f"{name}-{'x'.join(map(str, shape))}-{y}-from-{x}"
+                steps = decision_strides_of(shape)
+                strided(file, label, "dropout", recipe, scale_of(recipe), shape, [y, x], dtype, steps, threads=3)
+                if name == "float32" and len(shape) > 2:
+                    strided(file, f"{label}-unmerged", "dropout", recipe, 1.0, shape, [y, x], dtype, steps, merge=False)
+                if len(shape) == 3 or shape[0] == 5:
+                    third = "one-row" if y == "C" else "F"
+                    kinds = [y, x, third]
+                    strided(file, f"add-{label}", "dropout_add", recipe, 1.0, shape, kinds, dtype, steps, threads=3)
+        for shape in [(4200, 3), (3, 4200), (140, 4100)]:  # more than a block of the transposed kernel
+            strided(file, f"{name}-F-{shape[0]}x{shape[1]}", "dropout", recipe, 2.0, shape, ["F", "F"], dtype,
+                    decision_strides_of(shape), threads=3)  # fmt: skip
+        bias_layouts(file, name, dtype, recipe)
+
+
+def bias_layouts(file, name, dtype, recipe):
+    """A bias along the last axis, as layers have it."""
+    for rows, columns in [(1, 1), (1, 50), (70, 1), (9, 31), (9, 32), (9, 33), (40, 130), (3, 2049), (2, 6000)]:
+        for operation in ("bias_relu", "bias_gelu"):
+            kinds = ["C", "C", "one-row"]
+            strided(file, f"{operation}-{name}-{rows}x{columns}", operation, recipe, scale_of(recipe), (rows, columns),
+                    kinds, dtype, decision_strides_of((rows, columns)), threads=3)  # fmt: skip
+
+
+def shared(file):
+    """Decisions shared along axes: feature maps, channels first and last, and any others."""
+    recipe = recipe_of(0.4, key=99, call=2**40 + 1)
+    some = [((6, 5, 40), (2,)), ((6, 40, 5), (1,)), ((3, 5, 7, 9), (2, 3)), ((3, 7, 9, 5), (1, 2)), ((4, 30, 33), (1,))]
+    some += [((4, 9, 1030), (1,)), ((3, 3, 2100), (1,)), ((5, 4200), (1,)), ((3, 5, 2, 70), (0, 3)), ((50,), (0,))]
+    some += [((3, 5, 7, 9), (0, 1, 2, 3)), ((6, 300, 3), (1,)), ((2, 100, 31), (1,)), ((40, 64), (0,))]
+    for name, dtype in DTYPES.items():
+        for shape, axes in some:
+            steps = decision_strides_of(shape, axes)
+            label = f"shared-{name}-{'x'.join(map(str, shape))}-along-{'-'.join(map(str, axes))}"
+            kinds = [("C", "C")] if len(shape) == 1 else [("C", "C"), ("F", "F"), ("padded", "thirds"), ("C", "F")]
+            for y, x in kinds:
+                for scale in (1.0, scale_of(recipe)):
+                    strided(file, f"{label}-{y}-{x}", "dropout", recipe, scale, shape, [y, x], dtype, steps, threads=3)
+            strided(file, f"{label}-add", "dropout_add", recipe, 1.5, shape, ["C"] * 3, dtype, steps, threads=3)
+
+
+def far(file):
+    """Decisions with numbers beyond 32 bits, where blocks and elements carry into the counter's next word."""
+    recipe = recipe_of(0.3, key=2**64 - 1, call=2**64 - 1)
+    for name in ("float32", "bfloat16"):
+        for start in (2**32 - 3000, 2**39 - 2048 * 3, 2**55 + 77):
+            strided(file, f"far-{name}-{start}", "dropout", recipe, scale_of(recipe), (2, 9000), ["C", "C"],
+                    DTYPES[name], [start, 1], threads=3)  # fmt: skip
+
+
+def backward(file):
+    """Gradients and the sums of their rows, in several blocks."""
+    recipe = recipe_of(0.3, key=5, call=3)
+    shapes = [(1, 1), (3, 1), (1, 7), (9, 31), (9, 32), (9, 33), (40, 130), (5, 2049), (2, 6200), (70, 2100), (3, 70_000)]
+    for name, dtype in DTYPES.items():
+        for activation in ("relu", "gelu"):
+            for rows, columns in shapes:
+                if rows * columns > 100_000 and (name == "float64" or activation == "gelu"):
+                    continue
+                for p in (0.3, 0.5):
+                    recipe = recipe._replace(threshold=rule.threshold_of(p))
+                    one_backward(file, name, dtype, activation, rows, columns, recipe)
+
+
+def one_backward(file, name, dtype, activation, rows, columns, recipe):
+    wide, scale, item = reference.arithmetic(np.dtype(dtype)), scale_of(recipe), np.dtype(dtype).itemsize
+    special = rows == 9
+    dy, x = (values(rows * columns, dtype, 60 + k, special).reshape(rows, columns) for k in range(2))
+    bias = values(columns, dtype, 62, special)
+    kept = expected.keep(recipe, (rows, columns), (columns, 1))
+    start = values(-(-rows // max(1, 2**16 // columns)) * columns, wide, 63, False).reshape(-1, columns)
+    dx = expected.elementwise(f"bias_{activation}_backward", [dy, x, bias], kept, scale)
+    sums = expected.block_sums([dy, x, bias], activation, kept, scale, start)
+    row, own = (columns * item, item), (0, sums.itemsize)
+    operands = [file.written(dx), *(file.read(a) for a in (dy, x, bias)), file.written(sums, file.put(start))]
+    steps = [row, row, row, (0, item), own]
+    operands = [operand._replace(strides=step) for operand, step in zip(operands, steps, strict=True)]
+    label = f"bias_{activation}_backward-{name}-{rows}x{columns}-{recipe.threshold}"
+    more = {"recipe": recipe, "scale": scale, "decision_strides": [columns, 1], "threads": 3}
+    more["operation"] = OPERATIONS.index(f"bias_{activation}_backward")
+    file.add(label, "elementwise", operands, [rows, columns], streams=2, sweep=1, **more)
+    for k in (1, 2):  # in place of dy or of x
+        same = [operands[0]._replace(data=operands[k].data), *operands[1:]]
+        same[k] = same[k]._replace(data=SAME_AS_FIRST)
+        file.add(f"{label}-in-place-{k}", "elementwise", same, [rows, columns], **more)
+
+
+def softmax(file):
+    """Rows of every length around the blocks of 32 and the window of decisions."""
+    shapes = [(3, n) for n in range(1, 70)] + [(200, 1), (50, 127), (20, 2047), (9, 4097), (70, 513)]
+    shapes += [(2, 127 * TILE - 1), (1, 127 * TILE + 33)]
+    for name, dtype in DTYPES.items():
+        for rows, columns in shapes:
+            if columns > 100_000 and name != ("float32" if rows == 1 else "bfloat16"):
+                continue
+            for p in (0.3, 0.5) if columns > 60 else (0.1,):
+                recipe = recipe_of(p, key=17, call=columns)
+                scale = scale_of(recipe)
+                x, dy = (values(rows * columns, dtype, 70 + k, False).reshape(rows, columns) for k in range(2))
+                if columns == 33:
+                    x[0], x[1, 7], x[2, 5:9] = -np.inf, np.nan, -np.inf
+                kept = expected.keep(recipe, (rows, columns), (columns, 1))
+                with np.errstate(all="ignore"):
+                    y = reference.softmax_dropout(x, kept, scale)
+                    dx = reference.softmax_dropout_backward(dy, x, kept, scale)
+                inputs, nothing = [file.read(x), file.read(dy)], Operand(name, ABSENT, 0)
+                for what, result, third in (("softmax", y, nothing), ("softmax_backward", dx, inputs[1])):
+                    operands = [o._replace(strides=()) for o in (file.written(result), inputs[0], third)]
+                    more = {"recipe": recipe, "scale": scale, "threads": 3}
+                    label = f"{what}-{name}-{rows}x{columns}-p{p}"
+                    file.add(label, "softmax", operands, [rows, columns], sweep=int(columns % 16 == 1), **more)
+                    same = [operands[0]._replace(data=inputs[0].data), operands[1]._replace(data=SAME_AS_FIRST), third]
+                    file.add(f"{label}-in-place", "softmax", same, [rows, columns], **more)
+
+
+def dropconnect(file):
+    """One mask per example; every remainder of examples, rows, columns and terms."""
+    shapes = [(b, o, i) for b in (1, 2, 3, 4, 5, 9) for o in (1, 3, 4, 7) for i in (1, 2, 5, 31, 32, 33, 45, 64, 70)]
+    shapes += [(5, 6, 2049), (3, 530, 11), (600, 2, 9), (2, 3, 32769), (5, 37, 513)]
+    for name in ("float32", "float64"):
+        for batch, outputs, inputs in shapes:
+            one_dropconnect(file, name, batch, outputs, inputs)
+
+
+def one_dropconnect(file, name, batch, outputs, inputs):
+    recipe = recipe_of(0.3 if inputs % 2 else 0.5, key=23, call=outputs)
+    scale, dtype, shape = scale_of(recipe), DTYPES[name], (batch, outputs, inputs)
+    x, weight, bias, dy = (
+        values(math.prod(size), dtype, 80 + k, special=inputs == 45).reshape(size)
+        for k, size in enumerate([(batch, inputs), (outputs, inputs), (outputs,), (batch, outputs)])
+    )
+    kept = reference.keep(*recipe, shape)
+    read = {id(a): file.read(a)._replace(strides=()) for a in (x, weight, bias, dy)}
+    nothing = Operand(name, ABSENT, 0)
+    results = [
+        ("forward", expected.connect_forward(x, weight, bias, kept, scale), [read[id(a)] for a in (x, weight, bias)]),
+        ("dx", expected.connect_dx(dy, weight, kept, scale), [read[id(a)] for a in (dy, weight)]),
+        ("dweight", expected.connect_dweight(dy, x, kept, scale), [read[id(a)] for a in (dy, x)]),
+    ]
+    if inputs % 2:
+        without = expected.connect_forward(x, weight, None, kept, scale)
+        results.append(("forward", without, [read[id(a)] for a in (x, weight)] + [nothing]))
+    for what, result, operands in results:
+        operands = [file.written(result)._replace(strides=()), *operands]
+        label = f"connect_{what}-{name}-{batch}x{outputs}x{inputs}" + "-no-bias" * (nothing in operands)
+        file.add(label, f"connect_{what}", operands, shape, recipe=recipe, scale=scale, threads=3,
+                 sweep=int(shape == (5, 7, 33)))  # fmt: skip
+
+
+def bits(file):
+    """Keep bits alone: thresholds of every kind, far tiles, and enough tiles for the rare ones with many ties."""
+    recipes = [recipe_of(p) for p in (*PS, 1 / 256, 255 / 256, 0.4999, 0.999)]
+    odd = [1, 2**32 - 1, 2**32, 2**32 + 1, 2**33, 2**39 - 1, 2**39 + 1, 2**39 + 2**31, 2**40 - 1, 0x5555555555]
+    recipes += [Recipe(k * 0x9E3779B97F4A7C15 % 2**64, k, threshold) for k, threshold in enumerate(odd)]
+    starts = [0, 2**21 - 1, 2**28 - 1, 2**45 - 4]
+    for recipe in recipes:
+        for start in starts:
+            number = np.arange(4 * TILE, dtype=np.uint64) + np.uint64(start * TILE)
+            kept = reference.uniform40(recipe.key, recipe.call, number) < np.uint64(recipe.threshold)
+            place = file.put(np.packbits(kept, bitorder="little"))
+            for count in (1, 2, 17, 63, 64, 65, 127, 128, 129, 191, 192, 193, 256):
+                operand = Operand("uint32", FILLED, 4 * count, 0, place)
+                file.add(f"bits-{recipe.threshold}-{start}-{count}", "bits", [operand], [count], recipe=recipe,
+                         first_tile=start, threads=3, sweep=int(count == 65))  # fmt: skip
+    recipe = recipe_of(0.3)
+    tiles = 160
+    drawn = expected.uniform(recipe.key, recipe.call, tiles * TILE)
+    ties = (drawn >> np.uint64(32) == recipe.threshold >> 32).reshape(tiles, TILE)
+    assert ties.sum(axis=1).max() > 16, "no tile with more ties than a vector takes"
+    assert ties.reshape(-1, 32).sum(axis=1).max() > 2, "no word with three ties"
+    operand = file.written(np.packbits(drawn < np.uint64(recipe.threshold), bitorder="little"))
+    operand = operand._replace(type="uint32", strides=())
+    file.add("bits-many", "bits", [operand], [tiles * 64], recipe=recipe, threads=3, large=False)
+    strided(file, "dropout-many", "dropout", recipe, 2.0, (tiles * TILE,), ["C", "C"], np.float32, [1], threads=3)
+
+
+def copies(file):
+    place = file.put(np.random.default_rng(5).bytes(3 * 4096 + 100))
+    for count in [*range(1, 70), 127, 128, 129, 255, 257, 4095, 4096, 4097, 8192, 12289]:
+        operands = [Operand("uint8", FILLED, count, 0, place), Operand("uint8", place, count)]
+        file.add(f"copy-{count}", "copy", operands, [count], threads=3, streams=2, sweep=2 if count in (129, 257) else 1)
+
+
+def main(folder):
+    file = CaseFile()
+    for part in (contiguous, layouts, shared, far, backward, softmax, dropconnect, bits, copies):
+        before = len(file.lines)
+        part(file)
+        print(f"{part.__name__}: {len(file.lines) - before} cases")
+    file.save(folder)
+    print(f"{file.size / 1e6:.0f} MB of bytes, the largest operand {file.largest}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

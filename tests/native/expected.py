@@ -1,0 +1,93 @@
+"""What the reference says of each operation, in the operands' order of kernels.h; and values to give to them."""
+
+import functools
+
+import ml_dtypes
+import numpy as np
+from casefile import Recipe, decisions_of
+
+from fastdrop import reference, rule
+
+DTYPES = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 3e38, 65504.0, 65520.0, 6e-8, 3e-8, -6.1e-5, 1e-310, 1e308]
+
+
+@functools.cache
+def uniform(key, call, count):
+    """U of the first decisions: drawn once for all the cases that want them."""
+    return reference.uniform40(key, call, np.arange(count))
+
+
+def keep(recipe, shape, strides):
+    """The decisions of elements whose axes step through them by these strides."""
+    if list(strides) == [1]:
+        return uniform(recipe.key, recipe.call, shape[0]) < np.uint64(recipe.threshold)
+    numbers, place = np.unique(decisions_of(shape, strides), return_inverse=True)
+    return (reference.uniform40(recipe.key, recipe.call, numbers) < np.uint64(recipe.threshold))[place].reshape(shape)
+
+
+def values(count, dtype, seed, special=True):
+    """Normal random numbers, and now and then a zero, an infinity, a NaN, a subnormal or a very large number."""
+    random = np.random.default_rng(seed)
+    x = random.standard_normal(count) * random.choice([0.01, 1, 1, 1, 30], count)
+    if special:
+        x[11::29] = np.resize(SPECIAL, x[11::29].size)
+    with np.errstate(over="ignore"):
+        return x.astype(dtype)
+
+
+def recipe_of(p, key=0x0123456789ABCDEF, call=2**32 - 3):
+    """Both halves of key and call number count."""
+    return Recipe(key, call, rule.threshold_of(p))
+
+
+@np.errstate(all="ignore")
+def elementwise(operation, inputs, kept, scale):
+    """The written array; of a backward operation also the unrounded gradient, which is what gets added up."""
+    if operation == "dropout":
+        return reference.apply(inputs[0], kept, scale)
+    if operation == "dropout_add":
+        return reference.dropout_add(*inputs, kept, scale)
+    activation = operation.split("_")[1]
+    if not operation.endswith("backward"):
+        return reference.bias_activation_dropout(*inputs, activation, kept, scale)
+    dx, _ = reference.bias_activation_dropout_backward(*inputs, activation, kept, scale)
+    return dx
+
+
+@np.errstate(all="ignore")
+def block_sums(inputs, activation, kept, scale, start):
+    """Of a backward operation: what each block of rows adds to what stood there, row after row."""
+    wide = [a.astype(reference.arithmetic(a.dtype)) for a in inputs]
+    dx = elementwise(f"bias_{activation}_backward", wide, kept, scale)
+    block = max(1, 2**16 // dx.shape[1])
+    sums = start.copy()
+    for i, row in enumerate(dx):
+        sums[i // block] += row
+    return sums
+
+
+@np.errstate(all="ignore")
+def connect_forward(x, weight, bias, kept, scale):
+    """kept (batch, outputs, inputs); sums as kernels take them: 32 partial sums, folded in halves."""
+    products = np.where(kept, weight * x[:, None, :], x.dtype.type(0))
+    y = reference.row_sum(products) * x.dtype.type(scale)
+    return y + (x.dtype.type(0) if bias is None else bias)
+
+
+@np.errstate(all="ignore")
+def connect_dx(dy, weight, kept, scale):
+    """One term after the other, in the order of the outputs."""
+    dx, factor = np.zeros((dy.shape[0], weight.shape[1]), dy.dtype), dy * dy.dtype.type(scale)
+    for o, row in enumerate(weight):
+        dx += np.where(kept[:, o], row * factor[:, o, None], dy.dtype.type(0))
+    return dx
+
+
+@np.errstate(all="ignore")
+def connect_dweight(dy, x, kept, scale):
+    """One term after the other, in the order of the examples."""
+    dweight, factor = np.zeros((dy.shape[1], x.shape[1]), x.dtype), dy * dy.dtype.type(scale)
+    for b, row in enumerate(x):
+        dweight += np.where(kept[b], row * factor[b, :, None], x.dtype.type(0))
+    return dweight

@@ -1,0 +1,114 @@
+/* Memory for the operands of a case: nothing behind the last byte or before the first one may be touched.
+ *
+ * Each operand has an arena, a file's pages mapped twice: once writable, once read-only, which is how kernels get what
+ * they only read. Both mappings have a page before and a page behind that nobody may touch.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ASAN
+#endif
+#if defined(WITH_ASAN)
+#include <sanitizer/asan_interface.h>
+#endif
+
+#define MARGIN 256  /* bytes around a written operand that are looked at afterwards */
+#define UNSET 0xA5  /* what they, and outputs before the call, are filled with */
+#define INSIDE 4096 /* where an operand stands that has a given alignment: room for a margin on both sides */
+
+/* Touching a guard page: behind the operand, before it. An alignment from 0 to 63 bytes, with a margin. A block from
+ * malloc of just the right size, for AddressSanitizer. */
+typedef enum { AT_END, AT_BEGIN, ALIGNED, ON_HEAP } placement;
+static const char *const placement_name[] = {"end at guard page", "begin at guard page", "aligned", "heap"};
+
+typedef struct {
+    char *writable, *readable;
+    int64_t size;
+    char *block; /* from malloc */
+} arena;
+
+static void give_up(const char *what) {
+    perror(what);
+    exit(2);
+}
+
+static char *map_guarded(int file, int64_t size, int protection, int64_t page) {
+    char *all = mmap(NULL, (size_t)(size + 2 * page), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED) give_up("mmap");
+    if (mmap(all + page, (size_t)size, protection, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED) give_up("mmap");
+    return all + page;
+}
+
+static arena make_arena(int64_t bytes) {
+    const int64_t page = sysconf(_SC_PAGESIZE);
+    arena a = {0};
+    a.size = (bytes + 2 * INSIDE + page - 1) / page * page;
+    FILE *file = tmpfile();
+    if (!file || ftruncate(fileno(file), a.size) != 0) give_up("tmpfile");
+    a.writable = map_guarded(fileno(file), a.size, PROT_READ | PROT_WRITE, page);
+    a.readable = map_guarded(fileno(file), a.size, PROT_READ, page);
+    fclose(file);
+    memset(a.writable, UNSET, (size_t)a.size);
+    return a;
+}
+
+/* Where an operand of so many bytes begins: the address for us, who fill it. */
+static char *place(arena *a, placement where, int64_t bytes, int64_t alignment) {
+    if (where == AT_END) return a->writable + a->size - bytes;
+    if (where == AT_BEGIN) return a->writable;
+    if (where == ALIGNED) return a->writable + INSIDE + alignment;
+    a->block = NULL;
+    if (posix_memalign((void **)&a->block, 64, (size_t)(alignment + bytes)) != 0) give_up("malloc");
+#if defined(WITH_ASAN)
+    ASAN_POISON_MEMORY_REGION(a->block, (size_t)alignment);
+#endif
+    return a->block + alignment;
+}
+
+static void release(arena *a, int64_t alignment) {
+    (void)alignment;
+    if (!a->block) return;
+#if defined(WITH_ASAN)
+    ASAN_UNPOISON_MEMORY_REGION(a->block, (size_t)alignment);
+#endif
+    free(a->block);
+    a->block = NULL;
+}
+
+/* The same address as a kernel gets it that must not write there. */
+static char *read_only(const arena *a, char *at) { return a->block ? at : a->readable + (at - a->writable); }
+
+/* The margins around an operand, cut off at the guard pages. */
+static void margins(const arena *a, const char *at, int64_t bytes, int64_t *before, int64_t *behind) {
+    const int64_t left = at - a->writable, right = a->size - left - bytes;
+    *before = a->block ? 0 : left < MARGIN ? left : MARGIN;
+    *behind = a->block ? 0 : right < MARGIN ? right : MARGIN;
+}
+
+static void paint_margins(const arena *a, char *at, int64_t bytes) {
+    int64_t before, behind;
+    margins(a, at, bytes, &before, &behind);
+    memset(at - before, UNSET, (size_t)before);
+    memset(at + bytes, UNSET, (size_t)behind);
+}
+
+/* How far from the operand's first byte the first byte was written that is not its own; 0: none. */
+static int64_t stray_write(const arena *a, const char *at, int64_t bytes) {
+    int64_t before, behind;
+    margins(a, at, bytes, &before, &behind);
+    for (int64_t i = -before; i < bytes + behind; i++) {
+        if (i == 0) i = bytes;
+        if (i < bytes + behind && (unsigned char)at[i] != UNSET) return i;
+    }
+    return 0;
+}
