@@ -48,6 +48,14 @@ FD_INLINE void put_bits(uint32_t *words, int64_t at, uint32_t bits, int64_t coun
     if (shift + (count < 32 ? count : 32) > 32) words[at / 32 + 1] = bits >> (32 - shift);
 }
 
+/* `count` bits from one place to another. */
+static void copy_bits(uint32_t *words, int64_t at, const uint32_t *from, int64_t position, int64_t count) {
+    if (at % 32 == 0 && position % 32 == 0)
+        memcpy(words + at / 32, from + position / 32, (size_t)((count + 31) / 32) * sizeof *words);
+    else
+        for (int64_t i = 0; i < count; i += 32) put_bits(words, at + i, fd_fetch(from, position + i), count - i);
+}
+
 #if defined(FD_BLOCKS)
 
 typedef struct {

@@ -352,7 +352,7 @@ static void NAME(repeated)(const fd_elementwise *e, fd_operation operation, bit_
     const int64_t most = FD_TILE / columns, copies = rows < most ? rows : most;
     for (int64_t done = 0, position; done < columns;) { /* the row itself */
         const int64_t some = next_bits(source, decision + (uint64_t)done, columns - done, &position);
-        for (int64_t i = 0; i < some; i += 32) put_bits(words, done + i, fd_fetch(source->keep, position + i), some - i);
+        copy_bits(words, done, source->keep, position, some);
         done += some;
     }
     const int64_t step = columns < 32 ? columns : 32;
