@@ -167,10 +167,12 @@ FD_INLINE f64v f64v_choose(i64v mask, f64v a, f64v b) {
 FD_INLINE void fd_stream(void *to, const void *register_) { memcpy(to, register_, sizeof(f32v)); }
 FD_INLINE void fd_stream_half(void *to, const void *register_) { memcpy(to, register_, sizeof(u16v)); }
 FD_INLINE void fd_stream_end(void) {}
+FD_INLINE void f64v_stream(double *to, f64v x) { memcpy(to, &x, sizeof x); } /* as scalars, twice a float's size */
+#else
+FD_INLINE void f64v_stream(double *to, f64v x) { fd_stream(to, &x); }
 #endif
 
 FD_INLINE void f32v_stream(float *to, f32v x) { fd_stream(to, &x); }
-FD_INLINE void f64v_stream(double *to, f64v x) { fd_stream(to, &x); }
 FD_INLINE void u16v_stream(uint16_t *to, u16v x) { fd_stream_half(to, &x); }
 
 /* bfloat16 is the upper half of a float32; rounded to nearest, halves to even, NaNs made quiet. */
