@@ -95,12 +95,18 @@ def walk(shape, strides, decision_strides):
         if shape[axis] == 1:
             continue
         row = [decision_strides[axis], *(stride[axis] for stride in strides)]
-        if axes and all(step == size * inner for step, inner in zip(row, axes[-1][1], strict=True) for size in [axes[-1][0]]):
+        if axes and all(
+            step == size * inner for step, inner in zip(row, axes[-1][1], strict=True) for size in [axes[-1][0]]
+        ):
             axes[-1] = (axes[-1][0] * shape[axis], axes[-1][1])
         else:
             axes.append((shape[axis], row))
     axes.reverse()
-    return [size for size, _ in axes], [row[0] for _, row in axes], [[row[k + 1] for _, row in axes] for k in range(len(strides))]
+    return (
+        [size for size, _ in axes],
+        [row[0] for _, row in axes],
+        [[row[k + 1] for _, row in axes] for k in range(len(strides))],
+    )
 
 
 def decision_strides_of(shape, shared=()):

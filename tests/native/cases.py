@@ -185,7 +185,19 @@ def far(file):
 def backward(file):
     """Gradients and the sums of their rows, in several blocks."""
     recipe = recipe_of(0.3, key=5, call=3)
-    shapes = [(1, 1), (3, 1), (1, 7), (9, 31), (9, 32), (9, 33), (40, 130), (5, 2049), (2, 6200), (70, 2100), (3, 70_000)]
+    shapes = [
+        (1, 1),
+        (3, 1),
+        (1, 7),
+        (9, 31),
+        (9, 32),
+        (9, 33),
+        (40, 130),
+        (5, 2049),
+        (2, 6200),
+        (70, 2100),
+        (3, 70_000),
+    ]
     for name, dtype in DTYPES.items():
         for activation in ("relu", "gelu"):
             for rows, columns in shapes:
@@ -312,7 +324,9 @@ def copies(file):
     place = file.put(np.random.default_rng(5).bytes(3 * 4096 + 100))
     for count in [*range(1, 70), 127, 128, 129, 255, 257, 4095, 4096, 4097, 8192, 12289]:
         operands = [Operand("uint8", FILLED, count, 0, place), Operand("uint8", place, count)]
-        file.add(f"copy-{count}", "copy", operands, [count], threads=3, streams=2, sweep=2 if count in (129, 257) else 1)
+        file.add(
+            f"copy-{count}", "copy", operands, [count], threads=3, streams=2, sweep=2 if count in (129, 257) else 1
+        )
 
 
 def main(folder):

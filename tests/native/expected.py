@@ -9,7 +9,23 @@ from casefile import Recipe, decisions_of
 from fastdrop import reference, rule
 
 DTYPES = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
-SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 3e38, 65504.0, 65520.0, 6e-8, 3e-8, -6.1e-5, 1e-310, 1e308]
+SPECIAL = [
+    0.0,
+    -0.0,
+    np.inf,
+    -np.inf,
+    np.nan,
+    1e-40,
+    -1e-40,
+    3e38,
+    65504.0,
+    65520.0,
+    6e-8,
+    3e-8,
+    -6.1e-5,
+    1e-310,
+    1e308,
+]
 
 
 @functools.cache
