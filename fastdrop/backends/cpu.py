@@ -134,11 +134,11 @@ _scratch = threading.local()
 
 
 def masked_weight(weight: Array, recipe: Numbers, scale: float, out: Array | None = None) -> Array:
-    """The weights of one mask per batch, for a matrix product at once: in `out`, or in memory that the next call reuses.
+    """The weights of one mask per batch, for a product at once: in `out`, or in memory that the next call reuses.
 
-    Memory from the system comes zeroed, page by page: for weights of 8 MB that took longer than masking them. And BLAS's
-    threads spin on the other cores in expectation of their next product: below 2**21 weights a thread of ours there
-    costs more (0.2 ms, 2 cores) than it takes off.
+    Memory from the system comes zeroed, page by page: for weights of 8 MB that took longer than masking them. And
+    BLAS's threads spin on the other cores in expectation of their next product: below 2**21 weights a thread of ours
+    there costs more (0.2 ms, 2 cores) than it takes off.
     """
     if out is None:
         buffer = getattr(_scratch, "buffer", None)
