@@ -28,8 +28,16 @@ X86, ARM = ("x86_64", "amd64"), ("aarch64", "arm64")
 ISAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "avx512": (
         X86,
-        ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512cd", "-mbmi2", "-mpopcnt"]
-        + ["-mprefer-vector-width=512"],
+        [
+            "-mavx512f",
+            "-mavx512bw",
+            "-mavx512dq",
+            "-mavx512vl",
+            "-mavx512cd",
+            "-mbmi2",
+            "-mpopcnt",
+            "-mprefer-vector-width=512",
+        ],
     ),
     "avx2": (X86, ["-mavx2", "-mf16c", "-mbmi2"]),
     "neon": (ARM, []),

@@ -35,8 +35,6 @@ class Mask:
         The probability of keeping, exact to 2**-40.
     scale : float
         What kept elements are multiplied by.
-    recipe : tuple
-        Key, call number and threshold.
 
     Examples
     --------
@@ -49,7 +47,8 @@ class Mask:
     True
     """
 
-    __slots__ = ("recipe", "p", "scale", "shape", "shared_axes")
+    # numbers: what `recipe` names, as a plain tuple, which is quicker to make than a named one
+    __slots__ = ("numbers", "p", "scale", "shape", "shared_axes")
 
     def __init__(
         self,
@@ -64,11 +63,16 @@ class Mask:
         self.shape = shape
         self.shared_axes = shared_axes
         key, call = stream.next_call()
-        self.recipe = Recipe(key, call, threshold)
+        self.numbers = (key, call, threshold)
+
+    @property
+    def recipe(self) -> Recipe:
+        """Key, call number and threshold."""
+        return Recipe(*self.numbers)
 
     @property
     def keep_prob(self) -> float:
-        return keep_probability(self.recipe.threshold)
+        return keep_probability(self.numbers[2])
 
     @property
     def decision_shape(self) -> tuple[int, ...]:
@@ -82,7 +86,7 @@ class Mask:
         if x.shape != self.shape:
             raise ValueError(f"a mask of shape {self.shape} cannot be applied to an array of shape {x.shape}")
         out, x = backend.prepare_out(x, out)
-        return backend.apply(x, out, self.recipe, self.scale, self.shared_axes)
+        return backend.apply(x, out, self.numbers, self.scale, self.shared_axes)
 
     def first(self) -> NDArray[np.bool_]:
         """The decisions for index 0 of the first axis alone, without drawing the others: shape ``shape[1:]``.
@@ -98,7 +102,7 @@ class Mask:
 
         `numpy.unpackbits(mask.packed(), bitorder="little")` undoes it.
         """
-        return backend_for().packed_bits(self.recipe, math.prod(self.decision_shape))
+        return backend_for().packed_bits(self.numbers, math.prod(self.decision_shape))
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -113,12 +117,12 @@ class Mask:
     def _decisions(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """As many decisions as `shape` has elements, from the first on."""
         count = math.prod(shape)
-        packed = backend_for().packed_bits(self.recipe, count)
+        packed = backend_for().packed_bits(self.numbers, count)
         return np.unpackbits(packed, count=count, bitorder="little").reshape(shape).view(np.bool_)
 
     @property
     def _identity(self) -> tuple[Any, ...]:
-        return self.shape, self.shared_axes, self.p, self.scale, self.recipe
+        return self.shape, self.shared_axes, self.p, self.scale, self.numbers
 
     def __eq__(self, other: object) -> bool:
         """Whether the other mask is the same recipe for the same shape."""
@@ -129,7 +133,7 @@ class Mask:
 
     def __repr__(self) -> str:
         shared = f", shared_axes={self.shared_axes}" if self.shared_axes else ""
-        return f"Mask(shape={self.shape}, p={self.p}, key={self.recipe.key}, call={self.recipe.call}{shared})"
+        return f"Mask(shape={self.shape}, p={self.p}, key={self.numbers[0]}, call={self.numbers[1]}{shared})"
 
     def __getstate__(self) -> dict[str, Any]:
         values = {
@@ -137,7 +141,7 @@ class Mask:
             "shared_axes": self.shared_axes,
             "p": self.p,
             "scale": self.scale,
-            "recipe": tuple(self.recipe),
+            "recipe": tuple(self.numbers),
         }
         return {"rule_version": RULE_VERSION, **values}
 
@@ -145,4 +149,4 @@ class Mask:
         check_version(state)
         self.shape, self.shared_axes = state["shape"], state["shared_axes"]
         self.p, self.scale = state["p"], state["scale"]
-        self.recipe = Recipe(*state["recipe"])
+        self.numbers = tuple(state["recipe"])

@@ -105,19 +105,19 @@ def exp(x: NDArray[Any]) -> NDArray[Any]:
 
 
 # Phi(-a) = exp(-a^2 / 2) t P(t), t = 1 / (1 + c a): c, and P's coefficients from t^0 up, fitted for the least error.
-_NORMAL_SINGLE = (
-    0.3,
-    (0.11968775, 0.119550118, 0.110423197, 0.0774857706, 0.0988308413)
-    + (-0.0844812825, 0.197921644, -0.232835483, 0.114402112, -0.0209846694),
-)
-_NORMAL_DOUBLE = (
-    0.2,
-    (0.079788456088730408, 0.079788455516500656, 0.076596935253694844, 0.070213510123244184, 0.061026564396091614)
-    + (0.049745922772327746, 0.03789424401895721, 0.023836921315718473, 0.023399091460422909, -0.023898104524441895)
-    + (0.094434350615586919, -0.22986461348171344, 0.4558711767344286, -0.74549820593908109, 0.97336232545337241)
-    + (-1.0108231405346119, 0.81648477698855542, -0.49459972671408955, 0.21521162963821573, -0.063349634075586849)
-    + (0.011304406406117366, -0.00092534151243971999),
-)
+# fmt: off
+_NORMAL_SINGLE = (0.3, (
+    0.11968775, 0.119550118, 0.110423197, 0.0774857706, 0.0988308413, -0.0844812825, 0.197921644, -0.232835483,
+    0.114402112, -0.0209846694,
+))
+_NORMAL_DOUBLE = (0.2, (
+    0.079788456088730408, 0.079788455516500656, 0.076596935253694844, 0.070213510123244184, 0.061026564396091614,
+    0.049745922772327746, 0.03789424401895721, 0.023836921315718473, 0.023399091460422909, -0.023898104524441895,
+    0.094434350615586919, -0.22986461348171344, 0.4558711767344286, -0.74549820593908109, 0.97336232545337241,
+    -1.0108231405346119, 0.81648477698855542, -0.49459972671408955, 0.21521162963821573, -0.063349634075586849,
+    0.011304406406117366, -0.00092534151243971999,
+))
+# fmt: on
 
 
 def normal_cdf(z: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -139,7 +139,7 @@ def bias_activation(x: NDArray[Any], bias: NDArray[Any], activation: str) -> NDA
     """activation(x + bias) in the arithmetic's dtype, before dropout and rounding."""
     wide = arithmetic(x.dtype)
     z = x.astype(wide) + bias.astype(wide)
-    return np.where(z <= 0, wide.type(0), z) if activation == "relu" else z * normal_cdf(z)[0]
+    return np.where(z < 0, wide.type(0), z) if activation == "relu" else z * normal_cdf(z)[0]
 
 
 def bias_activation_dropout(
@@ -153,7 +153,7 @@ def bias_activation_dropout(
 def bias_activation_dropout_backward(
     dy: NDArray[Any], x: NDArray[Any], bias: NDArray[Any], activation: str, kept: NDArray[np.bool_], scale: float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The gradients with respect to x and bias; rows are added up in blocks of about 2**16 elements, then the blocks."""
+    """The gradients with respect to x and bias; rows are added up in blocks of 2**16 elements or so, then these."""
     wide = arithmetic(x.dtype)
     z = x.astype(wide) + bias.astype(wide)
     g = _scaled(dy, scale)
@@ -206,9 +206,7 @@ def softmax_dropout(x: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> N
     return _select(kept, e * (inverse * e.dtype.type(scale))).astype(x.dtype)
 
 
-def softmax_dropout_backward(
-    dy: NDArray[Any], x: NDArray[Any], kept: NDArray[np.bool_], scale: float
-) -> NDArray[Any]:
+def softmax_dropout_backward(dy: NDArray[Any], x: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> NDArray[Any]:
     """The gradient with respect to x."""
     e, inverse = _softmax_parts(x)
     g = _select(kept, _scaled(dy, scale))
@@ -219,15 +217,24 @@ def softmax_dropout_backward(
 def dropconnect(
     x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any] | None, kept: NDArray[np.bool_], scale: float
 ) -> NDArray[Any]:
-    """x (batch, in), weight (out, in), kept (out, in) or (batch, out, in) -> (batch, out)."""
-    y = np.where(kept, weight * x[:, None, :], 0).sum(axis=-1) * scale
-    return y if bias is None else y + bias
+    """x (batch, in), weight (out, in), kept (out, in) or (batch, out, in) -> (batch, out).
+
+    Bit for bit what the kernels give for one mask per example; BLAS, which multiplies for one mask per batch, adds in
+    another order.
+    """
+    y = row_sum(_select(kept, weight * x[:, None, :])) * x.dtype.type(scale)
+    return y + (x.dtype.type(0) if bias is None else bias)
 
 
 def dropconnect_backward(
     dy: NDArray[Any], x: NDArray[Any], weight: NDArray[Any], kept: NDArray[np.bool_], scale: float
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """The gradients with respect to x, weight and bias."""
-    dx = np.where(kept, weight * dy[:, :, None], 0).sum(axis=1) * scale
-    dweight = np.where(kept, dy[:, :, None] * x[:, None, :], 0).sum(axis=0) * scale
+    """The gradients with respect to x, weight and bias, summed over outputs or examples one after the other."""
+    kept = np.broadcast_to(kept, (*dy.shape, x.shape[1]))
+    scaled = dy * dy.dtype.type(scale)
+    dx, dweight = np.zeros_like(x), np.zeros_like(weight)
+    for output in range(dy.shape[1]):
+        dx += _select(kept[:, output], weight[output] * scaled[:, output, None])
+    for example in range(dy.shape[0]):
+        dweight += _select(kept[example], x[example] * scaled[example, :, None])
     return dx, dweight, dy.sum(axis=0)

@@ -5,7 +5,7 @@
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 RULE_VERSION = 1
 """Part of every saved state: another rule would draw other masks from the same numbers."""
@@ -19,6 +19,10 @@ LANES = 16
 
 PURPOSE_TAIL = 0xFF
 PURPOSE_SPAWN = 0xFE
+
+
+Numbers: TypeAlias = tuple[int, int, int]
+"""A recipe as plain numbers."""
 
 
 class Recipe(NamedTuple):

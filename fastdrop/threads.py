@@ -1,8 +1,9 @@
 """Thread policy, in one place; so the compiled kernels are loaded here, and handed on from here.
 
 A call uses all the cores that the process may use (or OMP_NUM_THREADS, or what `set_num_threads` says), and never more
-than OpenMP has been limited to since, as threadpoolctl does for a while; unless it is too small to gain from it: waking a sleeping team takes about 50 microseconds (seen on 2 cores), in which one thread
-handles 2**16 to 2**18 elements. The number of threads never changes a result.
+than OpenMP has been limited to since, as threadpoolctl does for a while; unless it is too small to gain from it: waking
+a sleeping team takes about 50 microseconds (seen on 2 cores), in which one thread handles 2**19 elements; an awake one
+takes 2. The number of threads never changes a result.
 
 GNU's OpenMP lets an idle team spin for milliseconds, on cores that the next matrix product wants: a DropConnect layer
 took 8.0 ms of which 1.2 were the product (2 cores, 1448 x 1448). So the team is asked to sleep after about 1000 rounds,

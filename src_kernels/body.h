@@ -11,6 +11,8 @@
 #include "kernels.h"
 #include "simd.h"
 
+#include "body_philox.h"
+#include "body_ties.h"
 #include "body_bits.h"
 
 static const double inverse_factorial[] = {

@@ -14,17 +14,20 @@
 
 /* A block of 32 columns; what lies behind the row's end counts as 0. */
 FD_INLINE void MATH(load_columns)(V part[PARTS], const S *from, int64_t count) {
-    S padded[32] = {0};
+    S padded[32];
     if (count < 32) {
+        memset(padded, 0, sizeof padded);
         memcpy(padded, from, (size_t)count * sizeof(S));
         from = padded;
     }
+    FD_UNROLL
     for (int k = 0; k < PARTS; k++) part[k] = VEC(load)(from + k * LANES);
 }
 
 FD_INLINE void MATH(store_columns)(S *to, const V part[PARTS], int64_t count) {
     S padded[32];
     if (count >= 32) {
+        FD_UNROLL
         for (int k = 0; k < PARTS; k++) VEC(store)(to + k * LANES, part[k]);
         return;
     }
@@ -32,22 +35,42 @@ FD_INLINE void MATH(store_columns)(S *to, const V part[PARTS], int64_t count) {
     memcpy(to, padded, (size_t)count * sizeof(S));
 }
 
-/* sums[e] += the masked products of a row of weights with each example's inputs */
-FD_INLINE void MATH(masked_dots)(int examples, const uint32_t *const words[], const int64_t position[], const S *weight,
-                                 const S *const x[], int64_t columns, S sums[][32]) {
-    V sum[EXAMPLES][PARTS], w[PARTS], v[PARTS];
-    for (int e = 0; e < examples; e++)
-        for (int k = 0; k < PARTS; k++) sum[e][k] = VEC(load)(sums[e] + k * LANES);
-    for (int64_t i = 0; i < columns; i += 32) {
-        MATH(load_columns)(w, weight + i, columns - i);
-        for (int e = 0; e < examples; e++) {
-            const uint32_t word = fd_fetch(words[e], position[e] + i);
-            MATH(load_columns)(v, x[e] + i, columns - i);
-            for (int k = 0; k < PARTS; k++) sum[e][k] += VEC(keep)(word >> k * LANES, w[k] * v[k]);
-        }
+/* sum[e] += the masked products of 32 weights with each example's inputs; count < 32 only at a row's end */
+FD_INLINE void MATH(dot_block)(int examples, V sum[EXAMPLES][PARTS], const bit_cursor *bits, const uint32_t *place,
+                               const S *weight, const S *const *x, int64_t i, int64_t count) {
+    V w[PARTS], v[PARTS];
+    MATH(load_columns)(w, weight + i, count);
+    FD_UNROLL
+    for (int e = 0; e < examples; e++) {
+        const uint32_t word = cursor_fetch(bits[e] + i / 32 * FD_CURSOR_STEP, place[e]);
+        MATH(load_columns)(v, x[e] + i, count);
+        FD_UNROLL
+        for (int k = 0; k < PARTS; k++) sum[e][k] += VEC(keep)(word >> k * LANES, w[k] * v[k]);
     }
-    for (int e = 0; e < examples; e++)
+}
+
+/* result[e] = the masked product of a row of weights with each example's inputs, or as far as its columns go: sums[e]
+ * are the partial sums so far. */
+FD_INLINE void MATH(masked_dots)(int examples, const uint32_t *const words[], const int64_t position[], const S *weight,
+                                 const S *const *x, int64_t columns, S sums[][32]) {
+    V sum[EXAMPLES][PARTS];
+    bit_cursor bits[EXAMPLES];
+    uint32_t place[EXAMPLES];
+    FD_UNROLL
+    for (int e = 0; e < examples; e++) {
+        bits[e] = cursor_at(words[e], position[e]);
+        place[e] = cursor_place(position[e]);
+        FD_UNROLL
+        for (int k = 0; k < PARTS; k++) sum[e][k] = VEC(load)(sums[e] + k * LANES);
+    }
+    int64_t i = 0;
+    for (; i + 32 <= columns; i += 32) MATH(dot_block)(examples, sum, bits, place, weight, x, i, 32);
+    if (i < columns) MATH(dot_block)(examples, sum, bits, place, weight, x, i, columns - i);
+    FD_UNROLL
+    for (int e = 0; e < examples; e++) {
+        FD_UNROLL
         for (int k = 0; k < PARTS; k++) VEC(store)(sums[e] + k * LANES, sum[e][k]);
+    }
 }
 
 /* The rows of weights whose decisions are drawn at once for one example. */
@@ -101,21 +124,33 @@ static void MATH(connect_forward)(fd_dropconnect_size size, fd_recipe recipe, do
 
 /* into[e] += factor(e, t) * from[t], masked, term after term, for every column. The bit of target e, term t and
  * column i is number bit_of_target[e] + bit_of_term[t] + i. */
+FD_INLINE void MATH(sum_block)(int targets, const uint32_t *words, const int64_t *bit_of_target,
+                               const int64_t *bit_of_term, int64_t terms, const S (*factor)[MOST_TERMS],
+                               const S *from, int64_t stride, int64_t i, int64_t count, S *into) {
+    V sum[EXAMPLES][PARTS], v[PARTS];
+    FD_UNROLL
+    for (int e = 0; e < targets; e++) MATH(load_columns)(sum[e], into + e * stride + i, count);
+    for (int64_t t = 0; t < terms; t++) {
+        MATH(load_columns)(v, from + t * stride + i, count);
+        FD_UNROLL
+        for (int e = 0; e < targets; e++) {
+            const uint32_t word = fd_fetch(words, bit_of_target[e] + bit_of_term[t] + i);
+            FD_UNROLL
+            for (int k = 0; k < PARTS; k++) sum[e][k] += VEC(keep)(word >> k * LANES, v[k] * factor[e][t]);
+        }
+    }
+    FD_UNROLL
+    for (int e = 0; e < targets; e++) MATH(store_columns)(into + e * stride + i, sum[e], count);
+}
+
 FD_INLINE void MATH(masked_sums)(int targets, const uint32_t *words, const int64_t *bit_of_target,
                                  const int64_t *bit_of_term, int64_t terms, const S (*factor)[MOST_TERMS],
                                  const S *from, int64_t stride, int64_t columns, S *into) {
-    for (int64_t i = 0; i < columns; i += 32) {
-        V sum[EXAMPLES][PARTS], v[PARTS];
-        for (int e = 0; e < targets; e++) MATH(load_columns)(sum[e], into + e * stride + i, columns - i);
-        for (int64_t t = 0; t < terms; t++) {
-            MATH(load_columns)(v, from + t * stride + i, columns - i);
-            for (int e = 0; e < targets; e++) {
-                const uint32_t word = fd_fetch(words, bit_of_target[e] + bit_of_term[t] + i);
-                for (int k = 0; k < PARTS; k++) sum[e][k] += VEC(keep)(word >> k * LANES, v[k] * factor[e][t]);
-            }
-        }
-        for (int e = 0; e < targets; e++) MATH(store_columns)(into + e * stride + i, sum[e], columns - i);
-    }
+    int64_t i = 0;
+    for (; i + 32 <= columns; i += 32)
+        MATH(sum_block)(targets, words, bit_of_target, bit_of_term, terms, factor, from, stride, i, 32, into);
+    if (i < columns)
+        MATH(sum_block)(targets, words, bit_of_target, bit_of_term, terms, factor, from, stride, i, columns - i, into);
 }
 
 static void MATH(masked_targets)(int targets, const uint32_t *words, const int64_t *bit_of_target,

@@ -10,7 +10,7 @@ FD_INLINE V NAME(compute)(fd_operation operation, uint32_t bits, S scale, const 
     if (operation == FD_DROPOUT_ADD) return VEC(keep)(bits, LOAD(a) * scale) + LOAD(b);
     if (operation == FD_BIAS_RELU) {
         const V z = LOAD(a) + LOAD(b);
-        return VEC(keep)(bits, VEC(zero_unless_positive)(z, z) * scale);
+        return VEC(keep)(bits, VEC(relu)(z) * scale);
     }
     if (operation == FD_BIAS_GELU) return VEC(keep)(bits, MATH(gelu)(LOAD(a) + LOAD(b)) * scale);
     const V z = LOAD(b) + LOAD(c), dy = LOAD(a) * scale;
@@ -78,13 +78,45 @@ FD_INLINE void NAME(run)(fd_operation operation, int stream, const uint32_t *wor
     }
 }
 
+/* A bias that begins again with every row, for runs over many rows: pointers to the next 32 elements of its repetition. */
+typedef struct {
+    const T *base;
+    int64_t period, at;
+    T seam[64];  /* the last 32 elements and the first: where 32 begin before a row's end and go on behind it */
+    T short_[64]; /* a bias of fewer than 32, several times over */
+} NAME(cycle);
+
+static void NAME(cycle_begin)(NAME(cycle) *cycle, const T *bias, int64_t columns, int64_t at) {
+    cycle->base = bias;
+    cycle->period = columns;
+    if (columns < 32) {
+        cycle->period = (31 + columns) / columns * columns;
+        for (int64_t i = 0; i < cycle->period; i++) cycle->short_[i] = bias[i % columns];
+        cycle->base = cycle->short_;
+    }
+    cycle->at = at;
+    for (int64_t i = 0; i < 32; i++) {
+        cycle->seam[i] = cycle->base[cycle->period - 32 + i];
+        cycle->seam[32 + i] = cycle->base[i];
+    }
+}
+
+FD_INLINE const T *NAME(cycle_next)(NAME(cycle) *cycle, int64_t step) {
+    const int64_t at = cycle->at, whole = cycle->period - 32;
+    cycle->at = at + step < cycle->period ? at + step : at + step - cycle->period;
+    return at <= whole ? cycle->base + at : cycle->seam + (at - whole);
+}
+
 #if defined(FD_BLOCKS)
 /* A long run, pipelined: while one tile's decisions are applied, the next one's are drawn, a few elements between two
  * rounds of Philox, so that arithmetic hides behind memory. Registers of y are aligned, so a tile's end may fall within a
  * unit of 32: the window holds the last word of the tile before, too. Returns how many elements are done, all but a
  * tile or so. */
 FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe recipe, uint64_t decision,
-                                 int64_t count, S scale, T *y, const T *a, const T *b, const T *c, S *sums) {
+                                 int64_t count, S scale, T *y, const T *a, const T *b, const T *c, S *sums,
+                                 NAME(cycle) *cycle) {
+/* the second input of the next elements: in a bias operation from the cycle, if there is one */
+#define FD_SECOND(step) (fd_adds_bias(operation) && cycle ? NAME(cycle_next)(cycle, step) : b + i)
     enum { WINDOW = 32 + FD_TILE };
     const uint32_t planes = planes_of(recipe), ties_to_settle = has_tail(recipe);
     uint32_t window[FD_TILE_WORDS + 2], drawn[FD_PLANES][FD_TILE_WORDS], next[FD_TILE_WORDS];
@@ -93,7 +125,10 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
     int64_t i = NAME(head)(y, count), at = 32 + (int64_t)(decision % FD_TILE); /* the bit of element i */
     fill_tile(recipe, tile, window + 1);
     window[0] = window[FD_TILE_WORDS + 1] = 0;
-    if (i > 0) NAME(partial)(operation, fd_fetch(window, at), i, scale, y, a, b, c, sums);
+    if (i > 0) {
+        const T *second = fd_adds_bias(operation) && cycle ? NAME(cycle_next)(cycle, i) : b;
+        NAME(partial)(operation, fd_fetch(window, at), i, scale, y, a, second, c, sums);
+    }
     at += i;
     while (count - i >= WINDOW) {
         const int64_t end = i + (WINDOW - at) / 32 * 32;
@@ -104,7 +139,7 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
         tile++;
 #define FD_APPLY(until)                                                                                            \
     for (const int64_t stop = (until) < end ? (until) : end; i < stop; i += 32, bits += FD_CURSOR_STEP)            \
-        NAME(unit)(operation, stream, cursor_fetch(bits, place), scale, y + i, a + i, b + i, c + i, sums + i);
+        NAME(unit)(operation, stream, cursor_fetch(bits, place), scale, y + i, a + i, FD_SECOND(32), c + i, sums + i);
         FD_DRAW_PLANES(recipe, planes, tile, drawn, FD_APPLY(i + quota))
         compare_planes(recipe, planes, drawn, next, ties.tied);
         if (ties_to_settle) {
@@ -118,9 +153,13 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
         memcpy(window + 1, next, sizeof next);
         at -= FD_TILE;
     }
-    const int64_t rest = count - i < WINDOW - at ? count - i : WINDOW - at;
-    NAME(run)(operation, stream, window, at, rest, scale, y + i, a + i, b + i, c + i, sums + i);
-    return i + rest;
+    const int64_t end = count - i < WINDOW - at ? count : i + WINDOW - at;
+    for (; i + 32 <= end; i += 32, at += 32)
+        NAME(unit)(operation, stream, fd_fetch(window, at), scale, y + i, a + i, FD_SECOND(32), c + i, sums + i);
+    if (cycle) return i; /* the rest may belong to two rows */
+    NAME(run)(operation, 0, window, at, end - i, scale, y + i, a + i, b + i, c + i, sums + i);
+    return end;
+#undef FD_SECOND
 }
 #endif
 
@@ -140,14 +179,16 @@ static void NAME(select)(const uint32_t *words, int64_t position, int64_t count,
 }
 
 #if defined(FD_BLOCKS)
-#define FD_CASE(operation)                                                                                         \
-    case operation:                                                                                                \
-        return stream ? NAME(pipeline)(operation, 1, recipe, decision, count, scale, y, in[0], in[1], in[2], sums) \
-                      : NAME(pipeline)(operation, 0, recipe, decision, count, scale, y, in[0], in[1], in[2], sums)
+#define FD_CASE(operation)                                                                                        \
+    case operation:                                                                                               \
+        return stream ? NAME(pipeline)(operation, 1, recipe, decision, count, scale, y, in[0], in[1], in[2], sums, \
+                                       cycle)                                                                     \
+                      : NAME(pipeline)(operation, 0, recipe, decision, count, scale, y, in[0], in[1], in[2], sums, \
+                                       cycle)
 
 /* Returns how many elements are done: none where a pipeline would not pay. */
 static int64_t NAME(pipelined)(fd_operation operation, int stream, fd_recipe recipe, uint64_t decision, int64_t count,
-                               S scale, T *y, const T *const in[3], S *sums) {
+                               S scale, T *y, const T *const in[3], S *sums, NAME(cycle) *cycle) {
     if (count < 2 * FD_TILE || decision % FD_TILE > FD_TILE / 2 || is_constant(recipe)) return 0;
     if (operation == FD_DROPOUT && scale == 1) return 0;
     switch (operation) {
@@ -163,8 +204,9 @@ static int64_t NAME(pipelined)(fd_operation operation, int stream, fd_recipe rec
 #undef FD_CASE
 #else
 static int64_t NAME(pipelined)(fd_operation operation, int stream, fd_recipe recipe, uint64_t decision, int64_t count,
-                               S scale, T *y, const T *const in[3], S *sums) {
+                               S scale, T *y, const T *const in[3], S *sums, NAME(cycle) *cycle) {
     (void)operation, (void)stream, (void)recipe, (void)decision, (void)count, (void)scale, (void)y, (void)in, (void)sums;
+    (void)cycle;
     return 0;
 }
 #endif
@@ -292,7 +334,7 @@ static void NAME(row)(const fd_elementwise *e, fd_operation operation, int conti
         for (int k = 0; k < e->operands; k++) at[k] = offset[k] + done * e->stride[k][e->ndim - 1];
         const NAME(place) here = NAME(place_at)(e, operation, at);
         const int64_t piped = contiguous ? NAME(pipelined)(operation, e->stream, e->recipe, decision + (uint64_t)done,
-                                                           count - done, (S)e->scale, here.y, here.in, here.sums)
+                                                           count - done, (S)e->scale, here.y, here.in, here.sums, 0)
                                          : 0;
         done += piped;
         if (piped > 0) continue;
@@ -310,7 +352,7 @@ static void NAME(repeated)(const fd_elementwise *e, fd_operation operation, bit_
     const int64_t most = FD_TILE / columns, copies = rows < most ? rows : most;
     for (int64_t done = 0, position; done < columns;) { /* the row itself */
         const int64_t some = next_bits(source, decision + (uint64_t)done, columns - done, &position);
-        for (int64_t i = 0; i < some; i += 32) put_bits(words, done + i, fd_fetch(source->keep, position + i), some - i);
+        copy_bits(words, done, source->keep, position, some);
         done += some;
     }
     const int64_t step = columns < 32 ? columns : 32;
@@ -333,6 +375,18 @@ static void NAME(elementwise)(const fd_elementwise *e, fd_operation operation, i
         repeats = e->stride[k][last - 1] == e->stride[k][last] * e->shape[last];
     bit_source source;
     open_source(&source, e->recipe);
+    if (fd_adds_bias(operation) && e->ndim == 2 && contiguous && e->decision_stride[1] == 1 &&
+        e->decision_stride[0] == e->shape[1] && e->stride[0][0] == e->shape[1] * e->stride[0][1] &&
+        e->stride[1][0] == e->shape[1] * e->stride[1][1] && e->stride[2][0] == 0) {
+        /* rows of one bias, without gaps: one long run */
+        const int64_t at[FD_MAX_OPERANDS] = {begin * e->stride[0][1], begin * e->stride[1][1]};
+        const NAME(place) here = NAME(place_at)(e, operation, at);
+        NAME(cycle) cycle;
+        NAME(cycle_begin)(&cycle, here.in[1], e->shape[1], begin % e->shape[1]);
+        begin += NAME(pipelined)(operation, e->stream, e->recipe, (uint64_t)begin, end - begin, (S)e->scale, here.y,
+                                 here.in, here.sums, &cycle);
+        rest = begin;
+    }
     for (int axis = last; axis >= 0; axis--) {
         index[axis] = rest % e->shape[axis];
         rest /= e->shape[axis];

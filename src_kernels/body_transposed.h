@@ -36,8 +36,7 @@ static void NAME(transposed)(const fd_elementwise *e, int64_t begin, int64_t end
             for (int64_t done = 0, position; done < columns;) {
                 const uint64_t first = (uint64_t)(decision + row * e->decision_stride[rows_axis] + done);
                 const int64_t some = next_bits(&source, first, columns - done, &position);
-                for (int64_t i = 0; i < some; i += 32)
-                    put_bits(drawn[row], done + i, fd_fetch(source.keep, position + i), some - i);
+                copy_bits(drawn[row], done, source.keep, position, some);
                 done += some;
             }
         for (int64_t column = 0; column < columns; column += 32 * FD_TURNED) {

@@ -206,6 +206,21 @@ def repeats(cnp.ndarray array not None):
     return found
 
 
+def fits(cnp.ndarray x not None, out):
+    """Whether out is an array that kernels can write x's results to as it is; where not, the caller finds out why."""
+    cdef cnp.ndarray y
+    cdef int axis
+    if not isinstance(out, cnp.ndarray):
+        return False
+    y = <cnp.ndarray> out
+    if cnp.PyArray_NDIM(x) != cnp.PyArray_NDIM(y) or cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(y):
+        return False
+    for axis in range(cnp.PyArray_NDIM(x)):
+        if cnp.PyArray_DIM(x, axis) != cnp.PyArray_DIM(y, axis):
+            return False
+    return cnp.PyArray_ISBEHAVED(y) and not repeats(y) and is_apart(x, y)
+
+
 cdef inline fd_dtype dtype_of(cnp.ndarray array) noexcept:
     cdef int number = cnp.PyArray_TYPE(array)
     if number == cnp.NPY_FLOAT32:

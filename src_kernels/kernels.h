@@ -40,8 +40,10 @@ FD_INLINE int fd_has_sums(fd_operation operation) {
     return operation == FD_BIAS_RELU_BACKWARD || operation == FD_BIAS_GELU_BACKWARD;
 }
 
+FD_INLINE int fd_adds_bias(fd_operation operation) { return operation == FD_BIAS_RELU || operation == FD_BIAS_GELU; }
+
 /* The blocks that the transposed kernel works on: so many rows (along memory) and columns (along decisions). */
-#define FD_BLOCK_ROWS 128
+#define FD_BLOCK_ROWS 256
 #define FD_BLOCK_COLUMNS 4096
 
 /* Rows of a C-contiguous array: softmax(x) and dropout, or their backward pass, where y is dx. */

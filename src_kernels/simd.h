@@ -38,10 +38,13 @@
 
 #if defined(__clang__)
 #define FD_NO_UNROLL _Pragma("clang loop unroll(disable)")
+#define FD_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
 #define FD_NO_UNROLL _Pragma("GCC unroll 1")
+#define FD_UNROLL _Pragma("GCC unroll 16")
 #else
 #define FD_NO_UNROLL
+#define FD_UNROLL
 #endif
 
 #if defined(FD_VECTOR_BYTES)
@@ -145,6 +148,12 @@ FD_INLINE f64v f64v_zero_unless_positive(f64v z, f64v x) {
 }
 #endif
 
+/* z, but +0 where z < 0; a NaN stays one. */
+#if !defined(FD_OWN_RELU)
+FD_INLINE f32v f32v_relu(f32v z) { return f32v_from_bits(f32v_bits(z) & ~FD_TRUE_MASK(z < 0.0f)); }
+FD_INLINE f64v f64v_relu(f64v z) { return f64v_from_bits(f64v_bits(z) & ~FD_TRUE_MASK(z < 0.0)); }
+#endif
+
 /* a where the mask is all ones, b where it is all zeros */
 FD_INLINE f32v f32v_choose(i32v mask, f32v a, f32v b) {
     return f32v_from_bits((f32v_bits(a) & mask) | (f32v_bits(b) & ~mask));
@@ -167,6 +176,7 @@ FD_INLINE void f32v_stream(float *to, f32v x) { fd_stream(to, &x); }
 FD_INLINE void u16v_stream(uint16_t *to, u16v x) { fd_stream_half(to, &x); }
 
 /* bfloat16 is the upper half of a float32; rounded to nearest, halves to even, NaNs made quiet. */
+#if !defined(FD_OWN_BFLOAT16)
 FD_INLINE f32v f32v_from_bfloat16(u16v x) { return f32v_from_bits(i32v_from_u16(x) << 16); }
 FD_INLINE u16v f32v_to_bfloat16(f32v x) {
     const i32v bits = f32v_bits(x);
@@ -175,6 +185,7 @@ FD_INLINE u16v f32v_to_bfloat16(f32v x) {
     const i32v result = (nan & (bits | 0x400000)) | (~nan & rounded);
     return i32v_to_u16((result >> 16) & 0xFFFF);
 }
+#endif
 
 /* float16 by integers: the exponent is moved by a multiplication with 2^112, which makes subnormals right too. */
 #if !defined(FD_OWN_FLOAT16)

@@ -51,3 +51,8 @@ FD_INLINE void fd_stream_end(void) { _mm_sfence(); }
 #define FD_OWN_FLOAT16
 FD_INLINE f32v f32v_from_float16(u16v x) { return _mm256_cvtph_ps((__m128i)x); }
 FD_INLINE u16v f32v_to_float16(f32v x) { return (u16v)_mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT); }
+
+/* x86's maximum gives its second operand where one is NaN or both are 0. */
+#define FD_OWN_RELU
+FD_INLINE f32v f32v_relu(f32v z) { return _mm256_max_ps(_mm256_setzero_ps(), z); }
+FD_INLINE f64v f64v_relu(f64v z) { return _mm256_max_pd(_mm256_setzero_pd(), z); }

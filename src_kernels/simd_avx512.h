@@ -63,3 +63,20 @@ FD_INLINE f32v f32v_from_float16(u16v x) { return _mm512_cvtph_ps((__m256i)x); }
 FD_INLINE u16v f32v_to_float16(f32v x) {
     return (u16v)_mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
+
+#define FD_OWN_BFLOAT16
+FD_INLINE f32v f32v_from_bfloat16(u16v x) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)x), 16));
+}
+FD_INLINE u16v f32v_to_bfloat16(f32v x) {
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i last = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), last);
+    rounded = _mm512_mask_or_epi32(rounded, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), bits, _mm512_set1_epi32(0x400000));
+    return (u16v)_mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
+}
+
+/* x86's maximum gives its second operand where one is NaN or both are 0. */
+#define FD_OWN_RELU
+FD_INLINE f32v f32v_relu(f32v z) { return _mm512_max_ps(_mm512_setzero_ps(), z); }
+FD_INLINE f64v f64v_relu(f64v z) { return _mm512_max_pd(_mm512_setzero_pd(), z); }

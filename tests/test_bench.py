@@ -27,13 +27,6 @@ SMALL = {
 MACHINE = {"available": ["avx512", "avx2", "portable"], "instruction set": "avx512", "cores": 2}
 
 
-@pytest.fixture(autouse=True)
-def a_copy(monkeypatch):
-    """Kernels without the yardstick get a plain one."""
-    if not hasattr(kernels, "copy"):
-        monkeypatch.setattr(kernels, "copy", lambda x, y, threads: np.copyto(y, x), raising=False)
-
-
 @pytest.fixture
 def tiny(monkeypatch):
     monkeypatch.setattr(plan, "FULL", TINY)

@@ -18,6 +18,8 @@ SHAPES = [
     (2, 3, 2049),
     (6, 70, 130),
     (4, 9, 5000),
+    (6, 3, 33000),  # a row's decisions are drawn in two pieces
+    (9, 140, 1),
 ]
 
 
@@ -38,7 +40,9 @@ def test_against_the_reference(isa, thread_count, shape, dtype, per_example):
         assert mask.shape == (shape if per_example else shape[1:])
         kept = reference.keep(*mask.recipe, mask.shape)
         np.testing.assert_array_equal(np.asarray(mask), kept)
-        tolerance = {"rtol": 0, "atol": np.finfo(dtype).eps * 40 * np.sqrt(max(shape)) * np.abs(weight).max()}
+        # One mask per batch is multiplied by BLAS, which has an order of its own; else bit for bit.
+        exact = 0 if per_example else np.finfo(dtype).eps * 40 * np.sqrt(max(shape)) * np.abs(weight).max()
+        tolerance = {"rtol": 0, "atol": exact}
         np.testing.assert_allclose(y, reference.dropconnect(x, weight, bias, kept, mask.scale), **tolerance)
         gradients = fd.dropconnect_backward(dy, x, weight, mask)
         for found, wanted in zip(

@@ -1,16 +1,20 @@
 """Kernels against the reference, bit for bit."""
 
+import functools
 import multiprocessing
 import pickle
 import threading
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 import fastdrop as fd
 from fastdrop import reference
+from fastdrop._kernels import cpu
 
-DTYPES = [np.float32, np.float64]
+DTYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
+UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 # Around every vector width, word, register row and tile.
 SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 511, 512, 513, 1023, 1025]
 SIZES += [2015, 2047, 2048, 2049, 2079, 4095, 4096, 4097, 6143, 10_007]
@@ -20,15 +24,18 @@ def values(shape, dtype, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
+reference_keep = functools.lru_cache(maxsize=256)(reference.keep)  # the same for every instruction set and dtype
+
+
 def expected(x, mask):
-    kept = reference.keep(*mask.recipe, mask.decision_shape)
+    kept = reference_keep(*mask.recipe, mask.decision_shape)
     return reference.apply(x, np.broadcast_to(kept, x.shape), mask.scale)
 
 
 def same_bits(a, b):
     assert a.dtype == b.dtype
     assert a.shape == b.shape
-    unsigned = {4: np.uint32, 8: np.uint64}[a.dtype.itemsize]
+    unsigned = UNSIGNED[a.dtype.itemsize]
     np.testing.assert_array_equal(np.ascontiguousarray(a).view(unsigned), np.ascontiguousarray(b).view(unsigned))
 
 
@@ -41,7 +48,7 @@ def test_sizes(isa, thread_count, dtype, p):
         x = values(size, dtype)
         y, mask = fd.dropout(x, p, rng=stream)
         same_bits(y, expected(x, mask))
-        np.testing.assert_array_equal(np.asarray(mask), reference.keep(*mask.recipe, (size,)))
+        np.testing.assert_array_equal(np.asarray(mask), reference_keep(*mask.recipe, (size,)))
         dy = values(size, dtype, 1)
         same_bits(fd.dropout_backward(dy, mask), expected(dy, mask))
 
@@ -60,9 +67,14 @@ def views(dtype):
     yield "length-1 axes", values((1, 300, 1, 11, 1), dtype)
     yield "0-d", np.array(3.5, dtype)
     yield "empty", values((3, 0, 4), dtype)
-    unaligned = np.zeros(4004 * dtype().itemsize + 1, np.uint8)[1:].view(np.uint8)
-    yield "unaligned", unaligned[: 4000 * dtype().itemsize].view(dtype)
-    yield "foreign byte order", values(3000, dtype).astype(np.dtype(dtype).newbyteorder())
+    size = np.dtype(dtype).itemsize
+    unaligned = np.zeros(4004 * size + 1, np.uint8)[1:].view(np.uint8)
+    yield "unaligned", unaligned[: 4000 * size].view(dtype)
+    if dtype is not ml_dtypes.bfloat16:  # which has no other byte order
+        yield "foreign byte order", values(3000, dtype).astype(np.dtype(dtype).newbyteorder())
+    yield "Fortran, thin", np.asfortranarray(values((5000, 3), dtype))
+    yield "axes turned", values((3, 41, 300), dtype).transpose(2, 0, 1)
+    yield "columns of a larger Fortran array", np.asfortranarray(values((200, 700), dtype))[3:197, 5:]
 
 
 @pytest.mark.parametrize("p", [0.3, 0.5])
@@ -75,6 +87,15 @@ def test_layouts(isa, thread_count, dtype, p):
         out = np.full(x.shape, np.nan, dtype)
         assert fd.dropout(x, p, rng=3, out=out)[0] is out, name
         same_bits(out, y)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+def test_fortran_order_across_blocks(isa, thread_count, dtype):
+    """Memory along another axis than the decisions goes block by block, 256 x 4096."""
+    x = np.asfortranarray(values((260, 4200), dtype))
+    y, mask = fd.dropout(x, 0.5, rng=3)
+    assert y.flags.f_contiguous
+    same_bits(y, expected(x, mask))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -98,7 +119,7 @@ def test_shared_axes(isa, thread_count, dtype, shape):
             same_bits(y, expected(x, mask))
             same_bits(fd.dropout_backward(x, mask), y)
             np.testing.assert_array_equal(
-                np.asarray(mask), np.broadcast_to(reference.keep(*mask.recipe, mask.decision_shape), shape)
+                np.asarray(mask), np.broadcast_to(reference_keep(*mask.recipe, mask.decision_shape), shape)
             )
 
 
@@ -125,7 +146,8 @@ def test_spatial(isa, thread_count, dtype, shape, channel_axis, decision_shape):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dropped_is_zero_and_kept_is_scaled_whatever_the_value(isa, dtype):
-    x = np.resize(np.array([np.inf, -np.inf, np.nan, -0.0, 1e-310, -1.0, np.finfo(dtype).max], dtype), 5000)
+    largest, tiny = ml_dtypes.finfo(dtype).max, ml_dtypes.finfo(dtype).smallest_subnormal
+    x = np.resize(np.array([np.inf, -np.inf, np.nan, -0.0, tiny, -1.0, largest], dtype), 5000)
     with np.errstate(over="ignore"):
         y, mask = fd.dropout(x, 0.5, rng=2)
         kept = np.asarray(mask)
@@ -133,12 +155,29 @@ def test_dropped_is_zero_and_kept_is_scaled_whatever_the_value(isa, dtype):
         same_bits(y[kept], x[kept] * dtype(2))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_every_half_value_is_rounded_once(isa, dtype):
+    """All 65,536 of them, by scales that need rounding: the product in float32, then to nearest, halves to even."""
+    x = np.arange(2**16, dtype=np.uint16).view(dtype)
+    x = x[~np.isnan(x.astype(np.float32))]
+    for p in (0.1, 0.3, 0.75):
+        with np.errstate(over="ignore"):
+            y, mask = fd.dropout(x, p, rng=1)
+            wanted = (x.astype(np.float32) * np.float32(mask.scale)).astype(dtype)
+        kept = np.asarray(mask)
+        same_bits(y[kept], wanted[kept])
+        same_bits(y[~kept], np.zeros(np.count_nonzero(~kept), dtype))
+
+
+SIGNALLING = {2: 0x7C01, 4: 0x7F800001, 8: 0x7FF0000000000001}
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_p_zero_returns_the_bits(isa, dtype):
-    unsigned = np.uint32 if dtype is np.float32 else np.uint64
+    unsigned = UNSIGNED[np.dtype(dtype).itemsize]
     # signalling NaNs among them: a multiplication by one would change those
     x = np.random.default_rng(0).integers(0, np.iinfo(unsigned).max, 3000, dtype=unsigned, endpoint=True).view(dtype)
-    signalling = np.array([0x7F800001 if dtype is np.float32 else 0x7FF0000000000001], unsigned).view(dtype)
+    signalling = np.array([SIGNALLING[np.dtype(dtype).itemsize]], unsigned).view(dtype)
     x = np.concatenate([x, signalling])
     for array in (x, x[::2]):
         same_bits(fd.dropout(array, 0.0, rng=1)[0], array)
@@ -164,6 +203,9 @@ def test_classic_scaling():
     evaluated, none = fd.dropout(x, 0.25, rng=4, scaling="classic", training=False)
     assert none is None
     same_bits(evaluated, x * np.float32(0.75))
+    half = x.astype(np.float16)
+    evaluated, _ = fd.dropout(half, 0.3, scaling="classic", training=False)
+    same_bits(evaluated, (half.astype(np.float32) * np.float32(0.7)).astype(np.float16))
 
 
 def test_classic_evaluation_at_p_one_is_zero():
@@ -193,6 +235,33 @@ def test_nothing_beside_the_target_is_written(isa, thread_count):
         fd.dropout(values(size, np.float32), 0.5, rng=1, out=memory[32 : 32 + size])
         assert (memory[:32] == 7).all()
         assert (memory[32 + size :] == 7).all()
+
+
+@pytest.mark.parametrize("streaming", [True, False], ids=["streaming", "cached"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_alignment(isa, dtype, streaming, monkeypatch):
+    """x and y at every place within a cache line, and a guard of other values on both sides."""
+    cached = cpu.cache_bytes()
+    size, count = np.dtype(dtype).itemsize, 3 * 2048 + 77
+    rng = np.random.default_rng(5)
+    memory = [np.zeros(count * size + 192, np.uint8) for _ in range(2)]
+    starts = [-array.ctypes.data % 64 for array in memory]
+    cpu.set_cache_bytes(0 if streaming else 1 << 60)
+    try:
+        for place in range(0, 64, size):
+            other = int(rng.integers(0, 64 // size)) * size
+            x, y = (
+                array[start + where : start + where + count * size].view(dtype)
+                for array, start, where in zip(memory, starts, (place, other), strict=True)
+            )
+            x[...] = values(count, dtype, place)
+            memory[1][...] = 0xAB
+            _, mask = fd.dropout(x, 0.3, rng=place, out=y)
+            same_bits(y, expected(x, mask))
+            assert (memory[1][: starts[1] + other] == 0xAB).all()
+            assert (memory[1][starts[1] + other + count * size :] == 0xAB).all()
+    finally:
+        cpu.set_cache_bytes(cached)
 
 
 @pytest.mark.parametrize("channels", [100, 2048, 2100, 5000])

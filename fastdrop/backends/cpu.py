@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.rule import KEEP_ALL, TILE, Recipe
+from fastdrop.rule import KEEP_ALL, TILE, Numbers
 from fastdrop.threads import kernels, threads_for
 
 Array = NDArray[np.floating[Any]]
+
 
 def as_input(array: Any, name: str) -> Array:
     """An aligned array of a dtype that has kernels, in native byte order; copied only where it is not one already."""
@@ -47,6 +48,8 @@ def prepare_out(x: Array, out: Any, *others: Array) -> tuple[Array, ...]:
     """The array to write to, checked, and the inputs, copied where they overlap it without being the same."""
     if out is None:
         return np.empty_like(x), x, *others
+    if not others and kernels.fits(x, out):
+        return out, x
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out is a numpy.ndarray; got {type(out).__name__}")
     if out.shape != x.shape or out.dtype != x.dtype:
@@ -64,7 +67,7 @@ def _is_apart(array: Array, out: Array) -> bool:
     return kernels.is_apart(array, out)
 
 
-def apply(x: Array, out: Array, recipe: Recipe, scale: float, shared_axes: tuple[int, ...] = ()) -> Array:
+def apply(x: Array, out: Array, recipe: Numbers, scale: float, shared_axes: tuple[int, ...] = ()) -> Array:
     """out = keep ? x * scale : +0, decisions numbered in C order over the axes that are not shared.
 
     out and x as `prepare_out` gives them.
@@ -81,7 +84,7 @@ def elementwise(
     operation: str,
     out: Array,
     inputs: tuple[Array, ...],
-    recipe: Recipe,
+    recipe: Numbers,
     scale: float,
     shared_axes: tuple[int, ...] = (),
 ) -> Array:
@@ -94,7 +97,7 @@ def elementwise(
 
 
 def bias_backward(
-    activation: str, dy: Array, x: Array, bias: Array, recipe: Recipe, scale: float
+    activation: str, dy: Array, x: Array, bias: Array, recipe: Numbers, scale: float
 ) -> tuple[Array, Array]:
     """dx, and dbias, its sum over all axes but the last."""
     dy, x, bias = (np.ascontiguousarray(array) for array in (dy, x, bias))
@@ -106,7 +109,7 @@ def bias_backward(
     return dx, sums.sum(axis=0).astype(bias.dtype)
 
 
-def softmax(out: Array, x: Array, dy: Array | None, recipe: Recipe, scale: float) -> Array:
+def softmax(out: Array, x: Array, dy: Array | None, recipe: Numbers, scale: float) -> Array:
     """Dropout of x's softmax along the last axis; where dy is given, its backward pass."""
     x, dy = np.ascontiguousarray(x), None if dy is None else np.ascontiguousarray(dy)
     target = out if out.flags.c_contiguous and kernels.is_ready(out) else np.empty_like(x)
@@ -123,26 +126,30 @@ def scaled_copy(x: Array, out: Array, scale: float) -> Array:
     elif scale == 0.0:
         out[...] = 0  # also where x is inf or NaN
     else:
-        apply(x, out, Recipe(0, 0, KEEP_ALL), scale)
+        apply(x, out, (0, 0, KEEP_ALL), scale)
     return out
 
 
 _scratch = threading.local()
 
 
-def scratch_like(array: Array) -> Array:
-    """An array of the same shape and dtype for use within one call; each thread keeps its largest.
+def masked_weight(weight: Array, recipe: Numbers, scale: float, out: Array | None = None) -> Array:
+    """The weights of one mask per batch, for a product at once: in `out`, or in memory that the next call reuses.
 
-    Memory from the system comes zeroed, page by page: for weights of 8 MB that took longer than masking them.
+    Memory from the system comes zeroed, page by page: for weights of 8 MB that took longer than masking them. And
+    BLAS's threads spin on the other cores in expectation of their next product: below 2**21 weights a thread of ours
+    there costs more (0.2 ms, 2 cores) than it takes off.
     """
-    buffer = getattr(_scratch, "buffer", None)
-    if buffer is None or buffer.nbytes < array.nbytes:
-        buffer = _scratch.buffer = np.empty(array.nbytes, np.uint8)
-    result: Array = buffer[: array.nbytes].view(array.dtype).reshape(array.shape)
-    return result
+    if out is None:
+        buffer = getattr(_scratch, "buffer", None)
+        if buffer is None or buffer.nbytes < weight.nbytes:
+            buffer = _scratch.buffer = np.empty(weight.nbytes, np.uint8)
+        out = buffer[: weight.nbytes].view(weight.dtype).reshape(weight.shape)
+    kernels.apply(out, weight, (), *recipe, scale, threads_for(weight.size // 16))
+    return out
 
 
-def packed_bits(recipe: Recipe, count: int) -> NDArray[np.uint8]:
+def packed_bits(recipe: Numbers, count: int) -> NDArray[np.uint8]:
     """The keep bits of decisions 0 to count - 1, eight to a byte, lowest bit first; unused bits are 0."""
     words = np.empty((count + 31) // 32, np.uint32)
     kernels.bits(words, *recipe, threads_for(count))
@@ -156,7 +163,7 @@ def _masked_products(x: Array, weight: Array) -> int:
     return threads_for(x.shape[0] * weight.size if weight.size >= TILE else 0)
 
 
-def connect_forward(x: Array, weight: Array, bias: Array | None, recipe: Recipe, scale: float) -> Array:
+def connect_forward(x: Array, weight: Array, bias: Array | None, recipe: Numbers, scale: float) -> Array:
     """y[b, o] = bias[o] + scale * sum_i keep[b, o, i] * weight[o, i] * x[b, i], the mask never built."""
     y = np.empty((x.shape[0], weight.shape[0]), x.dtype)
     bias = None if bias is None else np.ascontiguousarray(bias)
@@ -165,7 +172,7 @@ def connect_forward(x: Array, weight: Array, bias: Array | None, recipe: Recipe,
     return y
 
 
-def connect_dx(dy: Array, weight: Array, recipe: Recipe, scale: float) -> Array:
+def connect_dx(dy: Array, weight: Array, recipe: Numbers, scale: float) -> Array:
     """dx[b, i] = scale * sum_o keep[b, o, i] * weight[o, i] * dy[b, o]"""
     dx = np.empty((dy.shape[0], weight.shape[1]), dy.dtype)
     dy, weight = np.ascontiguousarray(dy), np.ascontiguousarray(weight)
@@ -173,7 +180,7 @@ def connect_dx(dy: Array, weight: Array, recipe: Recipe, scale: float) -> Array:
     return dx
 
 
-def connect_dweight(dy: Array, x: Array, recipe: Recipe, scale: float) -> Array:
+def connect_dweight(dy: Array, x: Array, recipe: Numbers, scale: float) -> Array:
     """dweight[o, i] = scale * sum_b keep[b, o, i] * dy[b, o] * x[b, i]"""
     dweight = np.empty((dy.shape[1], x.shape[1]), x.dtype)
     dy, x = np.ascontiguousarray(dy), np.ascontiguousarray(x)

@@ -79,7 +79,7 @@ def dropconnect(
     if mask is not None and per_example:
         y = backend.connect_forward(x, weight, bias, mask.recipe, mask.scale)
     else:
-        y = x @ (weight if mask is None else mask(weight, backend.scratch_like(weight))).T
+        y = x @ (weight if mask is None else backend.masked_weight(weight, mask.numbers, mask.scale)).T
         if bias is not None:
             y += bias
     return y.astype(dtype, copy=False), mask
@@ -142,8 +142,8 @@ def dropconnect_backward(
         dx = backend.connect_dx(dy, weight, mask.recipe, mask.scale)
         dweight = backend.connect_dweight(dy, x, mask.recipe, mask.scale)
     else:
-        dx, dweight = dy @ mask(weight, backend.scratch_like(weight)), dy.T @ x
-        mask(dweight, dweight)
+        dx, dweight = dy @ backend.masked_weight(weight, mask.numbers, mask.scale), dy.T @ x
+        backend.masked_weight(dweight, mask.numbers, mask.scale, out=dweight)
     dx, dweight, dbias = (array.astype(dtype, copy=False) for array in (dx, dweight, dy.sum(axis=0)))
     return dx, dweight, dbias
 

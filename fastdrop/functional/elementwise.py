@@ -86,8 +86,9 @@ def dropout(
         scale = keep_probability(threshold_of(p)) if check_scaling(scaling) == "classic" else 1.0
         check_probability(p)
         return backend.scaled_copy(array, out, scale), None
-    mask = Mask(array.shape, p, rng if type(rng) is Stream else Stream.from_rng(rng), axes, scaling)  # nothing that can fail comes after the draw
-    return backend.apply(array, out, mask.recipe, mask.scale, axes), mask
+    stream = rng if type(rng) is Stream else Stream.from_rng(rng)
+    mask = Mask(array.shape, p, stream, axes, scaling)  # nothing that can fail comes after the draw
+    return backend.apply(array, out, mask.numbers, mask.scale, axes), mask
 
 
 def dropout_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> NDArray[Any]:

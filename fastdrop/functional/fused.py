@@ -11,6 +11,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from fastdrop.backends import Backend, backend_for
+from fastdrop.functional.elementwise import dropout_backward
 from fastdrop.mask import Mask
 from fastdrop.rule import KEEP_ALL, Recipe, check_probability
 from fastdrop.stream import RNG, Stream
@@ -209,12 +210,8 @@ def dropout_add_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> tupl
     >>> fd.dropout_add_backward([1.0, 2.0], None)
     (array([1., 2.]), array([1., 2.]))
     """
-    backend = backend_for(dy, out)
-    dy = backend.as_input(dy, "dy")
-    if mask is not None:
-        return mask(dy, out), dy
-    out, dy = backend.prepare_out(dy, out)
-    return backend.scaled_copy(dy, out, 1.0), dy
+    dy = backend_for(dy, out).as_input(dy, "dy")
+    return dropout_backward(dy, mask, out=out), dy
 
 
 def softmax_dropout(

@@ -1,0 +1,86 @@
+"""Instruction sets, caches and threads: what is forced, limited and respected."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+import fastdrop as fd
+from fastdrop import processor, threads
+from fastdrop._kernels import cpu
+
+
+def run(code, **environment):
+    kept = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "FASTDROP_ISA")}
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**kept, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("name", cpu.available_isas())
+def test_the_environment_forces_an_instruction_set(name):
+    code = "from fastdrop._kernels import cpu; import fastdrop; print(cpu.current_isa())"
+    assert run(code, FASTDROP_ISA=name).stdout.split() == [name]
+
+
+def test_an_instruction_set_that_is_not_there_is_named():
+    result = run("import fastdrop", FASTDROP_ISA="quantum")
+    assert result.returncode != 0
+    assert "FASTDROP_ISA=quantum" in result.stderr
+    assert "portable" in result.stderr
+
+
+def test_the_best_instruction_set_runs_unless_told_otherwise():
+    assert run("import fastdrop; fastdrop.show_config()").stdout.count(cpu.available_isas()[0]) >= 2
+
+
+def test_cache_sizes_are_read(tmp_path, monkeypatch):
+    for index, size in enumerate(("48K", "1024K", "32M")):
+        (tmp_path / f"index{index}").mkdir()
+        (tmp_path / f"index{index}" / "size").write_text(size + "\n")
+    monkeypatch.setattr(processor, "_CACHES", tmp_path)
+    assert processor.last_level_cache() == 32 << 20
+    monkeypatch.setattr(processor, "_CACHES", tmp_path / "nowhere")
+    assert processor.last_level_cache() == processor.USUAL_CACHE
+
+
+def test_omp_num_threads_is_respected():
+    assert run("import fastdrop; print(fastdrop.get_num_threads())", OMP_NUM_THREADS="3").stdout.split() == ["3"]
+
+
+@pytest.mark.skipif(not cpu.has_openmp(), reason="built without OpenMP")
+def test_threadpoolctl_is_respected():
+    code = """
+import fastdrop as fd
+from threadpoolctl import threadpool_limits
+print(fd.get_num_threads())
+with threadpool_limits(1, user_api="openmp"):
+    print(fd.get_num_threads())
+    fd.set_num_threads(3)
+    print(fd.get_num_threads())
+print(fd.get_num_threads())
+"""
+    assert run(code, OMP_NUM_THREADS="2").stdout.split() == ["2", "1", "1", "3"]
+
+
+def test_small_calls_stay_on_their_thread():
+    assert threads.threads_for(2 * threads.SMALLEST_SHARE - 1) == 1
+    before = fd.get_num_threads()
+    try:
+        fd.set_num_threads(2)
+        assert threads.threads_for(2 * threads.SMALLEST_SHARE) == 2
+        with threadpool_limits(1, user_api="openmp"):
+            y, mask = fd.dropout(np.ones(1 << 18, np.float32), 0.5, rng=1)
+            np.testing.assert_array_equal(y != 0, np.asarray(mask))
+    finally:
+        fd.set_num_threads(before)
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has its global lock")
+def test_the_global_lock_stays_away():
+    code = "import fastdrop, sys; print(sys._is_gil_enabled())"
+    assert run(code).stdout.split() == ["False"]
