@@ -181,7 +181,11 @@ def layouts(file):
                     third = "one-row" if y == "C" else "F"
                     kinds = [y, x, third]
                     strided(file, f"add-{label}", "dropout_add", recipe, 1.0, shape, kinds, dtype, steps, threads=3)
-        for shape in [(4200, 3), (3, 4200), (140, 4100)]:  # more than a block of the transposed kernel
+        for shape in [
+            (4200, 3),
+            (3, 4200),
+            (257 if name == "float16" else 140, 4100),
+        ]:  # more than a block of the transposed kernel
             strided(
                 file,
                 f"{name}-F-{shape[0]}x{shape[1]}",
@@ -199,7 +203,11 @@ def layouts(file):
 
 def bias_layouts(file, name, dtype, recipe):
     """A bias along the last axis, as layers have it."""
-    for rows, columns in [(1, 1), (1, 50), (70, 1), (9, 31), (9, 32), (9, 33), (40, 130), (3, 2049), (2, 6000)]:
+    shapes = [(1, 1), (1, 50), (70, 1), (9, 31), (9, 32), (9, 33), (40, 130), (3, 2049), (2, 6000)]
+    # runs over many rows, drawn while they are applied, with a bias that ends anywhere in a unit of 32
+    widths = [1, 2, 5, 31, 32, 33, 45, 63, 64, 65, 100, 1000, 2047, 2048]
+    shapes += [(9100 // columns + 1, columns) for columns in widths]
+    for rows, columns in shapes:
         for operation in ("bias_relu", "bias_gelu"):
             kinds = ["C", "C", "one-row"]
             strided(
@@ -213,6 +221,7 @@ def bias_layouts(file, name, dtype, recipe):
                 dtype,
                 decision_strides_of((rows, columns)),
                 threads=3,
+                sweep=int(rows * columns > 9000),
             )
 
 
