@@ -7,6 +7,7 @@
 #include <stddef.h>
 #ifdef __linux__
 #include <sched.h>
+#include <unistd.h>
 #endif
 
 #ifdef _OPENMP
@@ -65,19 +66,16 @@ static fd_range share(int64_t count, int64_t unit, int threads, int t) {
     return range;
 }
 
-/* A worker that was woken on its caller's core would run after it, not beside it, and stay there call after call where the
- * system does not look for idle cores (seen in virtual machines that do not show which cores share a cache: two
- * threads took 60 microseconds longer than one). It moves over, once: afterwards it wakes where it ran last. Its
- * affinity is as before. */
+/* A worker that is woken on its caller's core runs after it, not beside it, and does so call after call where the system
+ * does not look for idle cores (seen in a virtual machine: two threads took 60 microseconds longer than one). It moves
+ * to any other core that the process may use, and may no longer wake on this one. */
 #if defined(__linux__) && defined(_OPENMP)
 static int current_core(void) { return sched_getcpu(); }
 static void leave_core(int core) {
-    cpu_set_t allowed, others;
-    if (core < 0 || sched_getcpu() != core || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-    others = allowed;
+    cpu_set_t others;
+    if (core < 0 || sched_getcpu() != core || sched_getaffinity(getpid(), sizeof others, &others) != 0) return;
     CPU_CLR(core, &others);
-    if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
-    sched_setaffinity(0, sizeof allowed, &allowed);
+    if (CPU_COUNT(&others) > 0) sched_setaffinity(0, sizeof others, &others); /* where that fails, it stays */
 }
 #else
 static int current_core(void) { return -1; }
