@@ -4,8 +4,8 @@
  *
  * Every case runs with its operands against guard pages and at alignments of 0 to 63 bytes, on one thread and more, with
  * and without streaming stores, on every instruction set that this processor has (or the one named). --quick leaves
- * out the cases marked large and most pairs of alignments, for emulation. casefile.py says what a line of cases.txt
- * holds.
+ * out the cases marked large and most alignments, for sanitizers and emulation. casefile.py says what a line of
+ * cases.txt holds.
  */
 #define _POSIX_C_SOURCE 200809L
 #define _DEFAULT_SOURCE
@@ -17,6 +17,7 @@
 
 #define MOST_AXES 8
 #define MOST_REPORTS 10
+#define MOST_SECONDS 400
 
 enum { FILLED = -1, ABSENT = -2, SAME_AS_FIRST = -3 }; /* instead of a place in cases.bin */
 enum { ANY_NAN, EXACT }; /* where a NaN is expected: any will do, or this one */
@@ -58,13 +59,13 @@ static void describe_run(void) {
     printf("\n");
 }
 
-/* A guard page was touched, or something read-only written: the process cannot go on, but can say what happened. */
+/* A guard page was touched, something read-only written, or time is over: the process ends, but can say what ran. */
 static void crashed(int number, siginfo_t *info, void *context) {
     (void)context;
     printf("CRASH, signal %d\n", number);
     if (now.test) describe_run();
     const char *address = info->si_addr;
-    for (int k = 0; now.test && k < now.test->operands; k++) {
+    for (int k = 0; now.test && number != SIGALRM && k < now.test->operands; k++) {
         const arena *a = &arenas[k];
         const char *const views[] = {a->writable, a->readable};
         for (int v = 0; a->size && v < 2; v++) {
@@ -241,7 +242,8 @@ static void run_case(const test_case *t, const fd_kernels *const *kernels, int q
     run_at(ON_HEAP, 0, 0, kernels);
     run_at(ON_HEAP, 3 * item % 64, 5 * item % 64, kernels);
 #endif
-    for (int64_t first = 0; first < (t->sweep ? 64 : 1); first += item)
+    const int64_t step = quick && t->operand[0].bytes > 4096 ? 5 * item : item;
+    for (int64_t first = 0; first < (t->sweep ? 64 : 1); first += step)
         if (t->sweep == 2 && !quick)
             for (int64_t others = 0; others < 64; others += item) run_at(ALIGNED, first, others, kernels);
         else
@@ -296,8 +298,9 @@ int main(int count, char **arguments) {
     }
     if (only[0]) kernels = only;
     struct sigaction action = {.sa_sigaction = crashed, .sa_flags = SA_SIGINFO};
-    const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
-    for (int i = 0; i < 4; i++) sigaction(signals[i], &action, NULL);
+    const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGALRM};
+    for (int i = 0; i < 5; i++) sigaction(signals[i], &action, NULL);
+    alarm(MOST_SECONDS); /* a hang shall name its case */
 #if defined(WITH_ASAN)
     __sanitizer_set_death_callback(died);
 #endif
