@@ -16,29 +16,23 @@ FD_INLINE uint32_t fd_fetch(const uint32_t *words, int64_t position) {
     return (uint32_t)((at[0] | (uint64_t)at[1] << 32) >> (uint32_t)position % 32);
 }
 
-/* The same for a loop that goes on by 32 bits: it keeps the place in the byte and moves the pointer. All 32 bits must be
- * in the words: from the last of them on, a load from its byte would go further than the word behind. */
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-typedef const uint32_t *bit_cursor;
-FD_INLINE bit_cursor cursor_at(const uint32_t *words, int64_t position) { return words + position / 32; }
-FD_INLINE uint32_t cursor_fetch(bit_cursor at, uint32_t place) {
-    return (uint32_t)((at[0] | (uint64_t)at[1] << 32) >> place);
-}
-#define FD_PLACE 32
-#else
+/* Where a loop finds 32 bits at a time: their first one begins a byte, or on big-endian machines a word. */
 typedef const unsigned char *bit_cursor;
-FD_INLINE bit_cursor cursor_at(const uint32_t *words, int64_t position) {
-    return (const unsigned char *)words + (uint64_t)position / 8;
-}
-FD_INLINE uint32_t cursor_fetch(bit_cursor at, uint32_t place) {
-    uint64_t two;
-    memcpy(&two, at, sizeof two);
-    return (uint32_t)(two >> place);
-}
-#define FD_PLACE 8 /* bits that a cursor cannot tell apart */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define FD_BEGIN 32
+#else
+#define FD_BEGIN 8
 #endif
-FD_INLINE uint32_t cursor_place(int64_t position) { return (uint32_t)position % FD_PLACE; }
-#define FD_CURSOR_STEP (32 / FD_PLACE)
+#define FD_CURSOR_STEP 4
+
+/* A cursor to bit `position`; where no byte begins there, to a copy of `count` bits in `buffer`. */
+FD_INLINE bit_cursor cursor_at(const uint32_t *words, int64_t position, int64_t count, uint32_t *buffer) {
+    const uint32_t shift = (uint32_t)position % 32;
+    words += position / 32;
+    if (shift % FD_BEGIN == 0) return (bit_cursor)words + shift / 8;
+    for (int64_t k = 0; k < (count + 31) / 32; k++) buffer[k] = words[k] >> shift | words[k + 1] << (32 - shift);
+    return (bit_cursor)buffer;
+}
 
 /* The other way round: the first `count` of 32 bits to bit `at` on; bits behind them may change, bits before not. */
 FD_INLINE void put_bits(uint32_t *words, int64_t at, uint32_t bits, int64_t count) {

@@ -36,41 +36,32 @@ FD_INLINE void MATH(store_columns)(S *to, const V part[PARTS], int64_t count) {
 }
 
 /* sum[e] += the masked products of 32 weights with each example's inputs; count < 32 only at a row's end */
-FD_INLINE void MATH(dot_block)(int examples, V sum[EXAMPLES][PARTS], const bit_cursor *bits, const uint32_t *place,
-                               const S *weight, const S *const *x, int64_t i, int64_t count) {
+FD_INLINE void MATH(dot_block)(int examples, V sum[EXAMPLES][PARTS], const bit_cursor *bits, const S *weight,
+                               const S *const *x, int64_t i, int64_t count) {
     V w[PARTS], v[PARTS];
     MATH(load_columns)(w, weight + i, count);
     FD_UNROLL
     for (int e = 0; e < examples; e++) {
-        const uint32_t word = cursor_fetch(bits[e] + i / 32 * FD_CURSOR_STEP, place[e]);
+        const keep_bits kept = keep_bits_load(bits[e] + i / 32 * FD_CURSOR_STEP);
         MATH(load_columns)(v, x[e] + i, count);
         FD_UNROLL
-        for (int k = 0; k < PARTS; k++) sum[e][k] += VEC(keep)(word >> k * LANES, w[k] * v[k]);
+        for (int k = 0; k < PARTS; k++) sum[e][k] += VEC(keep)(kept, k * LANES, w[k] * v[k]);
     }
 }
 
-/* result[e] = the masked product of a row of weights with each example's inputs, or as far as its columns go: sums[e]
- * are the partial sums so far. */
-FD_INLINE void MATH(masked_dots)(int examples, const uint32_t *const words[], const int64_t position[], const S *weight,
-                                 const S *const *x, int64_t columns, S sums[][32]) {
+/* sums[e] += the masked products of a row of weights with each example's inputs, as partial sums. */
+FD_INLINE void MATH(masked_dots)(int examples, const bit_cursor *bits, const S *weight, const S *const *x,
+                                 int64_t columns, V sums[][PARTS]) {
     V sum[EXAMPLES][PARTS];
-    bit_cursor bits[EXAMPLES];
-    uint32_t place[EXAMPLES];
     FD_UNROLL
-    for (int e = 0; e < examples; e++) {
-        bits[e] = cursor_at(words[e], position[e]);
-        place[e] = cursor_place(position[e]);
-        FD_UNROLL
-        for (int k = 0; k < PARTS; k++) sum[e][k] = VEC(load)(sums[e] + k * LANES);
-    }
+    for (int e = 0; e < examples; e++)
+        for (int k = 0; k < PARTS; k++) sum[e][k] = sums[e][k];
     int64_t i = 0;
-    for (; i + 32 <= columns; i += 32) MATH(dot_block)(examples, sum, bits, place, weight, x, i, 32);
-    if (i < columns) MATH(dot_block)(examples, sum, bits, place, weight, x, i, columns - i);
+    for (; i + 32 <= columns; i += 32) MATH(dot_block)(examples, sum, bits, weight, x, i, 32);
+    if (i < columns) MATH(dot_block)(examples, sum, bits, weight, x, i, columns - i);
     FD_UNROLL
-    for (int e = 0; e < examples; e++) {
-        FD_UNROLL
-        for (int k = 0; k < PARTS; k++) VEC(store)(sums[e] + k * LANES, sum[e][k]);
-    }
+    for (int e = 0; e < examples; e++)
+        for (int k = 0; k < PARTS; k++) sums[e][k] = sum[e][k];
 }
 
 /* The rows of weights whose decisions are drawn at once for one example. */
@@ -83,39 +74,39 @@ static void MATH(connect_forward)(fd_dropconnect_size size, fd_recipe recipe, do
                                   const void *weight_, const void *bias_, void *y_, int64_t begin, int64_t end) {
     const S *x = x_, *weight = weight_, *bias = bias_;
     S *y = y_;
-    uint32_t windows[EXAMPLES][EXAMPLE_WORDS];
+    uint32_t windows[EXAMPLES][EXAMPLE_WORDS], shifted[EXAMPLES][EXAMPLE_DECISIONS / 32];
     const int64_t block = MATH(rows_at_once)(size.inputs);
     for (int64_t first = begin; first < end; first += block) {
         const int64_t last = first + block < end ? first + block : end;
         for (int64_t b = 0; b < size.batch; b += EXAMPLES) {
             const int examples = (int)(size.batch - b < EXAMPLES ? size.batch - b : EXAMPLES);
-            S sums[EXAMPLES][32];
-            memset(sums, 0, sizeof sums);
+            V sums[EXAMPLES][PARTS] = {{{0}}};
             for (int64_t column = 0; column == 0 || column < size.inputs; column += EXAMPLE_DECISIONS) {
                 const int64_t left = size.inputs - column;
                 const int64_t columns = left < EXAMPLE_DECISIONS ? left : EXAMPLE_DECISIONS;
-                int64_t start[EXAMPLES], position[EXAMPLES];
-                const uint32_t *words[EXAMPLES];
+                int64_t start[EXAMPLES];
+                bit_cursor bits[EXAMPLES];
                 const S *inputs[EXAMPLES];
                 for (int e = 0; e < examples; e++) {
                     const int64_t decision = ((b + e) * size.outputs + first) * size.inputs + column;
                     const int64_t count = block == 1 ? columns : (last - first) * size.inputs;
                     start[e] = draw_window(recipe, (uint64_t)decision, count, windows[e]);
-                    words[e] = windows[e];
                     inputs[e] = x + (b + e) * size.inputs + column;
                 }
                 for (int64_t o = first; o < last; o++) {
                     const S *row = weight + o * size.inputs + column;
-                    for (int e = 0; e < examples; e++) position[e] = start[e] + (o - first) * size.inputs;
+                    for (int e = 0; e < examples; e++)
+                        bits[e] = cursor_at(windows[e], start[e] + (o - first) * size.inputs, columns, shifted[e]);
                     if (examples == EXAMPLES)
-                        MATH(masked_dots)(EXAMPLES, words, position, row, inputs, columns, sums);
+                        MATH(masked_dots)(EXAMPLES, bits, row, inputs, columns, sums);
                     else
                         for (int e = 0; e < examples; e++)
-                            MATH(masked_dots)(1, words + e, position + e, row, inputs + e, columns, sums + e);
+                            MATH(masked_dots)(1, bits + e, row, inputs + e, columns, sums + e);
                     if (left > EXAMPLE_DECISIONS) continue; /* the row goes on */
-                    for (int e = 0; e < examples; e++)
+                    for (int e = 0; e < examples; e++) {
                         y[(b + e) * size.outputs + o] = MATH(fold)(sums[e]) * (S)scale + (bias ? bias[o] : 0);
-                    memset(sums, 0, sizeof sums);
+                        for (int k = 0; k < PARTS; k++) sums[e][k] = VEC(set)(0);
+                    }
                 }
             }
         }
@@ -124,7 +115,7 @@ static void MATH(connect_forward)(fd_dropconnect_size size, fd_recipe recipe, do
 
 /* into[e] += factor(e, t) * from[t], masked, term after term, for every column. The bit of target e, term t and
  * column i is number bit_of_target[e] + bit_of_term[t] + i. */
-FD_INLINE void MATH(sum_block)(int targets, const uint32_t *words, const int64_t *bit_of_target,
+FD_INLINE void MATH(sum_block)(int targets, int begins, const uint32_t *words, const int64_t *bit_of_target,
                                const int64_t *bit_of_term, int64_t terms, const S (*factor)[MOST_TERMS],
                                const S *from, int64_t stride, int64_t i, int64_t count, S *into) {
     V sum[EXAMPLES][PARTS], v[PARTS];
@@ -134,35 +125,41 @@ FD_INLINE void MATH(sum_block)(int targets, const uint32_t *words, const int64_t
         MATH(load_columns)(v, from + t * stride + i, count);
         FD_UNROLL
         for (int e = 0; e < targets; e++) {
-            const uint32_t word = fd_fetch(words, bit_of_target[e] + bit_of_term[t] + i);
+            const int64_t bit = bit_of_target[e] + bit_of_term[t] + i;
+            const keep_bits kept =
+                begins ? keep_bits_load((bit_cursor)words + bit / 8) : keep_bits_of(fd_fetch(words, bit));
             FD_UNROLL
-            for (int k = 0; k < PARTS; k++) sum[e][k] += VEC(keep)(word >> k * LANES, v[k] * factor[e][t]);
+            for (int k = 0; k < PARTS; k++) sum[e][k] += VEC(keep)(kept, k * LANES, v[k] * factor[e][t]);
         }
     }
     FD_UNROLL
     for (int e = 0; e < targets; e++) MATH(store_columns)(into + e * stride + i, sum[e], count);
 }
 
-FD_INLINE void MATH(masked_sums)(int targets, const uint32_t *words, const int64_t *bit_of_target,
+FD_INLINE void MATH(masked_sums)(int targets, int begins, const uint32_t *words, const int64_t *bit_of_target,
                                  const int64_t *bit_of_term, int64_t terms, const S (*factor)[MOST_TERMS],
                                  const S *from, int64_t stride, int64_t columns, S *into) {
     int64_t i = 0;
     for (; i + 32 <= columns; i += 32)
-        MATH(sum_block)(targets, words, bit_of_target, bit_of_term, terms, factor, from, stride, i, 32, into);
+        MATH(sum_block)(targets, begins, words, bit_of_target, bit_of_term, terms, factor, from, stride, i, 32, into);
     if (i < columns)
-        MATH(sum_block)(targets, words, bit_of_target, bit_of_term, terms, factor, from, stride, i, columns - i, into);
+        MATH(sum_block)(targets, begins, words, bit_of_target, bit_of_term, terms, factor, from, stride, i, columns - i, into);
 }
 
 static void MATH(masked_targets)(int targets, const uint32_t *words, const int64_t *bit_of_target,
                                  const int64_t *bit_of_term, int64_t terms, const S (*factor)[MOST_TERMS],
                                  const S *from, int64_t stride, int64_t columns, S *into) {
-    if (targets == EXAMPLES) {
-        MATH(masked_sums)(EXAMPLES, words, bit_of_target, bit_of_term, terms, factor, from, stride, columns, into);
-        return;
-    }
-    for (int e = 0; e < targets; e++)
-        MATH(masked_sums)(1, words, bit_of_target + e, bit_of_term, terms, factor + e, from, stride, columns,
-                          into + e * stride);
+#define FD_SUMS(targets, begins, e)                                                                               \
+    MATH(masked_sums)(targets, begins, words, bit_of_target + (e), bit_of_term, terms, factor + (e), from, stride, \
+                      columns, into + (e) * stride)
+    const int begins = stride % FD_BEGIN == 0; /* then every row's first bit begins a byte */
+    if (targets == EXAMPLES && begins)
+        FD_SUMS(EXAMPLES, 1, 0);
+    else if (targets == EXAMPLES)
+        FD_SUMS(EXAMPLES, 0, 0);
+    else
+        for (int e = 0; e < targets; e++) FD_SUMS(1, 0, e);
+#undef FD_SUMS
 }
 
 /* Targets are examples, terms rows of weights. */

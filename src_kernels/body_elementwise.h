@@ -5,16 +5,17 @@
  */
 
 /* The result of one register of elements. */
-FD_INLINE V NAME(compute)(fd_operation operation, uint32_t bits, S scale, const T *a, const T *b, const T *c, S *sums) {
-    if (operation == FD_DROPOUT) return VEC(keep)(bits, LOAD(a) * scale);
-    if (operation == FD_DROPOUT_ADD) return VEC(keep)(bits, LOAD(a) * scale) + LOAD(b);
+FD_INLINE V NAME(compute)(fd_operation operation, keep_bits bits, int first, S scale, const T *a, const T *b, const T *c,
+                          S *sums) {
+    if (operation == FD_DROPOUT) return VEC(keep)(bits, first, LOAD(a) * scale);
+    if (operation == FD_DROPOUT_ADD) return VEC(keep)(bits, first, LOAD(a) * scale) + LOAD(b);
     if (operation == FD_BIAS_RELU) {
         const V z = LOAD(a) + LOAD(b);
-        return VEC(keep)(bits, VEC(relu)(z) * scale);
+        return VEC(keep)(bits, first, VEC(relu)(z) * scale);
     }
-    if (operation == FD_BIAS_GELU) return VEC(keep)(bits, MATH(gelu)(LOAD(a) + LOAD(b)) * scale);
+    if (operation == FD_BIAS_GELU) return VEC(keep)(bits, first, MATH(gelu)(LOAD(a) + LOAD(b)) * scale);
     const V z = LOAD(b) + LOAD(c), dy = LOAD(a) * scale;
-    const V dx = VEC(keep)(bits, operation == FD_BIAS_RELU_BACKWARD ? VEC(zero_unless_positive)(z, dy)
+    const V dx = VEC(keep)(bits, first, operation == FD_BIAS_RELU_BACKWARD ? VEC(zero_unless_positive)(z, dy)
                                                                    : dy * MATH(gelu_slope)(z));
     VEC(store)(sums, VEC(load)(sums) + dx);
     return dx;
@@ -32,7 +33,7 @@ static void NAME(partial)(fd_operation operation, uint32_t bits, int64_t count, 
         memcpy(in[2], c, size);
         memcpy(sum, sums, (size_t)count * sizeof *sums);
     }
-    STORE(result, NAME(compute)(operation, bits, scale, in[0], in[1], in[2], sum));
+    STORE(result, NAME(compute)(operation, keep_bits_of(bits), 0, scale, in[0], in[1], in[2], sum));
     memcpy(y, result, size);
     if (fd_has_sums(operation)) memcpy(sums, sum, (size_t)count * sizeof *sums);
 }
@@ -44,14 +45,16 @@ static int64_t NAME(head)(const T *y, int64_t count) {
 }
 
 /* 32 elements. */
-FD_INLINE void NAME(unit)(fd_operation operation, int stream, uint32_t word, S scale, T *y, const T *a, const T *b,
+FD_INLINE void NAME(unit)(fd_operation operation, int stream, bit_cursor at, S scale, T *y, const T *a, const T *b,
                           const T *c, S *sums) {
     if (stream) { /* from memory: ask early, since drawing fills the processor's view ahead */
         FD_PREFETCH(a);
         if (operation != FD_DROPOUT) FD_PREFETCH(b);
     }
+    const keep_bits bits = keep_bits_load(at);
+    FD_UNROLL
     for (int k = 0; k < 32; k += LANES) {
-        const V result = NAME(compute)(operation, word >> k, scale, a + k, b + k, c + k, sums + k);
+        const V result = NAME(compute)(operation, bits, k, scale, a + k, b + k, c + k, sums + k);
         if (stream)
             STREAM(y + k, result);
         else
@@ -63,15 +66,15 @@ FD_INLINE void NAME(unit)(fd_operation operation, int stream, uint32_t word, S s
  * `operation` and `stream` are constants where this is inlined. */
 FD_INLINE void NAME(run)(fd_operation operation, int stream, const uint32_t *words, int64_t position, int64_t count,
                          S scale, T *y, const T *a, const T *b, const T *c, S *sums) {
-    int64_t i = 0;
+    int64_t i = 0; /* count: at most a tile */
     if (stream) {
         i = NAME(head)(y, count);
         if (i > 0) NAME(partial)(operation, fd_fetch(words, position), i, scale, y, a, b, c, sums);
     }
-    const uint32_t place = cursor_place(position + i);
-    bit_cursor bits = cursor_at(words, position + i);
+    uint32_t shifted[FD_TILE_WORDS];
+    bit_cursor bits = cursor_at(words, position + i, (count - i) / 32 * 32, shifted);
     for (; i + 32 <= count; i += 32, bits += FD_CURSOR_STEP)
-        NAME(unit)(operation, stream, cursor_fetch(bits, place), scale, y + i, a + i, b + i, c + i, sums + i);
+        NAME(unit)(operation, stream, bits, scale, y + i, a + i, b + i, c + i, sums + i);
     for (; i < count; i += LANES) {
         const int64_t rest = count - i < LANES ? count - i : LANES;
         NAME(partial)(operation, fd_fetch(words, position + i), rest, scale, y + i, a + i, b + i, c + i, sums + i);
@@ -119,7 +122,7 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
 #define FD_SECOND(step) (fd_adds_bias(operation) && cycle ? NAME(cycle_next)(cycle, step) : b + i)
     enum { WINDOW = 32 + FD_TILE };
     const uint32_t planes = planes_of(recipe), ties_to_settle = has_tail(recipe);
-    uint32_t window[FD_TILE_WORDS + 2], drawn[FD_PLANES][FD_TILE_WORDS], next[FD_TILE_WORDS];
+    uint32_t window[FD_TILE_WORDS + 2], shifted[FD_TILE_WORDS + 1], drawn[FD_PLANES][FD_TILE_WORDS], next[FD_TILE_WORDS];
     tie_list ties;
     uint64_t tile = decision / FD_TILE;
     int64_t i = NAME(head)(y, count), at = 32 + (int64_t)(decision % FD_TILE); /* the bit of element i */
@@ -133,13 +136,12 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
     while (count - i >= WINDOW) {
         const int64_t end = i + (WINDOW - at) / 32 * 32;
         const int64_t quota = ((end - i) / 32 / (FD_STEPS(planes) + 2 * ties_to_settle) + 1) * 32;
-        const uint32_t place = cursor_place(at);
-        bit_cursor bits = cursor_at(window, at);
+        bit_cursor bits = cursor_at(window, at, end - i, shifted);
         at += end - i;
         tile++;
 #define FD_APPLY(until)                                                                                            \
     for (const int64_t stop = (until) < end ? (until) : end; i < stop; i += 32, bits += FD_CURSOR_STEP)            \
-        NAME(unit)(operation, stream, cursor_fetch(bits, place), scale, y + i, a + i, FD_SECOND(32), c + i, sums + i);
+        NAME(unit)(operation, stream, bits, scale, y + i, a + i, FD_SECOND(32), c + i, sums + i);
         FD_DRAW_PLANES(recipe, planes, tile, drawn, FD_APPLY(i + quota))
         compare_planes(recipe, planes, drawn, next, ties.tied);
         if (ties_to_settle) {
@@ -154,8 +156,9 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
         at -= FD_TILE;
     }
     const int64_t end = count - i < WINDOW - at ? count : i + WINDOW - at;
-    for (; i + 32 <= end; i += 32, at += 32)
-        NAME(unit)(operation, stream, fd_fetch(window, at), scale, y + i, a + i, FD_SECOND(32), c + i, sums + i);
+    bit_cursor bits = cursor_at(window, at, (end - i) / 32 * 32, shifted);
+    for (; i + 32 <= end; i += 32, at += 32, bits += FD_CURSOR_STEP)
+        NAME(unit)(operation, stream, bits, scale, y + i, a + i, FD_SECOND(32), c + i, sums + i);
     if (cycle) return i; /* the rest may belong to two rows */
     NAME(run)(operation, 0, window, at, end - i, scale, y + i, a + i, b + i, c + i, sums + i);
     return end;

@@ -46,8 +46,9 @@ FD_INLINE V MATH(gelu_slope)(V z) {
 }
 
 /* The sum of 32 partial sums, in halves. */
-FD_INLINE S MATH(fold)(S sum[32]) {
-    for (int half = 16; half > 0; half /= 2)
+FD_INLINE S MATH(fold)(V sum[32 / LANES]) {
+    FD_UNROLL
+    for (int half = 16 / LANES; half > 0; half /= 2)
         for (int k = 0; k < half; k++) sum[k] += sum[k + half];
-    return sum[0];
+    return VEC(fold)(sum[0]);
 }

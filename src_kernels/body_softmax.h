@@ -39,7 +39,6 @@ static void NAME(softmax_row)(const fd_softmax *s, const T *dy, const T *x, T *y
                               int64_t position, int drawn) {
     const S most = NAME(largest)(x, s->columns), scale = (S)s->scale;
     V e[32 / LANES], g[32 / LANES], total[32 / LANES], inner[32 / LANES];
-    S sum[32], dot[32];
     for (int k = 0; k < 32 / LANES; k++) total[k] = inner[k] = VEC(set)(0);
     for (int64_t i = 0; i < s->columns; i += 32) {
         if (!drawn && dy && i % FD_WINDOW == 0) {
@@ -49,29 +48,25 @@ static void NAME(softmax_row)(const fd_softmax *s, const T *dy, const T *x, T *y
         NAME(load_block)(e, x + i, s->columns - i, -(S)INFINITY);
         for (int k = 0; k < 32 / LANES; k++) total[k] += e[k] = MATH(exp)(e[k] - most);
         if (!dy) continue;
-        const uint32_t word = fd_fetch(words, position + i);
+        const keep_bits bits = keep_bits_of(fd_fetch(words, position + i));
         NAME(load_block)(g, dy + i, s->columns - i, 0);
-        for (int k = 0; k < 32 / LANES; k++) inner[k] += VEC(keep)(word >> k * LANES, g[k] * scale) * e[k];
+        for (int k = 0; k < 32 / LANES; k++) inner[k] += VEC(keep)(bits, k * LANES, g[k] * scale) * e[k];
     }
-    for (int k = 0; k < 32 / LANES; k++) {
-        VEC(store)(sum + k * LANES, total[k]);
-        VEC(store)(dot + k * LANES, inner[k]);
-    }
-    const S inverse = 1 / MATH(fold)(sum), mean = MATH(fold)(dot) * inverse, factor = inverse * scale;
+    const S inverse = 1 / MATH(fold)(total), mean = MATH(fold)(inner) * inverse, factor = inverse * scale;
     for (int64_t i = 0; i < s->columns; i += 32) {
         const int64_t left = s->columns - i;
         if (!drawn && i % FD_WINDOW == 0)
             position = draw_window(s->recipe, decision + (uint64_t)i, left < FD_WINDOW ? left : FD_WINDOW, words) - i;
-        const uint32_t word = fd_fetch(words, position + i);
+        const keep_bits bits = keep_bits_of(fd_fetch(words, position + i));
         T result[32];
         NAME(load_block)(e, x + i, left, -(S)INFINITY);
         if (dy) NAME(load_block)(g, dy + i, left, 0);
         for (int k = 0; k < 32 / LANES; k++) {
             const V p = MATH(exp)(e[k] - most);
             if (dy)
-                STORE(result + k * LANES, p * inverse * (VEC(keep)(word >> k * LANES, g[k] * scale) - mean));
+                STORE(result + k * LANES, p * inverse * (VEC(keep)(bits, k * LANES, g[k] * scale) - mean));
             else
-                STORE(result + k * LANES, VEC(keep)(word >> k * LANES, p * factor));
+                STORE(result + k * LANES, VEC(keep)(bits, k * LANES, p * factor));
         }
         if (left >= 32)
             memcpy(y + i, result, sizeof result);

@@ -129,15 +129,22 @@ FD_BITS(f64v, i64v, double)
 /* x where its bit is 1, else +0: the lowest bit belongs to the first element. A bit becomes a mask by comparison with
  * a constant, not by a shift that differs from lane to lane, which SSE2 does not have. */
 #if !defined(FD_OWN_KEEP)
+typedef uint32_t keep_bits; /* 32 of them at hand; `first` is the one that belongs to x's first element */
+FD_INLINE keep_bits keep_bits_of(uint32_t bits) { return bits; }
+FD_INLINE keep_bits keep_bits_load(const void *from) {
+    keep_bits bits;
+    memcpy(&bits, from, sizeof bits);
+    return bits;
+}
 static const int32_t fd_bit32[16] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
 static const int64_t fd_bit64[8] = {1, 2, 4, 8, 16, 32, 64, 128};
-FD_INLINE f32v f32v_keep(uint32_t bits, f32v x) {
+FD_INLINE f32v f32v_keep(keep_bits bits, int first, f32v x) {
     const i32v lane = i32v_load(fd_bit32);
-    return f32v_from_bits(f32v_bits(x) & FD_TRUE_MASK((lane & (int32_t)bits) == lane));
+    return f32v_from_bits(f32v_bits(x) & FD_TRUE_MASK((lane & (int32_t)(bits >> first)) == lane));
 }
-FD_INLINE f64v f64v_keep(uint32_t bits, f64v x) {
+FD_INLINE f64v f64v_keep(keep_bits bits, int first, f64v x) {
     const i64v lane = i64v_load(fd_bit64);
-    return f64v_from_bits(f64v_bits(x) & FD_TRUE_MASK((lane & (int64_t)bits) == lane));
+    return f64v_from_bits(f64v_bits(x) & FD_TRUE_MASK((lane & (int64_t)(bits >> first)) == lane));
 }
 /* x, but +0 where z <= 0; a NaN in z lets x pass, as in np.maximum(z, 0). */
 FD_INLINE f32v f32v_zero_unless_positive(f32v z, f32v x) {
@@ -161,6 +168,24 @@ FD_INLINE f32v f32v_choose(i32v mask, f32v a, f32v b) {
 FD_INLINE f64v f64v_choose(i64v mask, f64v a, f64v b) {
     return f64v_from_bits((f64v_bits(a) & mask) | (f64v_bits(b) & ~mask));
 }
+
+/* The sum of a register's elements, in halves. */
+#if !defined(FD_OWN_FOLD)
+FD_INLINE float f32v_fold(f32v x) {
+    float sum[F32_LANES];
+    f32v_store(sum, x);
+    for (int half = F32_LANES / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; k++) sum[k] += sum[k + half];
+    return sum[0];
+}
+FD_INLINE double f64v_fold(f64v x) {
+    double sum[F64_LANES];
+    f64v_store(sum, x);
+    for (int half = F64_LANES / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; k++) sum[k] += sum[k + half];
+    return sum[0];
+}
+#endif
 
 /* Stores past the caches, to addresses that are multiples of the register's size. */
 #if !defined(FD_OWN_STREAM)

@@ -1,5 +1,5 @@
 /* AVX2, F16C, BMI2. */
-#include <immintrin.h>
+#include "simd_x86.h"
 
 /* Eight blocks, each word widened to 64 bits as in simd_avx512.h; even and odd blocks apart, so that two registers of
  * results become one by a shift and a blend. */
@@ -56,3 +56,6 @@ FD_INLINE u16v f32v_to_float16(f32v x) { return (u16v)_mm256_cvtps_ph(x, _MM_FRO
 #define FD_OWN_RELU
 FD_INLINE f32v f32v_relu(f32v z) { return _mm256_max_ps(_mm256_setzero_ps(), z); }
 FD_INLINE f64v f64v_relu(f64v z) { return _mm256_max_pd(_mm256_setzero_pd(), z); }
+
+FD_INLINE float f32v_fold(f32v x) { return fold_half(x); }
+FD_INLINE double f64v_fold(f64v x) { return fold_half_double(x); }
