@@ -83,11 +83,17 @@ FD_INLINE void NAME(run)(fd_operation operation, int stream, const uint32_t *wor
 
 /* A bias that begins again with every row, for runs over many rows: pointers to the next 32 elements of its repetition. */
 typedef struct {
-    const T *base;
-    int64_t period, at;
-    T seam[64];  /* the last 32 elements and the first: where 32 begin before a row's end and go on behind it */
+    const T *base, *next;
+    int64_t period, left; /* left: elements from `next` to the row's end */
+    T seam[64];   /* the last 32 elements and the first: where 32 begin before a row's end and go on behind it */
     T short_[64]; /* a bias of fewer than 32, several times over */
 } NAME(cycle);
+
+/* Places `next` where fewer than 32 elements are left of its row, or where the seam has led beyond it. */
+FD_INLINE void NAME(cycle_turn)(NAME(cycle) *cycle) {
+    if (cycle->left <= 0) cycle->left += cycle->period;
+    cycle->next = cycle->left < 32 ? cycle->seam + 32 - cycle->left : cycle->base + cycle->period - cycle->left;
+}
 
 static void NAME(cycle_begin)(NAME(cycle) *cycle, const T *bias, int64_t columns, int64_t at) {
     cycle->base = bias;
@@ -97,17 +103,20 @@ static void NAME(cycle_begin)(NAME(cycle) *cycle, const T *bias, int64_t columns
         for (int64_t i = 0; i < cycle->period; i++) cycle->short_[i] = bias[i % columns];
         cycle->base = cycle->short_;
     }
-    cycle->at = at;
     for (int64_t i = 0; i < 32; i++) {
         cycle->seam[i] = cycle->base[cycle->period - 32 + i];
         cycle->seam[32 + i] = cycle->base[i];
     }
+    cycle->left = cycle->period - at;
+    NAME(cycle_turn)(cycle);
 }
 
 FD_INLINE const T *NAME(cycle_next)(NAME(cycle) *cycle, int64_t step) {
-    const int64_t at = cycle->at, whole = cycle->period - 32;
-    cycle->at = at + step < cycle->period ? at + step : at + step - cycle->period;
-    return at <= whole ? cycle->base + at : cycle->seam + (at - whole);
+    const T *here = cycle->next;
+    cycle->next += step;
+    cycle->left -= step;
+    if (cycle->left < 32) NAME(cycle_turn)(cycle);
+    return here;
 }
 
 #if defined(FD_BLOCKS)
@@ -125,7 +134,7 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
     uint32_t window[FD_TILE_WORDS + 2], shifted[FD_TILE_WORDS + 1], drawn[FD_PLANES][FD_TILE_WORDS], next[FD_TILE_WORDS];
     tie_list ties;
     uint64_t tile = decision / FD_TILE;
-    int64_t i = NAME(head)(y, count), at = 32 + (int64_t)(decision % FD_TILE); /* the bit of element i */
+    int64_t i = FD_ALIGNS(stream) ? NAME(head)(y, count) : 0, at = 32 + (int64_t)(decision % FD_TILE); /* the bit of element i */
     fill_tile(recipe, tile, window + 1);
     window[0] = window[FD_TILE_WORDS + 1] = 0;
     if (i > 0) {
@@ -142,12 +151,16 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
 #define FD_APPLY(until)                                                                                            \
     for (const int64_t stop = (until) < end ? (until) : end; i < stop; i += 32, bits += FD_CURSOR_STEP)            \
         NAME(unit)(operation, stream, bits, scale, y + i, a + i, FD_SECOND(32), c + i, sums + i);
-        FD_DRAW_PLANES(recipe, planes, tile, drawn, FD_APPLY(i + quota))
-        compare_planes(recipe, planes, drawn, next, ties.tied);
-        if (ties_to_settle) {
-            list_ties(&ties);
-            FD_APPLY(i + quota) /* what was stored last can be loaded in other pieces only after a while */
-            settle_ties(recipe, tile, &ties, next);
+        if (FD_INTERLEAVES(stream)) {
+            FD_DRAW_PLANES(recipe, planes, tile, drawn, FD_APPLY(i + quota))
+            compare_planes(recipe, planes, drawn, next, ties.tied);
+            if (ties_to_settle) {
+                list_ties(&ties);
+                FD_APPLY(i + quota) /* what was stored last can be loaded in other pieces only after a while */
+                settle_ties(recipe, tile, &ties, next);
+            }
+        } else {
+            fill_tile(recipe, tile, next);
         }
         FD_APPLY(end)
 #undef FD_APPLY

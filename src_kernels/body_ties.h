@@ -4,9 +4,9 @@
  * vector only after a while.
  */
 
-FD_INLINE uint32_t lowest_bit(uint32_t word) {
+FD_INLINE uint32_t lowest_bit(uint64_t word) {
 #if defined(__GNUC__)
-    return (uint32_t)__builtin_ctz(word);
+    return (uint32_t)__builtin_ctzll(word);
 #else
     uint32_t bit = 0;
     while ((word >> bit & 1u) == 0) bit++;
@@ -14,19 +14,25 @@ FD_INLINE uint32_t lowest_bit(uint32_t word) {
 #endif
 }
 
+/* One bit for each of the words, set where the word is not 0. */
+#if !defined(FD_OWN_OCCUPIED)
+FD_INLINE uint64_t occupied_words(const uint32_t words[FD_TILE_WORDS]) {
+    uint64_t occupied = 0;
+    for (int word = 0; word < FD_TILE_WORDS; word++) occupied |= (uint64_t)(words[word] != 0) << word;
+    return occupied;
+}
+#endif
+
 /* All of them, one by one in the order of their places, their tails drawn FD_LANES at a time. */
 static void settle_listed(fd_recipe recipe, uint64_t tile, const uint32_t tied[FD_TILE_WORDS],
                           uint32_t keep[FD_TILE_WORDS]) {
     const uint32_t tail = (uint32_t)recipe.threshold;
-    uint32_t occupied[FD_TILE_WORDS + 1], element[FD_TILE + FD_LANES], drawn[FD_LANES];
-    int words = 0, count = 0;
-    for (uint32_t word = 0; word < FD_TILE_WORDS; word++) { /* no branch: it would be mispredicted for every tie */
-        occupied[words] = word;
-        words += tied[word] != 0;
+    uint32_t element[FD_TILE + FD_LANES], drawn[FD_LANES];
+    int count = 0;
+    for (uint64_t occupied = occupied_words(tied); occupied != 0; occupied &= occupied - 1) {
+        const uint32_t word = lowest_bit(occupied);
+        for (uint32_t left = tied[word]; left != 0; left &= left - 1) element[count++] = word * 32 + lowest_bit(left);
     }
-    for (int k = 0; k < words; k++)
-        for (uint32_t left = tied[occupied[k]]; left != 0; left &= left - 1)
-            element[count++] = occupied[k] * 32 + lowest_bit(left);
     /* The last vector's unused lanes get a place, too, and change nothing there: a loop that ends after a number of ties
      * that nobody can foresee would be mispredicted for every tile. */
     for (int k = 0; k < FD_LANES; k++) element[count + k] = (uint32_t)k * 32;

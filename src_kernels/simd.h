@@ -5,7 +5,9 @@
  * FD_OWN_...; here stand the forms that every target can take.
  *
  * Philox works on `lanes`, FD_BLOCKS neighbouring blocks' worth of one counter word; a target that does not define it
- * draws with the scalar function in a loop, which compilers vectorise.
+ * draws with the scalar function in a loop, which compilers vectorise. A target with lanes also says when a long run
+ * draws and applies in turns (FD_INTERLEAVES; without, one tile after the other), and when its registers of y are aligned
+ * (FD_ALIGNS; in streaming loops they have to be).
  */
 #include <stdint.h>
 #include <string.h>
@@ -124,28 +126,54 @@ FD_BITS(f64v, i64v, double)
 #include "simd_avx2.h"
 #elif defined(FD_NEON)
 #include "simd_neon.h"
+#elif defined(__SSE2__) && defined(FD_VECTOR_BYTES)
+#include "simd_sse2.h"
 #endif
 
-/* x where its bit is 1, else +0: the lowest bit belongs to the first element. A bit becomes a mask by comparison with
- * a constant, not by a shift that differs from lane to lane, which SSE2 does not have. */
+/* x where its bit is 1, else +0: of the 32 bits at hand, `first` belongs to x's first element. The bits stand in all
+ * elements of a register; each picks its own by a constant, as there are shifts that differ from lane to lane only from
+ * AVX2 on. */
 #if !defined(FD_OWN_KEEP)
-typedef uint32_t keep_bits; /* 32 of them at hand; `first` is the one that belongs to x's first element */
-FD_INLINE keep_bits keep_bits_of(uint32_t bits) { return bits; }
+typedef i32v keep_bits;
+FD_INLINE keep_bits keep_bits_of(uint32_t bits) { return i32v_set((int32_t)bits); }
 FD_INLINE keep_bits keep_bits_load(const void *from) {
-    keep_bits bits;
+    uint32_t bits;
     memcpy(&bits, from, sizeof bits);
-    return bits;
+    return keep_bits_of(bits);
 }
-static const int32_t fd_bit32[16] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
-static const int64_t fd_bit64[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+#if defined(FD_VECTOR_BYTES)
+#define FD_BITS_4(bit) (int32_t)(1u << (bit)), (int32_t)(2u << (bit)), (int32_t)(4u << (bit)), (int32_t)(8u << (bit))
+#define FD_BITS_2_TWICE(bit) \
+    (int32_t)(1u << (bit)), (int32_t)(1u << (bit)), (int32_t)(2u << (bit)), (int32_t)(2u << (bit))
+static const int32_t fd_bit[32] = {FD_BITS_4(0),  FD_BITS_4(4),  FD_BITS_4(8),  FD_BITS_4(12),
+                                   FD_BITS_4(16), FD_BITS_4(20), FD_BITS_4(24), FD_BITS_4(28)};
+static const int32_t fd_bit_twice[64] = {
+    FD_BITS_2_TWICE(0),  FD_BITS_2_TWICE(2),  FD_BITS_2_TWICE(4),  FD_BITS_2_TWICE(6),
+    FD_BITS_2_TWICE(8),  FD_BITS_2_TWICE(10), FD_BITS_2_TWICE(12), FD_BITS_2_TWICE(14),
+    FD_BITS_2_TWICE(16), FD_BITS_2_TWICE(18), FD_BITS_2_TWICE(20), FD_BITS_2_TWICE(22),
+    FD_BITS_2_TWICE(24), FD_BITS_2_TWICE(26), FD_BITS_2_TWICE(28), FD_BITS_2_TWICE(30)};
+#undef FD_BITS_4
+#undef FD_BITS_2_TWICE
 FD_INLINE f32v f32v_keep(keep_bits bits, int first, f32v x) {
-    const i32v lane = i32v_load(fd_bit32);
-    return f32v_from_bits(f32v_bits(x) & FD_TRUE_MASK((lane & (int32_t)(bits >> first)) == lane));
+    const i32v bit = i32v_load(fd_bit + first);
+    return f32v_from_bits(f32v_bits(x) & ((bits & bit) == bit));
 }
 FD_INLINE f64v f64v_keep(keep_bits bits, int first, f64v x) {
-    const i64v lane = i64v_load(fd_bit64);
-    return f64v_from_bits(f64v_bits(x) & FD_TRUE_MASK((lane & (int64_t)(bits >> first)) == lane));
+    const i32v bit = i32v_load(fd_bit_twice + 2 * first); /* SSE2 does not compare 64 bits */
+    i32v y;
+    memcpy(&y, &x, sizeof y);
+    y &= (bits & bit) == bit;
+    memcpy(&x, &y, sizeof y);
+    return x;
 }
+#else
+FD_INLINE f32v f32v_keep(keep_bits bits, int first, f32v x) {
+    return f32v_from_bits(f32v_bits(x) & -((bits >> first) & 1));
+}
+FD_INLINE f64v f64v_keep(keep_bits bits, int first, f64v x) {
+    return f64v_from_bits(f64v_bits(x) & -(int64_t)((bits >> first) & 1));
+}
+#endif
 /* x, but +0 where z <= 0; a NaN in z lets x pass, as in np.maximum(z, 0). */
 FD_INLINE f32v f32v_zero_unless_positive(f32v z, f32v x) {
     return f32v_from_bits(f32v_bits(x) & ~FD_TRUE_MASK(z <= 0.0f));

@@ -4,6 +4,8 @@
 /* Eight blocks, each word widened to 64 bits as in simd_avx512.h; even and odd blocks apart, so that two registers of
  * results become one by a shift and a blend. */
 #define FD_BLOCKS 8
+#define FD_INTERLEAVES(stream) (stream)
+#define FD_ALIGNS(stream) (stream)
 typedef struct {
     __m256i a, b; /* blocks 0, 2, 4, 6 and 1, 3, 5, 7 */
 } lanes;
@@ -37,6 +39,17 @@ FD_INLINE lanes lanes_xor3(lanes x, lanes y, uint32_t word) {
 }
 FD_INLINE void lanes_store(uint32_t *words, lanes x) {
     _mm256_storeu_si256((__m256i *)words, _mm256_blend_epi32(x.a, _mm256_slli_epi64(x.b, 32), 0xAA));
+}
+
+#define FD_OWN_OCCUPIED
+FD_INLINE uint64_t occupied_words(const uint32_t *words) {
+    const __m256i zero = _mm256_setzero_si256();
+    uint64_t empty = 0;
+    for (int k = 0; k < 8; k++) {
+        const __m256i x = _mm256_loadu_si256((const __m256i *)(words + 8 * k));
+        empty |= (uint64_t)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(x, zero))) << 8 * k;
+    }
+    return ~empty;
 }
 
 #define FD_OWN_STREAM

@@ -5,6 +5,8 @@
  * The upper halves may hold anything: the next multiplication ignores them. So a round is two multiplications, two
  * shifts and two three-way xors for eight blocks, and no shuffle at all (twice the speed of keeping words packed). */
 #define FD_BLOCKS 16
+#define FD_INTERLEAVES(stream) (1)
+#define FD_ALIGNS(stream) (1)
 typedef struct {
     __m512i a, b; /* blocks 0 to 7, 8 to 15 */
 } lanes;

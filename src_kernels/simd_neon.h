@@ -3,6 +3,8 @@
 
 /* Eight blocks in two registers, words packed: umull takes packed words and uzp sorts the halves of its products. */
 #define FD_BLOCKS 8
+#define FD_INTERLEAVES(stream) (stream)
+#define FD_ALIGNS(stream) (stream)
 typedef struct {
     uint32x4_t low_a, low_b, high_a, high_b; /* `high` is set by lanes_mul only */
 } lanes;
