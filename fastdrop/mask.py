@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastdrop.backends import backend_for
+from fastdrop.backends import backend_for, prepare
 from fastdrop.rule import (
     RULE_VERSION,
-    Recipe,
     check_probability,
     check_version,
     keep_probability,
     threshold_and_scale,
 )
 from fastdrop.stream import Stream
+from fastdrop.threads import kernels
 
 
 class Mask:
@@ -35,6 +35,8 @@ class Mask:
         The probability of keeping, exact to 2**-40.
     scale : float
         What kept elements are multiplied by.
+    recipe
+        Key, call number, threshold and scale: what backends get.
 
     Examples
     --------
@@ -47,8 +49,7 @@ class Mask:
     True
     """
 
-    # numbers: what `recipe` names, as a plain tuple, which is quicker to make than a named one
-    __slots__ = ("numbers", "p", "scale", "shape", "shared_axes")
+    __slots__ = ("p", "recipe", "shape", "shared_axes")
 
     def __init__(
         self,
@@ -59,20 +60,18 @@ class Mask:
         scaling: str = "inverted",
     ) -> None:
         self.p = p if type(p) is float else check_probability(p)
-        threshold, self.scale = threshold_and_scale(self.p, scaling)
+        threshold, scale = threshold_and_scale(self.p, scaling)
         self.shape = shape
         self.shared_axes = shared_axes
-        key, call = stream.next_call()
-        self.numbers = (key, call, threshold)
-
-    @property
-    def recipe(self) -> Recipe:
-        """Key, call number and threshold."""
-        return Recipe(*self.numbers)
+        self.recipe = stream.next_recipe(threshold, scale)
 
     @property
     def keep_prob(self) -> float:
-        return keep_probability(self.numbers[2])
+        return keep_probability(self.recipe.threshold)
+
+    @property
+    def scale(self) -> float:
+        return self.recipe.scale
 
     @property
     def decision_shape(self) -> tuple[int, ...]:
@@ -81,12 +80,10 @@ class Mask:
 
     def __call__(self, array: Any, out: Any = None) -> NDArray[Any]:
         """Apply the mask: kept elements times `scale`, dropped ones +0.0. Also the backward pass."""
-        backend = backend_for(array, out)
-        x = backend.as_input(array, "array")
+        backend, x, y = prepare(array, out, "array")
         if x.shape != self.shape:
             raise ValueError(f"a mask of shape {self.shape} cannot be applied to an array of shape {x.shape}")
-        out, x = backend.prepare_out(x, out)
-        return backend.apply(x, out, self.numbers, self.scale, self.shared_axes)
+        return backend.apply(x, y, self.recipe, self.shared_axes)
 
     def first(self) -> NDArray[np.bool_]:
         """The decisions for index 0 of the first axis alone, without drawing the others: shape ``shape[1:]``.
@@ -102,7 +99,7 @@ class Mask:
 
         `numpy.unpackbits(mask.packed(), bitorder="little")` undoes it.
         """
-        return backend_for().packed_bits(self.numbers, math.prod(self.decision_shape))
+        return backend_for().packed_bits(self.recipe, math.prod(self.decision_shape))
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -117,12 +114,12 @@ class Mask:
     def _decisions(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """As many decisions as `shape` has elements, from the first on."""
         count = math.prod(shape)
-        packed = backend_for().packed_bits(self.numbers, count)
+        packed = backend_for().packed_bits(self.recipe, count)
         return np.unpackbits(packed, count=count, bitorder="little").reshape(shape).view(np.bool_)
 
     @property
     def _identity(self) -> tuple[Any, ...]:
-        return self.shape, self.shared_axes, self.p, self.scale, self.numbers
+        return self.shape, self.shared_axes, self.p, self.recipe
 
     def __eq__(self, other: object) -> bool:
         """Whether the other mask is the same recipe for the same shape."""
@@ -133,7 +130,7 @@ class Mask:
 
     def __repr__(self) -> str:
         shared = f", shared_axes={self.shared_axes}" if self.shared_axes else ""
-        return f"Mask(shape={self.shape}, p={self.p}, key={self.numbers[0]}, call={self.numbers[1]}{shared})"
+        return f"Mask(shape={self.shape}, p={self.p}, key={self.recipe.key}, call={self.recipe.call}{shared})"
 
     def __getstate__(self) -> dict[str, Any]:
         values = {
@@ -141,12 +138,12 @@ class Mask:
             "shared_axes": self.shared_axes,
             "p": self.p,
             "scale": self.scale,
-            "recipe": tuple(self.numbers),
+            "recipe": tuple(self.recipe),
         }
         return {"rule_version": RULE_VERSION, **values}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         check_version(state)
         self.shape, self.shared_axes = state["shape"], state["shared_axes"]
-        self.p, self.scale = state["p"], state["scale"]
-        self.numbers = tuple(state["recipe"])
+        key, call, threshold = state["recipe"]
+        self.p, self.recipe = state["p"], kernels.Recipe(key, call, threshold, state["scale"])

@@ -5,7 +5,6 @@
 
 import math
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
 
 RULE_VERSION = 1
 """Part of every saved state: another rule would draw other masks from the same numbers."""
@@ -19,21 +18,6 @@ LANES = 16
 
 PURPOSE_TAIL = 0xFF
 PURPOSE_SPAWN = 0xFE
-
-
-Numbers: TypeAlias = tuple[int, int, int]
-"""A recipe as plain numbers."""
-
-
-class Recipe(NamedTuple):
-    """All that decides a mask, beside its shape."""
-
-    key: int
-    """The stream's seed, 64 bits."""
-    call: int
-    """The call number within the stream, 64 bits."""
-    threshold: int
-    """Element i is kept if its 40-bit number U(i) is below this; 0 to 2**40."""
 
 
 def check_probability(p: float, name: str = "p") -> float:

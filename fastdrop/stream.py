@@ -2,7 +2,6 @@
 
 import operator
 import os
-import threading
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -16,7 +15,7 @@ _LAST = _WORD - 1
 RNG: TypeAlias = "Stream | np.random.Generator | int | None"
 
 
-class Stream:
+class Stream(kernels.Calls):
     """A 64-bit key and a call counter: the only mutable state in fastdrop.
 
     Parameters
@@ -51,28 +50,18 @@ class Stream:
     (False, True)
     """
 
-    __slots__ = ("_calls", "_key", "_lock", "_spawned")
+    __slots__ = ()
 
     def __init__(self, seed: int | None = None) -> None:
-        self._key = int.from_bytes(os.urandom(8), "little") if seed is None else _check_word(seed, "seed")
-        self._calls = 0
-        self._spawned = 0
-        self._lock = threading.Lock()
+        self.set(int.from_bytes(os.urandom(8), "little") if seed is None else _check_word(seed, "seed"), 0, 0)
 
     @property
     def key(self) -> int:
-        return self._key
+        return self.get()[0]
 
     @property
     def calls(self) -> int:
-        return self._calls
-
-    def next_call(self) -> tuple[int, int]:
-        """Take the next call number; returns (key, call number)."""
-        with self._lock:
-            call = self._calls
-            self._calls = call + 1 if call < _LAST else 0
-            return self._key, call
+        return self.get()[1]
 
     def spawn(self, n: int) -> list["Stream"]:
         """Return n new streams with keys of their own.
@@ -83,10 +72,8 @@ class Stream:
         n = operator.index(n)
         if n < 0:
             raise ValueError(f"cannot spawn {n} streams")
-        with self._lock:
-            first = self._spawned
-            self._spawned += n
-            key = (self._key & 0xFFFFFFFF, self._key >> 32)
+        own, first = self.next_children(n)
+        key = (own & 0xFFFFFFFF, own >> 32)
         children = []
         for child in range(first, first + n):
             low, high, _, _ = kernels.philox((child & 0xFFFFFFFF, (child >> 32) | PURPOSE_SPAWN << 24, 0, 0), key)
@@ -96,8 +83,8 @@ class Stream:
     @property
     def state(self) -> dict[str, Any]:
         """All of the state, as plain numbers; assign it to restore it."""
-        with self._lock:
-            return {"rule_version": RULE_VERSION, "key": self._key, "calls": self._calls, "spawned": self._spawned}
+        key, calls, spawned = self.get()
+        return {"rule_version": RULE_VERSION, "key": key, "calls": calls, "spawned": spawned}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
@@ -106,14 +93,13 @@ class Stream:
             values = [_check_word(state[name], name) for name in ("key", "calls", "spawned")]
         except KeyError as missing:
             raise ValueError(f"the state of a stream lacks {missing}") from None
-        with self._lock:
-            self._key, self._calls, self._spawned = values
+        self.set(*values)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.state,)
 
     def __repr__(self) -> str:
-        return f"Stream({self._key}, calls={self._calls})"
+        return f"Stream({self.key}, calls={self.calls})"
 
     @classmethod
     def from_rng(cls, rng: RNG) -> Self:

@@ -3,10 +3,14 @@
 
 The callers in fastdrop.backends.cpu have checked dtypes, shapes and aliasing; here only memory layout counts.
 """
+cimport cython
 cimport numpy as cnp
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, void *dtype, int subclass)
 
 cdef extern from "kernels.h" nogil:
     const int FD_MAX_DIMS
@@ -138,6 +142,85 @@ def philox(counter, key):
     return tuple(block.w[i] for i in range(4))
 
 
+cdef class Recipe:
+    """All that decides a mask beside its shape: key (the seed), call number and threshold; element i is kept if
+    its 40-bit number U(i) is below the threshold. And what kept elements are multiplied by.
+
+    Unpacks into key, call and threshold.
+    """
+    cdef fd_recipe numbers
+    cdef readonly double scale
+
+    def __init__(self, uint64_t key, uint64_t call, uint64_t threshold, double scale=1.0):
+        self.numbers.key = key
+        self.numbers.call = call
+        self.numbers.threshold = threshold
+        self.scale = scale
+
+    @property
+    def key(self):
+        return self.numbers.key
+
+    @property
+    def call(self):
+        return self.numbers.call
+
+    @property
+    def threshold(self):
+        return self.numbers.threshold
+
+    def __iter__(self):
+        return iter((self.numbers.key, self.numbers.call, self.numbers.threshold))
+
+    def __eq__(self, other):
+        return (*self, self.scale) == (*other, other.scale) if isinstance(other, Recipe) else NotImplemented
+
+    def __hash__(self):
+        return hash((*self, self.scale))
+
+    def __repr__(self):
+        return f"Recipe(key={self.key}, call={self.call}, threshold={self.threshold}, scale={self.scale})"
+
+    def __reduce__(self):
+        return Recipe, (*self, self.scale)
+
+
+cdef class Calls:
+    """A key and how many masks and streams have come from it. Several Python threads may share one."""
+    cdef uint64_t _key
+    cdef uint64_t _calls
+    cdef uint64_t _spawned
+
+    def next_recipe(self, uint64_t threshold, double scale):
+        """Take the next call number; returns its recipe."""
+        cdef Recipe recipe = Recipe.__new__(Recipe)
+        with cython.critical_section(self):
+            recipe.numbers.key = self._key
+            recipe.numbers.call = self._calls
+            self._calls += 1
+        recipe.numbers.threshold = threshold
+        recipe.scale = scale
+        return recipe
+
+    def next_children(self, uint64_t count):
+        """Take the next `count` numbers of children; returns the key, and the first number."""
+        with cython.critical_section(self):
+            first = self._spawned
+            self._spawned += count
+            return self._key, first
+
+    def get(self):
+        """Key, calls and children so far."""
+        with cython.critical_section(self):
+            return self._key, self._calls, self._spawned
+
+    def set(self, uint64_t key, uint64_t calls, uint64_t spawned):
+        with cython.critical_section(self):
+            self._key = key
+            self._calls = calls
+            self._spawned = spawned
+
+
 cdef int _bfloat16 = -1
 
 
@@ -221,6 +304,15 @@ def fits(cnp.ndarray x not None, out):
     return cnp.PyArray_ISBEHAVED(y) and not repeats(y) and is_apart(x, y)
 
 
+def target(x, out):
+    """Where to write x's results, if x and out (or None) are arrays that kernels take as they are; otherwise None."""
+    if not cnp.PyArray_CheckExact(x) or not is_ready(x):
+        return None
+    if out is None:
+        return PyArray_NewLikeArray(<cnp.ndarray> x, cnp.NPY_KEEPORDER, NULL, 0)
+    return out if cnp.PyArray_CheckExact(out) and fits(<cnp.ndarray> x, out) else None
+
+
 cdef inline fd_dtype dtype_of(cnp.ndarray array) noexcept:
     cdef int number = cnp.PyArray_TYPE(array)
     if number == cnp.NPY_FLOAT32:
@@ -228,14 +320,6 @@ cdef inline fd_dtype dtype_of(cnp.ndarray array) noexcept:
     if number == cnp.NPY_FLOAT64:
         return FD_FLOAT64
     return FD_FLOAT16 if number == cnp.NPY_FLOAT16 else FD_BFLOAT16
-
-
-cdef inline fd_recipe recipe_of(uint64_t key, uint64_t call, uint64_t threshold) noexcept:
-    cdef fd_recipe recipe
-    recipe.key = key
-    recipe.call = call
-    recipe.threshold = threshold
-    return recipe
 
 
 cdef inline bint is_large(cnp.ndarray array) noexcept:
@@ -309,14 +393,14 @@ cdef bint describe(fd_elementwise *e, tuple arrays, tuple shared_axes):
     return True
 
 
-def apply(cnp.ndarray y not None, cnp.ndarray x not None, tuple shared_axes not None, uint64_t key, uint64_t call,
-          uint64_t threshold, double scale, int threads):
+def apply(cnp.ndarray y not None, cnp.ndarray x not None, tuple shared_axes not None, Recipe recipe not None,
+          int threads):
     """y = keep ? x * scale : 0. Same shape and dtype, aligned, native; y is x or does not overlap it."""
     cdef fd_elementwise e
     if not describe(&e, (y, x), shared_axes):
         return
-    e.recipe = recipe_of(key, call, threshold)
-    e.scale = scale
+    e.recipe = recipe.numbers
+    e.scale = recipe.scale
     cdef fd_dtype dtype = dtype_of(x)
     with nogil:
         fd_apply(_kernels, threads, dtype, FD_DROPOUT, &e)
@@ -332,14 +416,14 @@ cdef dict OPERATIONS = {
 }
 
 
-def elementwise(str operation not None, tuple arrays not None, tuple shared_axes not None, uint64_t key, uint64_t call,
-                uint64_t threshold, double scale, int threads):
+def elementwise(str operation not None, tuple arrays not None, tuple shared_axes not None, Recipe recipe not None,
+                int threads):
     """One of the operations in kernels.h on arrays in its order, the written one first; the others broadcast to it."""
     cdef fd_elementwise e
     if not describe(&e, arrays, shared_axes):
         return
-    e.recipe = recipe_of(key, call, threshold)
-    e.scale = scale
+    e.recipe = recipe.numbers
+    e.scale = recipe.scale
     cdef fd_dtype dtype = dtype_of(arrays[0])
     cdef fd_operation number = OPERATIONS[operation]
     with nogil:
@@ -347,8 +431,8 @@ def elementwise(str operation not None, tuple arrays not None, tuple shared_axes
 
 
 def bias_backward(str activation not None, cnp.ndarray dx not None, cnp.ndarray dy not None, cnp.ndarray x not None,
-                  cnp.ndarray bias not None, cnp.ndarray sums not None, uint64_t key, uint64_t call,
-                  uint64_t threshold, double scale, int threads):
+                  cnp.ndarray bias not None, cnp.ndarray sums not None, Recipe recipe not None,
+                  int threads):
     """dx, and the sums of its rows: one row of `sums` for each of sum_blocks(rows, columns) blocks of rows.
 
     dx, dy and x are C-contiguous; bias and each row of sums, of the arithmetic's dtype, have their last axis' length.
@@ -368,8 +452,8 @@ def bias_backward(str activation not None, cnp.ndarray dx not None, cnp.ndarray 
         e.stride[k][0] = columns * cnp.PyArray_ITEMSIZE(array) if k < 3 else 0
         e.stride[k][1] = cnp.PyArray_ITEMSIZE(array)
     e.stream = is_large(dx) and e.data[0] != e.data[1] and e.data[0] != e.data[2]
-    e.recipe = recipe_of(key, call, threshold)
-    e.scale = scale
+    e.recipe = recipe.numbers
+    e.scale = recipe.scale
     cdef fd_dtype dtype = dtype_of(dx)
     cdef fd_operation number = OPERATIONS[f"bias_{activation}_backward"]
     with nogil:
@@ -380,16 +464,15 @@ def sum_blocks(int64_t rows, int64_t columns):
     return fd_sum_blocks(rows, columns)
 
 
-def softmax(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray dy, uint64_t key, uint64_t call,
-            uint64_t threshold, double scale, int threads):
+def softmax(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray dy, Recipe recipe not None, int threads):
     """Softmax along the last axis and dropout, or its backward pass where dy is given. All C-contiguous."""
     cdef fd_softmax softmax
     softmax.columns = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
     if softmax.columns == 0:
         return
     softmax.rows = cnp.PyArray_SIZE(x) // softmax.columns
-    softmax.recipe = recipe_of(key, call, threshold)
-    softmax.scale = scale
+    softmax.recipe = recipe.numbers
+    softmax.scale = recipe.scale
     softmax.dy = NULL if dy is None else cnp.PyArray_BYTES(dy)
     softmax.x = cnp.PyArray_BYTES(x)
     softmax.y = cnp.PyArray_BYTES(y)
@@ -408,14 +491,13 @@ def copy(cnp.ndarray x not None, cnp.ndarray y not None, int threads):
         fd_copy(_kernels, threads, source, target, stream, size)
 
 
-def bits(cnp.ndarray words not None, uint64_t key, uint64_t call, uint64_t threshold, int threads,
-         uint64_t first_tile=0):
+def bits(cnp.ndarray words not None, Recipe recipe not None, int threads, uint64_t first_tile=0):
     """Keep bits of 32 * len(words) elements, from the first tile on, into a contiguous uint32 array."""
-    cdef fd_recipe recipe = recipe_of(key, call, threshold)
+    cdef fd_recipe numbers = recipe.numbers
     cdef uint32_t *target = <uint32_t *> cnp.PyArray_DATA(words)
     cdef int64_t count = cnp.PyArray_SIZE(words)
     with nogil:
-        fd_bits(_kernels, threads, recipe, first_tile, target, count)
+        fd_bits(_kernels, threads, numbers, first_tile, target, count)
 
 
 cdef inline fd_dropconnect_size size_of(cnp.ndarray x, cnp.ndarray weight):
@@ -427,9 +509,10 @@ cdef inline fd_dropconnect_size size_of(cnp.ndarray x, cnp.ndarray weight):
 
 
 def connect_forward(cnp.ndarray x not None, cnp.ndarray weight not None, cnp.ndarray bias, cnp.ndarray y not None,
-                    uint64_t key, uint64_t call, uint64_t threshold, double scale, int threads):
+                    Recipe recipe not None, int threads):
     """y = (keep * weight * scale) x + bias, one mask per example. All C-contiguous and of one dtype."""
-    cdef fd_recipe recipe = recipe_of(key, call, threshold)
+    cdef fd_recipe numbers = recipe.numbers
+    cdef double scale = recipe.scale
     cdef fd_dropconnect_size size = size_of(x, weight)
     cdef fd_dtype dtype = dtype_of(x)
     cdef const void *bias_data = NULL if bias is None else cnp.PyArray_DATA(bias)
@@ -437,28 +520,30 @@ def connect_forward(cnp.ndarray x not None, cnp.ndarray weight not None, cnp.nda
     cdef const void *weight_data = cnp.PyArray_DATA(weight)
     cdef void *y_data = cnp.PyArray_DATA(y)
     with nogil:
-        fd_connect_forward(_kernels, threads, dtype, size, recipe, scale, x_data, weight_data, bias_data, y_data)
+        fd_connect_forward(_kernels, threads, dtype, size, numbers, scale, x_data, weight_data, bias_data, y_data)
 
 
-def connect_dx(cnp.ndarray dy not None, cnp.ndarray weight not None, cnp.ndarray dx not None, uint64_t key,
-               uint64_t call, uint64_t threshold, double scale, int threads):
-    cdef fd_recipe recipe = recipe_of(key, call, threshold)
+def connect_dx(cnp.ndarray dy not None, cnp.ndarray weight not None, cnp.ndarray dx not None,
+               Recipe recipe not None, int threads):
+    cdef fd_recipe numbers = recipe.numbers
+    cdef double scale = recipe.scale
     cdef fd_dropconnect_size size = size_of(dy, weight)
     cdef fd_dtype dtype = dtype_of(dy)
     cdef const void *dy_data = cnp.PyArray_DATA(dy)
     cdef const void *weight_data = cnp.PyArray_DATA(weight)
     cdef void *dx_data = cnp.PyArray_DATA(dx)
     with nogil:
-        fd_connect_dx(_kernels, threads, dtype, size, recipe, scale, dy_data, weight_data, dx_data)
+        fd_connect_dx(_kernels, threads, dtype, size, numbers, scale, dy_data, weight_data, dx_data)
 
 
-def connect_dweight(cnp.ndarray dy not None, cnp.ndarray x not None, cnp.ndarray dweight not None, uint64_t key,
-                    uint64_t call, uint64_t threshold, double scale, int threads):
-    cdef fd_recipe recipe = recipe_of(key, call, threshold)
+def connect_dweight(cnp.ndarray dy not None, cnp.ndarray x not None, cnp.ndarray dweight not None,
+                    Recipe recipe not None, int threads):
+    cdef fd_recipe numbers = recipe.numbers
+    cdef double scale = recipe.scale
     cdef fd_dropconnect_size size = size_of(x, dweight)
     cdef fd_dtype dtype = dtype_of(x)
     cdef const void *dy_data = cnp.PyArray_DATA(dy)
     cdef const void *x_data = cnp.PyArray_DATA(x)
     cdef void *dweight_data = cnp.PyArray_DATA(dweight)
     with nogil:
-        fd_connect_dweight(_kernels, threads, dtype, size, recipe, scale, dy_data, x_data, dweight_data)
+        fd_connect_dweight(_kernels, threads, dtype, size, numbers, scale, dy_data, x_data, dweight_data)

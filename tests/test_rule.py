@@ -30,7 +30,7 @@ def z_bound(count):
 def decisions(p, shape, seed=2024, calls=0):
     stream = fd.Stream(seed)
     for _ in range(calls):
-        stream.next_call()
+        stream.next_recipe(0, 1.0)
     _, mask = fd.dropout(np.ones(shape, np.float32), p, rng=stream)
     return np.asarray(mask)
 
@@ -53,7 +53,7 @@ def test_scale_preserves_the_expectation(p):
 def test_the_mask_stays_what_it_is():
     """The rule's fingerprint: these bits are what saved experiments rely on under version 1."""
     stream = fd.Stream(0x0123456789ABCDEF)
-    stream.next_call()
+    stream.next_recipe(0, 1.0)
     _, mask = fd.dropout(np.zeros(64), 0.3, rng=stream)
     expected = np.packbits(reference.keep(0x0123456789ABCDEF, 1, threshold_of(0.3), (64,)), bitorder="little").tobytes()
     assert mask.packed().tobytes() == expected
@@ -78,7 +78,7 @@ def test_tiles_far_out(isa, tile, p):
     """Element numbers beyond 2**32 and block numbers beyond it."""
     words = np.empty(2 * TILE // 32, np.uint32)
     key, call, threshold = 2**63 + 5, 2**32 + 7, threshold_of(p)
-    cpu.bits(words, key, call, threshold, 1, tile)
+    cpu.bits(words, cpu.Recipe(key, call, threshold), 1, tile)
     u = reference.uniform40(key, call, tile * TILE + np.arange(2 * TILE))
     kept = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
     np.testing.assert_array_equal(kept, u < np.uint64(threshold))
@@ -91,7 +91,7 @@ def test_the_threshold_itself_is_dropped(isa):
     for element in range(0, 200, 7):
         for threshold, keep in ((int(u[element]), False), (int(u[element]) + 1, True)):
             words = np.empty(TILE // 32, np.uint32)
-            cpu.bits(words, key, call, threshold, 1)
+            cpu.bits(words, cpu.Recipe(key, call, threshold), 1)
             assert bool(words[element // 32] >> np.uint32(element % 32) & 1) == keep
 
 

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.rule import KEEP_ALL, TILE, Numbers
+from fastdrop.rule import KEEP_ALL, TILE
 from fastdrop.threads import kernels, threads_for
 
 Array = NDArray[np.floating[Any]]
+Recipe = kernels.Recipe
 
 
 def as_input(array: Any, name: str) -> Array:
@@ -67,14 +68,13 @@ def _is_apart(array: Array, out: Array) -> bool:
     return kernels.is_apart(array, out)
 
 
-def apply(x: Array, out: Array, recipe: Numbers, scale: float, shared_axes: tuple[int, ...] = ()) -> Array:
+def apply(x: Array, out: Array, recipe: Recipe, shared_axes: tuple[int, ...] = ()) -> Array:
     """out = keep ? x * scale : +0, decisions numbered in C order over the axes that are not shared.
 
     out and x as `prepare_out` gives them.
     """
     target = out if kernels.is_ready(out) else np.empty_like(x)
-    key, call, threshold = recipe
-    kernels.apply(target, x, shared_axes, key, call, threshold, scale, threads_for(x.size))
+    kernels.apply(target, x, shared_axes, recipe, threads_for(x.size))
     if target is not out:
         out[...] = target
     return out
@@ -84,36 +84,33 @@ def elementwise(
     operation: str,
     out: Array,
     inputs: tuple[Array, ...],
-    recipe: Numbers,
-    scale: float,
+    recipe: Recipe,
     shared_axes: tuple[int, ...] = (),
 ) -> Array:
     """One of the fused operations of src_kernels/kernels.h; inputs broadcast to out."""
     target = out if kernels.is_ready(out) else np.empty_like(inputs[0])
-    kernels.elementwise(operation, (target, *inputs), shared_axes, *recipe, scale, threads_for(target.size))
+    kernels.elementwise(operation, (target, *inputs), shared_axes, recipe, threads_for(target.size))
     if target is not out:
         out[...] = target
     return out
 
 
-def bias_backward(
-    activation: str, dy: Array, x: Array, bias: Array, recipe: Numbers, scale: float
-) -> tuple[Array, Array]:
+def bias_backward(activation: str, dy: Array, x: Array, bias: Array, recipe: Recipe) -> tuple[Array, Array]:
     """dx, and dbias, its sum over all axes but the last."""
     dy, x, bias = (np.ascontiguousarray(array) for array in (dy, x, bias))
     dx = np.empty_like(x)
     rows = x.size // bias.size if bias.size else 0
     # Blocks of rows are added up by themselves and then together, whatever the number of threads.
     sums = np.zeros((kernels.sum_blocks(rows, bias.size), bias.size), arithmetic(x.dtype))
-    kernels.bias_backward(activation, dx, dy, x, bias, sums, *recipe, scale, threads_for(x.size))
+    kernels.bias_backward(activation, dx, dy, x, bias, sums, recipe, threads_for(x.size))
     return dx, sums.sum(axis=0).astype(bias.dtype)
 
 
-def softmax(out: Array, x: Array, dy: Array | None, recipe: Numbers, scale: float) -> Array:
+def softmax(out: Array, x: Array, dy: Array | None, recipe: Recipe) -> Array:
     """Dropout of x's softmax along the last axis; where dy is given, its backward pass."""
     x, dy = np.ascontiguousarray(x), None if dy is None else np.ascontiguousarray(dy)
     target = out if out.flags.c_contiguous and kernels.is_ready(out) else np.empty_like(x)
-    kernels.softmax(target, x, dy, *recipe, scale, threads_for(x.size) if x.shape[-1] < x.size else 1)
+    kernels.softmax(target, x, dy, recipe, threads_for(x.size) if x.shape[-1] < x.size else 1)
     if target is not out:
         out[...] = target
     return out
@@ -126,14 +123,14 @@ def scaled_copy(x: Array, out: Array, scale: float) -> Array:
     elif scale == 0.0:
         out[...] = 0  # also where x is inf or NaN
     else:
-        apply(x, out, (0, 0, KEEP_ALL), scale)
+        apply(x, out, Recipe(0, 0, KEEP_ALL, scale))
     return out
 
 
 _scratch = threading.local()
 
 
-def masked_weight(weight: Array, recipe: Numbers, scale: float, out: Array | None = None) -> Array:
+def masked_weight(weight: Array, recipe: Recipe, out: Array | None = None) -> Array:
     """The weights of one mask per batch, for a product at once: in `out`, or in memory that the next call reuses.
 
     Memory from the system comes zeroed, page by page: for weights of 8 MB that took longer than masking them. And
@@ -145,14 +142,14 @@ def masked_weight(weight: Array, recipe: Numbers, scale: float, out: Array | Non
         if buffer is None or buffer.nbytes < weight.nbytes:
             buffer = _scratch.buffer = np.empty(weight.nbytes, np.uint8)
         out = buffer[: weight.nbytes].view(weight.dtype).reshape(weight.shape)
-    kernels.apply(out, weight, (), *recipe, scale, threads_for(weight.size // 16))
+    kernels.apply(out, weight, (), recipe, threads_for(weight.size // 16))
     return out
 
 
-def packed_bits(recipe: Numbers, count: int) -> NDArray[np.uint8]:
+def packed_bits(recipe: Recipe, count: int) -> NDArray[np.uint8]:
     """The keep bits of decisions 0 to count - 1, eight to a byte, lowest bit first; unused bits are 0."""
     words = np.empty((count + 31) // 32, np.uint32)
-    kernels.bits(words, *recipe, threads_for(count))
+    kernels.bits(words, recipe, threads_for(count))
     packed = words.astype("<u4", copy=False).view(np.uint8)[: (count + 7) // 8]
     if count % 8:
         packed[-1] &= (1 << count % 8) - 1
@@ -163,26 +160,26 @@ def _masked_products(x: Array, weight: Array) -> int:
     return threads_for(x.shape[0] * weight.size if weight.size >= TILE else 0)
 
 
-def connect_forward(x: Array, weight: Array, bias: Array | None, recipe: Numbers, scale: float) -> Array:
+def connect_forward(x: Array, weight: Array, bias: Array | None, recipe: Recipe) -> Array:
     """y[b, o] = bias[o] + scale * sum_i keep[b, o, i] * weight[o, i] * x[b, i], the mask never built."""
     y = np.empty((x.shape[0], weight.shape[0]), x.dtype)
     bias = None if bias is None else np.ascontiguousarray(bias)
     x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
-    kernels.connect_forward(x, weight, bias, y, *recipe, scale, _masked_products(x, weight))
+    kernels.connect_forward(x, weight, bias, y, recipe, _masked_products(x, weight))
     return y
 
 
-def connect_dx(dy: Array, weight: Array, recipe: Numbers, scale: float) -> Array:
+def connect_dx(dy: Array, weight: Array, recipe: Recipe) -> Array:
     """dx[b, i] = scale * sum_o keep[b, o, i] * weight[o, i] * dy[b, o]"""
     dx = np.empty((dy.shape[0], weight.shape[1]), dy.dtype)
     dy, weight = np.ascontiguousarray(dy), np.ascontiguousarray(weight)
-    kernels.connect_dx(dy, weight, dx, *recipe, scale, _masked_products(dy, weight))
+    kernels.connect_dx(dy, weight, dx, recipe, _masked_products(dy, weight))
     return dx
 
 
-def connect_dweight(dy: Array, x: Array, recipe: Numbers, scale: float) -> Array:
+def connect_dweight(dy: Array, x: Array, recipe: Recipe) -> Array:
     """dweight[o, i] = scale * sum_b keep[b, o, i] * dy[b, o] * x[b, i]"""
     dweight = np.empty((dy.shape[1], x.shape[1]), x.dtype)
     dy, x = np.ascontiguousarray(dy), np.ascontiguousarray(x)
-    kernels.connect_dweight(dy, x, dweight, *recipe, scale, _masked_products(x, dweight))
+    kernels.connect_dweight(dy, x, dweight, recipe, _masked_products(x, dweight))
     return dweight

@@ -77,9 +77,9 @@ def dropconnect(
     dtype = x.dtype
     x, weight, bias = (None if array is None else _widened(backend, array) for array in (x, weight, bias))
     if mask is not None and per_example:
-        y = backend.connect_forward(x, weight, bias, mask.recipe, mask.scale)
+        y = backend.connect_forward(x, weight, bias, mask.recipe)
     else:
-        y = x @ (weight if mask is None else backend.masked_weight(weight, mask.numbers, mask.scale)).T
+        y = x @ (weight if mask is None else backend.masked_weight(weight, mask.recipe)).T
         if bias is not None:
             y += bias
     return y.astype(dtype, copy=False), mask
@@ -139,11 +139,11 @@ def dropconnect_backward(
     if mask is None:
         dx, dweight = dy @ weight, dy.T @ x
     elif mask.shape == (batch, outputs, inputs):
-        dx = backend.connect_dx(dy, weight, mask.recipe, mask.scale)
-        dweight = backend.connect_dweight(dy, x, mask.recipe, mask.scale)
+        dx = backend.connect_dx(dy, weight, mask.recipe)
+        dweight = backend.connect_dweight(dy, x, mask.recipe)
     else:
-        dx, dweight = dy @ backend.masked_weight(weight, mask.numbers, mask.scale), dy.T @ x
-        backend.masked_weight(dweight, mask.numbers, mask.scale, out=dweight)
+        dx, dweight = dy @ backend.masked_weight(weight, mask.recipe), dy.T @ x
+        backend.masked_weight(dweight, mask.recipe, out=dweight)
     dx, dweight, dbias = (array.astype(dtype, copy=False) for array in (dx, dweight, dy.sum(axis=0)))
     return dx, dweight, dbias
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from numpy.typing import NDArray
 
-from fastdrop.backends import backend_for
+from fastdrop.backends import backend_for, prepare
 from fastdrop.mask import Mask
 from fastdrop.rule import check_probability, check_scaling, keep_probability, threshold_of
 from fastdrop.stream import RNG, Stream
@@ -78,17 +78,15 @@ def dropout(
     >>> np.array_equal(dx != 0, y != 0)
     True
     """
-    backend = backend_for(x, out)
-    array = backend.as_input(x, "x")
+    backend, array, y = prepare(x, out, "x")
     axes = () if shared_axes is None else tuple(sorted(normalize_axis_tuple(shared_axes, array.ndim, "shared_axes")))
-    out, array = backend.prepare_out(array, out)
     if not training:
         scale = keep_probability(threshold_of(p)) if check_scaling(scaling) == "classic" else 1.0
         check_probability(p)
-        return backend.scaled_copy(array, out, scale), None
+        return backend.scaled_copy(array, y, scale), None
     stream = rng if type(rng) is Stream else Stream.from_rng(rng)
     mask = Mask(array.shape, p, stream, axes, scaling)  # nothing that can fail comes after the draw
-    return backend.apply(array, out, mask.numbers, mask.scale, axes), mask
+    return backend.apply(array, y, mask.recipe, axes), mask
 
 
 def dropout_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> NDArray[Any]:
@@ -122,9 +120,8 @@ def dropout_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> NDArray[
     """
     if mask is not None:
         return mask(dy, out)
-    backend = backend_for(dy, out)
-    out, dy = backend.prepare_out(backend.as_input(dy, "dy"), out)
-    return backend.scaled_copy(dy, out, 1.0)
+    backend, array, dx = prepare(dy, out, "dy")
+    return backend.scaled_copy(array, dx, 1.0)
 
 
 def spatial_dropout(

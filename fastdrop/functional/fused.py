@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from fastdrop.backends import Backend, backend_for
 from fastdrop.functional.elementwise import dropout_backward
 from fastdrop.mask import Mask
-from fastdrop.rule import KEEP_ALL, Recipe, check_probability
+from fastdrop.rule import KEEP_ALL, check_probability
 from fastdrop.stream import RNG, Stream
+from fastdrop.threads import kernels
 
 Activation = Literal["relu", "gelu"]
 
-_KEEP_ALL = Recipe(0, 0, KEEP_ALL)
+_KEEP_ALL = kernels.Recipe(0, 0, KEEP_ALL)
 
 
 def bias_activation_dropout(
@@ -75,8 +76,8 @@ def bias_activation_dropout(
     out, x, bias = backend.prepare_out(x, out, bias)
     check_probability(p)
     mask = Mask(x.shape, p, Stream.from_rng(rng)) if training else None
-    recipe, scale = (mask.recipe, mask.scale) if mask else (_KEEP_ALL, 1.0)
-    return backend.elementwise(f"bias_{activation}", out, (x, bias), recipe, scale), mask
+    recipe = mask.recipe if mask else _KEEP_ALL
+    return backend.elementwise(f"bias_{activation}", out, (x, bias), recipe), mask
 
 
 def bias_activation_dropout_backward(
@@ -117,8 +118,8 @@ def bias_activation_dropout_backward(
     """
     backend, x, bias = _check_bias(x, bias, activation, dy)
     dy = _check_gradient(backend, dy, x, mask)
-    recipe, scale = (mask.recipe, mask.scale) if mask else (_KEEP_ALL, 1.0)
-    return backend.bias_backward(activation, dy, x, bias, recipe, scale)
+    recipe = mask.recipe if mask else _KEEP_ALL
+    return backend.bias_backward(activation, dy, x, bias, recipe)
 
 
 def dropout_add(
@@ -177,8 +178,8 @@ def dropout_add(
     out, x, residual = backend.prepare_out(x, out, residual)
     check_probability(p)
     mask = Mask(x.shape, p, Stream.from_rng(rng), axes) if training else None
-    recipe, scale = (mask.recipe, mask.scale) if mask else (_KEEP_ALL, 1.0)
-    return backend.elementwise("dropout_add", out, (x, residual), recipe, scale, axes), mask
+    recipe = mask.recipe if mask else _KEEP_ALL
+    return backend.elementwise("dropout_add", out, (x, residual), recipe, axes), mask
 
 
 def dropout_add_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -263,8 +264,8 @@ def softmax_dropout(
     out, x = backend.prepare_out(x, out)
     check_probability(p)
     mask = Mask(x.shape, p, Stream.from_rng(rng)) if training else None
-    recipe, scale = (mask.recipe, mask.scale) if mask else (_KEEP_ALL, 1.0)
-    return backend.softmax(out, x, None, recipe, scale), mask
+    recipe = mask.recipe if mask else _KEEP_ALL
+    return backend.softmax(out, x, None, recipe), mask
 
 
 def softmax_dropout_backward(dy: Any, x: Any, mask: Mask | None, *, out: Any = None) -> NDArray[Any]:
@@ -302,8 +303,8 @@ def softmax_dropout_backward(dy: Any, x: Any, mask: Mask | None, *, out: Any = N
     x = _check_rows(backend.as_input(x, "x"))
     dy = _check_gradient(backend, dy, x, mask)
     out, x, dy = backend.prepare_out(x, out, dy)
-    recipe, scale = (mask.recipe, mask.scale) if mask else (_KEEP_ALL, 1.0)
-    return backend.softmax(out, x, dy, recipe, scale)
+    recipe = mask.recipe if mask else _KEEP_ALL
+    return backend.softmax(out, x, dy, recipe)
 
 
 def _check_bias(x: Any, bias: Any, activation: str, other: Any) -> tuple[Backend, NDArray[Any], NDArray[Any]]:
