@@ -4,7 +4,7 @@
  * Per arithmetic type (float, double):  S the type, V a register of it, I integers of its size, LANES elements in V,
  *                                       VEC(x) the operations of simd.h, MATH(x) those of body_math.h
  * Per dtype, beside these:              T the stored type, W an unsigned integer of its size, NAME(x) its kernels,
- *                                       LOAD and STORE between T and V
+ *                                       LOAD and STORE between T and V; NEAR loads what is in the caches (a bias)
  */
 #include <math.h>
 
@@ -47,6 +47,7 @@ static const float normal_fit[] = {0.11968775f,   0.119550118f, 0.110423197f,  0
 #define W uint32_t
 #define NAME(x) x##_float32
 #define LOAD(from) f32v_load(from)
+#define NEAR(from) f32v_near(from)
 #define STORE(to, x) f32v_store(to, x)
 #define STREAM(to, x) f32v_stream(to, x)
 #include "body_dtype.h"
@@ -55,6 +56,7 @@ static const float normal_fit[] = {0.11968775f,   0.119550118f, 0.110423197f,  0
 #define W uint16_t
 #define NAME(x) x##_float16
 #define LOAD(from) f32v_from_float16(u16v_load(from))
+#define NEAR(from) LOAD(from)
 #define STORE(to, x) u16v_store(to, f32v_to_float16(x))
 #define STREAM(to, x) u16v_stream(to, f32v_to_float16(x))
 #include "body_dtype.h"
@@ -63,6 +65,7 @@ static const float normal_fit[] = {0.11968775f,   0.119550118f, 0.110423197f,  0
 #define W uint16_t
 #define NAME(x) x##_bfloat16
 #define LOAD(from) f32v_from_bfloat16(u16v_load(from))
+#define NEAR(from) LOAD(from)
 #define STORE(to, x) u16v_store(to, f32v_to_bfloat16(x))
 #define STREAM(to, x) u16v_stream(to, f32v_to_bfloat16(x))
 #include "body_dtype.h"
@@ -115,6 +118,7 @@ static const double normal_fit[] = {
 #define W uint64_t
 #define NAME(x) x##_float64
 #define LOAD(from) f64v_load(from)
+#define NEAR(from) f64v_near(from)
 #define STORE(to, x) f64v_store(to, x)
 #define STREAM(to, x) f64v_stream(to, x)
 #include "body_dtype.h"

@@ -7,5 +7,6 @@
 #undef W
 #undef NAME
 #undef LOAD
+#undef NEAR
 #undef STORE
 #undef STREAM

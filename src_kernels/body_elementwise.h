@@ -10,11 +10,11 @@ FD_INLINE V NAME(compute)(fd_operation operation, keep_bits bits, int first, S s
     if (operation == FD_DROPOUT) return VEC(keep)(bits, first, LOAD(a) * scale);
     if (operation == FD_DROPOUT_ADD) return VEC(keep)(bits, first, LOAD(a) * scale) + LOAD(b);
     if (operation == FD_BIAS_RELU) {
-        const V z = LOAD(a) + LOAD(b);
+        const V z = LOAD(a) + NEAR(b);
         return VEC(keep)(bits, first, VEC(relu)(z) * scale);
     }
-    if (operation == FD_BIAS_GELU) return VEC(keep)(bits, first, MATH(gelu)(LOAD(a) + LOAD(b)) * scale);
-    const V z = LOAD(b) + LOAD(c), dy = LOAD(a) * scale;
+    if (operation == FD_BIAS_GELU) return VEC(keep)(bits, first, MATH(gelu)(LOAD(a) + NEAR(b)) * scale);
+    const V z = LOAD(b) + NEAR(c), dy = LOAD(a) * scale;
     const V dx = VEC(keep)(bits, first, operation == FD_BIAS_RELU_BACKWARD ? VEC(zero_unless_positive)(z, dy)
                                                                    : dy * MATH(gelu_slope)(z));
     VEC(store)(sums, VEC(load)(sums) + dx);
@@ -81,23 +81,18 @@ FD_INLINE void NAME(run)(fd_operation operation, int stream, const uint32_t *wor
     }
 }
 
-/* A bias that begins again with every row, for runs over many rows: pointers to the next 32 elements of its repetition. */
+/* A bias that begins again with every row, for runs over many rows. */
 typedef struct {
-    const T *base, *next;
-    int64_t period, left; /* left: elements from `next` to the row's end */
+    const T *base;
+    int64_t period, start; /* start: the first element's place in the row */
     T seam[64];   /* the last 32 elements and the first: where 32 begin before a row's end and go on behind it */
     T short_[64]; /* a bias of fewer than 32, several times over */
 } NAME(cycle);
 
-/* Places `next` where fewer than 32 elements are left of its row, or where the seam has led beyond it. */
-FD_INLINE void NAME(cycle_turn)(NAME(cycle) *cycle) {
-    if (cycle->left <= 0) cycle->left += cycle->period;
-    cycle->next = cycle->left < 32 ? cycle->seam + 32 - cycle->left : cycle->base + cycle->period - cycle->left;
-}
-
-static void NAME(cycle_begin)(NAME(cycle) *cycle, const T *bias, int64_t columns, int64_t at) {
+static void NAME(cycle_begin)(NAME(cycle) *cycle, const T *bias, int64_t columns, int64_t start) {
     cycle->base = bias;
     cycle->period = columns;
+    cycle->start = start;
     if (columns < 32) {
         cycle->period = (31 + columns) / columns * columns;
         for (int64_t i = 0; i < cycle->period; i++) cycle->short_[i] = bias[i % columns];
@@ -107,15 +102,25 @@ static void NAME(cycle_begin)(NAME(cycle) *cycle, const T *bias, int64_t columns
         cycle->seam[i] = cycle->base[cycle->period - 32 + i];
         cycle->seam[32 + i] = cycle->base[i];
     }
-    cycle->left = cycle->period - at;
-    NAME(cycle_turn)(cycle);
 }
 
-FD_INLINE const T *NAME(cycle_next)(NAME(cycle) *cycle, int64_t step) {
-    const T *here = cycle->next;
-    cycle->next += step;
-    cycle->left -= step;
-    if (cycle->left < 32) NAME(cycle_turn)(cycle);
+/* The place of the next elements in its repetition: apart, so that it stays in registers. */
+typedef struct {
+    const T *next;
+    int64_t left; /* elements to the row's end; less than 1 behind the seam */
+} NAME(turn);
+
+FD_INLINE NAME(turn) NAME(turn_at)(const NAME(cycle) *cycle, int64_t left) {
+    if (left <= 0) left += cycle->period;
+    const NAME(turn) turn = {left < 32 ? cycle->seam + 32 - left : cycle->base + cycle->period - left, left};
+    return turn;
+}
+
+FD_INLINE const T *NAME(turn_next)(const NAME(cycle) *cycle, NAME(turn) *turn, int64_t step) {
+    const T *here = turn->next;
+    turn->next += step;
+    turn->left -= step;
+    if (turn->left < 32) *turn = NAME(turn_at)(cycle, turn->left);
     return here;
 }
 
@@ -126,9 +131,11 @@ FD_INLINE const T *NAME(cycle_next)(NAME(cycle) *cycle, int64_t step) {
  * tile or so. */
 FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe recipe, uint64_t decision,
                                  int64_t count, S scale, T *y, const T *a, const T *b, const T *c, S *sums,
-                                 NAME(cycle) *cycle) {
-/* the second input of the next elements: in a bias operation from the cycle, if there is one */
-#define FD_SECOND(step) (fd_adds_bias(operation) && cycle ? NAME(cycle_next)(cycle, step) : b + i)
+                                 const NAME(cycle) *cycle) {
+/* the second input of the next elements: a bias goes its own way, without a cycle it never turns */
+#define FD_SECOND(step) (fd_adds_bias(operation) ? NAME(turn_next)(cycle, &turn, step) : b + i)
+    NAME(turn) turn = {b, INT64_MAX};
+    if (cycle) turn = NAME(turn_at)(cycle, cycle->period - cycle->start);
     enum { WINDOW = 32 + FD_TILE };
     const uint32_t planes = planes_of(recipe), ties_to_settle = has_tail(recipe);
     uint32_t window[FD_TILE_WORDS + 2], shifted[FD_TILE_WORDS + 1], drawn[FD_PLANES][FD_TILE_WORDS], next[FD_TILE_WORDS];
@@ -138,7 +145,7 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
     fill_tile(recipe, tile, window + 1);
     window[0] = window[FD_TILE_WORDS + 1] = 0;
     if (i > 0) {
-        const T *second = fd_adds_bias(operation) && cycle ? NAME(cycle_next)(cycle, i) : b;
+        const T *second = fd_adds_bias(operation) ? NAME(turn_next)(cycle, &turn, i) : b;
         NAME(partial)(operation, fd_fetch(window, at), i, scale, y, a, second, c, sums);
     }
     at += i;
@@ -204,7 +211,7 @@ static void NAME(select)(const uint32_t *words, int64_t position, int64_t count,
 
 /* Returns how many elements are done: none where a pipeline would not pay. */
 static int64_t NAME(pipelined)(fd_operation operation, int stream, fd_recipe recipe, uint64_t decision, int64_t count,
-                               S scale, T *y, const T *const in[3], S *sums, NAME(cycle) *cycle) {
+                               S scale, T *y, const T *const in[3], S *sums, const NAME(cycle) *cycle) {
     if (count < 2 * FD_TILE || decision % FD_TILE > FD_TILE / 2 || is_constant(recipe)) return 0;
     if (operation == FD_DROPOUT && scale == 1) return 0;
     switch (operation) {
@@ -220,7 +227,7 @@ static int64_t NAME(pipelined)(fd_operation operation, int stream, fd_recipe rec
 #undef FD_CASE
 #else
 static int64_t NAME(pipelined)(fd_operation operation, int stream, fd_recipe recipe, uint64_t decision, int64_t count,
-                               S scale, T *y, const T *const in[3], S *sums, NAME(cycle) *cycle) {
+                               S scale, T *y, const T *const in[3], S *sums, const NAME(cycle) *cycle) {
     (void)operation, (void)stream, (void)recipe, (void)decision, (void)count, (void)scale, (void)y, (void)in, (void)sums;
     (void)cycle;
     return 0;

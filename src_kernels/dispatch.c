@@ -54,14 +54,14 @@ int fd_max_threads(void) {
 #endif
 }
 
-/* Thread t's share of [0, count): whole units, as even as they come. */
+/* The t-th of so many shares of [0, count): whole units, as even as they come. */
 typedef struct {
     int64_t begin, end;
 } fd_range;
 
-static fd_range share(int64_t count, int64_t unit, int threads, int t) {
+static fd_range share(int64_t count, int64_t unit, int shares, int t) {
     const int64_t units = (count + unit - 1) / unit;
-    fd_range range = {units * t / threads * unit, units * (t + 1) / threads * unit};
+    fd_range range = {units * t / shares * unit, units * (t + 1) / shares * unit};
     if (range.end > count) range.end = count;
     return range;
 }
@@ -84,25 +84,34 @@ static void leave_core(int core) { (void)core; }
 
 /* A team is not even looked at for one thread: in a child made by fork() its threads are gone. */
 #ifdef _OPENMP
-#define FD_PARALLEL _Pragma("omp parallel for num_threads(threads) schedule(static, 1)")
+#define FD_PRAGMA(text) _Pragma(#text)
+#define FD_PARALLEL(kind) FD_PRAGMA(omp parallel for num_threads(threads) schedule(kind, 1))
+static int is_worker(void) { return omp_get_thread_num() > 0; }
 #else
-#define FD_PARALLEL
+#define FD_PARALLEL(kind)
+static int is_worker(void) { return 0; }
 #endif
-#define FD_SPLIT(count, unit, call)                                    \
-    do {                                                               \
-        if (threads <= 1) {                                            \
-            const fd_range range = {0, count};                         \
-            call;                                                      \
-        } else {                                                       \
-            const int core = current_core();                           \
-            FD_PARALLEL                                                \
-            for (int t = 0; t < threads; t++) {                        \
-                if (t > 0) leave_core(core);                           \
-                const fd_range range = share(count, unit, threads, t); \
-                if (range.begin < range.end) call;                     \
-            }                                                          \
-        }                                                              \
+/* [0, count) in so many pieces of whole units. */
+#define FD_SPLIT_INTO(pieces, kind, count, unit, call)                     \
+    do {                                                                   \
+        if (threads <= 1) {                                                \
+            const fd_range range = {0, count};                             \
+            call;                                                          \
+        } else {                                                           \
+            const int core = current_core();                               \
+            FD_PARALLEL(kind)                                              \
+            for (int piece = 0; piece < (pieces); piece++) {               \
+                if (is_worker()) leave_core(core);                         \
+                const fd_range range = share(count, unit, pieces, piece);  \
+                if (range.begin < range.end) call;                         \
+            }                                                              \
+        }                                                                  \
     } while (0)
+/* One for each thread, the same one call after call: its caches may still hold it. */
+#define FD_SPLIT(count, unit, call) FD_SPLIT_INTO(threads, static, count, unit, call)
+/* For what takes milliseconds, more, and whoever is free takes the next one: BLAS's idle threads spin for 0.1 s on the
+ * cores that workers want, and who gets half a core is not to have half of the work (seen: 8 ms instead of 4.5). */
+#define FD_SPLIT_LONG(count, unit, call) FD_SPLIT_INTO(8 * threads, dynamic, count, unit, call)
 
 void fd_bits(const fd_kernels *kernels, int threads, fd_recipe recipe, uint64_t first_tile, uint32_t *words,
              int64_t count) {
@@ -183,18 +192,18 @@ void fd_run_softmax(const fd_kernels *kernels, int threads, fd_dtype dtype, cons
 
 void fd_connect_forward(const fd_kernels *kernels, int threads, fd_dtype dtype, fd_dropconnect_size size,
                         fd_recipe recipe, double scale, const void *x, const void *weight, const void *bias, void *y) {
-    FD_SPLIT(size.outputs, 1,
+    FD_SPLIT_LONG(size.outputs, 1,
              kernels->connect_forward[dtype](size, recipe, scale, x, weight, bias, y, range.begin, range.end));
 }
 
 void fd_connect_dx(const fd_kernels *kernels, int threads, fd_dtype dtype, fd_dropconnect_size size, fd_recipe recipe,
                    double scale, const void *dy, const void *weight, void *dx) {
-    FD_SPLIT(size.batch, 1, kernels->connect_dx[dtype](size, recipe, scale, dy, weight, dx, range.begin, range.end));
+    FD_SPLIT_LONG(size.batch, 1, kernels->connect_dx[dtype](size, recipe, scale, dy, weight, dx, range.begin, range.end));
 }
 
 void fd_connect_dweight(const fd_kernels *kernels, int threads, fd_dtype dtype, fd_dropconnect_size size,
                         fd_recipe recipe, double scale, const void *dy, const void *x, void *dweight) {
-    FD_SPLIT(size.outputs, 1,
+    FD_SPLIT_LONG(size.outputs, 1,
              kernels->connect_dweight[dtype](size, recipe, scale, dy, x, dweight, range.begin, range.end));
 }
 

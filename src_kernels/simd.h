@@ -31,8 +31,8 @@
 #if defined(__GNUC__)
 #define FD_PREFETCH(from)                                                            \
     do {                                                                             \
-        __builtin_prefetch((const void *)((uintptr_t)(from) + 8192), 0, 3);          \
-        __builtin_prefetch((const void *)((uintptr_t)(from) + 8192 + 64), 0, 3);     \
+        __builtin_prefetch((const void *)((uintptr_t)(from) + 8192), 0, 0);          \
+        __builtin_prefetch((const void *)((uintptr_t)(from) + 8192 + 64), 0, 0);     \
     } while (0)
 #else
 #define FD_PREFETCH(from) ((void)0)
@@ -81,12 +81,18 @@ FD_INLINE u16v i32v_to_u16(i32v x) { return (u16v)x; }
 #define FD_LOADED(x)
 #endif
 
-/* A register to and from memory of any alignment, and as the bits of another type. */
+/* A register to and from memory of any alignment, and as the bits of another type. `near` is for what is in the caches
+ * anyway, and may become a part of the arithmetic. */
 #define FD_MEMORY(vector, element)                                                       \
     FD_INLINE vector vector##_load(const element *from) {                                \
         vector x;                                                                        \
         memcpy(&x, from, sizeof x);                                                      \
         FD_LOADED(x);                                                                    \
+        return x;                                                                        \
+    }                                                                                    \
+    FD_INLINE vector vector##_near(const element *from) {                                \
+        vector x;                                                                        \
+        memcpy(&x, from, sizeof x);                                                      \
         return x;                                                                        \
     }                                                                                    \
     FD_INLINE void vector##_store(element *to, vector x) { memcpy(to, &x, sizeof x); }

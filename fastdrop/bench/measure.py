@@ -12,6 +12,8 @@ from fastdrop.threads import kernels
 
 SHORTEST = 200e-6
 """Seconds that one timing takes at least: short calls are repeated."""
+SHORTEST_AFTER_WAITING = 20e-3
+"""The same where the processor has idled before: it takes a while to come back to its clock."""
 SLOW = 50
 """A call that takes so many times fastdrop's, and more than SLOW_SECONDS, takes part in the first rounds only."""
 SLOW_SECONDS = 5e-3
@@ -21,6 +23,8 @@ RATHER_MANY_ROUNDS = 15
 """For calls that take more than RATHER_SLOW times fastdrop's: the others get more rounds, and run side by side."""
 FEWEST_ROUNDS = 5
 MOST_ROUNDS = 400
+LONGEST_WAIT, WAIT_STEP = 0.5, 0.01
+"""Seconds to wait for idle threads."""
 SUBJECT = "fastdrop"
 """The candidate that the others are compared with."""
 
@@ -35,8 +39,8 @@ class Candidate(NamedTuple):
     """What a copy of the same array reads and writes; 0 where there is no such array."""
     isa: str = ""
     """The instruction set to force for this candidate alone."""
-    settle: float = 0.0
-    """Seconds to wait after it: another library's idle threads spin for so long, on cores that the next one needs."""
+    spins: bool = False
+    """Whether to wait after it for another library's idle threads: they spin on cores that the next one needs."""
 
 
 class Timing(NamedTuple):
@@ -83,7 +87,8 @@ def measure(makers: dict[str, Callable[[], Candidate]], seconds: float) -> dict[
                 return found
             continue
         ready[name] = candidate
-        time.sleep(candidate.settle)
+        if candidate.spins:
+            _wait_for_idle_threads()
     times = _rounds(ready, estimates, seconds)
     own = times[SUBJECT]
     for name, candidate in ready.items():
@@ -95,7 +100,10 @@ def measure(makers: dict[str, Callable[[], Candidate]], seconds: float) -> dict[
 def _rounds(ready: dict[str, Candidate], estimates: dict[str, float], seconds: float) -> dict[str, list[float]]:
     """Seconds per call and round. The order rotates: nobody always runs after the same neighbour."""
     times: dict[str, list[float]] = {name: [] for name in ready}
-    loops = {name: max(1, math.ceil(SHORTEST / max(estimates[name], 1e-8))) for name in ready}
+    loops = {}
+    for name, candidate in ready.items():
+        shortest = SHORTEST_AFTER_WAITING if candidate.spins else SHORTEST
+        loops[name] = math.ceil(shortest / max(estimates[name], 1e-8))
     most = {name: _most_rounds(estimates[name], estimates[SUBJECT]) for name in ready}
     spent = 0.0
     for number in range(MOST_ROUNDS):
@@ -105,13 +113,24 @@ def _rounds(ready: dict[str, Candidate], estimates: dict[str, float], seconds: f
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             begin = time.perf_counter()
-            if estimates[name] < SLOW_SECONDS:  # as long untimed: caches and the processor's clock come back to it
-                _timed(ready[name], loops[name])
+            if estimates[name] < SLOW_SECONDS or ready[name].spins:
+                _timed(ready[name], loops[name])  # as long untimed: caches and the processor's clock come back to it
             times[name].append(_timed(ready[name], loops[name])[1])
-            time.sleep(ready[name].settle)
+            if ready[name].spins:
+                _wait_for_idle_threads()
             if most[name] == MOST_ROUNDS:
                 spent += time.perf_counter() - begin
     return times
+
+
+def _wait_for_idle_threads() -> None:
+    """Sleep until the process takes no processor time (OpenBLAS: 0.03 to 0.1 s after a product)."""
+    deadline = time.perf_counter() + LONGEST_WAIT
+    while time.perf_counter() < deadline:
+        before = time.process_time()
+        time.sleep(WAIT_STEP)
+        if time.process_time() - before < WAIT_STEP / 5:
+            return
 
 
 def _most_rounds(estimate: float, own: float) -> int:

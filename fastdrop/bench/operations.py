@@ -16,9 +16,6 @@ from fastdrop.bench.plan import CONNECT, CONNECT_BACKWARD, FUSED, FUSED_BACKWARD
 
 Array = NDArray[Any]
 
-BLAS_SETTLE = 0.03
-"""Seconds for which OpenBLAS's idle threads spin, rounded up (2^26 ticks of the processor's counter)."""
-
 _BLOCK = 1 << 20
 
 
@@ -64,8 +61,8 @@ def makers(case: Case, buffers: Buffers) -> dict[str, Callable[[], Candidate]]:
     """Everyone who takes part in this case, fastdrop first, each made when its turn comes."""
     work = _work(case, buffers)
     moved = 0 if case.operation in (*CONNECT, *CONNECT_BACKWARD) else 2 * work.arrays.x.nbytes
-    settle = 0.0 if moved else BLAS_SETTLE
-    found: dict[str, Callable[[], Candidate]] = {SUBJECT: lambda: Candidate(work.run, work.check, moved, settle=settle)}
+    spins = not moved  # products are BLAS's
+    found: dict[str, Callable[[], Candidate]] = {SUBJECT: lambda: Candidate(work.run, work.check, moved, spins=spins)}
     for name in case.peers:
         isa = name.removeprefix(f"{SUBJECT} ")
         if name in work.yardsticks:
@@ -73,13 +70,13 @@ def makers(case: Case, buffers: Buffers) -> dict[str, Callable[[], Candidate]]:
         elif isa in threads.kernels.available_isas():
             found[name] = partial(Candidate, work.run, work.check, moved, isa)
         elif name in peers.PEERS and name not in peers.missing():
-            found[name] = partial(_peer, name, case, work.arrays, moved, settle)
+            found[name] = partial(_peer, name, case, work.arrays, moved, spins)
     return found
 
 
-def _peer(name: str, case: Case, arrays: peers.Arrays, moved: int, settle: float) -> Candidate:
+def _peer(name: str, case: Case, arrays: peers.Arrays, moved: int, spins: bool) -> Candidate:
     run, check = peers.PEERS[name](case, arrays)
-    return Candidate(run, check, moved, settle=settle)
+    return Candidate(run, check, moved, spins=spins)
 
 
 def _work(case: Case, buffers: Buffers) -> Work:
@@ -202,12 +199,12 @@ def _connect(case: Case, buffers: Buffers) -> Work:
             lambda: fd.dropconnect(x, weight, bias, p, per_example=per_example, rng=stream),
             lambda result: checks.connect(result[0], x, weight, bias, result[1], per_example),
             arrays,
-            {"product": lambda: Candidate(lambda: x @ weight.T, lambda _: None, 0, settle=BLAS_SETTLE)},
+            {"product": lambda: Candidate(lambda: x @ weight.T, lambda _: None, 0, spins=True)},
         )
     mask = _there(fd.dropconnect(x, weight, bias, p, per_example=per_example, rng=stream)[1])
     return Work(
         lambda: fd.dropconnect_backward(dy, x, weight, mask),
         lambda result: checks.connect_backward(result, dy, x, weight, mask, per_example),
         arrays,
-        {"product": lambda: Candidate(lambda: (dy @ weight, dy.T @ x), lambda _: None, 0, settle=BLAS_SETTLE)},
+        {"product": lambda: Candidate(lambda: (dy @ weight, dy.T @ x), lambda _: None, 0, spins=True)},
     )

@@ -60,9 +60,9 @@ FULL = (
     Row((LAST,),              (IMAGES_LAST,),          (0.5, 0.3),            (*COPIES, *NUMPY, "torch", "jax")),
     Row(FUSED,                (ROWS,),                 (0.5, 0.3),            (*PLAIN, "dropout alone")),
     Row(FUSED_BACKWARD,       (ROWS,),                 (0.5,),                (*COPIES, "torch", "dropout alone")),
-    Row(CONNECT,              (LAYER,),                (0.5, 0.25, 0.3, 0.1), ("product",), seconds=1.2),
-    Row(CONNECT,              (LAYER,),                (0.5,),                ("NumPy at its best",), seconds=1.2),
-    Row(CONNECT_BACKWARD,     (LAYER,),                (0.5, 0.3),            ("product",), seconds=1.2),
+    Row(CONNECT,              (LAYER,),                (0.5, 0.25, 0.3, 0.1), ("product",), seconds=2.0),
+    Row(CONNECT,              (LAYER,),                (0.5,),                ("NumPy at its best",), seconds=2.0),
+    Row(CONNECT_BACKWARD,     (LAYER,),                (0.5, 0.3),            ("product",), seconds=2.0),
     Row((OVERHEAD,),          ((64,),),                (0.5, 0.3),            ("plain NumPy", "torch", "jax", "numba"),
         one_thread_only=True),
 )
