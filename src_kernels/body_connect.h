@@ -80,7 +80,9 @@ static void MATH(connect_forward)(fd_dropconnect_size size, fd_recipe recipe, do
         const int64_t last = first + block < end ? first + block : end;
         for (int64_t b = 0; b < size.batch; b += EXAMPLES) {
             const int examples = (int)(size.batch - b < EXAMPLES ? size.batch - b : EXAMPLES);
-            V sums[EXAMPLES][PARTS] = {{{0}}};
+            V sums[EXAMPLES][PARTS];
+            for (int e = 0; e < EXAMPLES; e++)
+                for (int k = 0; k < PARTS; k++) sums[e][k] = VEC(set)(0);
             for (int64_t column = 0; column == 0 || column < size.inputs; column += EXAMPLE_DECISIONS) {
                 const int64_t left = size.inputs - column;
                 const int64_t columns = left < EXAMPLE_DECISIONS ? left : EXAMPLE_DECISIONS;

@@ -40,7 +40,8 @@ class Candidate(NamedTuple):
     isa: str = ""
     """The instruction set to force for this candidate alone."""
     spins: bool = False
-    """Whether to wait after it for another library's idle threads: they spin on cores that the next one needs."""
+    """Whether to wait after it for another library's idle threads: they spin on cores that the next candidate's own
+    threads need. Candidates that have none lose by it: what a sleeping thread is woken for first takes longer."""
 
 
 class Timing(NamedTuple):

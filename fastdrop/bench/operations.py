@@ -61,7 +61,7 @@ def makers(case: Case, buffers: Buffers) -> dict[str, Callable[[], Candidate]]:
     """Everyone who takes part in this case, fastdrop first, each made when its turn comes."""
     work = _work(case, buffers)
     moved = 0 if case.operation in (*CONNECT, *CONNECT_BACKWARD) else 2 * work.arrays.x.nbytes
-    spins = not moved  # products are BLAS's
+    spins = "per example" in case.operation
     found: dict[str, Callable[[], Candidate]] = {SUBJECT: lambda: Candidate(work.run, work.check, moved, spins=spins)}
     for name in case.peers:
         isa = name.removeprefix(f"{SUBJECT} ")
@@ -199,12 +199,12 @@ def _connect(case: Case, buffers: Buffers) -> Work:
             lambda: fd.dropconnect(x, weight, bias, p, per_example=per_example, rng=stream),
             lambda result: checks.connect(result[0], x, weight, bias, result[1], per_example),
             arrays,
-            {"product": lambda: Candidate(lambda: x @ weight.T, lambda _: None, 0, spins=True)},
+            {"product": lambda: Candidate(lambda: x @ weight.T, lambda _: None, 0, spins=per_example)},
         )
     mask = _there(fd.dropconnect(x, weight, bias, p, per_example=per_example, rng=stream)[1])
     return Work(
         lambda: fd.dropconnect_backward(dy, x, weight, mask),
         lambda result: checks.connect_backward(result, dy, x, weight, mask, per_example),
         arrays,
-        {"product": lambda: Candidate(lambda: (dy @ weight, dy.T @ x), lambda _: None, 0, spins=True)},
+        {"product": lambda: Candidate(lambda: (dy @ weight, dy.T @ x), lambda _: None, 0, spins=per_example)},
     )
