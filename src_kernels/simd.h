@@ -205,20 +205,17 @@ FD_INLINE f64v f64v_choose(i64v mask, f64v a, f64v b) {
 
 /* The sum of a register's elements, in halves. */
 #if !defined(FD_OWN_FOLD)
-FD_INLINE float f32v_fold(f32v x) {
-    float sum[F32_LANES];
-    f32v_store(sum, x);
-    for (int half = F32_LANES / 2; half > 0; half /= 2)
-        for (int k = 0; k < half; k++) sum[k] += sum[k + half];
-    return sum[0];
-}
-FD_INLINE double f64v_fold(f64v x) {
-    double sum[F64_LANES];
-    f64v_store(sum, x);
-    for (int half = F64_LANES / 2; half > 0; half /= 2)
-        for (int k = 0; k < half; k++) sum[k] += sum[k + half];
-    return sum[0];
-}
+#define FD_FOLD(vector, element, lanes)                            \
+    FD_INLINE element vector##_fold(vector x) {                    \
+        element sum[lanes];                                        \
+        vector##_store(sum, x);                                    \
+        for (int half = (lanes) / 2; half > 0; half /= 2)          \
+            for (int k = 0; k < half; k++) sum[k] += sum[k + half]; \
+        return sum[0];                                             \
+    }
+FD_FOLD(f32v, float, F32_LANES)
+FD_FOLD(f64v, double, F64_LANES)
+#undef FD_FOLD
 #endif
 
 /* Stores past the caches, to addresses that are multiples of the register's size. */
