@@ -52,7 +52,7 @@ FD_INLINE void NAME(unit)(fd_operation operation, int stream, bit_cursor at, S s
         if (operation != FD_DROPOUT) FD_PREFETCH(b);
     }
     const keep_bits bits = keep_bits_load(at);
-    FD_UNROLL
+    FD_UNROLL_KEEP
     for (int k = 0; k < 32; k += LANES) {
         const V result = NAME(compute)(operation, bits, k, scale, a + k, b + k, c + k, sums + k);
         if (stream)
