@@ -29,7 +29,7 @@ finally:
         del os.environ[_SPIN]
 processor.configure(kernels)
 
-SMALLEST_SHARE = 1 << 17
+SMALLEST_SHARE = 1 << 18
 """Decisions per thread below which another thread does not pay."""
 
 MOST_THREADS = 1024

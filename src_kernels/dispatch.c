@@ -111,6 +111,7 @@ static int is_worker(void) { return 0; }
 #define FD_SPLIT(count, unit, call) FD_SPLIT_INTO(threads, static, count, unit, call)
 /* For what takes milliseconds, more, and whoever is free takes the next one: BLAS's idle threads spin for 0.1 s on the
  * cores that workers want, and who gets half a core is not to have half of the work (seen: 8 ms instead of 4.5). */
+#define FD_LONG ((int64_t)1 << 22) /* elements: from there on no cache of a core's own holds its share */
 #define FD_SPLIT_LONG(count, unit, call) FD_SPLIT_INTO(8 * threads, dynamic, count, unit, call)
 
 void fd_bits(const fd_kernels *kernels, int threads, fd_recipe recipe, uint64_t first_tile, uint32_t *words,
@@ -181,8 +182,10 @@ void fd_apply(const fd_kernels *kernels, int threads, fd_dtype dtype, fd_operati
         const int64_t units =
             count / (rows * columns) * blocks(rows, FD_BLOCK_ROWS) * blocks(columns, FD_BLOCK_COLUMNS);
         FD_SPLIT(units, 1, kernels->transposed[dtype](e, range.begin, range.end));
-    } else {
+    } else if (count < FD_LONG) {
         FD_SPLIT(count, FD_TILE, kernels->elementwise[dtype](e, operation, range.begin, range.end));
+    } else {
+        FD_SPLIT_LONG(count, FD_TILE, kernels->elementwise[dtype](e, operation, range.begin, range.end));
     }
 }
 

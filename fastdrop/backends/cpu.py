@@ -142,7 +142,7 @@ def masked_weight(weight: Array, recipe: Recipe, out: Array | None = None) -> Ar
         if buffer is None or buffer.nbytes < weight.nbytes:
             buffer = _scratch.buffer = np.empty(weight.nbytes, np.uint8)
         out = buffer[: weight.nbytes].view(weight.dtype).reshape(weight.shape)
-    kernels.apply(out, weight, (), recipe, threads_for(weight.size // 16))
+    kernels.apply(out, weight, (), recipe, threads_for(weight.size // 4))
     return out
 
 
