@@ -53,15 +53,15 @@ class Stream(kernels.Calls):
     __slots__ = ()
 
     def __init__(self, seed: int | None = None) -> None:
-        self.set(int.from_bytes(os.urandom(8), "little") if seed is None else _check_word(seed, "seed"), 0, 0)
+        self._set(int.from_bytes(os.urandom(8), "little") if seed is None else _check_word(seed, "seed"), 0, 0)
 
     @property
     def key(self) -> int:
-        return self.get()[0]
+        return self._get()[0]
 
     @property
     def calls(self) -> int:
-        return self.get()[1]
+        return self._get()[1]
 
     def spawn(self, n: int) -> list["Stream"]:
         """Return n new streams with keys of their own.
@@ -72,7 +72,7 @@ class Stream(kernels.Calls):
         n = operator.index(n)
         if n < 0:
             raise ValueError(f"cannot spawn {n} streams")
-        own, first = self.next_children(n)
+        own, first = self._next_children(n)
         key = (own & 0xFFFFFFFF, own >> 32)
         children = []
         for child in range(first, first + n):
@@ -83,7 +83,7 @@ class Stream(kernels.Calls):
     @property
     def state(self) -> dict[str, Any]:
         """All of the state, as plain numbers; assign it to restore it."""
-        key, calls, spawned = self.get()
+        key, calls, spawned = self._get()
         return {"rule_version": RULE_VERSION, "key": key, "calls": calls, "spawned": spawned}
 
     @state.setter
@@ -93,7 +93,7 @@ class Stream(kernels.Calls):
             values = [_check_word(state[name], name) for name in ("key", "calls", "spawned")]
         except KeyError as missing:
             raise ValueError(f"the state of a stream lacks {missing}") from None
-        self.set(*values)
+        self._set(*values)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.state,)

@@ -202,19 +202,19 @@ cdef class Calls:
         recipe.scale = scale
         return recipe
 
-    def next_children(self, uint64_t count):
+    def _next_children(self, uint64_t count):
         """Take the next `count` numbers of children; returns the key, and the first number."""
         with cython.critical_section(self):
             first = self._spawned
             self._spawned += count
             return self._key, first
 
-    def get(self):
+    def _get(self):
         """Key, calls and children so far."""
         with cython.critical_section(self):
             return self._key, self._calls, self._spawned
 
-    def set(self, uint64_t key, uint64_t calls, uint64_t spawned):
+    def _set(self, uint64_t key, uint64_t calls, uint64_t spawned):
         with cython.critical_section(self):
             self._key = key
             self._calls = calls
