@@ -2,7 +2,7 @@
 
 import itertools
 import json
-import time
+import types
 
 import numpy as np
 import pytest
@@ -137,17 +137,18 @@ def test_a_wrong_result_is_not_timed():
     assert measure.measure(makers, 0) == {"fastdrop": "AssertionError: the result differs from the reference"}
 
 
-def test_candidates_take_turns_and_slow_ones_leave():
-    calls = []
+def test_candidates_take_turns_and_slow_ones_leave(monkeypatch):
+    calls, now = [], [0.0]
+    monkeypatch.setattr(measure, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))  # a busy machine is slow
 
     def candidate(name, seconds):
         def run():
             calls.append(name)
-            time.sleep(seconds)
+            now[0] += seconds
 
         return Candidate(run, lambda _: None, 8)
 
-    makers = {"fastdrop": lambda: candidate("fastdrop", 0), "slow": lambda: candidate("slow", 0.02)}
+    makers = {"fastdrop": lambda: candidate("fastdrop", 1e-6), "slow": lambda: candidate("slow", 0.02)}
     found = measure.measure(makers, 0)
     assert found["fastdrop"].rounds == measure.FEWEST_ROUNDS
     assert found["slow"].rounds == measure.FIRST_ROUNDS
