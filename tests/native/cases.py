@@ -5,6 +5,7 @@ python tests/native/cases.py FOLDER
 
 import math
 import sys
+from functools import partial
 
 import expected
 import numpy as np
@@ -69,34 +70,20 @@ def sizes(file, label, operation, recipe, scale, y, places):
         operands = [Operand(y.dtype.name, FILLED, n * item, 0, place, (item,))]
         operands += [Operand(y.dtype.name, at, n * item, 0, -1, (item,)) for at in places]
         around = n in (33, 100, 300, 4 * TILE + 33)
-        file.add(
-            f"{label}-{n}",
-            "elementwise",
-            operands,
-            [n],
+        add = partial(
+            file.add,
             recipe=recipe,
             scale=scale,
             decision_strides=[1],
             operation=OPERATIONS.index(operation),
             threads=3 if n > TILE else 1,
-            streams=2,
             nan=nan_rule(operation),
-            sweep=2 if thorough and around else int(n % 8 == 1),
         )
+        sweep = 2 if thorough and around else int(n % 8 == 1)
+        add(f"{label}-{n}", "elementwise", operands, [n], streams=2, sweep=sweep)
         if n % 16 == 1:  # in place: the first input is what is written
             same = [operands[0]._replace(data=places[0]), operands[1]._replace(data=SAME_AS_FIRST), *operands[2:]]
-            file.add(
-                f"{label}-{n}-in-place",
-                "elementwise",
-                same,
-                [n],
-                recipe=recipe,
-                scale=scale,
-                decision_strides=[1],
-                operation=OPERATIONS.index(operation),
-                threads=3 if n > TILE else 1,
-                nan=nan_rule(operation),
-            )
+            add(f"{label}-{n}-in-place", "elementwise", same, [n])
 
 
 def lay(kind, shape, dtype, contents):
