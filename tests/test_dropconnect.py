@@ -13,6 +13,7 @@ SHAPES = [
     (3, 5, 7),
     (4, 3, 31),
     (2, 7, 32),
+    (5, 9, 104),  # rows that begin bytes, four and one of both factors, several registers and a rest
     (5, 2, 33),
     (3, 3, 2048),
     (2, 3, 2049),

@@ -30,6 +30,7 @@ def built(tmp_path_factory):
     return next(folder.glob("*.tar.gz")), next(folder.glob("*.whl"))
 
 
+@pytest.mark.timeout(900)  # every instruction set is compiled: two minutes and more on a busy machine
 @pytest.mark.packaging
 def test_sdist_and_wheel(built, tmp_path):
     sdist, wheel = built
