@@ -20,6 +20,7 @@ from fastdrop.functional import (
     spatial_dropout,
     spatial_dropout_backward,
 )
+from fastdrop.graph import GraphStream
 from fastdrop.info import show_config
 from fastdrop.mask import Mask
 from fastdrop.stream import Stream
@@ -27,6 +28,7 @@ from fastdrop.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "BackendUnavailable",
+    "GraphStream",
     "Mask",
     "Stream",
     "__version__",

@@ -94,28 +94,37 @@ class Mask:
             raise ValueError(f"a mask of shape {self.shape} with shared axes {self.shared_axes} has no first part")
         return self._decisions((1, *self.decision_shape[1:]))[0]
 
-    def packed(self) -> NDArray[np.uint8]:
+    def packed(self, *, like: Any = None) -> NDArray[np.uint8]:
         """The decisions in C order over `decision_shape`, eight to a byte, lowest bit first; 1 is kept.
 
-        `numpy.unpackbits(mask.packed(), bitorder="little")` undoes it.
+        `numpy.unpackbits(mask.packed(), bitorder="little")` undoes it. `like` is an array of the kind to return, on
+        whose device the bits are drawn; without it, NumPy's.
         """
-        return backend_for().packed_bits(self.recipe, math.prod(self.decision_shape))
+        return backend_for(like=like).packed_bits(self._recipe_for(like), math.prod(self.decision_shape))
+
+    def booleans(self, *, like: Any = None) -> NDArray[np.bool_]:
+        """Which elements are kept: an array of `shape`, of the kind of `like`; without it, NumPy's.
+
+        `numpy.asarray(mask)` is the same.
+        """
+        if 0 in self.shape:  # nothing to see, however many decisions the other axes have
+            return self._decisions((0,), like).reshape(self.shape)
+        kept = self._decisions(self.decision_shape, like)
+        return kept if kept.shape == self.shape else np.broadcast_to(kept, self.shape).copy()
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("a mask stores no booleans: looking at it makes a new array (copy=False is impossible)")
-        if 0 in self.shape:  # nothing to see, however many decisions the other axes have
-            return np.empty(self.shape, np.bool_ if dtype is None else dtype)
-        kept = self._decisions(self.decision_shape)
-        if kept.shape != self.shape:
-            kept = np.broadcast_to(kept, self.shape).copy()
+        kept = self.booleans()
         return kept if dtype is None else kept.astype(dtype, copy=False)
 
-    def _decisions(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    def _decisions(self, shape: tuple[int, ...], like: Any = None) -> NDArray[np.bool_]:
         """As many decisions as `shape` has elements, from the first on."""
-        count = math.prod(shape)
-        packed = backend_for().packed_bits(self.recipe, count)
-        return np.unpackbits(packed, count=count, bitorder="little").reshape(shape).view(np.bool_)
+        return backend_for(like=like).booleans(self._recipe_for(like), math.prod(shape)).reshape(shape)
+
+    def _recipe_for(self, like: Any) -> Any:
+        """The recipe as the backend of `like` takes it: the CPU cannot read a call number on a GPU."""
+        return self.recipe if like is not None else getattr(self.recipe, "on_host", self.recipe)
 
     @property
     def _identity(self) -> tuple[Any, ...]:

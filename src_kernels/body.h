@@ -15,31 +15,13 @@
 #include "body_ties.h"
 #include "body_bits.h"
 
-static const double inverse_factorial[] = {
-    1.0,       1.0,        1.0 / 2,     1.0 / 6,      1.0 / 24,      1.0 / 120,      1.0 / 720,
-    1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800,
-};
-
 #define S float
 #define V f32v
 #define I i32v
 #define LANES F32_LANES
 #define VEC(x) f32v_##x
 #define MATH(x) x##_single
-#define EXP_DEGREE 7
-#define EXP_LOWEST -105.0f /* exp of it is less than half the smallest subnormal */
-#define EXP_ROUND 12582912.0f /* 1.5 * 2^23 */
-#define EXP_ROUND_BITS 0x4B400000
-#define EXP_LN2_HIGH 0.693359375f /* few bits, so that n times it is exact */
-#define EXP_LN2_LOW -2.12194440e-4f
-#define EXP_BIAS 127
-#define EXP_FRACTION 23
-#define NORMAL_C 0.3f
-#define NORMAL_DEGREE 9
-#define normal_fit normal_fit_single
-static const float normal_fit[] = {0.11968775f,   0.119550118f, 0.110423197f,  0.0774857706f, 0.0988308413f,
-                                   -0.0844812825f, 0.197921644f, -0.232835483f, 0.114402112f,  -0.0209846694f};
-#include "body_math.h"
+#include "math_single.h"
 
 #include "body_connect.h"
 
@@ -76,17 +58,6 @@ static const float normal_fit[] = {0.11968775f,   0.119550118f, 0.110423197f,  0
 #undef LANES
 #undef VEC
 #undef MATH
-#undef EXP_DEGREE
-#undef EXP_LOWEST
-#undef EXP_ROUND
-#undef EXP_ROUND_BITS
-#undef EXP_LN2_HIGH
-#undef EXP_LN2_LOW
-#undef EXP_BIAS
-#undef EXP_FRACTION
-#undef NORMAL_C
-#undef NORMAL_DEGREE
-#undef normal_fit
 
 #define S double
 #define V f64v
@@ -94,24 +65,7 @@ static const float normal_fit[] = {0.11968775f,   0.119550118f, 0.110423197f,  0
 #define LANES F64_LANES
 #define VEC(x) f64v_##x
 #define MATH(x) x##_double
-#define EXP_DEGREE 13
-#define EXP_LOWEST -746.0
-#define EXP_ROUND 6755399441055744.0 /* 1.5 * 2^52 */
-#define EXP_ROUND_BITS 0x4338000000000000
-#define EXP_LN2_HIGH 0x1.62e42fee00000p-1
-#define EXP_LN2_LOW 0x1.a39ef35793c76p-33
-#define EXP_BIAS 1023
-#define EXP_FRACTION 52
-#define NORMAL_C 0.2
-#define NORMAL_DEGREE 21
-#define normal_fit normal_fit_double
-static const double normal_fit[] = {
-    0.079788456088730408,  0.079788455516500656, 0.076596935253694844,  0.070213510123244184, 0.061026564396091614,
-    0.049745922772327746,  0.03789424401895721,  0.023836921315718473,  0.023399091460422909, -0.023898104524441895,
-    0.094434350615586919,  -0.22986461348171344, 0.4558711767344286,    -0.74549820593908109, 0.97336232545337241,
-    -1.0108231405346119,   0.81648477698855542,  -0.49459972671408955,  0.21521162963821573,  -0.063349634075586849,
-    0.011304406406117366,  -0.00092534151243971999};
-#include "body_math.h"
+#include "math_double.h"
 #include "body_connect.h"
 
 #define T double

@@ -12,6 +12,14 @@
 #define EXAMPLE_WORDS ((EXAMPLE_DECISIONS / FD_TILE + 2) * FD_TILE_WORDS + 1)
 #define MOST_TERMS 512
 
+/* The sum of 32 partial sums, in halves. */
+FD_INLINE S MATH(fold)(V sum[32 / LANES]) {
+    FD_UNROLL
+    for (int half = 16 / LANES; half > 0; half /= 2)
+        for (int k = 0; k < half; k++) sum[k] += sum[k + half];
+    return VEC(fold)(sum[0]);
+}
+
 /* A block of 32 columns; what lies behind the row's end counts as 0. */
 FD_INLINE void MATH(load_columns)(V part[PARTS], const S *from, int64_t count) {
     S padded[32];

@@ -1,7 +1,7 @@
 /* exp and the normal distribution on vectors, for one arithmetic type: included once for float, once for double.
  *
  * The C library's functions differ between machines in their last bits. Here every step is an IEEE operation in a
- * fixed order, so that every instruction set, and fastdrop/reference.py in NumPy, gives the same bits.
+ * fixed order, so that every instruction set, CUDA, and fastdrop/reference.py in NumPy, give the same bits.
  */
 
 /* exp(x) for x <= 0: 2^n times a Taylor series on [-ln 2 / 2, ln 2 / 2]. */
@@ -10,8 +10,9 @@ FD_INLINE V MATH(exp)(V x) {
     const V shifted = x * (S)1.4426950408889634 + EXP_ROUND;                 /* a whole number, in the lowest bits */
     const V n = shifted - EXP_ROUND;
     const V r = (x - n * EXP_LN2_HIGH) - n * EXP_LN2_LOW;
-    V series = VEC(set)((S)inverse_factorial[EXP_DEGREE]);
-    for (int k = EXP_DEGREE - 1; k >= 0; k--) series = series * r + (S)inverse_factorial[k];
+    V series = VEC(set)(inverse_factorial[EXP_DEGREE]);
+    FD_UNROLL_MATH
+    for (int k = EXP_DEGREE - 1; k >= 0; k--) series = series * r + inverse_factorial[k];
     /* 2^n as two factors: a subnormal result is rounded once, at the end */
     const I whole = (I)(VEC(bits)(shifted) - EXP_ROUND_BITS);
     const I half = whole >> 1;
@@ -27,6 +28,7 @@ FD_INLINE V MATH(normal_cdf)(V z, V *bell) {
     *bell = MATH(exp)(a * a * (S)-0.5);
     const V t = (S)1 / (a * NORMAL_C + (S)1);
     V fit = VEC(set)(normal_fit[NORMAL_DEGREE]);
+    FD_UNROLL_MATH
     for (int k = NORMAL_DEGREE - 1; k >= 0; k--) fit = fit * t + normal_fit[k];
     const V tail = *bell * (t * fit);
     return VEC(choose)(sign, tail, (S)1 - tail);
@@ -43,12 +45,4 @@ FD_INLINE V MATH(gelu_slope)(V z) {
     V bell;
     const V cdf = MATH(normal_cdf)(z, &bell);
     return cdf + z * (bell * (S)0.3989422804014327); /* 1 / sqrt(2 pi) */
-}
-
-/* The sum of 32 partial sums, in halves. */
-FD_INLINE S MATH(fold)(V sum[32 / LANES]) {
-    FD_UNROLL
-    for (int half = 16 / LANES; half > 0; half /= 2)
-        for (int k = 0; k < half; k++) sum[k] += sum[k + half];
-    return VEC(fold)(sum[0]);
 }

@@ -70,7 +70,7 @@ cdef extern from "kernels.h" nogil:
     const fd_kernels **fd_available()
     int fd_max_threads()
     int fd_has_openmp()
-    int64_t fd_sum_blocks(int64_t rows, int64_t columns)
+    int64_t fd_sum_rows(int64_t columns)
     void fd_bits(const fd_kernels *, int threads, fd_recipe, uint64_t first_tile, uint32_t *words, int64_t count)
     void fd_apply(const fd_kernels *, int threads, fd_dtype, fd_operation, fd_elementwise *)
     void fd_run_softmax(const fd_kernels *, int threads, fd_dtype, const fd_softmax *)
@@ -433,7 +433,7 @@ def elementwise(str operation not None, tuple arrays not None, tuple shared_axes
 def bias_backward(str activation not None, cnp.ndarray dx not None, cnp.ndarray dy not None, cnp.ndarray x not None,
                   cnp.ndarray bias not None, cnp.ndarray sums not None, Recipe recipe not None,
                   int threads):
-    """dx, and the sums of its rows: one row of `sums` for each of sum_blocks(rows, columns) blocks of rows.
+    """dx, and the sums of its rows: one row of `sums` for every sum_rows(columns) rows.
 
     dx, dy and x are C-contiguous; bias and each row of sums, of the arithmetic's dtype, have their last axis' length.
     """
@@ -460,8 +460,9 @@ def bias_backward(str activation not None, cnp.ndarray dx not None, cnp.ndarray 
         fd_apply(_kernels, threads, dtype, number, &e)
 
 
-def sum_blocks(int64_t rows, int64_t columns):
-    return fd_sum_blocks(rows, columns)
+def sum_rows(int64_t columns):
+    """How many rows of a bias' gradient are added up by themselves, before their sums are."""
+    return fd_sum_rows(columns)
 
 
 def softmax(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray dy, Recipe recipe not None, int threads):

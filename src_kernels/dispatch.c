@@ -158,16 +158,14 @@ static int arrange(fd_elementwise *e, fd_operation operation, int64_t size) {
 static int64_t blocks(int64_t count, int64_t block) { return (count + block - 1) / block; }
 
 /* Rows whose sums one block adds up: about 2^16 elements, so that there are blocks for many threads and few sums. */
-static int64_t rows_of_sum(int64_t columns) { return columns < 1 << 16 ? (1 << 16) / columns : 1; }
-
-int64_t fd_sum_blocks(int64_t rows, int64_t columns) { return columns > 0 ? blocks(rows, rows_of_sum(columns)) : 0; }
+int64_t fd_sum_rows(int64_t columns) { return columns < 1 << 16 ? (1 << 16) / (columns > 0 ? columns : 1) : 1; }
 
 void fd_apply(const fd_kernels *kernels, int threads, fd_dtype dtype, fd_operation operation, fd_elementwise *e) {
     static const int64_t sizes[FD_DTYPES] = {4, 8, 2, 2};
     int64_t count = 1;
     for (int axis = 0; axis < e->ndim; axis++) count *= e->shape[axis];
     if (fd_has_sums(operation)) { /* every block of rows has its own place for sums */
-        const int64_t columns = e->shape[e->ndim - 1], block = rows_of_sum(columns) * columns;
+        const int64_t columns = e->shape[e->ndim - 1], block = fd_sum_rows(columns) * columns;
         const int64_t size = columns * e->stride[4][e->ndim - 1];
         FD_SPLIT(blocks(count, block), 1, {
             for (int64_t b = range.begin; b < range.end; b++) {

@@ -4,23 +4,12 @@
 #define FASTDROP_KERNELS_H
 
 #include "mask_rule.h"
+#include "operations.h"
 
 #define FD_MAX_DIMS 64 /* NumPy's own limit */
 #define FD_MAX_OPERANDS 5
 
 typedef enum { FD_FLOAT32, FD_FLOAT64, FD_FLOAT16, FD_BFLOAT16, FD_DTYPES } fd_dtype;
-
-/* What happens to an element beside being kept or dropped. Operand 0 is written, the others are read; in a backward
- * operation the last one is added to. float16 and bfloat16 are computed in float32 and rounded once. */
-typedef enum {
-    FD_DROPOUT,            /* y = keep(x * scale)                             y, x */
-    FD_DROPOUT_ADD,        /* y = keep(x * scale) + residual                  y, x, residual */
-    FD_BIAS_RELU,          /* y = keep(relu(x + bias) * scale)                y, x, bias */
-    FD_BIAS_GELU,          /* y = keep(gelu(x + bias) * scale)                y, x, bias */
-    FD_BIAS_RELU_BACKWARD, /* dx = keep(dy * scale) * relu'(x + bias)         dx, dy, x, bias, sums += dx */
-    FD_BIAS_GELU_BACKWARD, /* dx = keep(dy * scale) * gelu'(x + bias)         dx, dy, x, bias, sums += dx */
-    FD_OPERATIONS
-} fd_operation;
 
 /* Arrays of one shape and their decisions, walked in C order; strides of operands in bytes, of decisions in decisions.
  * A stride of 0 decisions means that one decision is shared along that axis. */
@@ -94,10 +83,10 @@ const fd_kernels *const *fd_available(void);
 int fd_max_threads(void);
 int fd_has_openmp(void);
 void fd_bits(const fd_kernels *, int threads, fd_recipe, uint64_t first_tile, uint32_t *words, int64_t count);
-/* A backward operation's sums: its last operand has room for one row of them per fd_sum_blocks, each of which adds up
- * the rows of a block that does not depend on threads. */
+/* A backward operation's sums: its last operand has room for a row of them for every fd_sum_rows rows, which are added up
+ * by themselves, whatever the number of threads. */
 void fd_apply(const fd_kernels *, int threads, fd_dtype, fd_operation, fd_elementwise *);
-int64_t fd_sum_blocks(int64_t rows, int64_t columns);
+int64_t fd_sum_rows(int64_t columns);
 void fd_run_softmax(const fd_kernels *, int threads, fd_dtype, const fd_softmax *);
 void fd_connect_forward(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,
                         const void *x, const void *weight, const void *bias, void *y);

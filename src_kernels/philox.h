@@ -9,10 +9,19 @@
 #ifndef FASTDROP_PHILOX_H
 #define FASTDROP_PHILOX_H
 
+#if defined(__CUDACC_RTC__) /* compiled at run time, without any system's headers */
+typedef int int32_t;
+typedef unsigned int uint32_t;
+typedef long long int64_t;
+typedef unsigned long long uint64_t;
+typedef unsigned char uint8_t;
+typedef unsigned short uint16_t;
+#else
 #include <stdint.h>
+#endif
 
 #if defined(__CUDACC__)
-#define FD_INLINE static __host__ __device__ __forceinline__
+#define FD_INLINE static __device__ __forceinline__
 #elif defined(_MSC_VER)
 #define FD_INLINE static __forceinline
 #else

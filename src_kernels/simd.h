@@ -49,6 +49,10 @@
 #define FD_UNROLL
 #endif
 
+/* What math_*.h asks of its includer: where tables lie, and whether their loops must be unrolled by force. */
+#define FD_TABLE static const
+#define FD_UNROLL_MATH
+
 /* Mask registers are shifted by constants; elsewhere unrolling by force only takes a minute of the compiler's time. */
 #if defined(FD_AVX512)
 #define FD_UNROLL_KEEP FD_UNROLL

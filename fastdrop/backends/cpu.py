@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdrop.backends.dtypes import advice, arithmetic
 from fastdrop.rule import KEEP_ALL, TILE
 from fastdrop.threads import kernels, threads_for
 
@@ -19,7 +20,7 @@ def as_input(array: Any, name: str) -> Array:
         return array
     result = np.asarray(array)
     if not _has_kernels(result.dtype):
-        raise TypeError(f"{name} has dtype {result.dtype}; {_advice(result.dtype)}")
+        raise TypeError(f"{name} has dtype {result.dtype}; {advice(result.dtype)}")
     if not result.dtype.isnative:
         result = result.astype(result.dtype.newbyteorder("="))
     return result if result.flags.aligned else result.copy(order="K")
@@ -30,19 +31,6 @@ def _has_kernels(dtype: np.dtype[Any]) -> bool:
         kernels.register_bfloat16(dtype.num)
         return True
     return dtype.kind == "f" and dtype.itemsize in (2, 4, 8)
-
-
-def arithmetic(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """What arrays of this dtype are computed in: float32 for the two half ones, which are rounded once, at the end."""
-    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
-
-
-def _advice(dtype: np.dtype[Any]) -> str:
-    if dtype.kind == "c":
-        return "dropout is defined for real numbers: apply one mask to .real and .imag"
-    if dtype.kind in "iubf":
-        return "convert it first: array.astype(numpy.float32)"
-    return "give an array of float16, bfloat16, float32 or float64"
 
 
 def prepare_out(x: Array, out: Any, *others: Array) -> tuple[Array, ...]:
@@ -101,7 +89,7 @@ def bias_backward(activation: str, dy: Array, x: Array, bias: Array, recipe: Rec
     dx = np.empty_like(x)
     rows = x.size // bias.size if bias.size else 0
     # Blocks of rows are added up by themselves and then together, whatever the number of threads.
-    sums = np.zeros((kernels.sum_blocks(rows, bias.size), bias.size), arithmetic(x.dtype))
+    sums = np.zeros((-(-rows // kernels.sum_rows(bias.size)), bias.size), arithmetic(x.dtype))
     kernels.bias_backward(activation, dx, dy, x, bias, sums, recipe, threads_for(x.size))
     return dx, sums.sum(axis=0).astype(bias.dtype)
 
@@ -154,6 +142,11 @@ def packed_bits(recipe: Recipe, count: int) -> NDArray[np.uint8]:
     if count % 8:
         packed[-1] &= (1 << count % 8) - 1
     return packed
+
+
+def booleans(recipe: Recipe, count: int) -> NDArray[np.bool_]:
+    """Whether decisions 0 to count - 1 are "keep"."""
+    return np.unpackbits(packed_bits(recipe, count), count=count, bitorder="little").view(np.bool_)
 
 
 def _masked_products(x: Array, weight: Array) -> int:

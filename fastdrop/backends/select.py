@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.backends import cpu
-from fastdrop.errors import BackendUnavailable
+from fastdrop.backends.cuda import device, operations
 from fastdrop.threads import kernels
 
 Array = NDArray[np.floating[Any]]
 Recipe = kernels.Recipe
+
+BACKENDS = ("cpu", "cuda")
+"""By name, where a name chooses."""
 
 
 class Backend(Protocol):
@@ -35,21 +38,38 @@ class Backend(Protocol):
     def scaled_copy(self, x: Array, out: Array, scale: float) -> Array: ...
     def masked_weight(self, weight: Array, recipe: Recipe, out: Array | None = None) -> Array: ...
     def packed_bits(self, recipe: Recipe, count: int) -> NDArray[np.uint8]: ...
+    def booleans(self, recipe: Recipe, count: int) -> NDArray[np.bool_]: ...
     def connect_forward(self, x: Array, weight: Array, bias: Array | None, recipe: Recipe) -> Array: ...
     def connect_dx(self, dy: Array, weight: Array, recipe: Recipe) -> Array: ...
     def connect_dweight(self, dy: Array, x: Array, recipe: Recipe) -> Array: ...
 
 
-def backend_for(*arrays: Any) -> Backend:
-    """The backend of these arrays."""
-    for array in arrays:
-        if array is None or type(array) is np.ndarray:
-            continue
-        if type(array).__module__.partition(".")[0] == "cupy":
-            raise BackendUnavailable(
-                "this version of fastdrop has CPU kernels only; move the CuPy array to the CPU with cupy.asnumpy(array)"
-            )
-    return cpu
+def backend_for(**arrays: Any) -> Backend:
+    """The backend of these arrays, by name; None is no array, and what is no array yet becomes one of NumPy's.
+
+    Raises
+    ------
+    TypeError
+        If they lie on different devices.
+    """
+    cupy_arrays = {name: array for name, array in arrays.items() if device.is_array(array)}
+    if not cupy_arrays:
+        return cpu
+    device.require()
+    places = {name: _place(array) for name, array in arrays.items() if array is not None}
+    if len(set(places.values())) > 1:
+        where = ", ".join(f"{name} is {place}" for name, place in places.items())
+        raise TypeError(
+            f"all arrays of a call are on one device; {where}: "
+            "move them with cupy.asarray(array) or cupy.asnumpy(array)"
+        )
+    return operations
+
+
+def _place(array: Any) -> str:
+    if device.is_array(array):
+        return f"on CUDA device {array.device.id}"
+    return "a NumPy array" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
 
 
 def prepare(x: Any, out: Any, name: str) -> tuple[Backend, Array, Array]:
@@ -57,6 +77,24 @@ def prepare(x: Any, out: Any, name: str) -> tuple[Backend, Array, Array]:
     y = kernels.target(x, out)
     if y is not None:  # the usual case, decided in compiled code: calls on small arrays cost little else
         return cpu, x, y
-    backend = backend_for(x, out)
+    backend = backend_for(**{name: x, "out": out})
     y, x = backend.prepare_out(backend.as_input(x, name), out)
     return backend, x, y
+
+
+def backend_named(name: str) -> Backend:
+    """The backend "cpu" or "cuda"; BackendUnavailable where there is no GPU."""
+    if name not in BACKENDS:
+        raise ValueError(f"backend is one of {', '.join(BACKENDS)}; got {name!r}")
+    if name == "cpu":
+        return cpu
+    device.require()
+    return operations
+
+
+def moved(array: Any, name: str) -> Any:
+    """The array on the backend of this name: itself if it is there, else a copy."""
+    backend_named(name)
+    if name == "cpu":
+        return array.get() if device.is_array(array) else np.asarray(array)
+    return device.cupy().asarray(array)

@@ -121,6 +121,7 @@ def dropconnect_backward(
     >>> dx.shape, dweight.shape, dbias.shape
     ((2, 4), (3, 4), (3,))
     """
+    backend_for(dy=dy, x=x, weight=weight)
     backend, x, weight, _ = _check_layer(x, weight, None)
     dy = backend.as_input(dy, "dy")
     batch, (outputs, inputs) = x.shape[0], weight.shape
@@ -154,7 +155,7 @@ def _widened(backend: Backend, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _check_layer(x: Any, weight: Any, bias: Any) -> tuple[Backend, NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    backend = backend_for(x, weight, bias)
+    backend = backend_for(x=x, weight=weight, bias=bias)
     x, weight = backend.as_input(x, "x"), backend.as_input(weight, "weight")
     if x.ndim != 2 or weight.ndim != 2 or x.shape[1] != weight.shape[1]:
         raise ValueError(

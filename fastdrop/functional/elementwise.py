@@ -174,7 +174,7 @@ def spatial_dropout(
     >>> sorted({float(v) for v in y.mean(axis=(2, 3)).ravel()})
     [0.0, 2.0]
     """
-    backend = backend_for(x, out)
+    backend = backend_for(x=x, out=out)
     array = backend.as_input(x, "x")
     if array.ndim < 2:
         raise ValueError(f"spatial dropout needs a batch axis and a channel axis; x has shape {array.shape}")

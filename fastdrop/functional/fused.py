@@ -72,7 +72,7 @@ def bias_activation_dropout(
     array([[2. , 0. ],
            [4. , 1.5]])
     """
-    backend, x, bias = _check_bias(x, bias, activation, out)
+    backend, x, bias = _check_bias(x, bias, activation, out=out)
     out, x, bias = backend.prepare_out(x, out, bias)
     check_probability(p)
     mask = Mask(x.shape, p, Stream.from_rng(rng)) if training else None
@@ -116,7 +116,7 @@ def bias_activation_dropout_backward(
     >>> dbias
     array([2., 1.])
     """
-    backend, x, bias = _check_bias(x, bias, activation, dy)
+    backend, x, bias = _check_bias(x, bias, activation, dy=dy)
     dy = _check_gradient(backend, dy, x, mask)
     recipe = mask.recipe if mask else _KEEP_ALL
     return backend.bias_backward(activation, dy, x, bias, recipe)
@@ -169,7 +169,7 @@ def dropout_add(
     >>> np.array_equal(y, 10 + 2 * np.asarray(mask))
     True
     """
-    backend = backend_for(x, residual, out)
+    backend = backend_for(x=x, residual=residual, out=out)
     x, residual = backend.as_input(x, "x"), backend.as_input(residual, "residual")
     if x.shape != residual.shape:
         raise ValueError(f"x has shape {x.shape} and residual {residual.shape}; they are to be equal")
@@ -211,7 +211,7 @@ def dropout_add_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> tupl
     >>> fd.dropout_add_backward([1.0, 2.0], None)
     (array([1., 2.]), array([1., 2.]))
     """
-    dy = backend_for(dy, out).as_input(dy, "dy")
+    dy = backend_for(dy=dy, out=out).as_input(dy, "dy")
     return dropout_backward(dy, mask, out=out), dy
 
 
@@ -259,7 +259,7 @@ def softmax_dropout(
     >>> y[0]
     array([0.25, 0.25, 0.25, 0.25])
     """
-    backend = backend_for(x, out)
+    backend = backend_for(x=x, out=out)
     x = _check_rows(backend.as_input(x, "x"))
     out, x = backend.prepare_out(x, out)
     check_probability(p)
@@ -299,7 +299,7 @@ def softmax_dropout_backward(dy: Any, x: Any, mask: Mask | None, *, out: Any = N
     >>> fd.softmax_dropout_backward(np.array([[1.0, 0.0]]), np.zeros((1, 2)), None)
     array([[ 0.25, -0.25]])
     """
-    backend = backend_for(dy, x, out)
+    backend = backend_for(dy=dy, x=x, out=out)
     x = _check_rows(backend.as_input(x, "x"))
     dy = _check_gradient(backend, dy, x, mask)
     out, x, dy = backend.prepare_out(x, out, dy)
@@ -307,10 +307,10 @@ def softmax_dropout_backward(dy: Any, x: Any, mask: Mask | None, *, out: Any = N
     return backend.softmax(out, x, dy, recipe)
 
 
-def _check_bias(x: Any, bias: Any, activation: str, other: Any) -> tuple[Backend, NDArray[Any], NDArray[Any]]:
+def _check_bias(x: Any, bias: Any, activation: str, **other: Any) -> tuple[Backend, NDArray[Any], NDArray[Any]]:
     if activation not in ("relu", "gelu"):
         raise ValueError(f'activation is "relu" or "gelu"; got {activation!r}')
-    backend = backend_for(x, bias, other)
+    backend = backend_for(x=x, bias=bias, **other)
     x, bias = backend.as_input(x, "x"), backend.as_input(bias, "bias")
     if x.ndim == 0 or bias.shape != x.shape[-1:]:
         raise ValueError(f"x has shape {x.shape} and bias {bias.shape}; needed are (..., features) and (features,)")

@@ -1,0 +1,165 @@
+"""Which kernel walks arrays of these shapes and strides, and with how many threads. Plain numbers in and out.
+
+Axes are merged as src_kernels/cpu.pyx does it for the CPU, so that decisions are numbered alike.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+THREADS = 128
+"""Of a block: FD_MOST_THREADS in src_kernels/cuda.cuh."""
+FEW_WARPS = 2048
+"""Below so many, every warp is a block of its own, so that they spread over all multiprocessors."""
+WARP = 32
+WARP_ELEMENTS = 4096
+"""Two tiles, which a warp draws at once."""
+ACCESS = 16
+"""Bytes of the widest access."""
+AT_ONCE, MOST_STEPS = 4, 32
+"""Accesses of a thread that walks: in flight at the same time, and altogether."""
+ENOUGH_THREADS = 1 << 17
+"""Walks become longer only beyond so many."""
+
+
+class Operand(NamedTuple):
+    """Where an array lies, and how."""
+
+    address: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class Axis(NamedTuple):
+    """An axis, or several that one stride can walk. Strides of decisions in decisions, of operands in bytes."""
+
+    size: int
+    decision_stride: int
+    strides: tuple[int, ...]
+
+
+class Plan(NamedTuple):
+    """A kernel, the elements that it takes in one access (0: it has no choice), and what its struct says of the walk."""
+
+    kernel: str
+    width: int
+    threads: int
+    fields: dict[str, Any]
+
+
+def merge(shape: tuple[int, ...], shared_axes: Sequence[int], operands: Sequence[Operand]) -> list[Axis]:
+    """The axes of arrays that broadcast to `shape`, as few as possible; none for a single element."""
+    axes: list[Axis] = []  # from the last to the first
+    decision = 1
+    for axis in range(len(shape) - 1, -1, -1):
+        size = shape[axis]
+        stride = 0 if axis in shared_axes else decision
+        if axis not in shared_axes:
+            decision *= size
+        if size == 1:
+            continue
+        strides = tuple(_stride(operand, axis - len(shape)) for operand in operands)
+        if axes:
+            inner = axes[-1]
+            whole = tuple(s * inner.size for s in inner.strides)
+            if stride == inner.decision_stride * inner.size and strides == whole:
+                axes[-1] = inner._replace(size=inner.size * size)
+                continue
+        axes.append(Axis(size, stride, strides))
+    return axes[::-1]
+
+
+def _stride(operand: Operand, axis: int) -> int:
+    """Its stride along an axis counted from the end; 0 where it is broadcast."""
+    return operand.strides[axis] if len(operand.shape) >= -axis and operand.shape[axis] > 1 else 0
+
+
+def plan(axes: list[Axis], operands: Sequence[Operand], itemsize: int) -> Plan:
+    """How to walk these axes."""
+    if not axes or (len(axes) == 1 and axes[0].decision_stride == 1 and set(axes[0].strides) == {itemsize}):
+        count = axes[0].size if axes else 1
+        width = _width(operands, itemsize)
+        return Plan("fd_flat_kernel", width, warps(count, WARP_ELEMENTS) * WARP, {"count": count})
+    shape = [axis.size for axis in axes]
+    fields: dict[str, Any] = {
+        "ndim": len(axes),
+        "shape": shape,
+        "decision_stride": [axis.decision_stride for axis in axes],
+        "stride": [[axis.strides[k] for axis in axes] for k in range(len(operands))],
+    }
+    if axes[-1].decision_stride == 0:
+        return _rows(axes, operands, itemsize, fields)
+    if any(axis.decision_stride == 0 for axis in axes):
+        return _columns(axes, operands, itemsize, fields)
+    # The axis that memory runs along: the written array's decides where two disagree.
+    near = min(range(len(axes)), key=lambda k: (*(abs(s) for s in axes[k].strides[:2]), -k))
+    if near == len(axes) - 1:
+        threads = warps(math.prod(shape), WARP_ELEMENTS) * WARP
+        return Plan("fd_strided_kernel", 0, threads, {**fields, "threads": threads})
+    threads = math.prod(shape[:-1]) * -(-shape[-1] // 32)
+    return Plan("fd_transposed_kernel", 0, threads, {**fields, "along": near, "threads": threads})
+
+
+def plan_bias(count: int, columns: int, operands: Sequence[Operand], itemsize: int) -> Plan:
+    """Contiguous rows and a contiguous bias, the last operand; whose accesses must not cross a row's end."""
+    width = _width(operands, itemsize)
+    fields = {"count": count, "columns": columns}
+    width = width if columns % width == 0 else 1
+    return Plan("fd_flat_kernel", width, warps(count, WARP_ELEMENTS) * WARP, fields)
+
+
+def _rows(axes: list[Axis], operands: Sequence[Operand], itemsize: int, fields: dict[str, Any]) -> Plan:
+    """Lanes side by side in a row, as many as it has accesses; rows cut into pieces where they are long."""
+    rows, columns = math.prod(axis.size for axis in axes[:-1]), axes[-1].size
+    width = _width(operands, itemsize, axes)
+    accesses = -(-columns // width)
+    lanes = 1 << (min(accesses, WARP) - 1).bit_length()
+    each = -(-accesses // lanes)
+    steps = _steps(rows * lanes * each)
+    pieces = -(-each // steps)
+    threads = rows * pieces * lanes
+    return Plan("fd_rows_kernel", width, threads, {**fields, **_walk(lanes, steps, pieces, threads)})
+
+
+def _columns(axes: list[Axis], operands: Sequence[Operand], itemsize: int, fields: dict[str, Any]) -> Plan:
+    """A thread walks along the longest axis that shares decisions; where rows are short, lanes take several positions."""
+    along = max((k for k in range(len(axes)) if axes[k].decision_stride == 0), key=lambda k: axes[k].size)
+    length, columns = axes[along].size, axes[-1].size
+    width = _width(operands, itemsize, axes)
+    if columns % width:
+        width = 1
+    across = columns // width
+    outer = math.prod(axis.size for axis in axes[:-1]) // length
+    lanes = min(length, max(1, WARP // across))
+    steps = _steps(outer * across * length)
+    pieces = -(-length // (lanes * steps))
+    threads = outer * pieces * lanes * across
+    return Plan("fd_columns_kernel", width, threads, {**fields, "along": along, **_walk(lanes, steps, pieces, threads)})
+
+
+def _walk(lanes: int, steps: int, pieces: int, threads: int) -> dict[str, int]:
+    return {"lanes": lanes, "steps": steps, "pieces": pieces, "threads": threads}
+
+
+def _steps(accesses: int) -> int:
+    """Of a thread: few while there are not enough threads to fill the device."""
+    return max(AT_ONCE, min(MOST_STEPS, accesses // ENOUGH_THREADS))
+
+
+def _width(operands: Sequence[Operand], itemsize: int, axes: Sequence[Axis] = ()) -> int:
+    """Elements of one access: 16 bytes where every run of elements begins at a multiple of them, otherwise one."""
+    places = [operand.address for operand in operands]
+    places += [stride for axis in axes[:-1] for stride in axis.strides]
+    side_by_side = not axes or set(axes[-1].strides) == {itemsize}
+    return ACCESS // itemsize if side_by_side and all(place % ACCESS == 0 for place in places) else 1
+
+
+def warps(count: int, each: int) -> int:
+    """How many warps have work, each taking so many elements."""
+    return -(-count // each)
+
+
+def grid(threads: int) -> tuple[int, int]:
+    """Blocks, and threads of a block, for so many threads altogether."""
+    block = THREADS if threads >= FEW_WARPS * WARP else WARP
+    return -(-threads // block), block

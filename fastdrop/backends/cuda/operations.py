@@ -1,0 +1,257 @@
+"""CuPy arrays: checks and layouts here, arithmetic in src_kernels/*.cu.
+
+Everything runs on the arrays' device and on CuPy's current stream; nothing waits for it, nothing is copied between
+device and host. What each operation is, `fastdrop.backends.cpu` says.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdrop.backends.cuda import compiler, geometry, source, structs
+from fastdrop.backends.cuda.device import cupy, is_array
+from fastdrop.backends.cuda.geometry import Operand
+from fastdrop.backends.dtypes import WIDTHS, advice, arithmetic
+from fastdrop.rule import KEEP_ALL
+from fastdrop.threads import kernels
+
+__all__ = [
+    "apply",
+    "arithmetic",
+    "as_input",
+    "bias_backward",
+    "booleans",
+    "connect_dweight",
+    "connect_dx",
+    "connect_forward",
+    "elementwise",
+    "masked_weight",
+    "packed_bits",
+    "prepare_out",
+    "scaled_copy",
+    "softmax",
+]
+
+Array = Any
+Recipe = kernels.Recipe
+
+CONNECT_THREADS = 256
+"""Of a block, as FD_CONNECT_THREADS in src_kernels/cuda_connect.cu."""
+EXAMPLES, OUTPUTS = 16, 8
+"""Of a block of DropConnect's forward kernel."""
+GROUPS_WIDTH, GROUPS = 2048, 16
+"""Columns that 16 blocks of DropConnect's gradient kernel share."""
+
+
+def as_input(array: Any, name: str) -> Array:
+    """An array of a dtype that has kernels."""
+    if array.dtype.name not in WIDTHS:
+        raise TypeError(f"{name} has dtype {array.dtype}; {advice(array.dtype)}")
+    return array
+
+
+def prepare_out(x: Array, out: Any, *others: Array) -> tuple[Array, ...]:
+    """The array to write to, checked, and the inputs, copied where they overlap it without being the same."""
+    if out is None:
+        with x.device:
+            return cupy().empty_like(x), x, *others
+    if not is_array(out):
+        raise TypeError(f"out is a cupy.ndarray; got {type(out).__name__}")
+    if out.shape != x.shape or out.dtype != x.dtype:
+        raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; needed are {x.shape} and {x.dtype}")
+    if out.size and any(size > 1 and stride == 0 for size, stride in zip(out.shape, out.strides, strict=True)):
+        raise ValueError(f"out has strides {out.strides}: several elements share one place in memory")
+    with x.device:
+        return out, *[array if _is_apart(array, out) else array.copy() for array in (x, *others)]
+
+
+def _is_apart(array: Array, out: Array) -> bool:
+    """Whether no element of one lies where another element of the other does: the same place for all, or no overlap."""
+    if array.data.ptr == out.data.ptr and array.shape == out.shape and array.strides == out.strides:
+        return True
+    (low, high), (out_low, out_high) = _extent(array), _extent(out)
+    return high <= out_low or out_high <= low
+
+
+def _extent(array: Array) -> tuple[int, int]:
+    """The addresses that its elements lie between."""
+    low = high = int(array.data.ptr)
+    if array.size == 0:
+        return low, low
+    for size, stride in zip(array.shape, array.strides, strict=True):
+        reach = (size - 1) * stride
+        low, high = low + min(reach, 0), high + max(reach, 0)
+    return low, high + array.itemsize
+
+
+def apply(x: Array, out: Array, recipe: Recipe, shared_axes: tuple[int, ...] = ()) -> Array:
+    """out = keep ? x * scale : +0."""
+    return elementwise("dropout", out, (x,), recipe, shared_axes)
+
+
+def elementwise(
+    operation: str,
+    out: Array,
+    inputs: tuple[Array, ...],
+    recipe: Recipe,
+    shared_axes: tuple[int, ...] = (),
+) -> Array:
+    """One of the fused operations of src_kernels/operations.h; inputs broadcast to out."""
+    if out.size == 0:
+        return out
+    arrays = (out, *inputs)
+    operands = [Operand(structs.address(array), array.shape, array.strides) for array in arrays]
+    has_bias = operation.startswith("bias")
+    plan = None
+    if has_bias and all(array.flags.c_contiguous for array in arrays):
+        columns = out.shape[-1]  # a bias begins again with every row: only the contiguous kernel knows that
+        plan = geometry.plan_bias(out.size, columns, operands, out.itemsize)
+    if plan is None:
+        axes = geometry.merge(out.shape, shared_axes, operands)
+        plan = geometry.plan(axes, operands, out.itemsize)
+    if plan.kernel == "fd_flat_kernel":
+        second = inputs[-1]
+        packed = structs.pack(structs.FLAT, recipe, y=out, x=inputs[0], second=second, **plan.fields)
+    else:
+        packed = structs.pack_walk(recipe, arrays, plan.fields)
+    expression = source.elementwise(plan.kernel, operation, out.dtype.name, plan.width)
+    _launch(expression, packed, out, recipe, *geometry.grid(plan.threads))
+    return out
+
+
+def _launch(expression: str, packed: NDArray[Any], array: Array, recipe: Recipe, blocks: int, threads: int) -> None:
+    """Launch a kernel on the array's device, on CuPy's current stream there."""
+    with array.device:
+        _refuse_to_repeat(recipe)
+        compiler.kernel(expression, array.device.id)((blocks,), (threads,), (packed,))
+
+
+def _refuse_to_repeat(recipe: Recipe) -> None:
+    """While a CUDA graph is captured, a call number of the host's would be the same in every replay."""
+    if recipe.threshold in (0, KEEP_ALL) or getattr(recipe, "counter", None) is not None:
+        return
+    if cupy().cuda.get_current_stream().is_capturing():
+        raise RuntimeError(
+            "this call is being captured into a CUDA graph, each of whose replays would repeat its mask; "
+            "draw masks from a fastdrop.GraphStream, whose call number the replays read from the device"
+        )
+
+
+def bias_backward(activation: str, dy: Array, x: Array, bias: Array, recipe: Recipe) -> tuple[Array, Array]:
+    """dx, and dbias, its sum over all axes but the last."""
+    with x.device:
+        dy, x, bias = (cupy().ascontiguousarray(array) for array in (dy, x, bias))
+        dx = cupy().empty(x.shape, x.dtype)
+        rows, columns = (x.size // bias.size if bias.size else 0), bias.size
+        block = kernels.sum_rows(columns)
+        blocks = -(-rows // block)
+        sums = cupy().zeros((blocks, columns), arithmetic(x.dtype))
+        if x.size:
+            fields = {"dx": dx, "dy": dy, "x": x, "bias": bias, "sums": sums}
+            packed = structs.pack(
+                structs.BIAS_BACKWARD, recipe, rows=rows, columns=columns, block=block, **fields
+            )
+            threads = blocks * geometry.warps(columns, geometry.WARP) * geometry.WARP
+            expression = source.bias_backward(activation, x.dtype.name)
+            _launch(expression, packed, x, recipe, *geometry.grid(threads))
+        return dx, sums.sum(axis=0).astype(bias.dtype)
+
+
+def softmax(out: Array, x: Array, dy: Array | None, recipe: Recipe) -> Array:
+    """Dropout of x's softmax along the last axis; where dy is given, its backward pass."""
+    if out.size == 0:
+        return out
+    with x.device:
+        x, dy = cupy().ascontiguousarray(x), None if dy is None else cupy().ascontiguousarray(dy)
+        target = out if out.flags.c_contiguous else cupy().empty(x.shape, x.dtype)
+        rows = x.size // x.shape[-1]
+        packed = structs.pack(structs.SOFTMAX, recipe, y=target, x=x, dy=dy, rows=rows, columns=x.shape[-1])
+        expression = source.softmax(x.dtype.name, dy is not None)
+        _launch(expression, packed, x, recipe, *geometry.grid(rows * geometry.WARP))
+        if target is not out:
+            out[...] = target
+    return out
+
+
+def scaled_copy(x: Array, out: Array, scale: float) -> Array:
+    """out = x * scale; bit for bit x where scale is 1."""
+    if scale == 0.0:
+        return apply(x, out, Recipe(0, 0, 0, 0.0))
+    return apply(x, out, Recipe(0, 0, KEEP_ALL, scale))
+
+
+def masked_weight(weight: Array, recipe: Recipe, out: Array | None = None) -> Array:
+    """The weights of one mask per batch: in `out`, or in memory of CuPy's pool, where the next call finds it again."""
+    if out is None:
+        with weight.device:
+            out = cupy().empty(weight.shape, weight.dtype)
+    return apply(weight, out, recipe)
+
+
+def packed_bits(recipe: Recipe, count: int) -> Array:
+    """The keep bits of decisions 0 to count - 1, eight to a byte, lowest bit first; unused bits are 0."""
+    words = cupy().empty((count + 31) // 32, np.uint32)
+    _decide("fd_bits_kernel", words, recipe, count)
+    return words.view(np.uint8)[: (count + 7) // 8]
+
+
+def booleans(recipe: Recipe, count: int) -> Array:
+    """Whether decisions 0 to count - 1 are "keep"."""
+    kept = cupy().empty(count, np.bool_)
+    _decide("fd_booleans_kernel", kept, recipe, count)
+    return kept
+
+
+def _decide(kernel: str, to: Array, recipe: Recipe, count: int) -> None:
+    if count:
+        packed = structs.pack(structs.DECISIONS, recipe, to=to, count=count)
+        threads = geometry.warps(count, geometry.WARP_ELEMENTS) * geometry.WARP
+        _launch(kernel, packed, to, recipe, *geometry.grid(threads))
+
+
+def connect_forward(x: Array, weight: Array, bias: Array | None, recipe: Recipe) -> Array:
+    """y[b, o] = bias[o] + scale * sum_i keep[b, o, i] * weight[o, i] * x[b, i], the mask never built."""
+    (batch, inputs), outputs = x.shape, weight.shape[0]
+    with x.device:
+        y = cupy().empty((batch, outputs), x.dtype)
+        if y.size:
+            x, weight = cupy().ascontiguousarray(x), cupy().ascontiguousarray(weight)
+            bias = None if bias is None else cupy().ascontiguousarray(bias)
+            fields = {"to": y, "from": x, "factor": weight, "bias": bias}
+            packed = _connect(recipe, batch, outputs, inputs, fields)
+            blocks = -(-batch // EXAMPLES) * -(-outputs // OUTPUTS)
+            expression = source.connect_forward(x.dtype.name, begins=inputs % 32 == 0)
+            _launch(expression, packed, x, recipe, blocks, CONNECT_THREADS)
+        return y
+
+
+def connect_dx(dy: Array, weight: Array, recipe: Recipe) -> Array:
+    """dx[b, i] = scale * sum_o keep[b, o, i] * weight[o, i] * dy[b, o]"""
+    return _connect_gradient(dy, weight, recipe, dweight=False)
+
+
+def connect_dweight(dy: Array, x: Array, recipe: Recipe) -> Array:
+    """dweight[o, i] = scale * sum_b keep[b, o, i] * dy[b, o] * x[b, i]"""
+    return _connect_gradient(dy, x, recipe, dweight=True)
+
+
+def _connect_gradient(dy: Array, other: Array, recipe: Recipe, dweight: bool) -> Array:
+    """Sums over outputs of weights (dx), or over examples of x (dweight)."""
+    (batch, outputs), inputs = dy.shape, other.shape[1]
+    targets = outputs if dweight else batch
+    with dy.device:
+        result = cupy().empty((targets, inputs), dy.dtype)
+        if result.size:
+            dy, other = cupy().ascontiguousarray(dy), cupy().ascontiguousarray(other)
+            fields = {"to": result, "from": other, "factor": dy, "bias": None}
+            packed = _connect(recipe, batch, outputs, inputs, fields)
+            each = source.CONNECT_TARGETS[dweight] * (CONNECT_THREADS // geometry.WARP)
+            blocks = -(-inputs // GROUPS_WIDTH) * GROUPS * -(-targets // each)
+            expression = source.connect_gradient(dy.dtype.name, dweight, source.CONNECT_TARGETS[dweight])
+            _launch(expression, packed, dy, recipe, blocks, CONNECT_THREADS)
+        return result
+
+
+def _connect(recipe: Recipe, batch: int, outputs: int, inputs: int, fields: dict[str, Any]) -> NDArray[Any]:
+    return structs.pack(structs.CONNECT, recipe, batch=batch, outputs=outputs, inputs=inputs, **fields)

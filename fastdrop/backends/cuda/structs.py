@@ -1,0 +1,91 @@
+"""The arguments of the kernels, laid out as in src_kernels/cuda*: every kernel takes one struct, by value."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+OPERANDS = 3
+MOST_AXES = 32
+
+DRAWS = [("key", "u8"), ("call", "u8"), ("threshold", "u8"), ("replayed", "u8"), ("scale", "f8")]
+
+FLAT = np.dtype([*DRAWS, ("y", "u8"), ("x", "u8"), ("second", "u8"), ("count", "i8"), ("columns", "i8")])
+
+DECISIONS = np.dtype([*DRAWS, ("to", "u8"), ("count", "i8")])
+
+WALK = np.dtype(
+    [
+        *DRAWS,
+        ("data", "u8", OPERANDS),
+        ("ndim", "i8"),
+        ("shape", "i8", MOST_AXES),
+        ("decision_stride", "i8", MOST_AXES),
+        ("stride", "i8", (OPERANDS, MOST_AXES)),
+        ("along", "i8"),
+        ("lanes", "i8"),
+        ("steps", "i8"),
+        ("pieces", "i8"),
+        ("threads", "i8"),
+    ]
+)
+
+BIAS_BACKWARD = np.dtype(
+    [
+        *DRAWS,
+        ("dx", "u8"),
+        ("dy", "u8"),
+        ("x", "u8"),
+        ("bias", "u8"),
+        ("sums", "u8"),
+        ("rows", "i8"),
+        ("columns", "i8"),
+        ("block", "i8"),
+    ]
+)
+
+SOFTMAX = np.dtype([*DRAWS, ("y", "u8"), ("x", "u8"), ("dy", "u8"), ("rows", "i8"), ("columns", "i8")])
+
+CONNECT = np.dtype(
+    [
+        *DRAWS,
+        ("to", "u8"),
+        ("from", "u8"),
+        ("factor", "u8"),
+        ("bias", "u8"),
+        ("batch", "i8"),
+        ("outputs", "i8"),
+        ("inputs", "i8"),
+    ]
+)
+
+
+def pack(struct: np.dtype[Any], recipe: Any, **fields: Any) -> NDArray[Any]:
+    """One such struct: what decides the mask, and these fields; arrays as their addresses, None as a null pointer."""
+    packed = np.zeros(1, struct)
+    packed["key"], packed["call"], packed["threshold"] = recipe.key, recipe.call, recipe.threshold
+    packed["scale"] = recipe.scale
+    packed["replayed"] = address(getattr(recipe, "counter", None))
+    for name, value in fields.items():
+        packed[name] = value if isinstance(value, int) else address(value)
+    return packed
+
+
+def pack_walk(recipe: Any, arrays: Sequence[Any], fields: dict[str, Any]) -> NDArray[Any]:
+    """The struct of a walk; lists fill the beginnings of their arrays."""
+    numbers = {name: value for name, value in fields.items() if isinstance(value, int)}
+    packed = pack(WALK, recipe, **numbers)
+    axes = fields["ndim"]
+    if axes > MOST_AXES:
+        raise ValueError(f"these arrays have {axes} axes that no stride joins; at most {MOST_AXES} are possible")
+    packed["data"][0, : len(arrays)] = [address(array) for array in arrays]
+    packed["shape"][0, :axes] = fields["shape"]
+    packed["decision_stride"][0, :axes] = fields["decision_stride"]
+    packed["stride"][0, : len(arrays), :axes] = fields["stride"]
+    return packed
+
+
+def address(array: Any) -> int:
+    """Where an array's first element lies on its device; 0 for None."""
+    return 0 if array is None else int(array.data.ptr)

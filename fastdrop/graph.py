@@ -1,0 +1,86 @@
+"""`GraphStream`: masks that a CUDA graph draws anew whenever it is replayed."""
+
+from typing import Any
+
+import numpy as np
+
+from fastdrop.backends.cuda import device
+from fastdrop.stream import Stream
+from fastdrop.threads import kernels
+
+
+class GraphStream(Stream):
+    """A stream for CUDA graphs: what replays add to its call numbers is counted on the GPU.
+
+    A captured graph repeats its launches as they were, call numbers and all, and so its masks. Those of this stream are
+    numbered from the calls of earlier replays on, which the kernels read from the device. Its masks are for CuPy
+    arrays only.
+
+    Parameters
+    ----------
+    seed : int, optional
+        The key, as for `Stream`.
+
+    Attributes
+    ----------
+    counter : cupy.ndarray of uint64, shape (1,)
+        How many call numbers earlier replays have used.
+
+    Raises
+    ------
+    BackendUnavailable
+        If there is no GPU.
+
+    Notes
+    -----
+    `end_replay`, called once while capturing and after the last mask has been used, lets every replay end by counting
+    the calls of one. Without it, replays repeat their masks. A mask of this stream is that of the replay that is
+    running: looked at afterwards, it is the next one's. Masks drawn before or after the capture have numbers of their
+    own only if they come from another stream.
+
+    Examples
+    --------
+    >>> import cupy, fastdrop as fd                             # doctest: +SKIP
+    >>> x, y = cupy.ones(1024), cupy.empty(1024)                # doctest: +SKIP
+    >>> masks, stream = fd.GraphStream(42), cupy.cuda.Stream(non_blocking=True)  # doctest: +SKIP
+    >>> _ = fd.dropout(x, rng=fd.Stream(0), out=y)              # compiles, before the capture # doctest: +SKIP
+    >>> with stream:                                            # doctest: +SKIP
+    ...     stream.begin_capture()
+    ...     _ = fd.dropout(x, rng=masks, out=y)
+    ...     masks.end_replay()
+    ...     graph = stream.end_capture()
+    >>> graph.launch(stream); graph.launch(stream)              # two masks # doctest: +SKIP
+    """
+
+    __slots__ = ("_counted", "counter")
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self.counter: Any = device.require().zeros(1, np.uint64)
+        self._counted = 0
+
+    def next_recipe(self, threshold: int, scale: float) -> Any:
+        """Take the next call number; returns its recipe."""
+        return GraphRecipe(super().next_recipe(threshold, scale), self.counter)
+
+    def end_replay(self) -> None:
+        """Count the calls since the last `end_replay`: on the device, by a launch that replays repeat."""
+        self.counter += np.uint64(self.calls - self._counted)
+        self._counted = self.calls
+
+
+class GraphRecipe:
+    """A recipe whose call number is completed by a counter on the GPU."""
+
+    __slots__ = ("call", "counter", "key", "scale", "threshold")
+
+    def __init__(self, recipe: kernels.Recipe, counter: Any) -> None:
+        self.key, self.call, self.threshold = recipe
+        self.scale = recipe.scale
+        self.counter = counter
+
+    @property
+    def on_host(self) -> kernels.Recipe:
+        """The recipe as it is now, for the CPU; waits for the GPU."""
+        call = (self.call + int(self.counter.get()[0])) % 2**64
+        return kernels.Recipe(self.key, call, self.threshold, self.scale)

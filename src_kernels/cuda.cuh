@@ -1,0 +1,297 @@
+/* What all CUDA kernels share: dtypes, accesses of 16 bytes, and keep bits by the mask rule.
+ *
+ * The kernels are templates; fastdrop/backends/cuda/source.py hands them to CuPy's run-time compiler, which has no system
+ * headers, so nothing is included that is not ours. tests/emulation compiles the same text as C++.
+ *
+ * Blocks are rows of whole warps. Nothing is compiled with fused multiply-adds: products are rounded before they are added,
+ * as on the CPU, so that values are the same, too.
+ */
+#ifndef FASTDROP_CUDA_CUH
+#define FASTDROP_CUDA_CUH
+
+#include "mask_rule.h"
+#include "operations.h"
+
+#define FD_WARP 32
+#define FD_ALL_LANES 0xFFFFFFFFu
+#define FD_MOST_THREADS 128 /* of a block; fastdrop/backends/cuda/geometry.py launches no more */
+#define FD_MOST_WARPS (FD_MOST_THREADS / FD_WARP)
+
+/* Five blocks fit on a multiprocessor: 96 registers for a thread, 640 threads that hide memory's latency. */
+#define FD_KERNEL __global__ void __launch_bounds__(FD_MOST_THREADS, 5)
+
+/* ---- dtypes ---- */
+
+struct fd_float16 {
+    uint16_t bits;
+};
+struct fd_bfloat16 {
+    uint16_t bits;
+};
+
+/* The type that a dtype is computed in. */
+template <typename T>
+struct fd_arithmetic {
+    typedef float type;
+};
+template <>
+struct fd_arithmetic<double> {
+    typedef double type;
+};
+
+__device__ __forceinline__ float fd_widen(float x) { return x; }
+__device__ __forceinline__ double fd_widen(double x) { return x; }
+__device__ __forceinline__ void fd_narrow(float x, float *to) { *to = x; }
+__device__ __forceinline__ void fd_narrow(double x, double *to) { *to = x; }
+#if defined(__CUDACC__)
+__device__ __forceinline__ float fd_widen(fd_float16 x) {
+    float wide;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(x.bits));
+    return wide;
+}
+__device__ __forceinline__ float fd_widen(fd_bfloat16 x) { return __uint_as_float((uint32_t)x.bits << 16); }
+__device__ __forceinline__ void fd_narrow(float x, fd_float16 *to) {
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(to->bits) : "f"(x));
+}
+__device__ __forceinline__ void fd_narrow(float x, fd_bfloat16 *to) {
+#if __CUDA_ARCH__ >= 800
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(to->bits) : "f"(x));
+#else
+    const uint32_t bits = __float_as_uint(x);
+    to->bits = x != x ? 0x7FFF : (uint16_t)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+#endif
+}
+#endif
+
+/* WIDTH elements as they are loaded and stored, in one instruction; taken apart only where they are used, since on the way
+ * they take the fewest registers so. */
+template <int BYTES>
+struct fd_bytes {
+    typedef uint4 type;
+};
+template <>
+struct fd_bytes<8> {
+    typedef uint2 type;
+};
+template <>
+struct fd_bytes<4> {
+    typedef uint32_t type;
+};
+template <>
+struct fd_bytes<2> {
+    typedef uint16_t type;
+};
+
+template <typename T, int WIDTH>
+union fd_pack {
+    typename fd_bytes<sizeof(T) * WIDTH>::type bytes;
+    T at[WIDTH];
+};
+
+template <typename T, int WIDTH>
+__device__ __forceinline__ fd_pack<T, WIDTH> fd_load(const T *from) {
+    fd_pack<T, WIDTH> pack;
+    pack.bytes = *(const decltype(pack.bytes) *)from;
+    return pack;
+}
+
+template <typename T, int WIDTH>
+__device__ __forceinline__ void fd_store(T *to, const fd_pack<T, WIDTH> &pack) {
+    *(decltype(fd_pack<T, WIDTH>::bytes) *)to = pack.bytes;
+}
+
+/* The first `count` elements of a pack at an array's end. */
+template <typename T, int WIDTH>
+__device__ __forceinline__ fd_pack<T, WIDTH> fd_load_some(const T *from, int64_t count) {
+    fd_pack<T, WIDTH> pack = {};
+    if (count >= WIDTH) return fd_load<T, WIDTH>(from);
+#pragma unroll
+    for (int k = 0; k < WIDTH; k++)
+        if (k < count) pack.at[k] = from[k];
+    return pack;
+}
+
+template <typename T, int WIDTH>
+__device__ __forceinline__ void fd_store_some(T *to, const fd_pack<T, WIDTH> &pack, int64_t count) {
+    if (count >= WIDTH) {
+        fd_store<T, WIDTH>(to, pack);
+        return;
+    }
+#pragma unroll
+    for (int k = 0; k < WIDTH; k++)
+        if (k < count) to[k] = pack.at[k];
+}
+
+/* ---- keep bits ---- */
+
+/* What decides a launch's masks; fastdrop/backends/cuda/structs.py has the same layout. */
+struct fd_draws {
+    uint64_t key, call, threshold;
+    const uint64_t *replayed; /* where a captured graph counts the calls of earlier replays; or null */
+    double scale;
+};
+
+__device__ __forceinline__ fd_recipe fd_recipe_of(const fd_draws &draws) {
+    fd_recipe recipe;
+    recipe.key = draws.key;
+    recipe.call = draws.call + (draws.replayed ? *draws.replayed : 0);
+    recipe.threshold = draws.threshold;
+    return recipe;
+}
+
+/* Keep bits of the elements that `tied` marks, in WORDS words from word `first` on of one Philox block. A plane is drawn
+ * only while a lane of the warp has an element that is neither kept nor dropped yet, and only down to the threshold's lowest
+ * set bit; a tie that outlasts the planes draws its tail word. */
+template <int WORDS>
+__device__ __forceinline__ void fd_keep_words(const fd_recipe &recipe, uint64_t block, int first, uint32_t *tied,
+                                              uint32_t *keep) {
+    const uint32_t low = (uint32_t)recipe.threshold;
+    uint32_t rest = (uint32_t)(recipe.threshold >> FD_TAIL_BITS) << (32 - FD_PLANES); /* the next plane's bit on top */
+    if (recipe.threshold >= FD_KEEP_ALL) {
+#pragma unroll
+        for (int j = 0; j < WORDS; j++) keep[j] = tied[j];
+        return;
+    }
+    uint32_t open = 0;
+#pragma unroll
+    for (int j = 0; j < WORDS; j++) {
+        keep[j] = 0;
+        open |= tied[j];
+    }
+#pragma unroll 1
+    for (uint32_t plane = 0; plane < FD_PLANES && open && (rest || low); plane++, rest <<= 1) {
+        const fd_block random = fd_draw(recipe, plane, block);
+        const bool one = rest >> 31;
+        open = 0;
+#pragma unroll
+        for (int j = 0; j < WORDS; j++) {
+            const uint32_t word = WORDS == 4   ? random.w[j]
+                                  : first == 0 ? random.w[0]
+                                  : first == 1 ? random.w[1]
+                                  : first == 2 ? random.w[2]
+                                               : random.w[3];
+            if (one) {
+                keep[j] |= tied[j] & ~word;
+                tied[j] &= word;
+            } else {
+                tied[j] &= ~word;
+            }
+            open |= tied[j];
+        }
+    }
+    if (!low) return; /* what is tied now is not below the threshold */
+    const uint64_t element = block / FD_LANES * FD_TILE + block % FD_LANES * 32;
+#pragma unroll 1
+    while (open) {
+        int number = 0;
+        uint32_t word = tied[0];
+#pragma unroll
+        for (int j = 1; j < WORDS; j++)
+            if (!word) {
+                number = j;
+                word = tied[j];
+            }
+        const uint32_t bit = word & (0 - word);
+        const uint64_t place = (uint64_t)(first + number) * (32 * FD_LANES) + (uint32_t)(__ffs((int)word) - 1);
+        const uint32_t kept = fd_tail_word(recipe, element + place) < low ? bit : 0;
+        open = 0;
+#pragma unroll
+        for (int j = 0; j < WORDS; j++) {
+            if (j == number) {
+                keep[j] |= kept;
+                tied[j] &= ~bit;
+            }
+            open |= tied[j];
+        }
+    }
+}
+
+/* All 128 keep bits of a block. */
+__device__ __forceinline__ void fd_keep_block(const fd_recipe &recipe, uint64_t block, uint32_t keep[4]) {
+    uint32_t tied[4] = {~0u, ~0u, ~0u, ~0u};
+    fd_keep_words<4>(recipe, block, 0, tied, keep);
+}
+
+/* The keep bits that `wanted` marks among decisions 32 * word .. + 31. */
+__device__ __forceinline__ uint32_t fd_keep_word(const fd_recipe &recipe, uint64_t word, uint32_t wanted) {
+    uint32_t keep;
+    fd_keep_words<1>(recipe, word / FD_TILE_WORDS * FD_LANES + word % FD_LANES, (int)(word / FD_LANES % 4), &wanted,
+                     &keep);
+    return keep;
+}
+
+/* The keep bits that `wanted` marks among 32 decisions from any one on. */
+__device__ __forceinline__ uint32_t fd_keep_from(const fd_recipe &recipe, uint64_t decision, uint32_t wanted) {
+    const uint64_t word = decision / 32;
+    const uint32_t shift = (uint32_t)(decision % 32);
+    uint32_t keep = fd_keep_word(recipe, word, wanted << shift) >> shift;
+    if (shift && wanted >> (32 - shift)) /* they go on in the next word */
+        keep |= fd_keep_word(recipe, word + 1, wanted >> (32 - shift)) << (32 - shift);
+    return keep;
+}
+
+/* ---- what happens to an element ---- */
+
+#define S float
+#define V float
+#define I int32_t
+#define VEC(x) fd_single_##x
+#define MATH(x) x##_single
+#define FD_TABLE __constant__ const
+#define FD_UNROLL_MATH _Pragma("unroll")
+#define FD_TRUE_MASK(comparison) (comparison)
+__device__ __forceinline__ float fd_single_set(float x) { return x; }
+__device__ __forceinline__ float fd_single_choose(bool first, float a, float b) { return first ? a : b; }
+__device__ __forceinline__ int32_t fd_single_bits(float x) { return __float_as_int(x); }
+__device__ __forceinline__ float fd_single_from_bits(int32_t x) { return __int_as_float(x); }
+#include "math_single.h"
+#undef S
+#undef V
+#undef I
+#undef VEC
+#undef MATH
+
+#define S double
+#define V double
+#define I int64_t
+#define VEC(x) fd_double_##x
+#define MATH(x) x##_double
+__device__ __forceinline__ double fd_double_set(double x) { return x; }
+__device__ __forceinline__ double fd_double_choose(bool first, double a, double b) { return first ? a : b; }
+__device__ __forceinline__ int64_t fd_double_bits(double x) { return __double_as_longlong(x); }
+__device__ __forceinline__ double fd_double_from_bits(int64_t x) { return __longlong_as_double(x); }
+#include "math_double.h"
+#undef S
+#undef V
+#undef I
+#undef VEC
+#undef MATH
+
+__device__ __forceinline__ float fd_exp(float x) { return exp_single(x); }
+__device__ __forceinline__ double fd_exp(double x) { return exp_double(x); }
+__device__ __forceinline__ float fd_gelu(float z) { return gelu_single(z); }
+__device__ __forceinline__ double fd_gelu(double z) { return gelu_double(z); }
+__device__ __forceinline__ float fd_gelu_slope(float z) { return gelu_slope_single(z); }
+__device__ __forceinline__ double fd_gelu_slope(double z) { return gelu_slope_double(z); }
+
+/* Dropped elements are selected away, never multiplied by zero: a dropped inf or NaN gives +0. */
+template <int OPERATION, typename T>
+__device__ __forceinline__ T fd_compute(bool kept, T x, T second, typename fd_arithmetic<T>::type scale) {
+    typedef typename fd_arithmetic<T>::type real;
+    T y = {};
+    real value = 0;
+    if (OPERATION == FD_DROPOUT) {
+        if (scale == 1) return kept ? x : y; /* bit for bit: a multiplication would change a NaN's */
+        if (kept) value = fd_widen(x) * scale;
+    } else if (OPERATION == FD_DROPOUT_ADD) {
+        value = (kept ? fd_widen(x) * scale : (real)0) + fd_widen(second);
+    } else {
+        const real z = fd_widen(x) + fd_widen(second);
+        const real active = OPERATION == FD_BIAS_RELU ? (z < 0 ? (real)0 : z) : fd_gelu(z);
+        if (kept) value = active * scale;
+    }
+    fd_narrow(value, &y);
+    return y;
+}
+
+#endif

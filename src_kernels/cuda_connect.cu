@@ -1,0 +1,222 @@
+/* DropConnect with one mask per example (Wan et al. 2013): batch x outputs x inputs decisions, drawn by the warp that uses
+ * them, 128 from a Philox block, and never stored beyond the block's shared memory. All arrays are C-contiguous.
+ *
+ * Sums are taken in the CPU's order: forward 32 partial sums, one for each lane, folded in halves; the gradients one term
+ * after the other. A dropped product is not added, which gives the same bits as adding 0.
+ */
+#include "cuda.cuh"
+
+#define FD_CONNECT_THREADS 256 /* eight warps, which share what they load */
+#define FD_CONNECT_WARPS (FD_CONNECT_THREADS / FD_WARP)
+
+struct fd_connect {
+    fd_draws draws;
+    void *to;
+    const void *from, *factor, *bias;
+    int64_t batch, outputs, inputs;
+};
+
+/* ---- forward: to = y, from = x, factor = weight ---- */
+
+#define FD_EXAMPLES 4 /* of a warp, and so many outputs: each element of x and weight is loaded for 4 products */
+#define FD_OUTPUTS 4
+#define FD_PAIRS (FD_EXAMPLES * FD_OUTPUTS)
+#define FD_BLOCK_EXAMPLES (4 * FD_EXAMPLES) /* a block has 4 x 2 warps, which find each other's loads in the L1 cache */
+#define FD_BLOCK_OUTPUTS (2 * FD_OUTPUTS)
+#define FD_SPAN FD_TILE /* columns whose decisions are drawn at once: 16 blocks for each example and output */
+#define FD_SPAN_WORDS (FD_SPAN / 32 + 4)
+
+/* The aligned words that hold `count` decisions from `decision` on, into `words`. A lane draws one block of the two tiles
+ * that they may lie in. */
+__device__ __forceinline__ void fd_draw_span(const fd_recipe &recipe, uint64_t decision, int64_t count, int lane,
+                                             uint32_t *words) {
+    const uint64_t tile = decision / FD_TILE + (uint64_t)(lane / FD_LANES);
+    const int64_t needed = (int64_t)(decision % 32 + (uint64_t)count + 31) / 32;
+    int64_t place[4];
+    uint32_t tied[4], keep[4];
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        place[j] = (int64_t)(tile * FD_TILE_WORDS) + j * FD_LANES + lane % FD_LANES - (int64_t)(decision / 32);
+        tied[j] = place[j] >= 0 && place[j] < needed ? ~0u : 0;
+    }
+    if (!(tied[0] | tied[1] | tied[2] | tied[3])) return;
+    const uint32_t stored[4] = {tied[0], tied[1], tied[2], tied[3]};
+    fd_keep_words<4>(recipe, tile * FD_LANES + (uint64_t)(lane % FD_LANES), 0, tied, keep);
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+        if (stored[j]) words[place[j]] = keep[j];
+}
+
+/* BEGINS: every row's decisions begin a word. */
+template <typename real, bool BEGINS>
+__global__ void __launch_bounds__(FD_CONNECT_THREADS, BEGINS && sizeof(real) == 4 ? 2 : 1) fd_connect_forward_kernel(const fd_connect call) {
+    __shared__ __align__(16) uint32_t words[FD_CONNECT_WARPS][FD_PAIRS][FD_SPAN_WORDS];
+    const int lane = threadIdx.x % FD_WARP, warp = threadIdx.x / FD_WARP;
+    const int64_t inputs = call.inputs, across = (call.batch + FD_BLOCK_EXAMPLES - 1) / FD_BLOCK_EXAMPLES;
+    const int64_t example = blockIdx.x % across * FD_BLOCK_EXAMPLES + warp % 4 * FD_EXAMPLES;
+    const int64_t output = blockIdx.x / across * FD_BLOCK_OUTPUTS + warp / 4 * FD_OUTPUTS;
+    const fd_recipe recipe = fd_recipe_of(call.draws);
+    const real *x[FD_EXAMPLES], *weight[FD_OUTPUTS]; /* rows that do not exist are the last one's, and not stored */
+#pragma unroll
+    for (int e = 0; e < FD_EXAMPLES; e++)
+        x[e] = (const real *)call.from + (example + e < call.batch ? example + e : call.batch - 1) * inputs;
+#pragma unroll
+    for (int o = 0; o < FD_OUTPUTS; o++)
+        weight[o] = (const real *)call.factor + (output + o < call.outputs ? output + o : call.outputs - 1) * inputs;
+    real sum[FD_EXAMPLES][FD_OUTPUTS] = {};
+    /* where in a word the decisions of each pair begin; 32 divides 2^32, so that 32 bits tell */
+    const uint32_t next_example = (uint32_t)(call.outputs * inputs);
+    const uint32_t shift_here = (uint32_t)((example * call.outputs + output) * inputs);
+    uint32_t(*const own)[FD_SPAN_WORDS] = words[warp];
+    /* a span is a multiple of 32, which leaves the shifts as they are */
+    const bool halves = inputs % FD_TILE == 0; /* then a span is one tile, and each half of the warp draws one */
+#pragma unroll 1
+    for (int64_t begin = 0; begin < inputs; begin += FD_SPAN) {
+        const int64_t count = inputs - begin < FD_SPAN ? inputs - begin : FD_SPAN;
+        __syncthreads(); /* the span before is used up; and the warps stay close, for the L1 cache's sake */
+#pragma unroll 1
+        for (int pair = halves ? lane / FD_LANES : 0; pair < FD_PAIRS; pair += halves ? 2 : 1) {
+            const int64_t b = example + pair / FD_OUTPUTS, o = output + pair % FD_OUTPUTS;
+            const uint64_t decision = (uint64_t)((b * call.outputs + o) * inputs + begin);
+            if (b < call.batch && o < call.outputs)
+                fd_draw_span(recipe, decision, count, halves ? lane % FD_LANES : lane, own[pair]);
+        }
+        __syncwarp();
+#pragma unroll 1
+        for (int64_t at = 0; at < count; at += 4 * FD_WARP) {
+            real v[FD_EXAMPLES][4] = {}, w[FD_OUTPUTS][4] = {};
+#pragma unroll
+            for (int k = 0; k < 4; k++) {
+                const int64_t i = at + k * FD_WARP + lane;
+                if (i >= count) continue;
+#pragma unroll
+                for (int e = 0; e < FD_EXAMPLES; e++) v[e][k] = x[e][begin + i];
+#pragma unroll
+                for (int o = 0; o < FD_OUTPUTS; o++) w[o][k] = weight[o][begin + i];
+            }
+#pragma unroll
+            for (int pair = 0; pair < FD_PAIRS; pair++) {
+                const int e = pair / FD_OUTPUTS, o = pair % FD_OUTPUTS;
+                const uint4 four = *(const uint4 *)(own[pair] + at / 32);
+                uint32_t bits[4] = {four.x, four.y, four.z, four.w};
+                if (!BEGINS) {
+                    const uint32_t shift = shift_here + (uint32_t)e * next_example + (uint32_t)o * (uint32_t)inputs;
+                    const uint32_t next = own[pair][at / 32 + 4];
+#pragma unroll
+                    for (int k = 0; k < 4; k++)
+                        bits[k] = __funnelshift_r(bits[k], k < 3 ? bits[k < 3 ? k + 1 : 3] : next, shift % 32);
+                }
+#pragma unroll
+                for (int k = 0; k < 4; k++) {
+                    const real product = w[o][k] * v[e][k];
+                    if (at + k * FD_WARP + lane < count && (bits[k] >> lane & 1)) sum[e][o] += product;
+                }
+            }
+        }
+    }
+    const real scale = (real)call.draws.scale;
+#pragma unroll
+    for (int pair = 0; pair < FD_PAIRS; pair++) {
+        const int e = pair / FD_OUTPUTS, o = pair % FD_OUTPUTS;
+        real total = sum[e][o];
+#pragma unroll
+        for (int half = FD_WARP / 2; half > 0; half /= 2) total += __shfl_xor_sync(FD_ALL_LANES, total, half);
+        if (lane == 0 && example + e < call.batch && output + o < call.outputs)
+            ((real *)call.to)[(example + e) * call.outputs + output + o] =
+                total * scale + (call.bias ? ((const real *)call.bias)[output + o] : (real)0);
+    }
+}
+
+/* ---- gradients: to[target, i] = sum over terms of keep * from[term, i] * (factor[..] * scale) ----
+ *
+ * For dx targets are examples, terms outputs, from = weight; for dweight targets are outputs, terms examples, from = x. */
+
+#define FD_GROUPS 4 /* columns of a lane, 512 apart: they find their bits in the four words of one block */
+#define FD_GROUP_STEP (FD_TILE / FD_GROUPS)
+
+/* Keep bits of 32 decisions in each of four groups, 512 apart, from any decision on. */
+__device__ __forceinline__ void fd_keep_groups(const fd_recipe &recipe, uint64_t decision, uint32_t keep[4]) {
+    const uint32_t shift = (uint32_t)(decision % 32);
+    uint32_t part[2][4];
+#pragma unroll
+    for (int next = 0; next < 2; next++) {
+        if (next && !shift) continue;
+        const uint64_t word = decision / 32 + (uint64_t)next, tile = word / FD_TILE_WORDS, lane = word % FD_LANES;
+        const int first = (int)(word / FD_LANES % 4); /* groups 4 - first .. 3 lie in the next tile */
+        uint32_t here[4], behind[4] = {};
+        fd_keep_block(recipe, tile * FD_LANES + lane, here);
+        if (first) fd_keep_block(recipe, (tile + 1) * FD_LANES + lane, behind);
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            part[next][j] = here[j];
+#pragma unroll
+            for (int by = 1; by < 4; by++)
+                if (first == by) part[next][j] = j + by < 4 ? here[(j + by) % 4] : behind[(j + by) % 4];
+        }
+    }
+#pragma unroll
+    for (int j = 0; j < 4; j++) keep[j] = shift ? __funnelshift_r(part[0][j], part[1][j], shift) : part[0][j];
+}
+
+template <typename real, bool DWEIGHT, int TARGETS>
+__global__ void __launch_bounds__(FD_CONNECT_THREADS, 8 / sizeof(real)) fd_connect_gradient_kernel(const fd_connect call) {
+    __shared__ __align__(16) uint4 words[FD_CONNECT_WARPS][TARGETS][FD_WARP];
+    __shared__ real factors[FD_CONNECT_WARPS][TARGETS][FD_WARP];
+    const int lane = threadIdx.x % FD_WARP, warp = threadIdx.x / FD_WARP;
+    const int64_t inputs = call.inputs, terms = DWEIGHT ? call.batch : call.outputs;
+    const int64_t targets = DWEIGHT ? call.outputs : call.batch;
+    /* the columns' groups begin at a tile's first 512 columns */
+    const int64_t blocks = (inputs + FD_TILE - 1) / FD_TILE * FD_LANES;
+    const int64_t column = blockIdx.x % blocks / FD_LANES * FD_TILE + blockIdx.x % FD_LANES * 32;
+    const int64_t target = (blockIdx.x / blocks * (blockDim.x / FD_WARP) + warp) * TARGETS;
+    const fd_recipe recipe = fd_recipe_of(call.draws);
+    const real scale = (real)call.draws.scale, *const from = (const real *)call.from;
+    real sum[TARGETS][FD_GROUPS] = {};
+    if (column >= inputs) return; /* the whole block */
+#pragma unroll 1
+    for (int64_t begin = 0; begin < terms; begin += FD_WARP) {
+        const int count = terms - begin < FD_WARP ? (int)(terms - begin) : FD_WARP;
+        __syncthreads(); /* the bits before are used up; and the warps stay close, for the L1 cache's sake */
+#pragma unroll 1
+        for (int e = 0; e < TARGETS; e++) {
+            const int64_t example = DWEIGHT ? begin + lane : target + e, output = DWEIGHT ? target + e : begin + lane;
+            uint32_t keep[4] = {};
+            real factor = 0;
+            if (lane < count && target + e < targets) {
+                const int64_t row = example * call.outputs + output;
+                fd_keep_groups(recipe, (uint64_t)(row * inputs + column), keep);
+                factor = ((const real *)call.factor)[row] * scale;
+            }
+            words[warp][e][lane] = make_uint4(keep[0], keep[1], keep[2], keep[3]);
+            factors[warp][e][lane] = factor;
+        }
+        __syncwarp();
+#pragma unroll 2
+        for (int t = 0; t < count; t++) {
+            real v[FD_GROUPS] = {};
+#pragma unroll
+            for (int j = 0; j < FD_GROUPS; j++) {
+                const int64_t i = column + j * FD_GROUP_STEP + lane;
+                if (i < inputs) v[j] = from[(begin + t) * inputs + i];
+            }
+#pragma unroll
+            for (int e = 0; e < TARGETS; e++) {
+                const uint4 four = words[warp][e][t];
+                const uint32_t bits[4] = {four.x, four.y, four.z, four.w};
+                const real factor = factors[warp][e][t];
+#pragma unroll
+                for (int j = 0; j < FD_GROUPS; j++) {
+                    const real product = v[j] * factor;
+                    if (bits[j] >> lane & 1) sum[e][j] += product;
+                }
+            }
+        }
+    }
+#pragma unroll
+    for (int e = 0; e < TARGETS; e++)
+#pragma unroll
+        for (int j = 0; j < FD_GROUPS; j++) {
+            const int64_t i = column + j * FD_GROUP_STEP + lane;
+            if (target + e < targets && i < inputs) ((real *)call.to)[(target + e) * inputs + i] = sum[e][j];
+        }
+}

@@ -1,0 +1,152 @@
+/* Backward of bias + activation + dropout, and softmax + dropout. All arrays are C-contiguous.
+ *
+ * Sums are taken in the CPU's order (fastdrop/reference.py), so that they are the same bit for bit: a bias' gradient over
+ * blocks of rows, a softmax's over 32 partial sums, here the lanes of a warp, folded in halves.
+ */
+#include "cuda.cuh"
+
+struct fd_bias_backward {
+    fd_draws draws;
+    void *dx;
+    const void *dy, *x, *bias;
+    void *sums; /* in the arithmetic's type: a row of `columns` for each block of rows */
+    int64_t rows, columns, block; /* block: its rows */
+};
+
+/* A warp has 32 columns of a block of rows. For 32 rows at a time each lane draws the keep bits of one; then they are handed
+ * round, row after row. */
+template <typename T, int OPERATION>
+FD_KERNEL fd_bias_backward_kernel(const fd_bias_backward call) {
+    typedef typename fd_arithmetic<T>::type real;
+    enum { AT_ONCE = 4 };
+    const int lane = threadIdx.x % FD_WARP, warp = threadIdx.x / FD_WARP;
+    const int64_t across = (call.columns + FD_WARP - 1) / FD_WARP;
+    const int64_t number = (int64_t)blockIdx.x * (blockDim.x / FD_WARP) + warp;
+    const int64_t block = number / across, left = call.columns - number % across * FD_WARP;
+    const int64_t column = number % across * FD_WARP + lane, first = block * call.block;
+    if (first >= call.rows) return;
+    const int64_t end = first + call.block < call.rows ? first + call.block : call.rows;
+    const bool inside = lane < left;
+    const uint32_t wanted = left < FD_WARP ? (1u << left) - 1 : ~0u;
+    const fd_recipe recipe = fd_recipe_of(call.draws);
+    const real scale = (real)call.draws.scale;
+    const T *const dy = (const T *)call.dy, *const x = (const T *)call.x;
+    T *const dx = (T *)call.dx;
+    const real bias = inside ? fd_widen(((const T *)call.bias)[column]) : (real)0;
+    real sum = 0;
+#pragma unroll 1
+    for (int64_t row = first; row < end; row += FD_WARP) {
+        uint32_t bits = 0;
+        if (row + lane < end)
+            bits = fd_keep_from(recipe, (uint64_t)((row + lane) * call.columns + column - lane), wanted);
+        __syncwarp();
+#pragma unroll 1
+        for (int begin = 0; begin < FD_WARP; begin += AT_ONCE) {
+            real g[AT_ONCE] = {}, z[AT_ONCE] = {};
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; k++) {
+                const int64_t at = (row + begin + k) * call.columns + column;
+                if (!inside || row + begin + k >= end) continue;
+                g[k] = fd_widen(dy[at]) * scale;
+                z[k] = fd_widen(x[at]) + bias;
+            }
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; k++) {
+                const uint32_t kept = __shfl_sync(FD_ALL_LANES, bits, begin + k) >> lane & 1;
+                if (!inside || row + begin + k >= end) continue;
+                real value = 0;
+                if (kept && OPERATION == FD_BIAS_RELU_BACKWARD) value = z[k] <= 0 ? (real)0 : g[k];
+                if (kept && OPERATION == FD_BIAS_GELU_BACKWARD) value = g[k] * fd_gelu_slope(z[k]);
+                sum += value;
+                fd_narrow(value, dx + (row + begin + k) * call.columns + column);
+            }
+        }
+    }
+    if (inside) ((real *)call.sums)[block * call.columns + column] = sum;
+}
+
+struct fd_softmax {
+    fd_draws draws;
+    void *y;
+    const void *x, *dy; /* dy: backward only, where y is dx */
+    int64_t rows, columns;
+};
+
+template <typename real>
+__device__ __forceinline__ real fd_fold(real sum) {
+#pragma unroll
+    for (int half = FD_WARP / 2; half > 0; half /= 2) sum += __shfl_xor_sync(FD_ALL_LANES, sum, half);
+    return sum;
+}
+
+/* The keep bits of 1024 columns from `column` on, 32 for each lane. */
+__device__ __forceinline__ uint32_t fd_softmax_bits(const fd_recipe &recipe, int64_t row, int64_t column,
+                                                    int64_t columns) {
+    const int64_t own = column + threadIdx.x % FD_WARP * 32, left = columns - own;
+    uint32_t bits = 0;
+    if (left > 0) bits = fd_keep_from(recipe, (uint64_t)(row * columns + own), left < 32 ? (1u << left) - 1 : ~0u);
+    __syncwarp();
+    return bits;
+}
+
+/* A warp has a row, which it reads again where it has not stored: from the caches, unless the row is very long. */
+template <typename T, bool BACKWARD>
+FD_KERNEL fd_softmax_kernel(const fd_softmax call) {
+    typedef typename fd_arithmetic<T>::type real;
+    const int lane = threadIdx.x % FD_WARP, warp = threadIdx.x / FD_WARP;
+    const int64_t row = (int64_t)blockIdx.x * (blockDim.x / FD_WARP) + warp, columns = call.columns;
+    if (row >= call.rows) return;
+    const fd_recipe recipe = fd_recipe_of(call.draws);
+    const real scale = (real)call.draws.scale;
+    const T *const x = (const T *)call.x + row * columns;
+    const T *const dy = BACKWARD ? (const T *)call.dy + row * columns : x;
+    T *const y = (T *)call.y + row * columns;
+
+    const real lowest = -(real)__int_as_float(0x7F800000);
+    real most = lowest;
+#pragma unroll 4
+    for (int64_t i = lane; i < columns; i += FD_WARP) {
+        const real value = fd_widen(x[i]);
+        most = value > most ? value : most;
+    }
+#pragma unroll
+    for (int half = FD_WARP / 2; half > 0; half /= 2) {
+        const real other = __shfl_xor_sync(FD_ALL_LANES, most, half);
+        most = other > most ? other : most;
+    }
+
+    real total = 0, inner = 0;
+    uint32_t bits = 0;
+#pragma unroll 1
+    for (int64_t begin = 0; begin < columns; begin += 32 * FD_WARP) {
+        if (BACKWARD) bits = fd_softmax_bits(recipe, row, begin, columns);
+#pragma unroll 2
+        for (int k = 0; k < FD_WARP; k++) {
+            if (begin + k * FD_WARP >= columns) break;
+            const int64_t i = begin + k * FD_WARP + lane;
+            const bool kept = BACKWARD && __shfl_sync(FD_ALL_LANES, bits, k) >> lane & 1;
+            if (i >= columns) continue;
+            const real e = fd_exp(fd_widen(x[i]) - most);
+            total += e;
+            if (BACKWARD) inner += (kept ? fd_widen(dy[i]) * scale : (real)0) * e;
+        }
+    }
+    const real inverse = 1 / fd_fold(total), mean = BACKWARD ? fd_fold(inner) * inverse : (real)0;
+    const real factor = inverse * scale;
+#pragma unroll 1
+    for (int64_t begin = 0; begin < columns; begin += 32 * FD_WARP) {
+        if (!BACKWARD || columns > 32 * FD_WARP) bits = fd_softmax_bits(recipe, row, begin, columns);
+#pragma unroll 2
+        for (int k = 0; k < FD_WARP; k++) {
+            if (begin + k * FD_WARP >= columns) break;
+            const int64_t i = begin + k * FD_WARP + lane;
+            const bool kept = __shfl_sync(FD_ALL_LANES, bits, k) >> lane & 1;
+            if (i >= columns) continue;
+            const real e = fd_exp(fd_widen(x[i]) - most);
+            if (BACKWARD)
+                fd_narrow(e * inverse * ((kept ? fd_widen(dy[i]) * scale : (real)0) - mean), y + i);
+            else
+                fd_narrow(kept ? e * factor : (real)0, y + i);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+/* Arrays whose elements do not lie side by side, and decisions that several elements share.
+ *
+ * Axes as on the CPU: merged where one stride can walk two of them, decisions numbered in C order, a decision stride of 0
+ * along axes that share one. Which of the four kernels runs is decided in fastdrop/backends/cuda/geometry.py:
+ *
+ *   strided     no shared axis, lanes along the last one
+ *   transposed  no shared axis, lanes along another one, that memory runs along
+ *   rows        the last axis is shared: one decision for a row, of which nothing is read if it is dropped
+ *   columns     another axis is shared: a thread draws its columns' decisions once and walks along that axis
+ */
+#include "cuda.cuh"
+
+#define FD_MOST_AXES 32
+#define FD_OPERANDS 3 /* y, x, and the residual or bias */
+#define FD_STRIDED_ELEMENTS (2 * FD_TILE)
+#define FD_AT_ONCE 4
+
+struct fd_walk {
+    fd_draws draws;
+    char *data[FD_OPERANDS];
+    int64_t ndim;
+    int64_t shape[FD_MOST_AXES];
+    int64_t decision_stride[FD_MOST_AXES];      /* in decisions */
+    int64_t stride[FD_OPERANDS][FD_MOST_AXES]; /* in bytes */
+    int64_t along;  /* the axis that lanes run along (transposed), or that threads walk along (columns) */
+    int64_t lanes;  /* rows: lanes that share a row, a power of two up to 32; columns: positions side by side */
+    int64_t steps;  /* rows, columns: accesses of a thread, one after the other */
+    int64_t pieces; /* rows, columns: into how many a row, or a walk, is cut */
+    int64_t threads; /* that have work */
+};
+
+struct fd_place {
+    char *data[FD_OPERANDS];
+    uint64_t decision;
+};
+
+/* number = result + size * what is returned; in 32 bits where they do, since 64-bit division takes a hundred steps */
+__device__ __forceinline__ uint64_t fd_split(uint64_t number, int64_t size, int64_t *result) {
+    const uint64_t quotient = (number | (uint64_t)size) >> 32 ? number / (uint64_t)size
+                                                              : (uint32_t)number / (uint32_t)size;
+    *result = (int64_t)(number - quotient * (uint64_t)size);
+    return quotient;
+}
+
+__device__ __forceinline__ void fd_move(const fd_walk &walk, int64_t axis, int64_t by, fd_place *place) {
+#pragma unroll
+    for (int k = 0; k < FD_OPERANDS; k++) place->data[k] += by * walk.stride[k][axis];
+    place->decision += (uint64_t)(by * walk.decision_stride[axis]);
+}
+
+/* Where row `number` begins; rows are numbered in C order over all axes but the last one and `along`. */
+__device__ __forceinline__ fd_place fd_locate(const fd_walk &walk, uint64_t number, int64_t along) {
+    fd_place place;
+#pragma unroll
+    for (int k = 0; k < FD_OPERANDS; k++) place.data[k] = walk.data[k];
+    place.decision = 0;
+#pragma unroll 1
+    for (int64_t axis = walk.ndim - 2; axis >= 0; axis--) {
+        if (axis == along) continue;
+        int64_t coordinate;
+        number = fd_split(number, walk.shape[axis], &coordinate);
+        fd_move(walk, axis, coordinate, &place);
+    }
+    return place;
+}
+
+template <typename T, int OPERATION>
+FD_KERNEL fd_strided_kernel(const fd_walk walk) {
+    typedef typename fd_arithmetic<T>::type real;
+    __shared__ uint32_t words[FD_MOST_WARPS][FD_STRIDED_ELEMENTS / 32];
+    const int lane = threadIdx.x % FD_WARP, warp = threadIdx.x / FD_WARP;
+    const int64_t number = (int64_t)blockIdx.x * (blockDim.x / FD_WARP) + warp;
+    if (number * FD_WARP >= walk.threads) return;
+    const uint64_t first = (uint64_t)number * FD_STRIDED_ELEMENTS;
+    uint32_t keep[4];
+    fd_keep_block(fd_recipe_of(walk.draws), first / 128 + lane, keep);
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+        words[warp][lane / FD_LANES * FD_TILE_WORDS + j * FD_LANES + lane % FD_LANES] = keep[j];
+    __syncwarp();
+    const int64_t last = walk.ndim - 1, columns = walk.shape[last];
+    const real scale = (real)walk.draws.scale;
+    uint64_t rows = 1;
+    for (int64_t axis = 0; axis < last; axis++) rows *= (uint64_t)walk.shape[axis];
+    int64_t column;
+    const uint64_t begin = fd_split(first, columns, &column);
+    uint64_t here = ~(uint64_t)0; /* the row that `place` is the begin of */
+    fd_place place = {};
+#pragma unroll 1
+    for (int at = lane; at < FD_STRIDED_ELEMENTS; at += FD_WARP * FD_AT_ONCE) {
+        T a[FD_AT_ONCE], b[FD_AT_ONCE], *y[FD_AT_ONCE];
+#pragma unroll
+        for (int k = 0; k < FD_AT_ONCE; k++) {
+            int64_t own;
+            const uint64_t row = begin + fd_split((uint64_t)(column + at + k * FD_WARP), columns, &own);
+            y[k] = 0;
+            if (row >= rows) continue;
+            if (row != here) place = fd_locate(walk, row, -1);
+            here = row;
+            y[k] = (T *)(place.data[0] + own * walk.stride[0][last]);
+            a[k] = *(const T *)(place.data[1] + own * walk.stride[1][last]);
+            b[k] = OPERATION == FD_DROPOUT ? a[k] : *(const T *)(place.data[2] + own * walk.stride[2][last]);
+        }
+#pragma unroll
+        for (int k = 0; k < FD_AT_ONCE; k++)
+            if (y[k])
+                *y[k] = fd_compute<OPERATION, T>(words[warp][at / 32 + k] >> lane & 1, a[k], b[k], scale);
+    }
+}
+
+/* A thread has one place along the axis `along` and 32 along the last one, whose keep bits are one word. */
+template <typename T, int OPERATION>
+FD_KERNEL fd_transposed_kernel(const fd_walk walk) {
+    typedef typename fd_arithmetic<T>::type real;
+    const int64_t number = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (number >= walk.threads) return;
+    const int64_t last = walk.ndim - 1, columns = walk.shape[last];
+    const real scale = (real)walk.draws.scale;
+    int64_t position, piece;
+    const uint64_t rest = fd_split((uint64_t)number, walk.shape[walk.along], &position);
+    fd_place place = fd_locate(walk, fd_split(rest, (columns + 31) / 32, &piece), walk.along);
+    fd_move(walk, walk.along, position, &place);
+    fd_move(walk, last, 32 * piece, &place);
+    const int count = columns - 32 * piece < 32 ? (int)(columns - 32 * piece) : 32;
+    const uint32_t bits = fd_keep_from(fd_recipe_of(walk.draws), place.decision, ~0u >> (32 - count));
+    const int64_t y_step = walk.stride[0][last], x_step = walk.stride[1][last], second_step = walk.stride[2][last];
+#pragma unroll 1
+    for (int at = 0; at < count; at += FD_AT_ONCE) {
+        T a[FD_AT_ONCE], b[FD_AT_ONCE];
+#pragma unroll
+        for (int k = 0; k < FD_AT_ONCE; k++) {
+            if (at + k >= count) continue;
+            a[k] = *(const T *)(place.data[1] + (at + k) * x_step);
+            b[k] = OPERATION == FD_DROPOUT ? a[k] : *(const T *)(place.data[2] + (at + k) * second_step);
+        }
+#pragma unroll
+        for (int k = 0; k < FD_AT_ONCE; k++)
+            if (at + k < count)
+                *(T *)(place.data[0] + (at + k) * y_step) =
+                    fd_compute<OPERATION, T>(bits >> (at + k) & 1, a[k], b[k], scale);
+    }
+}
+
+/* WIDTH > 1 where the last axis' elements are neighbours and every row begins at a multiple of 16 bytes. */
+template <typename T, int OPERATION, int WIDTH>
+FD_KERNEL fd_rows_kernel(const fd_walk walk) {
+    typedef typename fd_arithmetic<T>::type real;
+    const int64_t number = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (number >= walk.threads) return;
+    const int64_t last = walk.ndim - 1, columns = walk.shape[last], step = walk.lanes * WIDTH;
+    const real scale = (real)walk.draws.scale;
+    int64_t lane, piece;
+    const uint64_t rest = fd_split((uint64_t)number, walk.lanes, &lane);
+    fd_place place = fd_locate(walk, fd_split(rest, walk.pieces, &piece), -1);
+    const uint32_t bit = 1u << (place.decision % 32);
+    const bool kept = fd_keep_word(fd_recipe_of(walk.draws), place.decision / 32, bit) != 0;
+    const int64_t begin = piece * walk.steps * step;
+    const int64_t end = begin + walk.steps * step < columns ? begin + walk.steps * step : columns;
+    fd_pack<T, WIDTH> a[FD_AT_ONCE] = {}, b[FD_AT_ONCE] = {};
+#pragma unroll 1
+    for (int64_t at = begin + lane * WIDTH; at < end; at += FD_AT_ONCE * step) {
+#pragma unroll
+        for (int k = 0; k < FD_AT_ONCE; k++) {
+            const int64_t own = at + k * step, left = end - own;
+            if (left <= 0) continue;
+            if (kept) /* a dropped row is not read */
+                a[k] = fd_load_some<T, WIDTH>((const T *)(place.data[1] + own * walk.stride[1][last]), left);
+            if (OPERATION != FD_DROPOUT)
+                b[k] = fd_load_some<T, WIDTH>((const T *)(place.data[2] + own * walk.stride[2][last]), left);
+        }
+#pragma unroll
+        for (int k = 0; k < FD_AT_ONCE; k++) {
+            const int64_t own = at + k * step, left = end - own;
+            fd_pack<T, WIDTH> result;
+#pragma unroll
+            for (int i = 0; i < WIDTH; i++)
+                result.at[i] = fd_compute<OPERATION, T>(kept, a[k].at[i], b[k].at[i], scale);
+            if (left > 0) fd_store_some<T, WIDTH>((T *)(place.data[0] + own * walk.stride[0][last]), result, left);
+        }
+    }
+}
+
+/* WIDTH as above; then the columns are a multiple of it. */
+template <typename T, int OPERATION, int WIDTH>
+FD_KERNEL fd_columns_kernel(const fd_walk walk) {
+    typedef typename fd_arithmetic<T>::type real;
+    const int64_t number = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (number >= walk.threads) return;
+    const int64_t last = walk.ndim - 1, length = walk.shape[walk.along];
+    const real scale = (real)walk.draws.scale;
+    int64_t column, lane, piece;
+    uint64_t rest = fd_split((uint64_t)number, walk.shape[last] / WIDTH, &column);
+    rest = fd_split(rest, walk.lanes, &lane);
+    fd_place place = fd_locate(walk, fd_split(rest, walk.pieces, &piece), walk.along);
+    fd_move(walk, last, column * WIDTH, &place);
+    const uint32_t bits = fd_keep_from(fd_recipe_of(walk.draws), place.decision, (1u << WIDTH) - 1);
+    const int64_t begin = piece * walk.steps * walk.lanes;
+    const int64_t end = begin + walk.steps * walk.lanes < length ? begin + walk.steps * walk.lanes : length;
+    const int64_t y_step = walk.stride[0][walk.along], x_step = walk.stride[1][walk.along];
+    const int64_t second_step = walk.stride[2][walk.along];
+#pragma unroll 1
+    for (int64_t at = begin + lane; at < end; at += FD_AT_ONCE * walk.lanes) {
+        fd_pack<T, WIDTH> a[FD_AT_ONCE] = {}, b[FD_AT_ONCE] = {};
+#pragma unroll
+        for (int k = 0; k < FD_AT_ONCE; k++) {
+            const int64_t own = at + k * walk.lanes;
+            if (own >= end) continue;
+            if (bits) a[k] = fd_load<T, WIDTH>((const T *)(place.data[1] + own * x_step));
+            if (OPERATION != FD_DROPOUT) b[k] = fd_load<T, WIDTH>((const T *)(place.data[2] + own * second_step));
+        }
+#pragma unroll
+        for (int k = 0; k < FD_AT_ONCE; k++) {
+            const int64_t own = at + k * walk.lanes;
+            fd_pack<T, WIDTH> result;
+#pragma unroll
+            for (int i = 0; i < WIDTH; i++)
+                result.at[i] = fd_compute<OPERATION, T>(bits >> i & 1, a[k].at[i], b[k].at[i], scale);
+            if (own < end) fd_store<T, WIDTH>((T *)(place.data[0] + own * y_step), result);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+"""Runs the CUDA kernels on the processor: their very text, compiled as C++ behind cuda_emulation.h.
+
+`kernel` stands in for `fastdrop.backends.cuda.compiler.kernel`. FASTDROP_EMULATION_FLAGS adds compiler flags, such as
+those of the address sanitizer (which must then be loaded before Python).
+"""
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import os
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+
+from fastdrop.backends.cuda import source
+
+HERE = Path(__file__).parent
+BUILD = HERE.parent.parent / "build" / "emulation"
+FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-fno-strict-aliasing"]
+FLAGS += ["-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-maybe-uninitialized", "-Werror"]
+
+
+class Options:
+    """How launches run; tests change it."""
+
+    only_last_blocks = None
+    """Run so many blocks at the end of the grid, and leave the others out."""
+    backwards = False
+    launches = 0
+
+
+options = Options()
+
+
+@contextlib.contextmanager
+def set_options(**changes):
+    before = {name: getattr(options, name) for name in changes}
+    try:
+        for name, value in changes.items():
+            setattr(options, name, value)
+        yield options
+    finally:
+        for name, value in before.items():
+            setattr(options, name, value)
+
+
+def translation_unit(text, expressions):
+    """The kernels and, for each instance, a function that runs blocks of it."""
+    entries = "\n".join(
+        f'extern "C" const char *run_{n}(const void *argument, unsigned long size, unsigned grid, unsigned first, '
+        f"unsigned last, unsigned block, int backwards) {{ "
+        f"return run_instance<decltype({name}), {name}>(argument, size, grid, first, last, block, backwards); }}"
+        for n, name in enumerate(expressions)
+    )
+    return f'''#include "cuda_emulation.h"
+{text}
+#include "cuda_emulation_end.h"
+template <typename Function> struct argument_of;
+template <typename Argument> struct argument_of<void(Argument)> {{ typedef Argument type; }};
+template <typename Function, Function kernel>
+const char *run_instance(const void *argument, unsigned long size, unsigned grid, unsigned first, unsigned last,
+                         unsigned block, int backwards) {{
+    typedef typename argument_of<Function>::type type;
+    if (size != sizeof(type)) return "the argument has another size than the kernel's struct";
+    return emulate([](const void *a) {{ kernel(*(const type *)a); }}, argument, grid, first, last, block, backwards);
+}}
+{entries}
+'''
+
+
+@functools.cache
+def library(file, text=None):
+    """The compiled kernels of a file."""
+    expressions = source.instances()[file]
+    unit = translation_unit(text or source.text(file), expressions)
+    flags = [*FLAGS, f"-I{HERE}", *shlex.split(os.environ.get("FASTDROP_EMULATION_FLAGS", ""))]
+    headers = "".join(path.read_text() for path in sorted(HERE.glob("*.h")))
+    BUILD.mkdir(parents=True, exist_ok=True)
+    path = BUILD / f"{hashlib.sha256((unit + headers + repr(flags)).encode()).hexdigest()[:24]}.so"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+            unit_path, made = Path(folder, "unit.cpp"), Path(folder, "unit.so")
+            unit_path.write_text(unit)
+            command = ["g++", *flags, str(unit_path), "-o", str(made)]
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            if result.returncode:
+                raise RuntimeError(result.stderr[:5000])
+            os.replace(made, path)
+    return ctypes.CDLL(str(path)), expressions
+
+
+def kernel(expression, device=0, text=None):
+    """Something that is launched like CuPy's kernels."""
+    loaded, expressions = library(source.file_of(expression), text)
+    function = getattr(loaded, f"run_{expressions.index(expression)}")
+    function.restype = ctypes.c_char_p
+
+    def launch(grid, block, arguments):
+        (packed,) = arguments
+        blocks = grid[0]
+        first = 0 if options.only_last_blocks is None else max(0, blocks - options.only_last_blocks)
+        options.launches += 1
+        size = ctypes.c_ulong(packed.nbytes)
+        failure = function(
+            packed.ctypes.data_as(ctypes.c_void_p), size, blocks, first, blocks, block[0], int(options.backwards)
+        )
+        if failure:
+            raise RuntimeError(f"{expression}: {failure.decode()}")
+
+    return launch
