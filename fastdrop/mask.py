@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastdrop.backends import backend_for, prepare
+from fastdrop.backends import backend_for, namespace, prepare
 from fastdrop.rule import (
     RULE_VERSION,
     check_probability,
@@ -110,7 +110,7 @@ class Mask:
         if 0 in self.shape:  # nothing to see, however many decisions the other axes have
             return self._decisions((0,), like).reshape(self.shape)
         kept = self._decisions(self.decision_shape, like)
-        return kept if kept.shape == self.shape else np.broadcast_to(kept, self.shape).copy()
+        return kept if kept.shape == self.shape else namespace(kept).broadcast_to(kept, self.shape).copy()
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:

@@ -10,7 +10,7 @@ import fastdrop as fd
 from fastdrop import threads
 from fastdrop._kernels import cpu
 
-collect_ignore = ["native"]  # programs that test_native.py runs
+collect_ignore = ["native", "emulation"]  # what test_native.py and test_cuda.py run
 
 
 @pytest.fixture(params=cpu.available_isas())

@@ -92,6 +92,11 @@ def backend_named(name: str) -> Backend:
     return operations
 
 
+def namespace(array: Any) -> Any:
+    """The package whose functions make and change arrays of this kind: numpy or cupy."""
+    return device.cupy() if device.is_array(array) else np
+
+
 def moved(array: Any, name: str) -> Any:
     """The array on the backend of this name: itself if it is there, else a copy."""
     backend_named(name)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastdrop._version import __version__
+from fastdrop.backends import BACKENDS
 from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments.config import DROPOUT_KINDS, OPTIMIZERS, ConfigError, ExperimentConfig
 from fastdrop.experiments.datasets import DATASETS
@@ -74,6 +75,7 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     training.add_argument("--batch-size", type=int, help=f"(default: {_DEFAULTS.batch_size})")
     training.add_argument("--epochs", type=int, help=f"(default: {_DEFAULTS.epochs})")
     training.add_argument("--seed", type=int, help="decides weights, batches and masks (default: 0)")
+    training.add_argument("--backend", choices=BACKENDS, help="cuda trains on a GPU, with the same masks (default: cpu)")
     training.add_argument(
         "--threads", type=int, help="threads of the dropout kernels (default: all cores); matrix products use one"
     )
@@ -121,7 +123,7 @@ def config_from(options: argparse.Namespace) -> ExperimentConfig:
     base = ExperimentConfig.load(options.config) if options.config else _DEFAULTS
     names = (
         "dataset label noise train_share data_seed hidden batch_norm dropout rate optimizer learning_rate momentum "
-        "batch_size epochs seed"
+        "batch_size epochs seed backend"
     )
     changes = {name: getattr(options, name) for name in names.split() if getattr(options, name) is not None}
     if options.data:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from fastdrop.backends import BACKENDS
 from fastdrop.errors import missing_package
 from fastdrop.experiments.datasets import DATASETS, Dataset, load_dataset
 from fastdrop.experiments.files import write_atomically
@@ -64,6 +65,8 @@ class ExperimentConfig:
     batch_size, epochs : int
     seed : int
         Decides initial weights, order of the batches and masks.
+    backend : {"cpu", "cuda"}
+        Where to train: in NumPy arrays, or in CuPy's on a GPU. The masks are the same.
 
     Raises
     ------
@@ -94,6 +97,7 @@ class ExperimentConfig:
     batch_size: int = 32
     epochs: int = 60
     seed: int = 0
+    backend: str = "cpu"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", self._checked_hidden())
@@ -109,6 +113,7 @@ class ExperimentConfig:
         self._one_of("dataset", [*DATASETS, "file"])
         self._one_of("dropout", list(DROPOUT_KINDS))
         self._one_of("optimizer", list(OPTIMIZERS))
+        self._one_of("backend", list(BACKENDS))
         if (self.dataset == "file") != bool(self.data_file):
             raise ConfigError('dataset "file" and data_file go together: one is given without the other')
         self._between("noise", 0.0, 10.0)

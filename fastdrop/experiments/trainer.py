@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import nn
+from fastdrop.backends import moved
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.datasets import Dataset
 from fastdrop.experiments.model import Block, build_network
@@ -96,7 +97,7 @@ class Trainer:
     Raises
     ------
     DataError, BackendUnavailable
-        As `fastdrop.experiments.load_dataset`.
+        As `fastdrop.experiments.load_dataset`; and where `config.backend` is "cuda" and there is no GPU.
 
     Examples
     --------
@@ -110,7 +111,8 @@ class Trainer:
         self.config = config
         self.dataset = config.load_dataset() if dataset is None else dataset
         masks, self._probe_stream = Stream(config.seed).spawn(2)
-        self.network = build_network(config, self.dataset.features, self.dataset.classes, masks)
+        self._data = _moved(self.dataset, config.backend)
+        self.network = build_network(config, self.dataset.features, self.dataset.classes, masks).to(config.backend)
         parameters = self.network.parameters()
         self.optimizer: nn.Optimizer = (
             nn.Adam(parameters, config.learning_rate)
@@ -121,7 +123,7 @@ class Trainer:
         self.total_steps = self.steps_per_epoch * config.epochs
         self.step_count = 0
         self._order_rng = np.random.default_rng([config.seed, 1])
-        self._order = np.empty(0, np.intp)
+        self._order: NDArray[np.intp] = np.empty(0, np.intp)
         self._epoch_losses: list[float] = []
         self._rate = config.rate
         self.history = [self._evaluate(0)]
@@ -152,13 +154,13 @@ class Trainer:
         """
         place = self.step_count % self.steps_per_epoch
         if place == 0:
-            self._order = self._order_rng.permutation(len(self.dataset.x_train))
+            self._order = moved(self._order_rng.permutation(len(self.dataset.x_train)), self.config.backend)
             self._epoch_losses = []
         rows = self._order[place * self.config.batch_size : (place + 1) * self.config.batch_size]
         self.network.train()
         with np.errstate(over="ignore", invalid="ignore"):
-            logits = self.network(self.dataset.x_train[rows])
-            loss, dlogits = nn.softmax_cross_entropy(logits, self.dataset.y_train[rows])
+            logits = self.network(self._data.x_train[rows])
+            loss, dlogits = nn.softmax_cross_entropy(logits, self._data.y_train[rows])
             if not math.isfinite(loss):
                 raise TrainingDiverged(
                     f"the loss is {loss} at step {self.step_count + 1}: training diverged; lower the learning rate"
@@ -190,10 +192,10 @@ class Trainer:
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """Copies of all parameters by name."""
-        return {name: parameter.value.copy() for name, parameter in self.network.parameters()}
+        return {name: moved(parameter.value, "cpu").copy() for name, parameter in self.network.parameters()}
 
     def _evaluate(self, epoch: int) -> EpochRecord:
-        data = self.dataset
+        data = self._data
         self.network.eval()
         with np.errstate(over="ignore", invalid="ignore"):
             train, test = self.network(data.x_train), self.network(data.x_test)
@@ -208,11 +210,11 @@ class Trainer:
     def _probe(self) -> Iterator[LayerView]:
         """The first test examples, in evaluation mode but with dropout on, by masks of the probe's own stream."""
         self.network.eval()
-        x = self.dataset.x_test[:PROBE_EXAMPLES]
+        x = self._data.x_test[:PROBE_EXAMPLES]
         with np.errstate(over="ignore", invalid="ignore"):
             for block in self.network.blocks:
                 x = yield from self._probe_block(block, x)
-            yield LayerView("output probabilities", nn.softmax(self.network.head(x)).T, None)
+            yield LayerView("output probabilities", moved(nn.softmax(self.network.head(x)), "cpu").T, None)
 
     def _probe_block(self, block: Block, x: NDArray[Any]) -> Generator[LayerView, None, NDArray[Any]]:
         dropper = block.dropper
@@ -231,7 +233,7 @@ class Trainer:
                 yield _first_weights(f"{block.name} weights", dropper)
             else:
                 kept = np.asarray(dropper.mask).reshape(x.shape).T
-        yield LayerView(block.name, x.T.copy(), kept)
+        yield LayerView(block.name, moved(x, "cpu").T.copy(), kept)
         return x
 
 
@@ -242,4 +244,11 @@ def _first_weights(name: str, layer: nn.DropConnectLinear) -> LayerView:
     kept = layer.mask.first()
     shown = min(inputs, PROBE_EXAMPLES)
     columns = "input" if shown == inputs else f"input (first {shown} of {inputs})"
-    return LayerView(name, layer.weight.value[:, :shown].copy(), kept[:, :shown].copy(), columns)
+    weight = moved(layer.weight.value[:, :shown], "cpu")
+    return LayerView(name, weight.copy(), kept[:, :shown].copy(), columns)
+
+
+def _moved(dataset: Dataset, backend: str) -> Dataset:
+    """The same examples on a backend."""
+    names = ("x_train", "y_train", "x_test", "y_test")
+    return replace(dataset, **{name: moved(getattr(dataset, name), backend) for name in names})

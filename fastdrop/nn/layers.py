@@ -70,6 +70,8 @@ class BatchNorm(Module):
     Ioffe, Szegedy: "Batch normalization", ICML 2015, algorithm 1. The gathered variance is the unbiased one, as there.
     """
 
+    buffers = ("running_mean", "running_var")
+
     def __init__(
         self, features: int, *, momentum: float = 0.1, eps: float = 1e-5, dtype: DTypeLike = np.float32
     ) -> None:

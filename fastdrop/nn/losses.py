@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdrop.backends import namespace
 from fastdrop.nn.module import Array
 
 
@@ -36,7 +37,7 @@ def softmax_cross_entropy(logits: Array, labels: NDArray[np.integer]) -> tuple[f
     >>> round(loss, 4), dlogits.tolist()
     (0.6931, [[-0.5, 0.5]])
     """
-    rows = np.arange(len(labels))
+    rows = namespace(logits).arange(len(labels))
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     loss = float((log_sum[:, 0] - shifted[rows, labels]).mean())

@@ -6,6 +6,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdrop.backends import moved
+
 Array = NDArray[np.floating[Any]]
 
 
@@ -24,6 +26,8 @@ class Module:
     """
 
     training = True
+    buffers: tuple[str, ...] = ()
+    """Names of arrays that are kept from call to call and are no parameters."""
 
     def forward(self, x: Array) -> Array:
         raise NotImplementedError
@@ -57,6 +61,24 @@ class Module:
         yield self
         for _, child in self.children():
             yield from child.modules()
+
+    def to(self, backend: str) -> Self:
+        """Move parameters and what else the layers keep to a backend: "cpu" (NumPy) or "cuda" (CuPy).
+
+        Make the optimizer afterwards: it keeps arrays beside the parameters.
+
+        Raises
+        ------
+        BackendUnavailable
+            If there is no GPU.
+        """
+        for module in self.modules():
+            for parameter in vars(module).values():
+                if isinstance(parameter, Parameter):
+                    parameter.value, parameter.grad = moved(parameter.value, backend), moved(parameter.grad, backend)
+            for name in module.buffers:
+                setattr(module, name, moved(getattr(module, name), backend))
+        return self
 
     def train(self, mode: bool = True) -> Self:
         """Turn dropout on and let batch normalisation use the batch's statistics."""

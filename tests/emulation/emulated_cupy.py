@@ -44,14 +44,18 @@ class ndarray(np.ndarray):  # noqa: N801 - CuPy's name
         return np.array(self.view(np.ndarray))
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        _refuse_numpy(inputs)
-        _refuse_numpy(kwargs.get("out", ()))
-        return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+        out = kwargs.pop("out", None)
+        _refuse_numpy((*inputs, *(out or ())))
+        if out:
+            kwargs["out"] = tuple(_bare(array) for array in out)
+        result = getattr(ufunc, method)(*(_bare(value) for value in inputs), **kwargs)
+        return out[0] if out else _own(np.asarray(result))
 
     def __array_function__(self, function, kinds, arguments, keywords):
-        if not function.__module__.startswith("numpy.lib"):
-            _refuse_numpy(arguments)
-        return super().__array_function__(function, kinds, arguments, keywords)
+        _refuse_numpy(arguments)
+        keywords = {name: _bare(value) for name, value in keywords.items()}
+        result = function(*(_bare(value) for value in arguments), **keywords)
+        return _own(result) if type(result) is np.ndarray else result
 
     def __getitem__(self, index):
         _refuse_numpy(index if isinstance(index, tuple) else (index,))
@@ -60,6 +64,10 @@ class ndarray(np.ndarray):  # noqa: N801 - CuPy's name
     def __setitem__(self, index, value):
         _refuse_numpy((*(index if isinstance(index, tuple) else (index,)), value))
         super().__setitem__(index, value)
+
+
+def _bare(value):
+    return value.view(np.ndarray) if isinstance(value, ndarray) else value
 
 
 def _refuse_numpy(values):
@@ -92,6 +100,7 @@ def make():
     module.asnumpy = lambda array: array.get()
     module.arange = lambda *arguments: _own(np.arange(*arguments))
     module.ascontiguousarray = lambda array: _own(np.ascontiguousarray(array.view(np.ndarray)))
+    module.broadcast_to = lambda array, shape: _own(np.broadcast_to(array.view(np.ndarray), shape))
     stream = Stream()
     module.cuda = types.SimpleNamespace(
         Device=Device,
