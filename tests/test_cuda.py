@@ -1,7 +1,7 @@
 """The CUDA backend against the reference, bit for bit: emulated on the processor, and on a GPU with `pytest -m gpu`.
 
-The emulated runs use the very text of the kernels and all of the adapter (tests/emulation); what they cannot show is the
-hardware: races, what CuPy's own functions do, speed.
+The emulated runs use the very text of the kernels and all of the adapter (tests/emulation); what they cannot show is
+the hardware: races, what CuPy's own functions do, speed.
 """
 
 import functools
@@ -179,7 +179,9 @@ def test_shared_axes(gpu, dtype):
         x, residual = values(shape, dtype), values(shape, dtype, 1)
         turned = tuple(range(len(shape)))[::-1]
         layouts = [(gpu.put(x), gpu.put(residual))]
-        layouts.append(tuple(gpu.put(np.ascontiguousarray(a.transpose(turned))).transpose(turned) for a in (x, residual)))
+        layouts.append(
+            tuple(gpu.put(np.ascontiguousarray(a.transpose(turned))).transpose(turned) for a in (x, residual))
+        )
         padded = [gpu.put(np.concatenate([a, a, a], axis=-1))[..., shape[-1] : 2 * shape[-1]] for a in (x, residual)]
         for a, b in [*layouts, tuple(padded)]:
             for p in (0.4, 0.5):
@@ -411,11 +413,9 @@ def test_more_than_2_to_the_31_elements(gpu):
     x[-tail:] = gpu.put(values(tail, np.float16))
     with emulator.set_options(only_last_blocks=2):
         _, mask = fd.dropout(x, 0.3, rng=1, out=y)
-    wanted = reference.apply(
-        values(tail, np.float16), far_end(tail, count - tail, np.float16, mask), mask.scale
-    )
+    wanted = reference.apply(values(tail, np.float16), far_end(tail, count - tail, np.float16, mask), mask.scale)
     same(gpu.get(y[-tail:]), wanted)
-    with emulator.set_options(only_last_blocks=80):  # a strided walk: threads are cheap there, blocks small
+    with emulator.set_options(only_last_blocks=80):  # not aligned: one element at a time
         _, mask = fd.dropout(x[: 2**31 + 2], 0.3, rng=1, out=y[5 : 2**31 + 7])
     part = gpu.get(y[2**31 - 1 : 2**31 + 7])
     kept = far_end(8, 2**31 - 6, np.float16, mask)
@@ -533,6 +533,42 @@ def test_a_mixture_of_devices_is_refused(gpu):
         with pytest.raises(TypeError, match=words) as raised:
             call()
         assert "cupy.asarray" in str(raised.value)
+
+
+ASKING = [
+    lambda: fd.GraphStream(1),
+    lambda: nn.Linear(2, 3).to("cuda"),
+    lambda: Trainer(ExperimentConfig(dataset="xor", backend="cuda")),
+    lambda: fd.dropout(type("ndarray", (), {"__module__": "cupy"})()),
+    lambda: fd.dropout(np.ones(3), out=type("ndarray", (), {"__module__": "cupy"})()),
+]
+
+
+@pytest.mark.parametrize("ask", ASKING)
+def test_without_cupy_the_error_says_what_to_install(monkeypatch, ask):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(fd.BackendUnavailable, match=r"pip install 'fastdrop-kernels\[cuda13\]'"):
+        ask()
+
+
+@pytest.mark.parametrize("ask", ASKING)
+def test_without_a_gpu_the_error_says_why(monkeypatch, ask):
+    module = emulated_cupy.make()
+
+    def fail():
+        raise RuntimeError("no CUDA-capable device is detected")
+
+    module.cuda.runtime.getDeviceCount = fail
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    with pytest.raises(fd.BackendUnavailable, match=r"no CUDA-capable device is detected.*driver"):
+        ask()
+
+
+def test_an_unknown_backend_is_named():
+    with pytest.raises(ValueError, match="'tpu'"):
+        nn.Linear(2, 3).to("tpu")
+    with pytest.raises(ValueError, match="'tpu'"):
+        ExperimentConfig(backend="tpu")
 
 
 def test_arrays_of_two_gpus_are_refused(gpu):

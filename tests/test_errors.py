@@ -1,8 +1,5 @@
 """Bad input gets an error that says what is wrong and what to do."""
 
-import sys
-import types
-
 import numpy as np
 import pytest
 
@@ -162,16 +159,6 @@ def test_unfit_dropconnect():
         fd.dropconnect_backward(np.ones((3, 4), np.float32), X, weight, mask)
     with pytest.raises(ValueError, match=r"\(4, 3, 6\).*\(2, 6\)"):
         fd.dropconnect_backward(np.ones((4, 2), np.float32), X, weight[:2], mask)
-
-
-def test_a_cupy_array_says_that_there_are_no_gpu_kernels_yet(monkeypatch):
-    module = types.ModuleType("cupy")
-    array = type("ndarray", (), {"__module__": "cupy"})()
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    with pytest.raises(fd.BackendUnavailable, match="asnumpy"):
-        fd.dropout(array)
-    with pytest.raises(fd.BackendUnavailable, match="asnumpy"):
-        fd.dropout(X, out=array)
 
 
 def test_forcing_an_instruction_set_that_is_not_there():

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 import fastdrop as fd
 from fastdrop import reference
+from fastdrop.backends import moved
 
 Array = NDArray[Any]
 
@@ -14,6 +15,11 @@ HEAD, PIECE = 1 << 14, 1 << 12
 """Elements checked at the start, and in the middle and at the end of large arrays."""
 RELATIVE = {"float16": 4e-3, "bfloat16": 3e-2, "float32": 2e-5, "float64": 1e-10}
 """Tolerance of results that are computed and not only selected."""
+
+
+def here(array: Array) -> Array:
+    """The array itself, or a copy of it in the host's memory."""
+    return np.asarray(moved(array, "cpu"))
 
 
 def pieces(count: int, unit: int = 1) -> list[slice]:
@@ -51,7 +57,7 @@ def dropout(y: Array, x: Array, mask: fd.Mask) -> None:
     y, x = y.reshape(-1), x.reshape(-1)
     for part in pieces(x.size):
         kept = decisions(mask, np.arange(part.start, part.stop))
-        same_bits(y[part], reference.apply(x[part], kept, mask.scale))
+        same_bits(here(y[part]), reference.apply(here(x[part]), kept, mask.scale))
 
 
 def spatial(y: Array, x: Array, mask: fd.Mask) -> None:
@@ -59,7 +65,8 @@ def spatial(y: Array, x: Array, mask: fd.Mask) -> None:
     shape = mask.decision_shape
     kept = decisions(mask, np.arange(int(np.prod(shape)))).reshape(shape)
     for part in (slice(0, 1), slice(len(x) - 1, len(x))):
-        same_bits(y[part], reference.apply(x[part], np.broadcast_to(kept[part], x[part].shape), mask.scale))
+        before = here(x[part])
+        same_bits(here(y[part]), reference.apply(before, np.broadcast_to(kept[part], before.shape), mask.scale))
 
 
 def before_dropout(operation: str, x: Array, bias: Array) -> Array:
@@ -75,8 +82,8 @@ def fused(operation: str, y: Array, x: Array, bias: Array, residual: Array, mask
     for part in pieces(x.size, columns):
         rows = slice(part.start // columns, part.stop // columns)
         kept = decisions(mask, np.arange(part.start, part.stop)).reshape(-1, columns)
-        wanted = reference.apply(before_dropout(operation, x[rows], bias), kept, mask.scale)
-        close(y[rows], wanted + residual[rows] if operation == "dropout + add" else wanted)
+        wanted = reference.apply(before_dropout(operation, here(x[rows]), here(bias)), kept, mask.scale)
+        close(here(y[rows]), wanted + here(residual[rows]) if operation == "dropout + add" else wanted)
 
 
 def gradient(operation: str, dy: Array, x: Array, bias: Array, kept: NDArray[np.bool_], scale: float) -> Array:
@@ -98,13 +105,14 @@ def fused_backward(operation: str, result: Any, dy: Array, x: Array, bias: Array
     for part in pieces(x.size, columns):
         rows = slice(part.start // columns, part.stop // columns)
         kept = decisions(mask, np.arange(part.start, part.stop)).reshape(-1, columns)
-        wanted = gradient(operation, dy[rows], x[rows], bias, kept, mask.scale)
+        before, bias_here = here(x[rows]), here(bias)
+        wanted = gradient(operation, here(dy[rows]), before, bias_here, kept, mask.scale)
         # At the kink of a ReLU the derivative has no value to compare with.
-        smooth = np.ones(wanted.shape, np.bool_) if dbias is None else np.abs(x[rows] + bias) > 1e-3
-        close(dx[rows][smooth], wanted[smooth])
+        smooth = np.ones(wanted.shape, np.bool_) if dbias is None else np.abs(before + bias_here) > 1e-3
+        close(here(dx[rows])[smooth], wanted[smooth])
     if dbias is not None:
-        total = np.abs(dx.astype(np.float64)).sum(axis=0)
-        close(dbias, dx.sum(axis=0, dtype=np.float64), scale_of=total)
+        total = here(abs(dx.astype(np.float64)).sum(axis=0))
+        close(here(dbias), here(dx.sum(axis=0, dtype=np.float64)), scale_of=total)
 
 
 def connect(y: Array, x: Array, weight: Array, bias: Array, mask: fd.Mask, per_example: bool) -> None:
@@ -115,8 +123,9 @@ def connect(y: Array, x: Array, weight: Array, bias: Array, mask: fd.Mask, per_e
         units = slice(start, start + some)
         numbers = np.arange(start * inputs, (start + some) * inputs) + per_example * example * outputs * inputs
         kept = decisions(mask, numbers).reshape(1, some, inputs)
-        wanted = reference.dropconnect(x[example : example + 1], weight[units], bias[units], kept, mask.scale)
-        close(y[example, units], wanted[0], scale_of=np.full(1, 10.0))
+        inputs_here, weight_here, bias_here = here(x[example : example + 1]), here(weight[units]), here(bias[units])
+        wanted = reference.dropconnect(inputs_here, weight_here, bias_here, kept, mask.scale)
+        close(here(y[example, units]), wanted[0], scale_of=np.full(1, 10.0))
 
 
 def connect_backward(result: Any, dy: Array, x: Array, weight: Array, mask: fd.Mask, per_example: bool) -> None:
@@ -127,12 +136,12 @@ def connect_backward(result: Any, dy: Array, x: Array, weight: Array, mask: fd.M
     examples, units, columns = np.ogrid[:batch, :outputs, :some]
     last = outputs - 1
     kept = decisions(mask, (units * inputs + columns + per_example * (batch - 1) * outputs * inputs)[0])
-    wanted = np.where(kept, weight[:, :some] * dy[-1, :, None], 0).sum(axis=0) * mask.scale
-    close(dx[-1, :some], wanted, scale_of=np.full(1, 10.0))
+    wanted = np.where(kept, here(weight[:, :some]) * here(dy[-1])[:, None], 0).sum(axis=0) * mask.scale
+    close(here(dx[-1, :some]), wanted, scale_of=np.full(1, 10.0))
     kept = decisions(mask, (last * inputs + columns + per_example * examples * outputs * inputs)[:, 0])
-    wanted = np.where(kept, dy[:, last, None] * x[:, :some], 0).sum(axis=0) * mask.scale
-    close(dweight[last, :some], wanted, scale_of=np.full(1, 10.0))
-    close(dbias, dy.sum(axis=0, dtype=np.float64), scale_of=np.full(1, 10.0))
+    wanted = np.where(kept, here(dy[:, last])[:, None] * here(x[:, :some]), 0).sum(axis=0) * mask.scale
+    close(here(dweight[last, :some]), wanted, scale_of=np.full(1, 10.0))
+    close(here(dbias), here(dy.sum(axis=0, dtype=np.float64)), scale_of=np.full(1, 10.0))
 
 
 def looks_dropped(y: Array, before: Array, p: float, *, tolerance: float = 1e-4, shared: bool = False) -> None:

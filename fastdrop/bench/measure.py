@@ -4,14 +4,14 @@ import math
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from fastdrop.threads import kernels
 
 SHORTEST = 200e-6
-"""Seconds that one timing takes at least: short calls are repeated."""
+"""Seconds that one timing by the host's clock takes at least."""
 SHORTEST_AFTER_WAITING = 20e-3
 """The same where the processor has idled before: it takes a while to come back to its clock."""
 SLOW = 50
@@ -66,7 +66,41 @@ class Timing(NamedTuple):
         return (self.high - self.low) / self.median
 
 
-def measure(makers: dict[str, Callable[[], Candidate]], seconds: float) -> dict[str, Timing | str]:
+class Timer(Protocol):
+    """A clock for candidates, and the time that it needs to be exact."""
+
+    shortest: float
+    """Seconds that one timing takes at least: short calls are repeated."""
+
+    def time(self, candidate: Candidate, loops: int) -> tuple[Any, float]:
+        """The last result, and seconds per call."""
+        ...
+
+
+class HostTimer:
+    """The host's clock, around calls that have done their work when they return."""
+
+    shortest = SHORTEST
+
+    def time(self, candidate: Candidate, loops: int) -> tuple[Any, float]:
+        before = kernels.current_isa()
+        if candidate.isa:
+            kernels.use_isa(candidate.isa)
+        run, result = candidate.run, None
+        try:
+            begin = time.perf_counter()
+            for _ in range(loops):
+                result = run()
+            return result, (time.perf_counter() - begin) / loops
+        finally:
+            if candidate.isa:
+                kernels.use_isa(before)
+
+
+HOST = HostTimer()
+
+
+def measure(makers: dict[str, Callable[[], Candidate]], seconds: float, timer: Timer = HOST) -> dict[str, Timing | str]:
     """Make, check and time the candidates; where one fails, the text of its error stands in place of its timing.
 
     `seconds` is what the rounds may take, not counting the candidates that are much slower than fastdrop.
@@ -77,11 +111,11 @@ def measure(makers: dict[str, Callable[[], Candidate]], seconds: float) -> dict[
     for name, make in makers.items():
         try:
             candidate = make()
-            result, first = _timed(candidate, 1)
+            result, first = timer.time(candidate, 1)
             candidate.check(result)
             del result
             # The first call may have compiled something or touched new memory.
-            estimates[name] = first if first > 1 else _timed(candidate, 1)[1]
+            estimates[name] = first if first > 1 else timer.time(candidate, 1)[1]
         except Exception as error:  # whatever a peer raises must not end the run
             found[name] = f"{type(error).__name__}: {error}".splitlines()[0][:300]
             if name == SUBJECT:
@@ -90,7 +124,7 @@ def measure(makers: dict[str, Callable[[], Candidate]], seconds: float) -> dict[
         ready[name] = candidate
         if candidate.spins:
             _wait_for_idle_threads()
-    times = _rounds(ready, estimates, seconds)
+    times = _rounds(ready, estimates, seconds, timer)
     own = times[SUBJECT]
     for name, candidate in ready.items():
         ratios = [taken / of for taken, of in zip(times[name], own, strict=False)]
@@ -98,12 +132,14 @@ def measure(makers: dict[str, Callable[[], Candidate]], seconds: float) -> dict[
     return {name: found[name] for name in makers}
 
 
-def _rounds(ready: dict[str, Candidate], estimates: dict[str, float], seconds: float) -> dict[str, list[float]]:
+def _rounds(
+    ready: dict[str, Candidate], estimates: dict[str, float], seconds: float, timer: Timer
+) -> dict[str, list[float]]:
     """Seconds per call and round. The order rotates: nobody always runs after the same neighbour."""
     times: dict[str, list[float]] = {name: [] for name in ready}
     loops = {}
     for name, candidate in ready.items():
-        shortest = SHORTEST_AFTER_WAITING if candidate.spins else SHORTEST
+        shortest = SHORTEST_AFTER_WAITING if candidate.spins else timer.shortest
         loops[name] = math.ceil(shortest / max(estimates[name], 1e-8))
     most = {name: _most_rounds(estimates[name], estimates[SUBJECT]) for name in ready}
     spent = 0.0
@@ -115,8 +151,10 @@ def _rounds(ready: dict[str, Candidate], estimates: dict[str, float], seconds: f
         for name in names[turn:] + names[:turn]:
             begin = time.perf_counter()
             if estimates[name] < SLOW_SECONDS or ready[name].spins:
-                _timed(ready[name], loops[name])  # as long untimed: caches and the processor's clock come back to it
-            times[name].append(_timed(ready[name], loops[name])[1])
+                timer.time(
+                    ready[name], loops[name]
+                )  # as long untimed: caches and the processor's clock come back to it
+            times[name].append(timer.time(ready[name], loops[name])[1])
             if ready[name].spins:
                 _wait_for_idle_threads()
             if most[name] == MOST_ROUNDS:
@@ -138,22 +176,6 @@ def _most_rounds(estimate: float, own: float) -> int:
     if estimate > max(SLOW * own, SLOW_SECONDS):
         return FIRST_ROUNDS
     return RATHER_MANY_ROUNDS if estimate > RATHER_SLOW * own else MOST_ROUNDS
-
-
-def _timed(candidate: Candidate, loops: int) -> tuple[Any, float]:
-    """The last result, and seconds per call."""
-    before = kernels.current_isa()
-    if candidate.isa:
-        kernels.use_isa(candidate.isa)
-    run, result = candidate.run, None
-    try:
-        begin = time.perf_counter()
-        for _ in range(loops):
-            result = run()
-        return result, (time.perf_counter() - begin) / loops
-    finally:
-        if candidate.isa:
-            kernels.use_isa(before)
 
 
 def _quartiles(values: list[float]) -> tuple[float, float, float]:

@@ -45,7 +45,9 @@ CONNECT = ("DropConnect per batch", "DropConnect per example")
 CONNECT_BACKWARD = ("DropConnect per batch backward", "DropConnect per example backward")
 FIRST, LAST = "spatial dropout, channels first", "spatial dropout, channels last"
 OVERHEAD = "call overhead"
+DEVICE_OR_HOST = "CPU or GPU"
 OPERATIONS = (*BOTH, FIRST, LAST, *FUSED, *FUSED_BACKWARD, *CONNECT, *CONNECT_BACKWARD, OVERHEAD)
+DEVICE_OPERATIONS = (*OPERATIONS, DEVICE_OR_HOST)
 
 # fmt: off
 FULL = (
@@ -77,6 +79,41 @@ QUICK = (
     Row(FUSED,                (ROWS,),                 (0.5,),                (*COPIES, "dropout alone"), seconds=0.2),
     Row(CONNECT,              (LAYER,),                (0.5,),                ("product",), seconds=0.3),
     Row(("dropout",),         powers(26),              (0.5, 0.3),            COPIES, seconds=0.2),
+)
+# fmt: on
+
+# On a GPU: arrays that its L2 cache does not hold, and the question whether to go there.
+ON_DEVICE = (0,)
+"""The "threads" of a case that runs on a GPU."""
+DEVICE_IMAGES = (512, 128, 64, 64)
+DEVICE_IMAGES_LAST = (512, 64, 64, 128)
+DEVICE_LAYER = (128, 4096, 4096)
+DEVICE_ROWS = (1 << 15, 1 << 12)
+FLOATS = ("float32", "float16", "bfloat16")
+DEVICE_PEERS = ("copy", "cupy recipe", "torch")
+
+# fmt: off
+DEVICE = (
+    Row(BOTH,                 powers(28),              (0.5, 0.25, 0.3, 0.1), ("copy",), FLOATS, 0.4),
+    Row(BOTH,                 powers(28),              (0.5, 0.3),            ("torch",), FLOATS, 0.6),
+    Row(("dropout",),         powers(28),              (0.5,),                DEVICE_PEERS, FLOATS, 0.6),
+    Row(("dropout",),         powers(16, 18, 20, 22, 24, 26), (0.5, 0.3),     DEVICE_PEERS, seconds=0.4),
+    Row(("dropout",),         powers(27),              (0.5, 0.3),            ("copy",), ("float64",), 0.4),
+    Row((FIRST,),             (DEVICE_IMAGES,),        (0.5, 0.3),            DEVICE_PEERS, seconds=0.6),
+    Row((LAST,),              (DEVICE_IMAGES_LAST,),   (0.5, 0.3),            DEVICE_PEERS, seconds=0.6),
+    Row((*FUSED, *FUSED_BACKWARD), (DEVICE_ROWS,),     (0.5, 0.3),            ("copy", "dropout alone"), seconds=0.4),
+    Row(CONNECT,              (DEVICE_LAYER,),         (0.5, 0.3),            ("product",), seconds=0.6),
+    Row(CONNECT[1:],          (DEVICE_LAYER,),         (0.5,),                ("materialised mask",), seconds=0.6),
+    Row(CONNECT_BACKWARD,     (DEVICE_LAYER,),         (0.5, 0.3),            ("product",), seconds=0.6),
+    Row((OVERHEAD,),          ((64,),),                (0.5,),                ("cupy recipe", "torch"), seconds=0.3),
+    Row((DEVICE_OR_HOST,),    powers(10, 12, 14, 16, 18, 20, 22, 24, 26), (0.5,), ("with transfer", "on the CPU"),
+        seconds=0.3),
+)
+
+DEVICE_QUICK = (
+    Row(BOTH,                 powers(20, 28),          (0.5, 0.3),            DEVICE_PEERS, seconds=0.2),
+    Row((FIRST,),             (DEVICE_IMAGES,),        (0.5,),                ("copy",), seconds=0.2),
+    Row((DEVICE_OR_HOST,),    powers(12, 16, 20, 24),  (0.5,), ("with transfer", "on the CPU"), seconds=0.2),
 )
 # fmt: on
 
@@ -118,7 +155,7 @@ class Case(NamedTuple):
         return self.seconds + 0.1 + 4e-9 * self.elements * sum(_NANOSECONDS.get(peer, 1.0) for peer in self.peers)
 
     def __str__(self) -> str:
-        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        threads = {0: "on the GPU", 1: "1 thread"}.get(self.threads, f"{self.threads} threads")
         return f"{self.operation}, {self.size} {self.dtype}, p = {self.p:g}, {threads}"
 
 

@@ -6,7 +6,22 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from fastdrop.bench.measure import SUBJECT
-from fastdrop.bench.plan import BOTH, CONNECT, FIRST, IMAGES, IMAGES_LAST, LAST, LAYER, OVERHEAD, ROWS, powers
+from fastdrop.bench.plan import (
+    BOTH,
+    CONNECT,
+    DEVICE_IMAGES,
+    DEVICE_LAYER,
+    FIRST,
+    FLOATS,
+    IMAGES,
+    IMAGES_LAST,
+    LAST,
+    LAYER,
+    ON_DEVICE,
+    OVERHEAD,
+    ROWS,
+    powers,
+)
 from fastdrop.bench.results import Result
 
 ANY_P = (0.5, 0.25, 0.3, 0.1)
@@ -101,6 +116,20 @@ PROMISES = (
             (0.25, *OTHER_P), (2,)),
     Promise("dropout of 64 float32, a call",               "us", 2, "", (OVERHEAD,), ((64,),), ANY_P, (1,)),
 )
+
+DEVICE_LARGE, TWO_PS = powers(28), (0.5, 0.3)
+DEVICE_PROMISES = (
+    Promise("dropout forward and backward, 2^28, any p",   "x", 0.92, "copy", BOTH, DEVICE_LARGE, ANY_P,
+            ON_DEVICE, FLOATS),
+    Promise("the same against torch, float32",             "x", 1.0,  "torch", BOTH, DEVICE_LARGE, TWO_PS, ON_DEVICE),
+    Promise("the same against torch, float16, bfloat16",   "x", 1.3,  "torch", BOTH, DEVICE_LARGE, TWO_PS,
+            ON_DEVICE, FLOATS[1:]),
+    Promise("spatial dropout, channels first, p = 0.5",    "x", 1.2,  "copy", (FIRST,), (DEVICE_IMAGES,), (0.5,),
+            ON_DEVICE),
+    Promise("DropConnect per example, 128x4096x4096",      "x", 20,   "materialised mask", (PER_EXAMPLE,),
+            (DEVICE_LAYER,), (0.5,), ON_DEVICE),
+)
+"""On an NVIDIA H200."""
 # fmt: on
 
 
@@ -119,7 +148,8 @@ def evaluate(
 ) -> list[Outcome]:
     """Every promise against the results that it covers; its worst case decides."""
     results = list(results)
-    return [_evaluate(promise, results, _impossible(promise, machine, missing), quick) for promise in PROMISES]
+    made = DEVICE_PROMISES if "device" in machine else PROMISES
+    return [_evaluate(promise, results, _impossible(promise, machine, missing), quick) for promise in made]
 
 
 def _evaluate(promise: Promise, results: Sequence[Result], reason: str, quick: bool) -> Outcome:
@@ -163,7 +193,11 @@ def _why(promise: Promise, covered: Sequence[Result], quick: bool) -> str:
                 return f"{name}: {found}"
     if quick:
         return "quick run"
-    return f"no case of it was run with {' or '.join(map(str, promise.threads))} threads"
+    return f"no case of it was run {_where(promise)}"
+
+
+def _where(promise: Promise) -> str:
+    return "here" if 0 in promise.threads else f"with {' or '.join(map(str, promise.threads))} threads"
 
 
 def record(outcome: Outcome) -> dict[str, Any]:

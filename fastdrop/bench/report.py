@@ -8,7 +8,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastdrop.bench import promises, results
+from fastdrop.bench import device, promises, results
+from fastdrop.bench.plan import DEVICE_OR_HOST
 from fastdrop.bench.results import Result
 from fastdrop.experiments.files import write_atomically
 
@@ -31,6 +32,15 @@ class Report(NamedTuple):
 
     def outcomes(self) -> list[promises.Outcome]:
         return promises.evaluate(self.results, self.machine, missing=self.missing, quick=self.plan == "quick")
+
+    def break_even(self) -> dict[str, int | None]:
+        """From how many elements on a GPU is faster than this host's CPU; empty where that was not measured."""
+        found = []
+        for result in self.results:
+            if result.case.operation == DEVICE_OR_HOST and not result.error:
+                times = {name: timing for name in result.candidates if (timing := result.timing(name))}
+                found.append((result.case.elements, {name: timing.median for name, timing in times.items()}))
+        return device.break_even(found) if found else {}
 
 
 def check_target(path: Path, suffix: str) -> None:
@@ -55,6 +65,7 @@ def save(report: Report, path: Path) -> None:
         "complete": report.complete,
         "machine": report.machine,
         "missing peers": report.missing,
+        "break even elements": report.break_even(),
         "promises": [promises.record(outcome) for outcome in report.outcomes()],
         "results": [results.record(result) for result in report.results],
     }

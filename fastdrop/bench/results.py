@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from fastdrop import threads
-from fastdrop.bench import operations
-from fastdrop.bench.measure import SUBJECT, Timing, measure
-from fastdrop.bench.plan import Case
+from fastdrop.backends.cuda.device import require
+from fastdrop.bench import device, operations
+from fastdrop.bench.measure import HOST, SUBJECT, Timing, measure
+from fastdrop.bench.plan import DEVICE_OR_HOST, Case
 from fastdrop.errors import missing_package
 
 try:
@@ -67,6 +68,20 @@ def run(cases: Sequence[Case]) -> Iterator[Result]:
     finally:
         threads.set_num_threads(count)
         threads.kernels.use_isa(isa)
+
+
+def run_on_device(cases: Sequence[Case]) -> Iterator[Result]:
+    """Measure cases on the GPU one after the other; BackendUnavailable where there is none."""
+    require()
+    buffers, timer = device.DeviceBuffers(), device.Timer()
+    for case in cases:
+        try:
+            # Whether to go to the GPU at all is a question of the host's time.
+            clock = HOST if case.operation == DEVICE_OR_HOST else timer
+            candidates = measure(device.makers(case, buffers), case.seconds, clock)
+        except Exception as error:  # too little memory, or an operation that is not here, must not end the run
+            candidates = {SUBJECT: f"{type(error).__name__}: {error}".splitlines()[0]}
+        yield Result(case, candidates)
 
 
 class Clock:

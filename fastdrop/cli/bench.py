@@ -2,10 +2,11 @@
 
 import argparse
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import fastdrop as fd
-from fastdrop.bench import compare, peers, plan, report, results
+from fastdrop.bench import compare, device, peers, plan, report, results
 from fastdrop.bench.machine import machine
 from fastdrop.bench.measure import SUBJECT
 from fastdrop.bench.results import Result
@@ -35,20 +36,24 @@ def bench(options: argparse.Namespace) -> int:
         report.check_target(options.plot, ".png")
         _need_matplotlib()
     console = _console()
-    cases = _cases(options)
-    for name in peers.missing():
+    on_device = options.device == "cuda"
+    about = {**machine(), **device.description()} if on_device else machine()
+    cases = _device_cases(options) if on_device else _cases(options)
+    missing = [name for name in peers.missing() if not on_device or name in plan.DEVICE_PEERS]
+    for name in missing:
         console.print(f"{name} is not installed: not compared with (pip install {name})")
     measured: list[Result] = []
     status = 0
     try:
-        _measure(cases, measured, console, math.inf if not options.quick else plan.QUICK_LIMIT)
+        runs = results.run_on_device(cases) if on_device else results.run(cases)
+        _measure(cases, runs, measured, console, math.inf if not options.quick else plan.QUICK_LIMIT)
     except KeyboardInterrupt:
         status = 130
         console.print("stopped; this is what was measured:")
     complete = len(measured) == len(cases)
     if not complete and not status:
         console.print(f"{len(cases) - len(measured)} cases left out, so that a quick run ends within a minute")
-    done = report.Report(machine(), measured, peers.missing(), "quick" if options.quick else "full", complete)
+    done = report.Report(about, measured, missing, "quick" if options.quick else "full", complete)
     _print(done, console)
     if options.save:
         report.save(done, options.save)
@@ -81,17 +86,35 @@ def _cases(options: argparse.Namespace) -> list[plan.Case]:
             fd.set_num_threads(count)
     finally:
         fd.set_num_threads(before)
-    only = (options.only or "").replace("-", " ").lower()
-    names = {name.replace("-", " ").lower(): name for name in plan.OPERATIONS}
-    if only and only not in names:
-        raise ValueError(f"--only names one of: {'; '.join(plan.OPERATIONS)}; got {options.only!r}")
-    found = plan.cases(plan.QUICK if options.quick else plan.FULL, threads, names.get(only, ""))
+    rows = plan.QUICK if options.quick else plan.FULL
+    found = plan.cases(rows, threads, _operation(options, plan.OPERATIONS))
     if not found:
-        raise ValueError(f"{names[only]} is not part of a quick run")
+        raise ValueError(f"{options.only} is not part of a quick run")
     return found
 
 
-def _measure(cases: Sequence[plan.Case], measured: list[Result], console: Console, limit: float) -> None:
+def _device_cases(options: argparse.Namespace) -> list[plan.Case]:
+    if options.threads:
+        raise ValueError("--threads is about CPU threads; it has no meaning with --device cuda")
+    rows = plan.DEVICE_QUICK if options.quick else plan.DEVICE
+    found = plan.cases(rows, plan.ON_DEVICE, _operation(options, plan.DEVICE_OPERATIONS))
+    if not found:
+        raise ValueError(f"{options.only} is not part of this run")
+    return found
+
+
+def _operation(options: argparse.Namespace, known: Sequence[str]) -> str:
+    """The operation that --only names; empty for all."""
+    only = (options.only or "").replace("-", " ").lower()
+    names = {name.replace("-", " ").lower(): name for name in known}
+    if only and only not in names:
+        raise ValueError(f"--only names one of: {'; '.join(known)}; got {options.only!r}")
+    return names.get(only, "")
+
+
+def _measure(
+    cases: Sequence[plan.Case], runs: Iterator[Result], measured: list[Result], console: Console, limit: float
+) -> None:
     """Fill `measured` case by case. A terminal gets a bar, a file or a pipe a line for each case."""
     clock = results.Clock(cases)
     columns = (
@@ -100,7 +123,7 @@ def _measure(cases: Sequence[plan.Case], measured: list[Result], console: Consol
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(str(cases[0]), total=clock.expected, done=0, cases=len(cases), left=_left(clock))
-        for number, result in enumerate(results.run(cases), start=1):
+        for number, result in enumerate(runs, start=1):
             measured.append(result)
             clock.finish(result.case)
             coming = str(cases[number]) if number < len(cases) else ""
@@ -137,21 +160,50 @@ def _number(value: float) -> str:
 
 def _print(done: report.Report, console: Console) -> None:
     about = done.machine
-    caches = ", ".join(f"{name} {size}" for name, size in about["caches"].items())
-    console.print(
-        f"\n{about['processor']}, {about['cores']} cores, {about['instruction set']}; {caches}\n"
-        "Medians; spread: distance of the quartiles. GB/s counts what a copy of the same array reads and writes.\n"
-        f"Under another's name: how many times faster {SUBJECT} is (plain {SUBJECT}, of its forced builds).\n"
-        "copy: vectorised, on the threads that the call gets; np.copyto and NumPy use one thread, JAX its own.",
-        soft_wrap=True,
-    )
+    console.print(f"\n{_about_device(about) if 'device' in about else _about_host(about)}", soft_wrap=True)
     measured = [result for result in done.results if not result.error]
     for operation in dict.fromkeys(result.case.operation for result in measured):
         console.print(_table(operation, [result for result in measured if result.case.operation == operation]))
     _print_errors(done.results, console)
     if done.missing:
         console.print(f"not installed: {', '.join(done.missing)}")
+    _print_break_even(done, console)
     console.print(_promises(done))
+
+
+_ABOUT_FIGURES = (
+    "Medians; spread: distance of the quartiles. GB/s counts what a copy of the same array reads and writes.\n"
+    f"Under another's name: how many times faster {SUBJECT} is"
+)
+
+
+def _about_host(about: dict[str, Any]) -> str:
+    caches = ", ".join(f"{name} {size}" for name, size in about["caches"].items())
+    return (
+        f"{about['processor']}, {about['cores']} cores, {about['instruction set']}; {caches}\n"
+        f"{_ABOUT_FIGURES} (plain {SUBJECT}, of its forced builds).\n"
+        "copy: vectorised, on the threads that the call gets; np.copyto and NumPy use one thread, JAX its own."
+    )
+
+
+def _about_device(about: dict[str, Any]) -> str:
+    return (
+        f"{about['device']}, {about['multiprocessors']} multiprocessors, L2 {about['L2 bytes'] >> 20} MB; "
+        f"host: {about['processor']}, {about['threads']} threads\n"
+        f"{_ABOUT_FIGURES}.\n"
+        "Times by the device's clock, arrays in turns beyond its L2 cache; copy: from device memory to device memory.\n"
+        f"{plan.DEVICE_OR_HOST}: by the host's clock, until the result is there."
+    )
+
+
+def _print_break_even(done: report.Report, console: Console) -> None:
+    answer = done.break_even()
+    if not answer:
+        return
+    console.print("Is it worth going to the GPU? Dropout there is faster than on this host's CPU:")
+    for label, elements in answer.items():
+        where = f"from {elements:,} elements on" if elements else "at no size that was measured"
+        console.print(f"  {label}: {where}")
 
 
 def _table(operation: str, found: Sequence[Result]) -> Table:
@@ -172,7 +224,7 @@ def _table(operation: str, found: Sequence[Result]) -> Table:
             case.size,
             case.dtype,
             f"{case.p:g}",
-            str(case.threads),
+            str(case.threads) if case.threads else "GPU",
             _time(own.median),
             f"{own.spread:.0%}",
             _number(result.gigabytes_per_second()),
@@ -195,7 +247,8 @@ def _print_errors(found: Iterable[Result], console: Console) -> None:
 
 
 def _promises(done: report.Report) -> Table:
-    table = Table(title="promises (for 2 cores with AVX-512; float32 unless said)", title_justify="left")
+    where = "an NVIDIA H200" if "device" in done.machine else "2 cores with AVX-512"
+    table = Table(title=f"promises (for {where}; float32 unless said)", title_justify="left")
     for heading in ("what", "threads", "promised"):
         table.add_column(heading)
     for heading in ("worst", "median", "cases"):
@@ -205,7 +258,7 @@ def _promises(done: report.Report) -> Table:
         promise = outcome.promise
         table.add_row(
             promise.what,
-            " and ".join(map(str, promise.threads)),
+            "GPU" if 0 in promise.threads else " and ".join(map(str, promise.threads)),
             promise.bound_text,
             _number(outcome.worst),
             _number(outcome.median),

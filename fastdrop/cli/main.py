@@ -75,7 +75,9 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     training.add_argument("--batch-size", type=int, help=f"(default: {_DEFAULTS.batch_size})")
     training.add_argument("--epochs", type=int, help=f"(default: {_DEFAULTS.epochs})")
     training.add_argument("--seed", type=int, help="decides weights, batches and masks (default: 0)")
-    training.add_argument("--backend", choices=BACKENDS, help="cuda trains on a GPU, with the same masks (default: cpu)")
+    training.add_argument(
+        "--backend", choices=BACKENDS, help="cuda trains on a GPU, with the same masks (default: cpu)"
+    )
     training.add_argument(
         "--threads", type=int, help="threads of the dropout kernels (default: all cores); matrix products use one"
     )
@@ -97,9 +99,11 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         epilog="examples:\n"
         "  fastdrop bench --quick                                less than a minute\n"
         "  fastdrop bench --save figures.json --plot figures.png everything\n"
+        "  fastdrop bench --device cuda --save gpu.json          a GPU, and from which size on it pays to go there\n"
         "  fastdrop bench compare before.json after.json         what changed\n",
     )
     bench.add_argument("--quick", action="store_true", help="a part of it, in less than a minute")
+    bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what to measure (default: cpu)")
     bench.add_argument("--threads", type=int, nargs="+", metavar="N", help="numbers of threads (default: 1 and all)")
     bench.add_argument("--only", metavar="OPERATION", help="one operation, such as dropout or dropout-backward")
     bench.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")

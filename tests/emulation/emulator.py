@@ -54,7 +54,7 @@ def translation_unit(text, expressions):
         f"return run_instance<decltype({name}), {name}>(argument, size, grid, first, last, block, backwards); }}"
         for n, name in enumerate(expressions)
     )
-    return f'''#include "cuda_emulation.h"
+    return f"""#include "cuda_emulation.h"
 {text}
 #include "cuda_emulation_end.h"
 template <typename Function> struct argument_of;
@@ -67,7 +67,7 @@ const char *run_instance(const void *argument, unsigned long size, unsigned grid
     return emulate([](const void *a) {{ kernel(*(const type *)a); }}, argument, grid, first, last, block, backwards);
 }}
 {entries}
-'''
+"""
 
 
 @functools.cache

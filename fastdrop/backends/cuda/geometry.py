@@ -31,7 +31,7 @@ class Operand(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """An axis, or several that one stride can walk. Strides of decisions in decisions, of operands in bytes."""
+    """An axis, or several that one stride can walk; strides of decisions in decisions, of operands in bytes."""
 
     size: int
     decision_stride: int
@@ -39,7 +39,7 @@ class Axis(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A kernel, the elements that it takes in one access (0: it has no choice), and what its struct says of the walk."""
+    """A kernel, the elements that it takes in one access (0: no choice), and what its struct says of the walk."""
 
     kernel: str
     width: int
@@ -122,7 +122,7 @@ def _rows(axes: list[Axis], operands: Sequence[Operand], itemsize: int, fields: 
 
 
 def _columns(axes: list[Axis], operands: Sequence[Operand], itemsize: int, fields: dict[str, Any]) -> Plan:
-    """A thread walks along the longest axis that shares decisions; where rows are short, lanes take several positions."""
+    """A thread walks along the longest axis that shares decisions; where rows are short, lanes share positions."""
     along = max((k for k in range(len(axes)) if axes[k].decision_stride == 0), key=lambda k: axes[k].size)
     length, columns = axes[along].size, axes[-1].size
     width = _width(operands, itemsize, axes)

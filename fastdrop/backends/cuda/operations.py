@@ -149,9 +149,7 @@ def bias_backward(activation: str, dy: Array, x: Array, bias: Array, recipe: Rec
         sums = cupy().zeros((blocks, columns), arithmetic(x.dtype))
         if x.size:
             fields = {"dx": dx, "dy": dy, "x": x, "bias": bias, "sums": sums}
-            packed = structs.pack(
-                structs.BIAS_BACKWARD, recipe, rows=rows, columns=columns, block=block, **fields
-            )
+            packed = structs.pack(structs.BIAS_BACKWARD, recipe, rows=rows, columns=columns, block=block, **fields)
             threads = blocks * geometry.warps(columns, geometry.WARP) * geometry.WARP
             expression = source.bias_backward(activation, x.dtype.name)
             _launch(expression, packed, x, recipe, *geometry.grid(threads))
