@@ -1,6 +1,6 @@
 # make app    sets everything up and opens the desktop app
 # make test   sets everything up and runs all checks but the native ones
-# make test-all  these as well: the kernels built by gcc and clang, with sanitizers, and for Arm under emulation
+# make test-all  these as well: the kernels built by gcc, clang and nvcc, with sanitizers, and for Arm under emulation
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,12 +31,14 @@ check: setup
 
 unit: setup
 	@$(BIN)/python fastdrop/system.py gui --install
-	QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m "not native"
+	QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m "not native and not gpu"
 
 # Minutes. What is skipped is listed: an instruction set that this processor lacks. A missing tool is a failure.
 native: setup
 	@$(BIN)/python fastdrop/system.py native --install
-	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 tests/test_native.py
+	@$(BIN)/python -m pip install --quiet --group native
+	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 \
+		tests/test_native.py tests/test_cuda_native.py
 
 format: setup
 	$(BIN)/ruff check --fix .

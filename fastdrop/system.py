@@ -54,6 +54,7 @@ _QT_LIBRARIES = [
 # What tests/test_native.py builds and runs the kernels with, beside the compiler of the build.
 _NATIVE_TOOLS = [
     Need("gcc", "gcc libc6-dev", "gcc"),
+    Need("g++", "g++", "gcc-c++"),
     Need("clang", "clang", "clang"),
     Need("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross", "gcc-aarch64-linux-gnu"),
     Need("qemu-aarch64", "qemu-user", "qemu-user"),

@@ -671,6 +671,53 @@ def numbers(snapshot):
     return [record.train_loss, record.test_loss, record.train_accuracy, record.test_accuracy]
 
 
+MISTAKES = {
+    "one plane's bits are in another order": (
+        "const fd_block random = fd_draw(recipe, plane, block);",
+        "fd_block random = fd_draw(recipe, plane, block); if (plane == 3) random.w[1] ^= random.w[1] >> 31;",
+    ),
+    "two planes are exchanged": ("fd_draw(recipe, plane, block)", "fd_draw(recipe, plane ^ 1, block)"),
+    "one lane draws its neighbour's block": (
+        "fd_keep_block(recipe, (uint64_t)first / 128 + lane, keep)",
+        "fd_keep_block(recipe, (uint64_t)first / 128 + (lane == 7 ? 8 : lane), keep)",
+    ),
+    "one lane's words go to the wrong place": (
+        "j * FD_LANES + lane % FD_LANES] = keep[j]",
+        "j * FD_LANES + (lane ^ (lane == 31)) % FD_LANES] = keep[j]",
+    ),
+    "a tie draws its neighbour's tail": (
+        "fd_tail_word(recipe, element + place)",
+        "fd_tail_word(recipe, element + (place ^ 1))",
+    ),
+    "ties are kept": ("< low ? bit : 0", "< low ? bit : bit"),
+    "the threshold's last plane is left out": ("plane < FD_PLANES && open", "plane < FD_PLANES - 1 && open"),
+    "the purpose stands elsewhere": ("purpose << 24", "purpose << 25"),
+    "the call number's upper half is lost": ("(uint32_t)(recipe.call >> 32)", "0"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_in_the_rule_are_noticed(monkeypatch, mistake):
+    """The emulated tests fail where the rule is broken on purpose: they are not blind."""
+    right, wrong = MISTAKES[mistake]
+    text = source.text("cuda_flat.cu")
+    assert text.count(right) == 1
+    broken = text.replace(right, wrong)
+    monkeypatch.setitem(sys.modules, "cupy", emulated_cupy.make())
+    monkeypatch.setattr(compiler, "kernel", lambda expression, device: emulator.kernel(expression, device, broken))
+    x = values(12_345, np.float32)
+    _, mask = fd.dropout(x, 0.3, rng=stream_at(2**63 + 5, 2**40 + 1))
+    kept = gpu_kept(mask, x)
+    assert not np.array_equal(kept, kept_of(mask)), "nobody would have noticed"
+    monkeypatch.setattr(compiler, "kernel", emulator.kernel)
+    np.testing.assert_array_equal(gpu_kept(mask, x), kept_of(mask))
+
+
+def gpu_kept(mask, x):
+    """What an emulated launch keeps."""
+    return mask(emulated_cupy.make().asarray(x)).get() != 0
+
+
 def test_every_instance_has_a_file():
     found = source.instances()
     assert set(found) == {"cuda_flat.cu", "cuda_walk.cu", "cuda_fused.cu", "cuda_connect.cu"}

@@ -19,7 +19,15 @@ from fastdrop.backends.cuda import source
 HERE = Path(__file__).parent
 BUILD = HERE.parent.parent / "build" / "emulation"
 FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-fno-strict-aliasing"]
-FLAGS += ["-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-maybe-uninitialized", "-Werror"]
+FLAGS += [
+    "-Wall",
+    "-Wextra",
+    "-Wno-unknown-pragmas",
+    "-Wno-unused-function",
+    "-Wno-maybe-uninitialized",
+    "-Wno-clobbered",
+    "-Werror",
+]
 
 
 class Options:

@@ -1,0 +1,122 @@
+"""The CUDA kernels without a GPU: compiled by NVIDIA's compilers, and emulated under sanitizers.
+
+With FASTDROP_REQUIRE_NATIVE=1, as in `make test-all`, a missing tool is a failure.
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastdrop.backends.cuda import compiler, source
+
+ROOT = Path(__file__).parent.parent
+ARCHITECTURES = ["75", "80", "90", "100", "120"]
+
+pytestmark = [
+    pytest.mark.native,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(sys.platform != "linux", reason="compilers and sanitizers as Linux has them"),
+]
+
+
+def missing(what):
+    message = f"missing: {what}"
+    (pytest.fail if os.environ.get("FASTDROP_REQUIRE_NATIVE") else pytest.skip)(message)
+
+
+def unit(file):
+    """A text that has nvcc compile every instance of a file's kernels."""
+    names = ",\n".join(f"(void *){name}" for name in source.instances()[file])
+    return f"{source.text(file)}\nvoid *instances[] = {{{names}}};\n"
+
+
+class Kernel:
+    """What ptxas reports of one kernel."""
+
+    def __init__(self, name, report):
+        self.name = name
+        self.registers = int(re.search(r"Used (\d+) registers", report)[1])
+        self.stack, *self.spills = map(
+            int,
+            re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report).groups(),
+        )
+
+
+def reported(text):
+    """The kernels of a report of `ptxas -v`."""
+    parts = re.split(r"Compiling entry function '(\S+)' for '\w+'", text)
+    return [Kernel(name, report) for name, report in zip(parts[1::2], parts[2::2], strict=True)]
+
+
+@pytest.mark.parametrize("file", source.FILES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_nvcc(architecture, file, tmp_path):
+    if shutil.which("nvcc") is None:
+        missing("nvcc (NVIDIA's CUDA toolkit 13)")
+    path = tmp_path / file
+    path.write_text(unit(file))
+    flags = [*compiler.OPTIONS, f"-arch=sm_{architecture}", "-Werror", "all-warnings", "-Xptxas", "-v"]
+    command = ["nvcc", *flags, "-cubin", str(path), "-o", str(tmp_path / "kernels.cubin")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-4000:]
+    kernels = reported(result.stderr)
+    assert len(kernels) == len(source.instances()[file])
+    print(f"sm_{architecture}, registers and bytes of stack and spills:")
+    for kernel in kernels:
+        print(f"  {kernel.registers:4} {kernel.stack} {kernel.spills}  {kernel.name}")
+    spilling = [(kernel.name, kernel.stack, kernel.spills) for kernel in kernels if kernel.stack or any(kernel.spills)]
+    assert spilling == []
+
+
+@pytest.mark.parametrize("architecture", ["75", "90"])
+def test_the_run_time_compiler(architecture, tmp_path, monkeypatch):
+    """Every instance as users' machines compile it: by NVRTC, without any system's headers."""
+    if importlib.util.find_spec("cupy") is None or importlib.util.find_spec("nvidia") is None:
+        missing("cupy and NVRTC (pip install --group native)")
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path))
+    compiler._cache_folder.cache_clear()
+    try:
+        names = [name for names in source.instances().values() for name in names]
+        paths = {compiler.cubin(name, architecture) for name in names}
+        assert len(paths) == len(names)
+        assert all(path.read_bytes().startswith(b"\x7fELF") for path in paths)
+        again = compiler.cubin(names[0], architecture)  # from the disk, without compiling
+        monkeypatch.setattr(compiler, "_compile", None)
+        assert compiler.cubin(names[0], architecture) == again
+        assert compiler._function(again).startswith("_Z")
+        with pytest.raises(TypeError):
+            compiler.cubin(names[0], "80")
+    finally:
+        compiler._cache_folder.cache_clear()
+
+
+def test_what_does_not_compile_is_told(tmp_path, monkeypatch):
+    if importlib.util.find_spec("cupy") is None or importlib.util.find_spec("nvidia") is None:
+        missing("cupy and NVRTC (pip install --group native)")
+    with pytest.raises(RuntimeError, match=r"(?s)fd_bits_kernel for sm_90 failed.*here_is_no_such_thing"):
+        compiler._compile("here_is_no_such_thing;", "fd_bits_kernel", "90")
+
+
+def test_emulation_under_sanitizers():
+    """All emulated tests again; an access beyond an array, or of the wrong alignment, ends the process."""
+    if shutil.which("g++") is None:
+        missing("g++")
+    library = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    flags = "-fsanitize=address,undefined -fno-sanitize-recover=all -g1"
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": library.stdout.strip(),
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "FASTDROP_EMULATION_FLAGS": flags,
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not gpu and not native"]
+    command += ["-k", "emulated and not elements", "tests/test_cuda.py"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, (result.stdout + result.stderr)[-5000:]
+    assert re.search(r"\d+ passed", result.stdout)
