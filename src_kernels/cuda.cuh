@@ -124,30 +124,42 @@ __device__ __forceinline__ void fd_store_some(T *to, const fd_pack<T, WIDTH> &pa
 
 /* ---- keep bits ---- */
 
-/* What decides a launch's masks; fastdrop/backends/cuda/structs.py has the same layout. */
+/* What decides a launch's masks; fastdrop/backends/cuda/structs.py has the same layout. The keys of Philox's rounds are
+ * computed by the host: so each is an operand in constant memory, and costs no addition. */
 struct fd_draws {
-    uint64_t key, call, threshold;
+    uint32_t keys[2 * FD_PHILOX_ROUNDS];
+    uint64_t call, threshold;
     const uint64_t *replayed; /* where a captured graph counts the calls of earlier replays; or null */
     double scale;
 };
 
-__device__ __forceinline__ fd_recipe fd_recipe_of(const fd_draws &draws) {
-    fd_recipe recipe;
-    recipe.key = draws.key;
-    recipe.call = draws.call + (draws.replayed ? *draws.replayed : 0);
-    recipe.threshold = draws.threshold;
-    return recipe;
+/* The same with the call number complete. */
+struct fd_masks {
+    const fd_draws &draws;
+    uint64_t call;
+};
+
+__device__ __forceinline__ fd_masks fd_masks_of(const fd_draws &draws) {
+    const fd_masks masks = {draws, draws.call + (draws.replayed ? *draws.replayed : 0)};
+    return masks;
+}
+
+/* The block of this purpose and number. */
+__device__ __forceinline__ fd_block fd_draw_block(const fd_masks &masks, uint32_t purpose, uint64_t index) {
+    const fd_recipe recipe = {0, masks.call, 0};
+    return fd_philox4x32_10_scheduled(fd_counter(recipe, purpose, index), masks.draws.keys);
 }
 
 /* Keep bits of the elements that `tied` marks, in WORDS words from word `first` on of one Philox block. A plane is drawn
  * only while a lane of the warp has an element that is neither kept nor dropped yet, and only down to the threshold's lowest
  * set bit; a tie that outlasts the planes draws its tail word. */
 template <int WORDS>
-__device__ __forceinline__ void fd_keep_words(const fd_recipe &recipe, uint64_t block, int first, uint32_t *tied,
+__device__ __forceinline__ void fd_keep_words(const fd_masks &masks, uint64_t block, int first, uint32_t *tied,
                                               uint32_t *keep) {
-    const uint32_t low = (uint32_t)recipe.threshold;
-    uint32_t rest = (uint32_t)(recipe.threshold >> FD_TAIL_BITS) << (32 - FD_PLANES); /* the next plane's bit on top */
-    if (recipe.threshold >= FD_KEEP_ALL) {
+    const uint64_t threshold = masks.draws.threshold;
+    const uint32_t low = (uint32_t)threshold;
+    uint32_t rest = (uint32_t)(threshold >> FD_TAIL_BITS) << (32 - FD_PLANES); /* the next plane's bit on top */
+    if (threshold >= FD_KEEP_ALL) {
 #pragma unroll
         for (int j = 0; j < WORDS; j++) keep[j] = tied[j];
         return;
@@ -160,7 +172,7 @@ __device__ __forceinline__ void fd_keep_words(const fd_recipe &recipe, uint64_t 
     }
 #pragma unroll 1
     for (uint32_t plane = 0; plane < FD_PLANES && open && (rest || low); plane++, rest <<= 1) {
-        const fd_block random = fd_draw(recipe, plane, block);
+        const fd_block random = fd_draw_block(masks, plane, block);
         const bool one = rest >> 31;
         open = 0;
 #pragma unroll
@@ -193,7 +205,7 @@ __device__ __forceinline__ void fd_keep_words(const fd_recipe &recipe, uint64_t 
             }
         const uint32_t bit = word & (0 - word);
         const uint64_t place = (uint64_t)(first + number) * (32 * FD_LANES) + (uint32_t)(__ffs((int)word) - 1);
-        const uint32_t kept = fd_tail_word(recipe, element + place) < low ? bit : 0;
+        const uint32_t kept = fd_draw_block(masks, FD_PURPOSE_TAIL, element + place).w[0] < low ? bit : 0;
         open = 0;
 #pragma unroll
         for (int j = 0; j < WORDS; j++) {
@@ -207,26 +219,26 @@ __device__ __forceinline__ void fd_keep_words(const fd_recipe &recipe, uint64_t 
 }
 
 /* All 128 keep bits of a block. */
-__device__ __forceinline__ void fd_keep_block(const fd_recipe &recipe, uint64_t block, uint32_t keep[4]) {
+__device__ __forceinline__ void fd_keep_block(const fd_masks &masks, uint64_t block, uint32_t keep[4]) {
     uint32_t tied[4] = {~0u, ~0u, ~0u, ~0u};
-    fd_keep_words<4>(recipe, block, 0, tied, keep);
+    fd_keep_words<4>(masks, block, 0, tied, keep);
 }
 
 /* The keep bits that `wanted` marks among decisions 32 * word .. + 31. */
-__device__ __forceinline__ uint32_t fd_keep_word(const fd_recipe &recipe, uint64_t word, uint32_t wanted) {
+__device__ __forceinline__ uint32_t fd_keep_word(const fd_masks &masks, uint64_t word, uint32_t wanted) {
     uint32_t keep;
-    fd_keep_words<1>(recipe, word / FD_TILE_WORDS * FD_LANES + word % FD_LANES, (int)(word / FD_LANES % 4), &wanted,
+    fd_keep_words<1>(masks, word / FD_TILE_WORDS * FD_LANES + word % FD_LANES, (int)(word / FD_LANES % 4), &wanted,
                      &keep);
     return keep;
 }
 
 /* The keep bits that `wanted` marks among 32 decisions from any one on. */
-__device__ __forceinline__ uint32_t fd_keep_from(const fd_recipe &recipe, uint64_t decision, uint32_t wanted) {
+__device__ __forceinline__ uint32_t fd_keep_from(const fd_masks &masks, uint64_t decision, uint32_t wanted) {
     const uint64_t word = decision / 32;
     const uint32_t shift = (uint32_t)(decision % 32);
-    uint32_t keep = fd_keep_word(recipe, word, wanted << shift) >> shift;
+    uint32_t keep = fd_keep_word(masks, word, wanted << shift) >> shift;
     if (shift && wanted >> (32 - shift)) /* they go on in the next word */
-        keep |= fd_keep_word(recipe, word + 1, wanted >> (32 - shift)) << (32 - shift);
+        keep |= fd_keep_word(masks, word + 1, wanted >> (32 - shift)) << (32 - shift);
     return keep;
 }
 
@@ -274,22 +286,26 @@ __device__ __forceinline__ double fd_gelu(double z) { return gelu_double(z); }
 __device__ __forceinline__ float fd_gelu_slope(float z) { return gelu_slope_single(z); }
 __device__ __forceinline__ double fd_gelu_slope(double z) { return gelu_slope_double(z); }
 
-/* Dropped elements are selected away, never multiplied by zero: a dropped inf or NaN gives +0. */
+/* FD_DROPOUT where the scale is 1: elements are copied bit for bit, since a multiplication would change a NaN's. */
+#define FD_SELECT FD_OPERATIONS
+
+#define FD_HAS_SECOND(operation) ((operation) != FD_DROPOUT && (operation) != FD_SELECT)
+
+/* Dropped elements are selected away, never multiplied by zero: a dropped inf or NaN gives +0. Everything is computed before
+ * the selection, so that a warp whose lanes differ does not branch. */
 template <int OPERATION, typename T>
 __device__ __forceinline__ T fd_compute(bool kept, T x, T second, typename fd_arithmetic<T>::type scale) {
     typedef typename fd_arithmetic<T>::type real;
     T y = {};
-    real value = 0;
-    if (OPERATION == FD_DROPOUT) {
-        if (scale == 1) return kept ? x : y; /* bit for bit: a multiplication would change a NaN's */
-        if (kept) value = fd_widen(x) * scale;
-    } else if (OPERATION == FD_DROPOUT_ADD) {
-        value = (kept ? fd_widen(x) * scale : (real)0) + fd_widen(second);
-    } else {
-        const real z = fd_widen(x) + fd_widen(second);
-        const real active = OPERATION == FD_BIAS_RELU ? (z < 0 ? (real)0 : z) : fd_gelu(z);
-        if (kept) value = active * scale;
+    if (OPERATION == FD_SELECT) return kept ? x : y;
+    real value = fd_widen(x);
+    if (OPERATION == FD_BIAS_RELU || OPERATION == FD_BIAS_GELU) {
+        value += fd_widen(second);
+        value = OPERATION == FD_BIAS_GELU ? fd_gelu(value) : value < 0 ? (real)0 : value;
     }
+    value *= scale;
+    value = kept ? value : (real)0;
+    if (OPERATION == FD_DROPOUT_ADD) value += fd_widen(second);
     fd_narrow(value, &y);
     return y;
 }

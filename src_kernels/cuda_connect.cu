@@ -28,7 +28,7 @@ struct fd_connect {
 
 /* The aligned words that hold `count` decisions from `decision` on, into `words`. A lane draws one block of the two tiles
  * that they may lie in. */
-__device__ __forceinline__ void fd_draw_span(const fd_recipe &recipe, uint64_t decision, int64_t count, int lane,
+__device__ __forceinline__ void fd_draw_span(const fd_masks &masks, uint64_t decision, int64_t count, int lane,
                                              uint32_t *words) {
     const uint64_t tile = decision / FD_TILE + (uint64_t)(lane / FD_LANES);
     const int64_t needed = (int64_t)(decision % 32 + (uint64_t)count + 31) / 32;
@@ -41,7 +41,7 @@ __device__ __forceinline__ void fd_draw_span(const fd_recipe &recipe, uint64_t d
     }
     if (!(tied[0] | tied[1] | tied[2] | tied[3])) return;
     const uint32_t stored[4] = {tied[0], tied[1], tied[2], tied[3]};
-    fd_keep_words<4>(recipe, tile * FD_LANES + (uint64_t)(lane % FD_LANES), 0, tied, keep);
+    fd_keep_words<4>(masks, tile * FD_LANES + (uint64_t)(lane % FD_LANES), 0, tied, keep);
 #pragma unroll
     for (int j = 0; j < 4; j++)
         if (stored[j]) words[place[j]] = keep[j];
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, BEGINS && sizeof(real) == 
     const int64_t inputs = call.inputs, across = (call.batch + FD_BLOCK_EXAMPLES - 1) / FD_BLOCK_EXAMPLES;
     const int64_t example = blockIdx.x % across * FD_BLOCK_EXAMPLES + warp % 4 * FD_EXAMPLES;
     const int64_t output = blockIdx.x / across * FD_BLOCK_OUTPUTS + warp / 4 * FD_OUTPUTS;
-    const fd_recipe recipe = fd_recipe_of(call.draws);
+    const fd_masks masks = fd_masks_of(call.draws);
     const real *x[FD_EXAMPLES], *weight[FD_OUTPUTS]; /* rows that do not exist are the last one's, and not stored */
 #pragma unroll
     for (int e = 0; e < FD_EXAMPLES; e++)
@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, BEGINS && sizeof(real) == 
             const int64_t b = example + pair / FD_OUTPUTS, o = output + pair % FD_OUTPUTS;
             const uint64_t decision = (uint64_t)((b * call.outputs + o) * inputs + begin);
             if (b < call.batch && o < call.outputs)
-                fd_draw_span(recipe, decision, count, halves ? lane % FD_LANES : lane, own[pair]);
+                fd_draw_span(masks, decision, count, halves ? lane % FD_LANES : lane, own[pair]);
         }
         __syncwarp();
 #pragma unroll 1
@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, BEGINS && sizeof(real) == 
 #define FD_GROUP_STEP (FD_TILE / FD_GROUPS)
 
 /* Keep bits of 32 decisions in each of four groups, 512 apart, from any decision on. */
-__device__ __forceinline__ void fd_keep_groups(const fd_recipe &recipe, uint64_t decision, uint32_t keep[4]) {
+__device__ __forceinline__ void fd_keep_groups(const fd_masks &masks, uint64_t decision, uint32_t keep[4]) {
     const uint32_t shift = (uint32_t)(decision % 32);
     uint32_t part[2][4];
 #pragma unroll
@@ -144,8 +144,8 @@ __device__ __forceinline__ void fd_keep_groups(const fd_recipe &recipe, uint64_t
         const uint64_t word = decision / 32 + (uint64_t)next, tile = word / FD_TILE_WORDS, lane = word % FD_LANES;
         const int first = (int)(word / FD_LANES % 4); /* groups 4 - first .. 3 lie in the next tile */
         uint32_t here[4], behind[4] = {};
-        fd_keep_block(recipe, tile * FD_LANES + lane, here);
-        if (first) fd_keep_block(recipe, (tile + 1) * FD_LANES + lane, behind);
+        fd_keep_block(masks, tile * FD_LANES + lane, here);
+        if (first) fd_keep_block(masks, (tile + 1) * FD_LANES + lane, behind);
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             part[next][j] = here[j];
@@ -169,7 +169,7 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, 8 / sizeof(real)) fd_conne
     const int64_t blocks = (inputs + FD_TILE - 1) / FD_TILE * FD_LANES;
     const int64_t column = blockIdx.x % blocks / FD_LANES * FD_TILE + blockIdx.x % FD_LANES * 32;
     const int64_t target = (blockIdx.x / blocks * (blockDim.x / FD_WARP) + warp) * TARGETS;
-    const fd_recipe recipe = fd_recipe_of(call.draws);
+    const fd_masks masks = fd_masks_of(call.draws);
     const real scale = (real)call.draws.scale, *const from = (const real *)call.from;
     real sum[TARGETS][FD_GROUPS] = {};
     if (column >= inputs) return; /* the whole block */
@@ -184,7 +184,7 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, 8 / sizeof(real)) fd_conne
             real factor = 0;
             if (lane < count && target + e < targets) {
                 const int64_t row = example * call.outputs + output;
-                fd_keep_groups(recipe, (uint64_t)(row * inputs + column), keep);
+                fd_keep_groups(masks, (uint64_t)(row * inputs + column), keep);
                 factor = ((const real *)call.factor)[row] * scale;
             }
             words[warp][e][lane] = make_uint4(keep[0], keep[1], keep[2], keep[3]);

@@ -18,10 +18,10 @@ struct fd_flat {
 };
 
 /* The keep bits of a warp's elements, from `first` on, into its part of the shared memory. */
-__device__ __forceinline__ void fd_draw_warp(const fd_recipe &recipe, int64_t first, uint32_t *words) {
+__device__ __forceinline__ void fd_draw_warp(const fd_masks &masks, int64_t first, uint32_t *words) {
     const int lane = threadIdx.x % FD_WARP;
     uint32_t keep[4];
-    fd_keep_block(recipe, (uint64_t)first / 128 + lane, keep);
+    fd_keep_block(masks, (uint64_t)first / 128 + lane, keep);
 #pragma unroll
     for (int j = 0; j < 4; j++) words[lane / FD_LANES * FD_TILE_WORDS + j * FD_LANES + lane % FD_LANES] = keep[j];
     __syncwarp();
@@ -37,7 +37,7 @@ template <typename T, int OPERATION, int WIDTH, bool WHOLE>
 __device__ __forceinline__ void fd_flat_warp(const fd_flat &call, int64_t first, uint32_t *words) {
     typedef typename fd_arithmetic<T>::type real;
     enum {
-        SECOND = OPERATION != FD_DROPOUT,
+        SECOND = FD_HAS_SECOND(OPERATION),
         BIAS = OPERATION == FD_BIAS_RELU || OPERATION == FD_BIAS_GELU,
         STEP = FD_WARP * WIDTH,
         AT_ONCE = WHOLE ? FD_IN_FLIGHT / (SECOND ? 2 : 1) : 1, /* an array's end takes its time, and few registers */
@@ -64,7 +64,7 @@ __device__ __forceinline__ void fd_flat_warp(const fd_flat &call, int64_t first,
             else
                 b[k] = a[k];
         }
-        if (begin == 0) fd_draw_warp(fd_recipe_of(call.draws), first, words);
+        if (begin == 0) fd_draw_warp(fd_masks_of(call.draws), first, words);
 #pragma unroll
         for (int k = 0; k < AT_ONCE; k++) {
             const int at = begin + k * STEP + lane * WIDTH;
@@ -105,7 +105,7 @@ FD_KERNEL fd_bits_kernel(const fd_decisions call) {
     const int lane = threadIdx.x % FD_WARP, warp = threadIdx.x / FD_WARP;
     const int64_t first = ((int64_t)blockIdx.x * (blockDim.x / FD_WARP) + warp) * FD_WARP_ELEMENTS;
     if (first >= call.count) return;
-    fd_draw_warp(fd_recipe_of(call.draws), first, words[warp]);
+    fd_draw_warp(fd_masks_of(call.draws), first, words[warp]);
     for (int n = lane; n < FD_WARP_WORDS; n += FD_WARP) {
         const int64_t left = call.count - first - 32 * n;
         if (left > 0) ((uint32_t *)call.to)[first / 32 + n] = words[warp][n] & (left < 32 ? (1u << left) - 1 : ~0u);
@@ -118,7 +118,7 @@ FD_KERNEL fd_booleans_kernel(const fd_decisions call) {
     const int lane = threadIdx.x % FD_WARP, warp = threadIdx.x / FD_WARP;
     const int64_t first = ((int64_t)blockIdx.x * (blockDim.x / FD_WARP) + warp) * FD_WARP_ELEMENTS;
     if (first >= call.count) return;
-    fd_draw_warp(fd_recipe_of(call.draws), first, words[warp]);
+    fd_draw_warp(fd_masks_of(call.draws), first, words[warp]);
     for (int at = lane * 16; at < FD_WARP_ELEMENTS; at += FD_WARP * 16) {
         const uint32_t bits = words[warp][at / 32] >> (at % 32);
         fd_pack<uint8_t, 16> result;

@@ -28,7 +28,7 @@ FD_KERNEL fd_bias_backward_kernel(const fd_bias_backward call) {
     const int64_t end = first + call.block < call.rows ? first + call.block : call.rows;
     const bool inside = lane < left;
     const uint32_t wanted = left < FD_WARP ? (1u << left) - 1 : ~0u;
-    const fd_recipe recipe = fd_recipe_of(call.draws);
+    const fd_masks masks = fd_masks_of(call.draws);
     const real scale = (real)call.draws.scale;
     const T *const dy = (const T *)call.dy, *const x = (const T *)call.x;
     T *const dx = (T *)call.dx;
@@ -38,7 +38,7 @@ FD_KERNEL fd_bias_backward_kernel(const fd_bias_backward call) {
     for (int64_t row = first; row < end; row += FD_WARP) {
         uint32_t bits = 0;
         if (row + lane < end)
-            bits = fd_keep_from(recipe, (uint64_t)((row + lane) * call.columns + column - lane), wanted);
+            bits = fd_keep_from(masks, (uint64_t)((row + lane) * call.columns + column - lane), wanted);
         __syncwarp();
 #pragma unroll 1
         for (int begin = 0; begin < FD_WARP; begin += AT_ONCE) {
@@ -80,11 +80,11 @@ __device__ __forceinline__ real fd_fold(real sum) {
 }
 
 /* The keep bits of 1024 columns from `column` on, 32 for each lane. */
-__device__ __forceinline__ uint32_t fd_softmax_bits(const fd_recipe &recipe, int64_t row, int64_t column,
+__device__ __forceinline__ uint32_t fd_softmax_bits(const fd_masks &masks, int64_t row, int64_t column,
                                                     int64_t columns) {
     const int64_t own = column + threadIdx.x % FD_WARP * 32, left = columns - own;
     uint32_t bits = 0;
-    if (left > 0) bits = fd_keep_from(recipe, (uint64_t)(row * columns + own), left < 32 ? (1u << left) - 1 : ~0u);
+    if (left > 0) bits = fd_keep_from(masks, (uint64_t)(row * columns + own), left < 32 ? (1u << left) - 1 : ~0u);
     __syncwarp();
     return bits;
 }
@@ -96,7 +96,7 @@ FD_KERNEL fd_softmax_kernel(const fd_softmax call) {
     const int lane = threadIdx.x % FD_WARP, warp = threadIdx.x / FD_WARP;
     const int64_t row = (int64_t)blockIdx.x * (blockDim.x / FD_WARP) + warp, columns = call.columns;
     if (row >= call.rows) return;
-    const fd_recipe recipe = fd_recipe_of(call.draws);
+    const fd_masks masks = fd_masks_of(call.draws);
     const real scale = (real)call.draws.scale;
     const T *const x = (const T *)call.x + row * columns;
     const T *const dy = BACKWARD ? (const T *)call.dy + row * columns : x;
@@ -119,7 +119,7 @@ FD_KERNEL fd_softmax_kernel(const fd_softmax call) {
     uint32_t bits = 0;
 #pragma unroll 1
     for (int64_t begin = 0; begin < columns; begin += 32 * FD_WARP) {
-        if (BACKWARD) bits = fd_softmax_bits(recipe, row, begin, columns);
+        if (BACKWARD) bits = fd_softmax_bits(masks, row, begin, columns);
 #pragma unroll 2
         for (int k = 0; k < FD_WARP; k++) {
             if (begin + k * FD_WARP >= columns) break;
@@ -135,7 +135,7 @@ FD_KERNEL fd_softmax_kernel(const fd_softmax call) {
     const real factor = inverse * scale;
 #pragma unroll 1
     for (int64_t begin = 0; begin < columns; begin += 32 * FD_WARP) {
-        if (!BACKWARD || columns > 32 * FD_WARP) bits = fd_softmax_bits(recipe, row, begin, columns);
+        if (!BACKWARD || columns > 32 * FD_WARP) bits = fd_softmax_bits(masks, row, begin, columns);
 #pragma unroll 2
         for (int k = 0; k < FD_WARP; k++) {
             if (begin + k * FD_WARP >= columns) break;

@@ -73,7 +73,7 @@ FD_KERNEL fd_strided_kernel(const fd_walk walk) {
     if (number * FD_WARP >= walk.threads) return;
     const uint64_t first = (uint64_t)number * FD_STRIDED_ELEMENTS;
     uint32_t keep[4];
-    fd_keep_block(fd_recipe_of(walk.draws), first / 128 + lane, keep);
+    fd_keep_block(fd_masks_of(walk.draws), first / 128 + lane, keep);
 #pragma unroll
     for (int j = 0; j < 4; j++)
         words[warp][lane / FD_LANES * FD_TILE_WORDS + j * FD_LANES + lane % FD_LANES] = keep[j];
@@ -99,7 +99,7 @@ FD_KERNEL fd_strided_kernel(const fd_walk walk) {
             here = row;
             y[k] = (T *)(place.data[0] + own * walk.stride[0][last]);
             a[k] = *(const T *)(place.data[1] + own * walk.stride[1][last]);
-            b[k] = OPERATION == FD_DROPOUT ? a[k] : *(const T *)(place.data[2] + own * walk.stride[2][last]);
+            b[k] = !FD_HAS_SECOND(OPERATION) ? a[k] : *(const T *)(place.data[2] + own * walk.stride[2][last]);
         }
 #pragma unroll
         for (int k = 0; k < FD_AT_ONCE; k++)
@@ -122,7 +122,7 @@ FD_KERNEL fd_transposed_kernel(const fd_walk walk) {
     fd_move(walk, walk.along, position, &place);
     fd_move(walk, last, 32 * piece, &place);
     const int count = columns - 32 * piece < 32 ? (int)(columns - 32 * piece) : 32;
-    const uint32_t bits = fd_keep_from(fd_recipe_of(walk.draws), place.decision, ~0u >> (32 - count));
+    const uint32_t bits = fd_keep_from(fd_masks_of(walk.draws), place.decision, ~0u >> (32 - count));
     const int64_t y_step = walk.stride[0][last], x_step = walk.stride[1][last], second_step = walk.stride[2][last];
 #pragma unroll 1
     for (int at = 0; at < count; at += FD_AT_ONCE) {
@@ -131,7 +131,7 @@ FD_KERNEL fd_transposed_kernel(const fd_walk walk) {
         for (int k = 0; k < FD_AT_ONCE; k++) {
             if (at + k >= count) continue;
             a[k] = *(const T *)(place.data[1] + (at + k) * x_step);
-            b[k] = OPERATION == FD_DROPOUT ? a[k] : *(const T *)(place.data[2] + (at + k) * second_step);
+            b[k] = !FD_HAS_SECOND(OPERATION) ? a[k] : *(const T *)(place.data[2] + (at + k) * second_step);
         }
 #pragma unroll
         for (int k = 0; k < FD_AT_ONCE; k++)
@@ -153,7 +153,7 @@ FD_KERNEL fd_rows_kernel(const fd_walk walk) {
     const uint64_t rest = fd_split((uint64_t)number, walk.lanes, &lane);
     fd_place place = fd_locate(walk, fd_split(rest, walk.pieces, &piece), -1);
     const uint32_t bit = 1u << (place.decision % 32);
-    const bool kept = fd_keep_word(fd_recipe_of(walk.draws), place.decision / 32, bit) != 0;
+    const bool kept = fd_keep_word(fd_masks_of(walk.draws), place.decision / 32, bit) != 0;
     const int64_t begin = piece * walk.steps * step;
     const int64_t end = begin + walk.steps * step < columns ? begin + walk.steps * step : columns;
     fd_pack<T, WIDTH> a[FD_AT_ONCE] = {}, b[FD_AT_ONCE] = {};
@@ -165,7 +165,7 @@ FD_KERNEL fd_rows_kernel(const fd_walk walk) {
             if (left <= 0) continue;
             if (kept) /* a dropped row is not read */
                 a[k] = fd_load_some<T, WIDTH>((const T *)(place.data[1] + own * walk.stride[1][last]), left);
-            if (OPERATION != FD_DROPOUT)
+            if (FD_HAS_SECOND(OPERATION))
                 b[k] = fd_load_some<T, WIDTH>((const T *)(place.data[2] + own * walk.stride[2][last]), left);
         }
 #pragma unroll
@@ -193,7 +193,7 @@ FD_KERNEL fd_columns_kernel(const fd_walk walk) {
     rest = fd_split(rest, walk.lanes, &lane);
     fd_place place = fd_locate(walk, fd_split(rest, walk.pieces, &piece), walk.along);
     fd_move(walk, last, column * WIDTH, &place);
-    const uint32_t bits = fd_keep_from(fd_recipe_of(walk.draws), place.decision, (1u << WIDTH) - 1);
+    const uint32_t bits = fd_keep_from(fd_masks_of(walk.draws), place.decision, (1u << WIDTH) - 1);
     const int64_t begin = piece * walk.steps * walk.lanes;
     const int64_t end = begin + walk.steps * walk.lanes < length ? begin + walk.steps * walk.lanes : length;
     const int64_t y_step = walk.stride[0][walk.along], x_step = walk.stride[1][walk.along];
@@ -206,7 +206,7 @@ FD_KERNEL fd_columns_kernel(const fd_walk walk) {
             const int64_t own = at + k * walk.lanes;
             if (own >= end) continue;
             if (bits) a[k] = fd_load<T, WIDTH>((const T *)(place.data[1] + own * x_step));
-            if (OPERATION != FD_DROPOUT) b[k] = fd_load<T, WIDTH>((const T *)(place.data[2] + own * second_step));
+            if (FD_HAS_SECOND(OPERATION)) b[k] = fd_load<T, WIDTH>((const T *)(place.data[2] + own * second_step));
         }
 #pragma unroll
         for (int k = 0; k < FD_AT_ONCE; k++) {

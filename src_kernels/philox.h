@@ -63,4 +63,18 @@ FD_INLINE fd_block fd_philox4x32_10(fd_block counter, uint32_t key0, uint32_t ke
     return fd_philox_round(x, key0 + 9 * FD_PHILOX_W0, key1 + 9 * FD_PHILOX_W1);
 }
 
+/* The same with the keys of all rounds at hand: those of round r are keys[2 r] and keys[2 r + 1]. */
+FD_INLINE fd_block fd_philox4x32_10_scheduled(fd_block counter, const uint32_t keys[2 * FD_PHILOX_ROUNDS]) {
+    fd_block x = fd_philox_round(counter, keys[0], keys[1]);
+    x = fd_philox_round(x, keys[2], keys[3]);
+    x = fd_philox_round(x, keys[4], keys[5]);
+    x = fd_philox_round(x, keys[6], keys[7]);
+    x = fd_philox_round(x, keys[8], keys[9]);
+    x = fd_philox_round(x, keys[10], keys[11]);
+    x = fd_philox_round(x, keys[12], keys[13]);
+    x = fd_philox_round(x, keys[14], keys[15]);
+    x = fd_philox_round(x, keys[16], keys[17]);
+    return fd_philox_round(x, keys[18], keys[19]);
+}
+
 #endif

@@ -673,21 +673,21 @@ def numbers(snapshot):
 
 MISTAKES = {
     "one plane's bits are in another order": (
-        "const fd_block random = fd_draw(recipe, plane, block);",
-        "fd_block random = fd_draw(recipe, plane, block); if (plane == 3) random.w[1] ^= random.w[1] >> 31;",
+        "const fd_block random = fd_draw_block(masks, plane, block);",
+        "fd_block random = fd_draw_block(masks, plane, block); if (plane == 3) random.w[1] ^= random.w[1] >> 31;",
     ),
-    "two planes are exchanged": ("fd_draw(recipe, plane, block)", "fd_draw(recipe, plane ^ 1, block)"),
+    "two planes are exchanged": ("fd_draw_block(masks, plane, block)", "fd_draw_block(masks, plane ^ 1, block)"),
     "one lane draws its neighbour's block": (
-        "fd_keep_block(recipe, (uint64_t)first / 128 + lane, keep)",
-        "fd_keep_block(recipe, (uint64_t)first / 128 + (lane == 7 ? 8 : lane), keep)",
+        "fd_keep_block(masks, (uint64_t)first / 128 + lane, keep)",
+        "fd_keep_block(masks, (uint64_t)first / 128 + (lane == 7 ? 8 : lane), keep)",
     ),
     "one lane's words go to the wrong place": (
         "j * FD_LANES + lane % FD_LANES] = keep[j]",
         "j * FD_LANES + (lane ^ (lane == 31)) % FD_LANES] = keep[j]",
     ),
     "a tie draws its neighbour's tail": (
-        "fd_tail_word(recipe, element + place)",
-        "fd_tail_word(recipe, element + (place ^ 1))",
+        "fd_draw_block(masks, FD_PURPOSE_TAIL, element + place)",
+        "fd_draw_block(masks, FD_PURPOSE_TAIL, element + (place ^ 1))",
     ),
     "ties are kept": ("< low ? bit : 0", "< low ? bit : bit"),
     "the threshold's last plane is left out": ("plane < FD_PLANES && open", "plane < FD_PLANES - 1 && open"),

@@ -115,6 +115,8 @@ def elementwise(
         packed = structs.pack(structs.FLAT, recipe, y=out, x=inputs[0], second=second, **plan.fields)
     else:
         packed = structs.pack_walk(recipe, arrays, plan.fields)
+    if operation == "dropout" and recipe.scale == 1.0:
+        operation = "select"
     expression = source.elementwise(plan.kernel, operation, out.dtype.name, plan.width)
     _launch(expression, packed, out, recipe, *geometry.grid(plan.threads))
     return out

@@ -10,6 +10,7 @@ TYPES = {"float16": "fd_float16", "bfloat16": "fd_bfloat16", "float32": "float",
 WIDTHS = {"float16": 8, "bfloat16": 8, "float32": 4, "float64": 2}
 """Elements in 16 bytes."""
 OPERATIONS = {
+    "select": "FD_SELECT",  # dropout without a scale
     "dropout": "FD_DROPOUT",
     "dropout_add": "FD_DROPOUT_ADD",
     "bias_relu": "FD_BIAS_RELU",
@@ -71,7 +72,7 @@ def instances() -> dict[str, list[str]]:
         for operation in OPERATIONS:
             found += [elementwise("fd_flat_kernel", operation, dtype, width) for width in (WIDTHS[dtype], 1)]
             found += [elementwise(f"fd_{name}_kernel", operation, dtype, 0) for name in ("strided", "transposed")]
-        for operation in ("dropout", "dropout_add"):
+        for operation in ("select", "dropout", "dropout_add"):
             for name in ("rows", "columns"):
                 found += [elementwise(f"fd_{name}_kernel", operation, dtype, width) for width in (WIDTHS[dtype], 1)]
         found += [bias_backward(activation, dtype) for activation in ("relu", "gelu")]

@@ -1,5 +1,6 @@
 """The arguments of the kernels, laid out as in src_kernels/cuda*: every kernel takes one struct, by value."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 OPERANDS = 3
 MOST_AXES = 32
 
-DRAWS = [("key", "u8"), ("call", "u8"), ("threshold", "u8"), ("replayed", "u8"), ("scale", "f8")]
+ROUNDS = 10
+DRAWS = [("keys", "u4", 2 * ROUNDS), ("call", "u8"), ("threshold", "u8"), ("replayed", "u8"), ("scale", "f8")]
 
 FLAT = np.dtype([*DRAWS, ("y", "u8"), ("x", "u8"), ("second", "u8"), ("count", "i8"), ("columns", "i8")])
 
@@ -64,12 +66,23 @@ CONNECT = np.dtype(
 def pack(struct: np.dtype[Any], recipe: Any, **fields: Any) -> NDArray[Any]:
     """One such struct: what decides the mask, and these fields; arrays as their addresses, None as a null pointer."""
     packed = np.zeros(1, struct)
-    packed["key"], packed["call"], packed["threshold"] = recipe.key, recipe.call, recipe.threshold
-    packed["scale"] = recipe.scale
-    packed["replayed"] = address(getattr(recipe, "counter", None))
+    counter = getattr(recipe, "counter", None)
+    draws = (round_keys(recipe.key), recipe.call, recipe.threshold, address(counter), recipe.scale)
+    for name, value in zip(struct.names or (), draws, strict=False):
+        packed[name] = value
     for name, value in fields.items():
         packed[name] = value if isinstance(value, int) else address(value)
     return packed
+
+
+@functools.lru_cache(maxsize=256)
+def round_keys(key: int) -> tuple[int, ...]:
+    """The two key words of each of Philox's rounds, which grow from round to round."""
+    words = []
+    for number in range(ROUNDS):
+        words.append(((key & 0xFFFFFFFF) + number * 0x9E3779B9) & 0xFFFFFFFF)
+        words.append(((key >> 32) + number * 0xBB67AE85) & 0xFFFFFFFF)
+    return tuple(words)
 
 
 def pack_walk(recipe: Any, arrays: Sequence[Any], fields: dict[str, Any]) -> NDArray[Any]:
