@@ -28,23 +28,26 @@ struct fd_connect {
 
 /* The aligned words that hold `count` decisions from `decision` on, into `words`. A lane draws one block of the two tiles
  * that they may lie in. */
-__device__ __forceinline__ void fd_draw_span(const fd_masks &masks, uint64_t decision, int64_t count, int lane,
+__device__ __forceinline__ void fd_draw_span(const fd_masks &masks, uint64_t decision, int count, int lane,
                                              uint32_t *words) {
-    const uint64_t tile = decision / FD_TILE + (uint64_t)(lane / FD_LANES);
-    const int64_t needed = (int64_t)(decision % 32 + (uint64_t)count + 31) / 32;
-    int64_t place[4];
+    const int before = (int)(decision / 32 % FD_TILE_WORDS); /* words of the first tile that are not needed */
+    const int needed = ((int)(decision % 32) + count + 31) / 32;
+    const int first = lane / FD_LANES * FD_TILE_WORDS + lane % FD_LANES - before;
     uint32_t tied[4], keep[4];
+    bool stored[4], any = false;
 #pragma unroll
     for (int j = 0; j < 4; j++) {
-        place[j] = (int64_t)(tile * FD_TILE_WORDS) + j * FD_LANES + lane % FD_LANES - (int64_t)(decision / 32);
-        tied[j] = place[j] >= 0 && place[j] < needed ? ~0u : 0;
+        const int place = first + j * FD_LANES;
+        stored[j] = place >= 0 && place < needed;
+        tied[j] = stored[j] ? ~0u : 0;
+        any |= stored[j];
     }
-    if (!(tied[0] | tied[1] | tied[2] | tied[3])) return;
-    const uint32_t stored[4] = {tied[0], tied[1], tied[2], tied[3]};
+    if (!any) return;
+    const uint64_t tile = decision / FD_TILE + (uint64_t)(lane / FD_LANES);
     fd_keep_words<4>(masks, tile * FD_LANES + (uint64_t)(lane % FD_LANES), 0, tied, keep);
 #pragma unroll
     for (int j = 0; j < 4; j++)
-        if (stored[j]) words[place[j]] = keep[j];
+        if (stored[j]) words[first + j * FD_LANES] = keep[j];
 }
 
 /* BEGINS: every row's decisions begin a word. */
@@ -68,11 +71,12 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, BEGINS && sizeof(real) == 
     const uint32_t next_example = (uint32_t)(call.outputs * inputs);
     const uint32_t shift_here = (uint32_t)((example * call.outputs + output) * inputs);
     uint32_t(*const own)[FD_SPAN_WORDS] = words[warp];
+    const uint32_t own_bit = 1u << lane;
     /* a span is a multiple of 32, which leaves the shifts as they are */
     const bool halves = inputs % FD_TILE == 0; /* then a span is one tile, and each half of the warp draws one */
 #pragma unroll 1
     for (int64_t begin = 0; begin < inputs; begin += FD_SPAN) {
-        const int64_t count = inputs - begin < FD_SPAN ? inputs - begin : FD_SPAN;
+        const int count = inputs - begin < FD_SPAN ? (int)(inputs - begin) : FD_SPAN;
         __syncthreads(); /* the span before is used up; and the warps stay close, for the L1 cache's sake */
 #pragma unroll 1
         for (int pair = halves ? lane / FD_LANES : 0; pair < FD_PAIRS; pair += halves ? 2 : 1) {
@@ -83,16 +87,17 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, BEGINS && sizeof(real) == 
         }
         __syncwarp();
 #pragma unroll 1
-        for (int64_t at = 0; at < count; at += 4 * FD_WARP) {
+        for (int at = 0; at < count; at += 4 * FD_WARP) {
+            /* behind the row's end factors are 0, and so is what they add, whatever the bits there */
             real v[FD_EXAMPLES][4] = {}, w[FD_OUTPUTS][4] = {};
 #pragma unroll
             for (int k = 0; k < 4; k++) {
-                const int64_t i = at + k * FD_WARP + lane;
+                const int i = at + k * FD_WARP + lane;
                 if (i >= count) continue;
 #pragma unroll
-                for (int e = 0; e < FD_EXAMPLES; e++) v[e][k] = x[e][begin + i];
+                for (int e = 0; e < FD_EXAMPLES; e++) v[e][k] = x[e][i];
 #pragma unroll
-                for (int o = 0; o < FD_OUTPUTS; o++) w[o][k] = weight[o][begin + i];
+                for (int o = 0; o < FD_OUTPUTS; o++) w[o][k] = weight[o][i];
             }
 #pragma unroll
             for (int pair = 0; pair < FD_PAIRS; pair++) {
@@ -109,10 +114,14 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, BEGINS && sizeof(real) == 
 #pragma unroll
                 for (int k = 0; k < 4; k++) {
                     const real product = w[o][k] * v[e][k];
-                    if (at + k * FD_WARP + lane < count && (bits[k] >> lane & 1)) sum[e][o] += product;
+                    if (bits[k] & own_bit) sum[e][o] += product;
                 }
             }
         }
+#pragma unroll
+        for (int e = 0; e < FD_EXAMPLES; e++) x[e] += FD_SPAN;
+#pragma unroll
+        for (int o = 0; o < FD_OUTPUTS; o++) weight[o] += FD_SPAN;
     }
     const real scale = (real)call.draws.scale;
 #pragma unroll
@@ -171,6 +180,7 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, 8 / sizeof(real)) fd_conne
     const int64_t target = (blockIdx.x / blocks * (blockDim.x / FD_WARP) + warp) * TARGETS;
     const fd_masks masks = fd_masks_of(call.draws);
     const real scale = (real)call.draws.scale, *const from = (const real *)call.from;
+    const uint32_t own_bit = 1u << lane;
     real sum[TARGETS][FD_GROUPS] = {};
     if (column >= inputs) return; /* the whole block */
 #pragma unroll 1
@@ -207,7 +217,7 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, 8 / sizeof(real)) fd_conne
 #pragma unroll
                 for (int j = 0; j < FD_GROUPS; j++) {
                     const real product = v[j] * factor;
-                    if (bits[j] >> lane & 1) sum[e][j] += product;
+                    if (bits[j] & own_bit) sum[e][j] += product;
                 }
             }
         }
