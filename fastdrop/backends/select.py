@@ -52,18 +52,17 @@ def backend_for(**arrays: Any) -> Backend:
     TypeError
         If they lie on different devices.
     """
-    cupy_arrays = {name: array for name, array in arrays.items() if device.is_array(array)}
-    if not cupy_arrays:
+    given = [array for array in arrays.values() if array is not None]
+    on_gpus = [array for array in given if device.is_array(array)]
+    if not on_gpus:
         return cpu
     device.require()
-    places = {name: _place(array) for name, array in arrays.items() if array is not None}
-    if len(set(places.values())) > 1:
-        where = ", ".join(f"{name} is {place}" for name, place in places.items())
-        raise TypeError(
-            f"all arrays of a call are on one device; {where}: "
-            "move them with cupy.asarray(array) or cupy.asnumpy(array)"
-        )
-    return operations
+    if len(on_gpus) == len(given) and len({array.device.id for array in on_gpus}) == 1:
+        return operations
+    where = ", ".join(f"{name} is {_place(array)}" for name, array in arrays.items() if array is not None)
+    raise TypeError(
+        f"all arrays of a call are on one device; {where}: move them with cupy.asarray(array) or cupy.asnumpy(array)"
+    )
 
 
 def _place(array: Any) -> str:

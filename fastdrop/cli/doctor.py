@@ -1,10 +1,11 @@
 """`fastdrop doctor`: what is installed, what is missing, and how to get it."""
 
-import importlib
 import importlib.metadata
 from typing import NamedTuple
 
 from fastdrop import system
+from fastdrop.backends.cuda import device
+from fastdrop.errors import BackendUnavailable
 from fastdrop.info import configuration
 
 
@@ -69,9 +70,8 @@ def _version(distributions: tuple[str, ...]) -> str | None:
 
 def _gpu() -> str:
     try:
-        cupy = importlib.import_module("cupy")
-        found = bool(cupy.cuda.is_available())
-    except ImportError:
-        found = False
-    note = "this version's kernels run on the CPU"
-    return f"ok       a CUDA GPU ({note})" if found else f"missing  a CUDA GPU ({note}, so nothing is lost)"
+        cupy = device.require()
+    except BackendUnavailable as error:
+        return f"missing  a CUDA GPU, for arrays of CuPy's: {error}"
+    names = {cupy.cuda.runtime.getDeviceProperties(number)["name"] for number in range(device.count())}
+    return f"ok       a CUDA GPU: {', '.join(sorted(name.decode() for name in names))}"

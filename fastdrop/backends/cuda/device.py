@@ -1,5 +1,6 @@
 """Whether there is a GPU to use, and what to install where there is none."""
 
+import functools
 import importlib
 from typing import Any
 
@@ -27,6 +28,12 @@ def require() -> Any:
     return package
 
 
+def count() -> int:
+    """How many GPUs there are."""
+    return int(require().cuda.runtime.getDeviceCount())
+
+
+@functools.lru_cache(maxsize=4)
 def missing(package: Any) -> str:
     """What keeps CuPy from a GPU here; empty if nothing does."""
     try:
@@ -43,4 +50,9 @@ def missing(package: Any) -> str:
 
 def is_array(array: Any) -> bool:
     """Whether it is a CuPy array; CuPy is not imported to find out."""
-    return any(cls.__module__.partition(".")[0] == "cupy" and cls.__name__ == "ndarray" for cls in type(array).__mro__)
+    return _is_array_type(type(array))
+
+
+@functools.lru_cache(maxsize=256)
+def _is_array_type(kind: type) -> bool:
+    return any(cls.__module__.partition(".")[0] == "cupy" and cls.__name__ == "ndarray" for cls in kind.__mro__)

@@ -3,6 +3,7 @@
 Axes are merged as src_kernels/cpu.pyx does it for the CPU, so that decisions are numbered alike.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -23,9 +24,10 @@ ENOUGH_THREADS = 1 << 17
 
 
 class Operand(NamedTuple):
-    """Where an array lies, and how."""
+    """How an array lies in memory."""
 
-    address: int
+    place: int
+    """Its first byte's address, modulo ACCESS: so one plan serves all arrays that lie alike."""
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
@@ -39,7 +41,7 @@ class Axis(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A kernel, the elements that it takes in one access (0: no choice), and what its struct says of the walk."""
+    """A kernel, the elements that it takes in one access (0: no choice), and the fields of its struct."""
 
     kernel: str
     width: int
@@ -74,12 +76,39 @@ def _stride(operand: Operand, axis: int) -> int:
     return operand.strides[axis] if len(operand.shape) >= -axis and operand.shape[axis] > 1 else 0
 
 
-def plan(axes: list[Axis], operands: Sequence[Operand], itemsize: int) -> Plan:
-    """How to walk these axes."""
+@functools.lru_cache(maxsize=1024)
+def plan(operands: tuple[Operand, ...], shared_axes: tuple[int, ...], itemsize: int, has_bias: bool) -> Plan:
+    """How to walk these arrays; the others broadcast to the first, which is written. `has_bias`: the last is a bias."""
+    out = operands[0]
+    if has_bias and all(is_contiguous(operand, itemsize) for operand in operands):
+        return _rows_with_bias(operands, itemsize)
+    return _plan(merge(out.shape, shared_axes, operands), operands, itemsize)
+
+
+def is_contiguous(operand: Operand, itemsize: int) -> bool:
+    """Whether its elements lie side by side in C order."""
+    wanted = itemsize
+    for size, stride in zip(operand.shape[::-1], operand.strides[::-1], strict=True):
+        if size > 1 and stride != wanted:
+            return False
+        wanted *= size
+    return True
+
+
+def _rows_with_bias(operands: Sequence[Operand], itemsize: int) -> Plan:
+    """Contiguous rows and a contiguous bias, which begins again with each; no access may cross a row's end."""
+    count, columns = math.prod(operands[0].shape), operands[0].shape[-1]
+    width = _width(operands, itemsize)
+    width = width if columns % width == 0 else 1
+    return Plan("fd_flat_kernel", width, warps(count, WARP_ELEMENTS) * WARP, {"count": count, "columns": columns})
+
+
+def _plan(axes: list[Axis], operands: Sequence[Operand], itemsize: int) -> Plan:
     if not axes or (len(axes) == 1 and axes[0].decision_stride == 1 and set(axes[0].strides) == {itemsize}):
         count = axes[0].size if axes else 1
         width = _width(operands, itemsize)
-        return Plan("fd_flat_kernel", width, warps(count, WARP_ELEMENTS) * WARP, {"count": count})
+        threads = warps(count, WARP_ELEMENTS) * WARP
+        return Plan("fd_flat_kernel", width, threads, {"count": count, "columns": 0})
     shape = [axis.size for axis in axes]
     fields: dict[str, Any] = {
         "ndim": len(axes),
@@ -98,14 +127,6 @@ def plan(axes: list[Axis], operands: Sequence[Operand], itemsize: int) -> Plan:
         return Plan("fd_strided_kernel", 0, threads, {**fields, "threads": threads})
     threads = math.prod(shape[:-1]) * -(-shape[-1] // 32)
     return Plan("fd_transposed_kernel", 0, threads, {**fields, "along": near, "threads": threads})
-
-
-def plan_bias(count: int, columns: int, operands: Sequence[Operand], itemsize: int) -> Plan:
-    """Contiguous rows and a contiguous bias, the last operand; whose accesses must not cross a row's end."""
-    width = _width(operands, itemsize)
-    fields = {"count": count, "columns": columns}
-    width = width if columns % width == 0 else 1
-    return Plan("fd_flat_kernel", width, warps(count, WARP_ELEMENTS) * WARP, fields)
 
 
 def _rows(axes: list[Axis], operands: Sequence[Operand], itemsize: int, fields: dict[str, Any]) -> Plan:
@@ -148,7 +169,7 @@ def _steps(accesses: int) -> int:
 
 def _width(operands: Sequence[Operand], itemsize: int, axes: Sequence[Axis] = ()) -> int:
     """Elements of one access: 16 bytes where every run of elements begins at a multiple of them, otherwise one."""
-    places = [operand.address for operand in operands]
+    places = [operand.place for operand in operands]
     places += [stride for axis in axes[:-1] for stride in axis.strides]
     side_by_side = not axes or set(axes[-1].strides) == {itemsize}
     return ACCESS // itemsize if side_by_side and all(place % ACCESS == 0 for place in places) else 1

@@ -101,18 +101,11 @@ def elementwise(
     if out.size == 0:
         return out
     arrays = (out, *inputs)
-    operands = [Operand(structs.address(array), array.shape, array.strides) for array in arrays]
-    has_bias = operation.startswith("bias")
-    plan = None
-    if has_bias and all(array.flags.c_contiguous for array in arrays):
-        columns = out.shape[-1]  # a bias begins again with every row: only the contiguous kernel knows that
-        plan = geometry.plan_bias(out.size, columns, operands, out.itemsize)
-    if plan is None:
-        axes = geometry.merge(out.shape, shared_axes, operands)
-        plan = geometry.plan(axes, operands, out.itemsize)
+    operands = tuple(Operand(structs.address(array) % geometry.ACCESS, array.shape, array.strides) for array in arrays)
+    plan = geometry.plan(operands, shared_axes, out.itemsize, operation.startswith("bias"))
     if plan.kernel == "fd_flat_kernel":
-        second = inputs[-1]
-        packed = structs.pack(structs.FLAT, recipe, y=out, x=inputs[0], second=second, **plan.fields)
+        fields = {"y": out, "x": inputs[0], "second": inputs[-1], **plan.fields}
+        packed = structs.pack(structs.FLAT, recipe, **fields)
     else:
         packed = structs.pack_walk(recipe, arrays, plan.fields)
     if operation == "dropout" and recipe.scale == 1.0:
@@ -151,7 +144,7 @@ def bias_backward(activation: str, dy: Array, x: Array, bias: Array, recipe: Rec
         sums = cupy().zeros((blocks, columns), arithmetic(x.dtype))
         if x.size:
             fields = {"dx": dx, "dy": dy, "x": x, "bias": bias, "sums": sums}
-            packed = structs.pack(structs.BIAS_BACKWARD, recipe, rows=rows, columns=columns, block=block, **fields)
+            packed = structs.pack(structs.BIAS_BACKWARD, recipe, **fields, rows=rows, columns=columns, block=block)
             threads = blocks * geometry.warps(columns, geometry.WARP) * geometry.WARP
             expression = source.bias_backward(activation, x.dtype.name)
             _launch(expression, packed, x, recipe, *geometry.grid(threads))
@@ -254,4 +247,4 @@ def _connect_gradient(dy: Array, other: Array, recipe: Recipe, dweight: bool) ->
 
 
 def _connect(recipe: Recipe, batch: int, outputs: int, inputs: int, fields: dict[str, Any]) -> NDArray[Any]:
-    return structs.pack(structs.CONNECT, recipe, batch=batch, outputs=outputs, inputs=inputs, **fields)
+    return structs.pack(structs.CONNECT, recipe, **fields, batch=batch, outputs=outputs, inputs=inputs)
