@@ -90,7 +90,7 @@ def test_doctor_names_what_is_missing(capsys, monkeypatch):
 
 
 def test_native_checks_name_what_is_missing(monkeypatch, capsys):
-    monkeypatch.setattr(system.shutil, "which", lambda name, **_: None if name == "qemu-aarch64" else "/usr/bin/" + name)
+    monkeypatch.setattr(system.shutil, "which", lambda name: None if name == "qemu-aarch64" else "/usr/bin/" + name)
     assert system.main(["native"]) == 1
     printed = capsys.readouterr().err
     assert "missing for this step: qemu-aarch64" in printed
