@@ -196,10 +196,12 @@ def _torch(case: Case, sets: Sequence[dict[str, Array]], moved: int) -> Candidat
     if not library.cuda.is_available():
         raise RuntimeError("this torch has no CUDA")
     p = case.p
-    tensors = [library.from_dlpack(each["x"]) for each in sets] if case.dtype != "bfloat16" else [
-        library.from_dlpack(each["x"].view(np.uint16)).view(library.bfloat16) for each in sets
-    ]  # fmt: skip
-    stream = library.cuda.ExternalStream(device.cupy().cuda.get_current_stream().ptr)
+    if case.dtype == "bfloat16":  # as integers of its size, which every version exchanges
+        tensors = [library.from_dlpack(each["x"].view(np.int16)).view(library.bfloat16) for each in sets]
+    else:
+        tensors = [library.from_dlpack(each["x"]) for each in sets]
+    pointer = device.cupy().cuda.get_current_stream().ptr
+    stream = library.cuda.ExternalStream(pointer) if pointer else library.cuda.default_stream()
 
     def on_our_stream(function: Callable[[Any], Any], tensor: Any) -> Any:
         with library.cuda.stream(stream):

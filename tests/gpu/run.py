@@ -2,7 +2,7 @@
 
 python3 tests/gpu/run.py --save gpu.json
 
-It needs what the GPU machine has: Python 3.11 or newer with pip, setuptools, Cython, NumPy, CuPy, ml_dtypes, pytest, rich,
+It needs a C compiler, and Python 3.11 or newer with pip, setuptools, Cython, NumPy, CuPy, ml_dtypes, pytest, rich,
 scikit-learn and threadpoolctl; torch is measured against where it is installed. The JSON is that of
 `fastdrop bench --device cuda`, with what was built and tested beside it. Exit status 0: everything passed.
 """
@@ -75,9 +75,8 @@ def main() -> int:
     target.write_text(json.dumps(document, indent=1) + "\n")
     passed = all(each["status"] == 0 for each in checks.values()) and checks["tests"]["counts"].get("passed", 0) > 0
     seconds = sum(each["seconds"] for each in checks.values())
-    print(
-        f"\n{target}: {'all passed' if passed else 'NOT all passed'}, {seconds:.0f} s; tests: {checks['tests']['counts']}"
-    )
+    verdict = "all passed" if passed else "NOT all passed"
+    print(f"\n{target}: {verdict}, {seconds:.0f} s; tests: {checks['tests']['counts']}")
     for promise in document.get("promises", []):
         print(f"  {promise['what']}: {promise['promised']}: worst {promise['worst']}: {promise['verdict']}")
     return 0 if passed else 1
