@@ -48,11 +48,14 @@ def missing(package: Any) -> str:
     )
 
 
+_kinds: dict[type, bool] = {}
+
+
 def is_array(array: Any) -> bool:
     """Whether it is a CuPy array; CuPy is not imported to find out."""
-    return _is_array_type(type(array))
-
-
-@functools.lru_cache(maxsize=256)
-def _is_array_type(kind: type) -> bool:
-    return any(cls.__module__.partition(".")[0] == "cupy" and cls.__name__ == "ndarray" for cls in kind.__mro__)
+    kind = type(array)
+    if kind not in _kinds:
+        _kinds[kind] = any(
+            cls.__module__.partition(".")[0] == "cupy" and cls.__name__ == "ndarray" for cls in kind.__mro__
+        )
+    return _kinds[kind]
