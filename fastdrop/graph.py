@@ -10,7 +10,7 @@ from fastdrop.threads import kernels
 
 
 class GraphStream(Stream):
-    """A stream for CUDA graphs: what replays add to its call numbers is counted on the GPU.
+    """A stream for CUDA graphs: what replays add to its call numbers is counted on the GPU that is current now.
 
     A captured graph repeats its launches as they were, call numbers and all, and so its masks. Those of this stream are
     numbered from the calls of earlier replays on, which the kernels read from the device. Its masks are for CuPy

@@ -100,7 +100,7 @@ class Mask:
         `numpy.unpackbits(mask.packed(), bitorder="little")` undoes it. `like` is an array of the kind to return, on
         whose device the bits are drawn; without it, NumPy's.
         """
-        return backend_for(like=like).packed_bits(self._recipe_for(like), math.prod(self.decision_shape))
+        return backend_for(like=like).packed_bits(self._recipe_for(like), math.prod(self.decision_shape), like)
 
     def booleans(self, *, like: Any = None) -> NDArray[np.bool_]:
         """Which elements are kept: an array of `shape`, of the kind of `like`; without it, NumPy's.
@@ -120,7 +120,7 @@ class Mask:
 
     def _decisions(self, shape: tuple[int, ...], like: Any = None) -> NDArray[np.bool_]:
         """As many decisions as `shape` has elements, from the first on."""
-        return backend_for(like=like).booleans(self._recipe_for(like), math.prod(shape)).reshape(shape)
+        return backend_for(like=like).booleans(self._recipe_for(like), math.prod(shape), like).reshape(shape)
 
     def _recipe_for(self, like: Any) -> Any:
         """The recipe as the backend of `like` takes it: the CPU cannot read a call number on a GPU."""
@@ -147,7 +147,7 @@ class Mask:
             "shared_axes": self.shared_axes,
             "p": self.p,
             "scale": self.scale,
-            "recipe": tuple(self.recipe),
+            "recipe": tuple(self._recipe_for(None)),
         }
         return {"rule_version": RULE_VERSION, **values}
 

@@ -1,6 +1,7 @@
 """What the CUDA adapter decides before it launches: which kernel, how many threads, which bytes."""
 
 import ctypes
+import inspect
 import re
 from pathlib import Path
 
@@ -168,3 +169,18 @@ def test_arguments_are_packed_in_their_places():
     assert ctypes.sizeof(ctypes.c_char * packed.nbytes) == structs.SOFTMAX.itemsize
     with pytest.raises(TypeError, match="columns"):
         structs.pack(structs.SOFTMAX, recipe, y=Array(11), x=Array(22), dy=None, columns=8, rows=7)
+
+
+def test_the_backends_have_one_interface():
+    """Both offer what the protocol names, with its parameters in its order."""
+    from fastdrop.backends import Backend, cpu
+    from fastdrop.backends.cuda import operations
+
+    names = [name for name, value in vars(Backend).items() if inspect.isfunction(value) and not name.startswith("_")]
+    assert len(names) > 10
+    for name in names:
+        wanted = list(inspect.signature(getattr(Backend, name)).parameters.values())[1:]
+        for backend in (cpu, operations):
+            found = inspect.signature(getattr(backend, name)).parameters.values()
+            described = [(p.name, p.kind, p.default) for p in found]
+            assert described == [(p.name, p.kind, p.default) for p in wanted], f"{backend.__name__}.{name}"

@@ -360,6 +360,7 @@ def _dropout_in_child(size):
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of JAX, if another test has loaded it
 def test_a_forked_child_works():
     wanted = _dropout_in_child(1 << 20)  # the parent's team is up
     with multiprocessing.get_context("fork").Pool(1) as pool:

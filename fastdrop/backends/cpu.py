@@ -134,8 +134,11 @@ def masked_weight(weight: Array, recipe: Recipe, out: Array | None = None) -> Ar
     return out
 
 
-def packed_bits(recipe: Recipe, count: int) -> NDArray[np.uint8]:
-    """The keep bits of decisions 0 to count - 1, eight to a byte, lowest bit first; unused bits are 0."""
+def packed_bits(recipe: Recipe, count: int, like: Any) -> NDArray[np.uint8]:
+    """The keep bits of decisions 0 to count - 1, eight to a byte, lowest bit first; unused bits are 0.
+
+    On the device of `like`, where a backend has several.
+    """
     words = np.empty((count + 31) // 32, np.uint32)
     kernels.bits(words, recipe, threads_for(count))
     packed = words.astype("<u4", copy=False).view(np.uint8)[: (count + 7) // 8]
@@ -144,9 +147,9 @@ def packed_bits(recipe: Recipe, count: int) -> NDArray[np.uint8]:
     return packed
 
 
-def booleans(recipe: Recipe, count: int) -> NDArray[np.bool_]:
+def booleans(recipe: Recipe, count: int, like: Any) -> NDArray[np.bool_]:
     """Whether decisions 0 to count - 1 are "keep"."""
-    return np.unpackbits(packed_bits(recipe, count), count=count, bitorder="little").view(np.bool_)
+    return np.unpackbits(packed_bits(recipe, count, like), count=count, bitorder="little").view(np.bool_)
 
 
 def _masked_products(x: Array, weight: Array) -> int:

@@ -182,16 +182,18 @@ def masked_weight(weight: Array, recipe: Recipe, out: Array | None = None) -> Ar
     return apply(weight, out, recipe)
 
 
-def packed_bits(recipe: Recipe, count: int) -> Array:
+def packed_bits(recipe: Recipe, count: int, like: Array) -> Array:
     """The keep bits of decisions 0 to count - 1, eight to a byte, lowest bit first; unused bits are 0."""
-    words = cupy().empty((count + 31) // 32, np.uint32)
+    with like.device:
+        words = cupy().empty((count + 31) // 32, np.uint32)
     _decide("fd_bits_kernel", words, recipe, count)
     return words.view(np.uint8)[: (count + 7) // 8]
 
 
-def booleans(recipe: Recipe, count: int) -> Array:
+def booleans(recipe: Recipe, count: int, like: Array) -> Array:
     """Whether decisions 0 to count - 1 are "keep"."""
-    kept = cupy().empty(count, np.bool_)
+    with like.device:
+        kept = cupy().empty(count, np.bool_)
     _decide("fd_booleans_kernel", kept, recipe, count)
     return kept
 
