@@ -72,8 +72,8 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, BEGINS && sizeof(real) == 
     const uint32_t shift_here = (uint32_t)((example * call.outputs + output) * inputs);
     uint32_t(*const own)[FD_SPAN_WORDS] = words[warp];
     const uint32_t own_bit = 1u << lane;
-    /* a span is a multiple of 32, which leaves the shifts as they are */
-    const bool halves = inputs % FD_TILE == 0; /* then a span is one tile, and each half of the warp draws one */
+    /* Where a row is whole tiles, or a tile whole rows, a span lies in one tile: each half of the warp draws one then. */
+    const bool halves = inputs % FD_TILE == 0 || FD_TILE % inputs == 0;
 #pragma unroll 1
     for (int64_t begin = 0; begin < inputs; begin += FD_SPAN) {
         const int count = inputs - begin < FD_SPAN ? (int)(inputs - begin) : FD_SPAN;
@@ -143,8 +143,8 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, BEGINS && sizeof(real) == 
 #define FD_GROUPS 4 /* columns of a lane, 512 apart: they find their bits in the four words of one block */
 #define FD_GROUP_STEP (FD_TILE / FD_GROUPS)
 
-/* Keep bits of 32 decisions in each of four groups, 512 apart, from any decision on. */
-__device__ __forceinline__ void fd_keep_groups(const fd_masks &masks, uint64_t decision, uint32_t keep[4]) {
+/* Keep bits of 32 decisions in each of so many groups, 512 apart, from any decision on. */
+__device__ __forceinline__ void fd_keep_groups(const fd_masks &masks, uint64_t decision, int groups, uint32_t keep[4]) {
     const uint32_t shift = (uint32_t)(decision % 32);
     uint32_t part[2][4];
 #pragma unroll
@@ -154,7 +154,7 @@ __device__ __forceinline__ void fd_keep_groups(const fd_masks &masks, uint64_t d
         const int first = (int)(word / FD_LANES % 4); /* groups 4 - first .. 3 lie in the next tile */
         uint32_t here[4], behind[4] = {};
         fd_keep_block(masks, tile * FD_LANES + lane, here);
-        if (first) fd_keep_block(masks, (tile + 1) * FD_LANES + lane, behind);
+        if (first + groups > 4) fd_keep_block(masks, (tile + 1) * FD_LANES + lane, behind);
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             part[next][j] = here[j];
@@ -183,6 +183,8 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, 8 / sizeof(real)) fd_conne
     const uint32_t own_bit = 1u << lane;
     real sum[TARGETS][FD_GROUPS] = {};
     if (column >= inputs) return; /* the whole block */
+    const int64_t across = (inputs - column + FD_GROUP_STEP - 1) / FD_GROUP_STEP;
+    const int groups = across < FD_GROUPS ? (int)across : FD_GROUPS; /* that begin within the row */
 #pragma unroll 1
     for (int64_t begin = 0; begin < terms; begin += FD_WARP) {
         const int count = terms - begin < FD_WARP ? (int)(terms - begin) : FD_WARP;
@@ -194,7 +196,7 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, 8 / sizeof(real)) fd_conne
             real factor = 0;
             if (lane < count && target + e < targets) {
                 const int64_t row = example * call.outputs + output;
-                fd_keep_groups(masks, (uint64_t)(row * inputs + column), keep);
+                fd_keep_groups(masks, (uint64_t)(row * inputs + column), groups, keep);
                 factor = ((const real *)call.factor)[row] * scale;
             }
             words[warp][e][lane] = make_uint4(keep[0], keep[1], keep[2], keep[3]);
