@@ -44,6 +44,7 @@ class GraphStream(Stream):
     >>> x, y = cupy.ones(1024), cupy.empty(1024)                # doctest: +SKIP
     >>> masks, stream = fd.GraphStream(42), cupy.cuda.Stream(non_blocking=True)  # doctest: +SKIP
     >>> _ = fd.dropout(x, rng=fd.Stream(0), out=y)              # compiles, before the capture # doctest: +SKIP
+    >>> cupy.cuda.Device().synchronize()                        # x is there, for any stream # doctest: +SKIP
     >>> with stream:                                            # doctest: +SKIP
     ...     stream.begin_capture()
     ...     _ = fd.dropout(x, rng=masks, out=y)
@@ -58,6 +59,7 @@ class GraphStream(Stream):
         super().__init__(seed)
         self.counter: Any = device.require().zeros(1, np.uint64)
         self._counted = 0
+        device.cupy().cuda.get_current_stream().synchronize()  # once: the graph may run on a stream that does not wait
 
     def next_recipe(self, threshold: int, scale: float) -> Any:
         """Take the next call number; returns its recipe."""

@@ -163,7 +163,7 @@ def test_arguments_are_packed_in_their_places():
     recipe = kernels.Recipe(2**63 + 9, 2**40 + 1, 2**39, 2.0)
     packed = structs.pack(structs.SOFTMAX, recipe, y=Array(11), x=Array(22), dy=None, rows=7, columns=2**33)
     assert packed.shape == (1,)
-    (values,) = packed.tolist()
+    (values,) = packed.view(structs.SOFTMAX).tolist()
     assert values[1:] == (2**40 + 1, 2**39, 0, 2.0, 11, 22, 0, 7, 2**33)
     assert list(values[0][:4]) == [9, 2**31, (9 + 0x9E3779B9) & 0xFFFFFFFF, (2**31 + 0xBB67AE85) & 0xFFFFFFFF]
     assert ctypes.sizeof(ctypes.c_char * packed.nbytes) == structs.SOFTMAX.itemsize

@@ -34,11 +34,13 @@ def cubin(expression: str, architecture: str) -> Path:
     start = hashlib.sha256(key.encode()).hexdigest()[:32]
     folder = _cache_folder()
     for known in folder.glob(f"{start}.*.cubin"):
-        return known
+        if os.access(known, os.R_OK):
+            return known
     image, function = _compile(text, expression, architecture)
     path = folder / f"{start}.{function}.cubin"
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:
         part.write(image)
+    os.chmod(part.name, 0o644)  # the folder may be shared
     os.replace(part.name, path)  # at once: other processes may look for it
     return path
 
@@ -66,7 +68,7 @@ def _compile(text: str, expression: str, architecture: str) -> tuple[bytes, str]
 @functools.cache
 def _cache_folder() -> Path:
     """Beside CuPy's own compiled kernels; a folder for this process alone where that cannot be written."""
-    base = os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache"
+    base = os.environ.get("CUPY_CACHE_DIR") or os.path.expanduser("~/.cupy/kernel_cache")
     folder = Path(base) / "fastdrop"
     try:
         folder.mkdir(parents=True, exist_ok=True)

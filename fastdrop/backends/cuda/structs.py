@@ -76,7 +76,13 @@ def pack(kind: np.dtype[Any], recipe: Any, **fields: Any) -> NDArray[Any]:
     counter = address(getattr(recipe, "counter", None))
     values = [value if isinstance(value, int) else address(value) for value in fields.values()]
     packed = packer.pack(round_keys(recipe.key), recipe.call, recipe.threshold, counter, recipe.scale, *values)
-    return np.frombuffer(bytearray(packed), kind)
+    return np.frombuffer(bytearray(packed), _plain(kind.itemsize))
+
+
+@functools.cache
+def _plain(size: int) -> np.dtype[Any]:
+    """Bytes and no fields: CuPy asks an argument what it is, and to describe fields takes NumPy microseconds."""
+    return np.dtype((np.void, size))
 
 
 @functools.cache
@@ -103,7 +109,7 @@ def pack_walk(recipe: Any, arrays: Sequence[Any], fields: dict[str, Any]) -> NDA
     if axes > MOST_AXES:
         raise ValueError(f"these arrays have {axes} axes that no stride joins; at most {MOST_AXES} are possible")
     packed = np.zeros(1, WALK)
-    packed[list(_DRAWS_ALONE.names or ())] = pack(_DRAWS_ALONE, recipe)
+    packed[list(_DRAWS_ALONE.names or ())] = pack(_DRAWS_ALONE, recipe).view(_DRAWS_ALONE)
     for name, value in fields.items():
         if isinstance(value, int):
             packed[name] = value
@@ -111,7 +117,7 @@ def pack_walk(recipe: Any, arrays: Sequence[Any], fields: dict[str, Any]) -> NDA
     packed["shape"][0, :axes] = fields["shape"]
     packed["decision_stride"][0, :axes] = fields["decision_stride"]
     packed["stride"][0, : len(arrays), :axes] = fields["stride"]
-    return packed
+    return packed.view(_plain(WALK.itemsize))
 
 
 def address(array: Any) -> int:
