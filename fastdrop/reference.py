@@ -82,7 +82,7 @@ def dropout_add(x: NDArray[Any], residual: NDArray[Any], kept: NDArray[np.bool_]
 
 
 def exp(x: NDArray[Any]) -> NDArray[Any]:
-    """exp(x) for x <= 0, float32 or float64, step by step as the kernels do it (src_kernels/body_math.h)."""
+    """exp(x) for x <= 0, float32 or float64, step by step as the kernels do it (src_kernels/math_functions.h)."""
     single = x.dtype == np.float32
     real, integer = (np.float32, np.int32) if single else (np.float64, np.int64)
     lowest, rounding, degree = (-105.0, 1.5 * 2**23, 7) if single else (-746.0, 1.5 * 2**52, 13)

@@ -2,7 +2,7 @@
  * instruction set's flags; everything here is static but the table at the end.
  *
  * Per arithmetic type (float, double):  S the type, V a register of it, I integers of its size, LANES elements in V,
- *                                       VEC(x) the operations of simd.h, MATH(x) those of body_math.h
+ *                                       VEC(x) the operations of simd.h, MATH(x) those of math_functions.h
  * Per dtype, beside these:              T the stored type, W an unsigned integer of its size, NAME(x) its kernels,
  *                                       LOAD and STORE between T and V; NEAR loads what is in the caches (a bias)
  */

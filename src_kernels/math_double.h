@@ -1,5 +1,5 @@
-/* body_math.h for double: its constants, and the functions made with them. Shared by C and CUDA; the includer defines S, V,
- * I, VEC, MATH, FD_TABLE and FD_UNROLL_MATH. */
+/* math_functions.h for double: its constants, and the functions made with them. Shared by C and CUDA; the includer defines
+ * S, V, I, VEC, MATH, FD_TABLE and FD_UNROLL_MATH. */
 #define EXP_DEGREE 13
 #define EXP_LOWEST -746.0
 #define EXP_ROUND 6755399441055744.0 /* 1.5 * 2^52 */
@@ -21,17 +21,4 @@ FD_TABLE double normal_fit[] = {
 FD_TABLE double inverse_factorial[] = {1.0,          1.0,           1.0 / 2,        1.0 / 6,         1.0 / 24,
                                        1.0 / 120,    1.0 / 720,     1.0 / 5040,     1.0 / 40320,     1.0 / 362880,
                                        1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
-#include "body_math.h"
-
-#undef EXP_DEGREE
-#undef EXP_LOWEST
-#undef EXP_ROUND
-#undef EXP_ROUND_BITS
-#undef EXP_LN2_HIGH
-#undef EXP_LN2_LOW
-#undef EXP_BIAS
-#undef EXP_FRACTION
-#undef NORMAL_C
-#undef NORMAL_DEGREE
-#undef normal_fit
-#undef inverse_factorial
+#include "math_functions.h"

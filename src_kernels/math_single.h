@@ -1,5 +1,5 @@
-/* body_math.h for float: its constants, and the functions made with them. Shared by C and CUDA; the includer defines S, V,
- * I, VEC, MATH, FD_TABLE and FD_UNROLL_MATH. */
+/* math_functions.h for float: its constants, and the functions made with them. Shared by C and CUDA; the includer defines
+ * S, V, I, VEC, MATH, FD_TABLE and FD_UNROLL_MATH. */
 #define EXP_DEGREE 7
 #define EXP_LOWEST -105.0f /* exp of it is less than half the smallest subnormal */
 #define EXP_ROUND 12582912.0f /* 1.5 * 2^23 */
@@ -16,17 +16,4 @@ FD_TABLE float normal_fit[] = {0.11968775f,   0.119550118f, 0.110423197f,  0.077
 #define inverse_factorial inverse_factorial_single
 FD_TABLE float inverse_factorial[] = {(float)1.0,         (float)1.0,         (float)(1.0 / 2),    (float)(1.0 / 6),
                                       (float)(1.0 / 24),  (float)(1.0 / 120), (float)(1.0 / 720), (float)(1.0 / 5040)};
-#include "body_math.h"
-
-#undef EXP_DEGREE
-#undef EXP_LOWEST
-#undef EXP_ROUND
-#undef EXP_ROUND_BITS
-#undef EXP_LN2_HIGH
-#undef EXP_LN2_LOW
-#undef EXP_BIAS
-#undef EXP_FRACTION
-#undef NORMAL_C
-#undef NORMAL_DEGREE
-#undef normal_fit
-#undef inverse_factorial
+#include "math_functions.h"

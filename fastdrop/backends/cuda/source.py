@@ -91,16 +91,9 @@ def file_of(expression: str) -> str:
 def text(file: str) -> str:
     """A file with the headers that it includes in their places: one text, that a compiled kernel is known again by."""
     folder = Path(_kernels.__file__).parent
-    included: set[str] = set()
 
     def expand(name: str) -> str:
-        source = (folder / name).read_text(encoding="utf-8")
-        return re.sub(r'^#include "(.+)"$', lambda found: include(found[1]), source, flags=re.MULTILINE)
-
-    def include(name: str) -> str:
-        if name != "body_math.h" and name in included:  # which is meant to be there twice, for float and double
-            return ""
-        included.add(name)
-        return expand(name)
+        content = (folder / name).read_text(encoding="utf-8")
+        return re.sub(r'^#include "(.+)"$', lambda found: expand(found[1]), content, flags=re.MULTILINE)
 
     return expand(file)

@@ -46,3 +46,17 @@ FD_INLINE V MATH(gelu_slope)(V z) {
     const V cdf = MATH(normal_cdf)(z, &bell);
     return cdf + z * (bell * (S)0.3989422804014327); /* 1 / sqrt(2 pi) */
 }
+
+/* the includer's constants */
+#undef EXP_DEGREE
+#undef EXP_LOWEST
+#undef EXP_ROUND
+#undef EXP_ROUND_BITS
+#undef EXP_LN2_HIGH
+#undef EXP_LN2_LOW
+#undef EXP_BIAS
+#undef EXP_FRACTION
+#undef NORMAL_C
+#undef NORMAL_DEGREE
+#undef normal_fit
+#undef inverse_factorial
