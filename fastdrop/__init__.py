@@ -1,4 +1,4 @@
-"""Dropout for NumPy arrays at the speed of a copy.
+"""Dropout for NumPy and CuPy arrays at the speed of a copy.
 
 One mask everywhere, bit for bit; none is stored. `fastdrop.nn` is a small layer library over these functions,
 `fastdrop.experiments` trains networks with it, `fastdrop.reference` is the mask rule in plain NumPy.

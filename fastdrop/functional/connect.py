@@ -121,8 +121,7 @@ def dropconnect_backward(
     >>> dx.shape, dweight.shape, dbias.shape
     ((2, 4), (3, 4), (3,))
     """
-    backend_for(dy=dy, x=x, weight=weight)
-    backend, x, weight, _ = _check_layer(x, weight, None)
+    backend, x, weight, _ = _check_layer(x, weight, None, dy=dy)
     dy = backend.as_input(dy, "dy")
     batch, (outputs, inputs) = x.shape[0], weight.shape
     if dy.shape != (batch, outputs):
@@ -154,8 +153,11 @@ def _widened(backend: Backend, array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(backend.arithmetic(array.dtype), copy=False)
 
 
-def _check_layer(x: Any, weight: Any, bias: Any) -> tuple[Backend, NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    backend = backend_for(x=x, weight=weight, bias=bias)
+def _check_layer(
+    x: Any, weight: Any, bias: Any, **other: Any
+) -> tuple[Backend, NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """The backend of these arrays and of any other one, and the layer's arrays checked."""
+    backend = backend_for(x=x, weight=weight, bias=bias, **other)
     x, weight = backend.as_input(x, "x"), backend.as_input(weight, "weight")
     if x.ndim != 2 or weight.ndim != 2 or x.shape[1] != weight.shape[1]:
         raise ValueError(

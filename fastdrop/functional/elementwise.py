@@ -28,8 +28,9 @@ def dropout(
 
     Parameters
     ----------
-    x : array_like of float16, bfloat16 (of ml_dtypes), float32 or float64
-        Any shape and strides.
+    x : array_like or cupy.ndarray of float16, bfloat16 (of ml_dtypes), float32 or float64
+        Any shape and strides. A CuPy array is computed on its GPU, by the same mask, and gives CuPy arrays; so it is
+        with all functions of this package.
     p : float
         Probability of dropping, 0 to 1, honoured to 2**-40.
     rng : None, int, numpy.random.Generator or Stream
@@ -57,9 +58,10 @@ def dropout(
     ValueError
         If p is outside [0, 1] or NaN, or an axis or `out` does not fit.
     TypeError
-        If x is not of a floating-point dtype that has kernels, or p is no number. A call that fails draws no mask.
+        If x is not of a floating-point dtype that has kernels, p is no number, or x and out are on different devices.
+        A call that fails draws no mask.
     BackendUnavailable
-        If x lives on a device for which there are no kernels.
+        If x is a CuPy array and no GPU can be used.
 
     References
     ----------
