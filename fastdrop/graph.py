@@ -59,6 +59,7 @@ class GraphStream(Stream):
         super().__init__(seed)
         self.counter: Any = device.require().zeros(1, np.uint64)
         self._counted = 0
+        self.counter += np.uint64(0)  # CuPy compiles what end_replay launches: not while a graph is captured
         device.cupy().cuda.get_current_stream().synchronize()  # once: the graph may run on a stream that does not wait
 
     def next_recipe(self, threshold: int, scale: float) -> Any:
