@@ -224,6 +224,25 @@ __device__ __forceinline__ void fd_keep_block(const fd_masks &masks, uint64_t bl
     fd_keep_words<4>(masks, block, 0, tied, keep);
 }
 
+/* What a warp takes where decisions follow each other: two tiles, a block for each lane. */
+#define FD_WARP_ELEMENTS (2 * FD_TILE)
+#define FD_WARP_WORDS (FD_WARP_ELEMENTS / 32)
+
+/* The first element of this thread's warp. */
+__device__ __forceinline__ int64_t fd_warp_first() {
+    return ((int64_t)blockIdx.x * (blockDim.x / FD_WARP) + threadIdx.x / FD_WARP) * FD_WARP_ELEMENTS;
+}
+
+/* The keep bits of a warp's elements, from `first` on, into its part of the shared memory. */
+__device__ __forceinline__ void fd_draw_warp(const fd_masks &masks, int64_t first, uint32_t *words) {
+    const int lane = threadIdx.x % FD_WARP;
+    uint32_t keep[4];
+    fd_keep_block(masks, (uint64_t)first / 128 + lane, keep);
+#pragma unroll
+    for (int j = 0; j < 4; j++) words[lane / FD_LANES * FD_TILE_WORDS + j * FD_LANES + lane % FD_LANES] = keep[j];
+    __syncwarp();
+}
+
 /* The keep bits that `wanted` marks among decisions 32 * word .. + 31. */
 __device__ __forceinline__ uint32_t fd_keep_word(const fd_masks &masks, uint64_t word, uint32_t wanted) {
     uint32_t keep;

@@ -6,8 +6,6 @@
  */
 #include "cuda.cuh"
 
-#define FD_WARP_ELEMENTS (2 * FD_TILE)
-#define FD_WARP_WORDS (FD_WARP_ELEMENTS / 32)
 #define FD_IN_FLIGHT 4 /* accesses that a lane begins before it waits for the first: 2 KB for a warp */
 
 struct fd_flat {
@@ -16,16 +14,6 @@ struct fd_flat {
     const void *x, *second; /* the residual, an element for each of x's; or the bias, one for each column */
     int64_t count, columns;
 };
-
-/* The keep bits of a warp's elements, from `first` on, into its part of the shared memory. */
-__device__ __forceinline__ void fd_draw_warp(const fd_masks &masks, int64_t first, uint32_t *words) {
-    const int lane = threadIdx.x % FD_WARP;
-    uint32_t keep[4];
-    fd_keep_block(masks, (uint64_t)first / 128 + lane, keep);
-#pragma unroll
-    for (int j = 0; j < 4; j++) words[lane / FD_LANES * FD_TILE_WORDS + j * FD_LANES + lane % FD_LANES] = keep[j];
-    __syncwarp();
-}
 
 /* A bias' element for the one that stands `place` behind column 0 of some row; place < columns + FD_WARP_ELEMENTS. */
 __device__ __forceinline__ int64_t fd_column(int64_t place, int64_t columns) {
@@ -86,7 +74,7 @@ template <typename T, int OPERATION, int WIDTH>
 FD_KERNEL fd_flat_kernel(const fd_flat call) {
     __shared__ uint32_t words[FD_MOST_WARPS][FD_WARP_WORDS];
     const int warp = threadIdx.x / FD_WARP;
-    const int64_t first = ((int64_t)blockIdx.x * (blockDim.x / FD_WARP) + warp) * FD_WARP_ELEMENTS;
+    const int64_t first = fd_warp_first();
     if (first + FD_WARP_ELEMENTS <= call.count)
         fd_flat_warp<T, OPERATION, WIDTH, true>(call, first, words[warp]);
     else if (first < call.count)
@@ -103,7 +91,7 @@ struct fd_decisions {
 FD_KERNEL fd_bits_kernel(const fd_decisions call) {
     __shared__ uint32_t words[FD_MOST_WARPS][FD_WARP_WORDS];
     const int lane = threadIdx.x % FD_WARP, warp = threadIdx.x / FD_WARP;
-    const int64_t first = ((int64_t)blockIdx.x * (blockDim.x / FD_WARP) + warp) * FD_WARP_ELEMENTS;
+    const int64_t first = fd_warp_first();
     if (first >= call.count) return;
     fd_draw_warp(fd_masks_of(call.draws), first, words[warp]);
     for (int n = lane; n < FD_WARP_WORDS; n += FD_WARP) {
@@ -116,7 +104,7 @@ FD_KERNEL fd_bits_kernel(const fd_decisions call) {
 FD_KERNEL fd_booleans_kernel(const fd_decisions call) {
     __shared__ uint32_t words[FD_MOST_WARPS][FD_WARP_WORDS];
     const int lane = threadIdx.x % FD_WARP, warp = threadIdx.x / FD_WARP;
-    const int64_t first = ((int64_t)blockIdx.x * (blockDim.x / FD_WARP) + warp) * FD_WARP_ELEMENTS;
+    const int64_t first = fd_warp_first();
     if (first >= call.count) return;
     fd_draw_warp(fd_masks_of(call.draws), first, words[warp]);
     for (int at = lane * 16; at < FD_WARP_ELEMENTS; at += FD_WARP * 16) {

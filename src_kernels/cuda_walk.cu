@@ -12,7 +12,6 @@
 
 #define FD_MOST_AXES 32
 #define FD_OPERANDS 3 /* y, x, and the residual or bias */
-#define FD_STRIDED_ELEMENTS (2 * FD_TILE)
 #define FD_AT_ONCE 4
 
 struct fd_walk {
@@ -67,27 +66,21 @@ __device__ __forceinline__ fd_place fd_locate(const fd_walk &walk, uint64_t numb
 template <typename T, int OPERATION>
 FD_KERNEL fd_strided_kernel(const fd_walk walk) {
     typedef typename fd_arithmetic<T>::type real;
-    __shared__ uint32_t words[FD_MOST_WARPS][FD_STRIDED_ELEMENTS / 32];
+    __shared__ uint32_t words[FD_MOST_WARPS][FD_WARP_WORDS];
     const int lane = threadIdx.x % FD_WARP, warp = threadIdx.x / FD_WARP;
-    const int64_t number = (int64_t)blockIdx.x * (blockDim.x / FD_WARP) + warp;
-    if (number * FD_WARP >= walk.threads) return;
-    const uint64_t first = (uint64_t)number * FD_STRIDED_ELEMENTS;
-    uint32_t keep[4];
-    fd_keep_block(fd_masks_of(walk.draws), first / 128 + lane, keep);
-#pragma unroll
-    for (int j = 0; j < 4; j++)
-        words[warp][lane / FD_LANES * FD_TILE_WORDS + j * FD_LANES + lane % FD_LANES] = keep[j];
-    __syncwarp();
+    const int64_t first = fd_warp_first();
+    if (first / FD_WARP_ELEMENTS * FD_WARP >= walk.threads) return;
+    fd_draw_warp(fd_masks_of(walk.draws), first, words[warp]);
     const int64_t last = walk.ndim - 1, columns = walk.shape[last];
     const real scale = (real)walk.draws.scale;
     uint64_t rows = 1;
     for (int64_t axis = 0; axis < last; axis++) rows *= (uint64_t)walk.shape[axis];
     int64_t column;
-    const uint64_t begin = fd_split(first, columns, &column);
+    const uint64_t begin = fd_split((uint64_t)first, columns, &column);
     uint64_t here = ~(uint64_t)0; /* the row that `place` is the begin of */
     fd_place place = {};
 #pragma unroll 1
-    for (int at = lane; at < FD_STRIDED_ELEMENTS; at += FD_WARP * FD_AT_ONCE) {
+    for (int at = lane; at < FD_WARP_ELEMENTS; at += FD_WARP * FD_AT_ONCE) {
         T a[FD_AT_ONCE], b[FD_AT_ONCE], *y[FD_AT_ONCE];
 #pragma unroll
         for (int k = 0; k < FD_AT_ONCE; k++) {
