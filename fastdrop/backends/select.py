@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.backends import cpu
-from fastdrop.backends.cuda import device, operations
+from fastdrop.backends.cuda import device
 from fastdrop.threads import kernels
 
 Array = NDArray[np.floating[Any]]
@@ -58,7 +58,7 @@ def backend_for(**arrays: Any) -> Backend:
         return cpu
     device.require()
     if len(on_gpus) == len(given) and len({array.device.id for array in on_gpus}) == 1:
-        return operations
+        return _cuda()
     where = ", ".join(f"{name} is {_place(array)}" for name, array in arrays.items() if array is not None)
     raise TypeError(
         f"all arrays of a call are on one device; {where}: move them with cupy.asarray(array) or cupy.asnumpy(array)"
@@ -88,6 +88,13 @@ def backend_named(name: str) -> Backend:
     if name == "cpu":
         return cpu
     device.require()
+    return _cuda()
+
+
+def _cuda() -> Backend:
+    """Loaded when it is first asked for: most processes have NumPy arrays alone."""
+    from fastdrop.backends.cuda import operations
+
     return operations
 
 
