@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-WIDTHS = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
-"""Names and bytes."""
+ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+"""Bytes by name."""
 
 
 def arithmetic(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -81,7 +81,8 @@ def plan(operands: tuple[Operand, ...], shared_axes: tuple[int, ...], itemsize: 
     """How to walk these arrays; the others broadcast to the first, which is written. `has_bias`: the last is a bias."""
     out = operands[0]
     if has_bias and all(is_contiguous(operand, itemsize) for operand in operands):
-        return _rows_with_bias(operands, itemsize)
+        # The bias begins again with every row, whose end no access may cross.
+        return _flat(operands, itemsize, math.prod(out.shape), out.shape[-1])
     return _plan(merge(out.shape, shared_axes, operands), operands, itemsize)
 
 
@@ -95,20 +96,17 @@ def is_contiguous(operand: Operand, itemsize: int) -> bool:
     return True
 
 
-def _rows_with_bias(operands: Sequence[Operand], itemsize: int) -> Plan:
-    """Contiguous rows and a contiguous bias, which begins again with each; no access may cross a row's end."""
-    count, columns = math.prod(operands[0].shape), operands[0].shape[-1]
+def _flat(operands: Sequence[Operand], itemsize: int, count: int, columns: int) -> Plan:
+    """Elements side by side; in rows of so many columns if there is a bias, else 0."""
     width = _width(operands, itemsize)
-    width = width if columns % width == 0 else 1
-    return Plan("fd_flat_kernel", width, warps(count, WARP_ELEMENTS) * WARP, {"count": count, "columns": columns})
+    if columns % width:
+        width = 1
+    return Plan("fd_flat_kernel", width, in_warps(count, WARP_ELEMENTS), {"count": count, "columns": columns})
 
 
 def _plan(axes: list[Axis], operands: Sequence[Operand], itemsize: int) -> Plan:
     if not axes or (len(axes) == 1 and axes[0].decision_stride == 1 and set(axes[0].strides) == {itemsize}):
-        count = axes[0].size if axes else 1
-        width = _width(operands, itemsize)
-        threads = warps(count, WARP_ELEMENTS) * WARP
-        return Plan("fd_flat_kernel", width, threads, {"count": count, "columns": 0})
+        return _flat(operands, itemsize, axes[0].size if axes else 1, 0)
     shape = [axis.size for axis in axes]
     fields: dict[str, Any] = {
         "ndim": len(axes),
@@ -123,7 +121,7 @@ def _plan(axes: list[Axis], operands: Sequence[Operand], itemsize: int) -> Plan:
     # The axis that memory runs along: the written array's decides where two disagree.
     near = min(range(len(axes)), key=lambda k: (*(abs(s) for s in axes[k].strides[:2]), -k))
     if near == len(axes) - 1:
-        threads = warps(math.prod(shape), WARP_ELEMENTS) * WARP
+        threads = in_warps(math.prod(shape), WARP_ELEMENTS)
         return Plan("fd_strided_kernel", 0, threads, {**fields, "threads": threads})
     threads = math.prod(shape[:-1]) * -(-shape[-1] // 32)
     return Plan("fd_transposed_kernel", 0, threads, {**fields, "along": near, "threads": threads})
@@ -175,9 +173,9 @@ def _width(operands: Sequence[Operand], itemsize: int, axes: Sequence[Axis] = ()
     return ACCESS // itemsize if side_by_side and all(place % ACCESS == 0 for place in places) else 1
 
 
-def warps(count: int, each: int) -> int:
-    """How many warps have work, each taking so many elements."""
-    return -(-count // each)
+def in_warps(count: int, each: int) -> int:
+    """The threads of the warps that have work where each warp takes so many elements."""
+    return -(-count // each) * WARP
 
 
 def grid(threads: int) -> tuple[int, int]:

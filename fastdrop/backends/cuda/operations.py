@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastdrop.backends.cuda import compiler, geometry, source, structs
 from fastdrop.backends.cuda.device import cupy, is_array
 from fastdrop.backends.cuda.geometry import Operand
-from fastdrop.backends.dtypes import WIDTHS, advice, arithmetic
+from fastdrop.backends.dtypes import ITEMSIZES, advice, arithmetic
 from fastdrop.rule import KEEP_ALL
 from fastdrop.threads import kernels
 
@@ -46,7 +46,7 @@ GROUPS_WIDTH, GROUPS = 2048, 16
 
 def as_input(array: Any, name: str) -> Array:
     """An array of a dtype that has kernels."""
-    if array.dtype.name not in WIDTHS:
+    if array.dtype.name not in ITEMSIZES:
         raise TypeError(f"{name} has dtype {array.dtype}; {advice(array.dtype)}")
     return array
 
@@ -145,7 +145,7 @@ def bias_backward(activation: str, dy: Array, x: Array, bias: Array, recipe: Rec
         if x.size:
             fields = {"dx": dx, "dy": dy, "x": x, "bias": bias, "sums": sums}
             packed = structs.pack(structs.BIAS_BACKWARD, recipe, **fields, rows=rows, columns=columns, block=block)
-            threads = blocks * geometry.warps(columns, geometry.WARP) * geometry.WARP
+            threads = blocks * geometry.in_warps(columns, geometry.WARP)
             expression = source.bias_backward(activation, x.dtype.name)
             _launch(expression, packed, x, recipe, *geometry.grid(threads))
         return dx, sums.sum(axis=0).astype(bias.dtype)
@@ -201,7 +201,7 @@ def booleans(recipe: Recipe, count: int, like: Array) -> Array:
 def _decide(kernel: str, to: Array, recipe: Recipe, count: int) -> None:
     if count:
         packed = structs.pack(structs.DECISIONS, recipe, to=to, count=count)
-        threads = geometry.warps(count, geometry.WARP_ELEMENTS) * geometry.WARP
+        threads = geometry.in_warps(count, geometry.WARP_ELEMENTS)
         _launch(kernel, packed, to, recipe, *geometry.grid(threads))
 
 

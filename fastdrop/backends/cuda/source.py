@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 
 from fastdrop import _kernels
+from fastdrop.backends.cuda.geometry import ACCESS
+from fastdrop.backends.dtypes import ITEMSIZES
 
 TYPES = {"float16": "fd_float16", "bfloat16": "fd_bfloat16", "float32": "float", "float64": "double"}
-WIDTHS = {"float16": 8, "bfloat16": 8, "float32": 4, "float64": 2}
-"""Elements in 16 bytes."""
+WIDTHS = {dtype: ACCESS // size for dtype, size in ITEMSIZES.items()}
+"""Elements of the widest access."""
 OPERATIONS = {
     "select": "FD_SELECT",  # dropout without a scale
     "dropout": "FD_DROPOUT",
