@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 import fastdrop as fd
-from fastdrop.backends import backend_named
 from fastdrop.backends.cuda import device
 from fastdrop.bench import checks
 from fastdrop.bench.measure import SUBJECT, Candidate
-from fastdrop.bench.operations import Buffers, dtype_of
+from fastdrop.bench.operations import Buffers, dtype_of, there
+from fastdrop.bench.peers import decision_shape
 from fastdrop.bench.plan import CONNECT, CONNECT_BACKWARD, DEVICE_OR_HOST, FUSED, FUSED_BACKWARD, OVERHEAD, Case
 
 Array = Any
@@ -123,7 +123,7 @@ def _subject(case: Case, sets: Sequence[dict[str, Array]], bias: Array, moved: i
         return [functools.partial(function, each) for each in sets]
 
     if name == "dropout backward":
-        mask = _there(fd.dropout(x, p, rng=stream, out=first["out"])[1])
+        mask = there(fd.dropout(x, p, rng=stream, out=first["out"])[1])
         runs = calls(lambda each: fd.dropout_backward(each["x"], mask, out=each["out"]))
         return _in_turns(runs, lambda dx: checks.dropout(dx, x, mask), moved)
     if name.startswith("spatial"):
@@ -136,7 +136,7 @@ def _subject(case: Case, sets: Sequence[dict[str, Array]], bias: Array, moved: i
         runs = calls(lambda each: fd.dropout(each["x"], p, rng=stream))
     else:
         runs = calls(lambda each: fd.dropout(each["x"], p, rng=stream, out=each["out"]))
-    return _in_turns(runs, lambda result: checks.dropout(result[0], x, _there(result[1])), moved)
+    return _in_turns(runs, lambda result: checks.dropout(result[0], x, there(result[1])), moved)
 
 
 def _fused(case: Case, calls: Callable[..., Any], first: dict[str, Array], bias: Array, moved: int) -> Candidate:
@@ -156,7 +156,7 @@ def _fused(case: Case, calls: Callable[..., Any], first: dict[str, Array], bias:
             lambda result: checks.fused(name, result[0], first["x"], bias, first["other"], result[1]),
             moved,
         )
-    mask = _there(forward(first)[1])
+    mask = there(forward(first)[1])
 
     def backward(each: dict[str, Array]) -> Any:
         if name.startswith("bias"):
@@ -170,17 +170,10 @@ def _fused(case: Case, calls: Callable[..., Any], first: dict[str, Array], bias:
     )
 
 
-def _there(mask: fd.Mask | None) -> fd.Mask:
-    assert mask is not None
-    return mask
-
-
 def _recipe(case: Case, sets: Sequence[dict[str, Array]], moved: int) -> Candidate:
     """Dropout as CuPy's users write it: float32 draws, a comparison, two multiplications."""
     package, p, scale = device.cupy(), case.p, 1 / (1 - case.p)
-    shape = case.shape
-    if case.operation.startswith("spatial"):
-        shape = (shape[0], 1, 1, shape[-1]) if case.operation.endswith("last") else (*shape[:2], 1, 1)
+    shape = decision_shape(case)
 
     def run(each: dict[str, Array]) -> Array:
         kept = package.random.random(shape, dtype=np.float32) >= p
@@ -246,7 +239,7 @@ def _connect(case: Case, buffers: DeviceBuffers) -> Makers:
         if case.operation in CONNECT:
             check = lambda result: checks.connect(result[0], x, weight, bias, result[1], per_example)  # noqa: E731
             return Candidate(forward, check, 0)
-        mask = _there(forward()[1])
+        mask = there(forward()[1])
         return Candidate(
             lambda: fd.dropconnect_backward(dy, x, weight, mask),
             lambda result: checks.connect_backward(result, dy, x, weight, mask, per_example),
@@ -287,7 +280,7 @@ def _device_or_host(case: Case, buffers: DeviceBuffers) -> Makers:
     out, stream, p = np.empty_like(host), fd.Stream(0), case.p
     wait = device.cupy().cuda.get_current_stream().synchronize
 
-    def there() -> Any:
+    def on_device() -> Any:
         result = fd.dropout(x, p, rng=stream)
         wait()
         return result
@@ -297,11 +290,11 @@ def _device_or_host(case: Case, buffers: DeviceBuffers) -> Makers:
         return checks.here(y), mask
 
     def check(result: Any) -> None:
-        checks.dropout(result[0], host, _there(result[1]))
+        checks.dropout(result[0], host, there(result[1]))
 
     moved = 2 * host.nbytes
     return {
-        SUBJECT: lambda: Candidate(there, check, moved),
+        SUBJECT: lambda: Candidate(on_device, check, moved),
         "with transfer": lambda: Candidate(both_ways, check, moved),
         "on the CPU": lambda: Candidate(lambda: fd.dropout(host, p, rng=stream, out=out), check, moved),
     }
@@ -310,7 +303,6 @@ def _device_or_host(case: Case, buffers: DeviceBuffers) -> Makers:
 def description() -> dict[str, Any]:
     """The device and what drives it."""
     package = device.require()
-    backend_named("cuda")
     number = package.cuda.Device().id
     properties = package.cuda.runtime.getDeviceProperties(number)
     name = properties["name"]

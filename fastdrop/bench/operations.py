@@ -98,7 +98,7 @@ def _work(case: Case, buffers: Buffers) -> Work:
         mask = fd.dropout(x, p, rng=stream, out=out)[1]
         return Work(
             lambda: fd.dropout_backward(x, mask, out=out),
-            lambda dx: checks.dropout(dx, x, _there(mask)),
+            lambda dx: checks.dropout(dx, x, there(mask)),
             arrays,
             yardsticks,
         )
@@ -119,7 +119,7 @@ def _dropout_check(x: Array) -> Callable[[Any], None]:
     return lambda result: checks.dropout(result[0], x, result[1])
 
 
-def _there(mask: fd.Mask | None) -> fd.Mask:
+def there(mask: fd.Mask | None) -> fd.Mask:
     assert mask is not None
     return mask
 
@@ -201,7 +201,7 @@ def _connect(case: Case, buffers: Buffers) -> Work:
             arrays,
             {"product": lambda: Candidate(lambda: x @ weight.T, lambda _: None, 0, spins=per_example)},
         )
-    mask = _there(fd.dropconnect(x, weight, bias, p, per_example=per_example, rng=stream)[1])
+    mask = there(fd.dropconnect(x, weight, bias, p, per_example=per_example, rng=stream)[1])
     return Work(
         lambda: fd.dropconnect_backward(dy, x, weight, mask),
         lambda result: checks.connect_backward(result, dy, x, weight, mask, per_example),

@@ -91,7 +91,7 @@ def _check(case: Case, arrays: Arrays, take: Callable[[Any], Array] = np.asarray
     return check
 
 
-def _decision_shape(case: Case) -> tuple[int, ...]:
+def decision_shape(case: Case) -> tuple[int, ...]:
     """Spatial dropout decides once per example and channel."""
     if not case.operation.startswith("spatial"):
         return case.shape
@@ -101,7 +101,7 @@ def _decision_shape(case: Case) -> tuple[int, ...]:
 
 def plain_numpy(case: Case, arrays: Arrays) -> Made:
     """The recipe of tutorials: float64 draws, a comparison and two multiplications, each a new array."""
-    x, bias, other, p, shape = arrays.x, arrays.bias, arrays.other, case.p, _decision_shape(case)
+    x, bias, other, p, shape = arrays.x, arrays.bias, arrays.other, case.p, decision_shape(case)
     if case.operation == "dropout backward":
         stored = np.random.rand(*shape) > p  # noqa: NPY002
         return lambda: x * stored / (1 - p), _check(case, arrays)
@@ -125,7 +125,7 @@ def best_numpy(case: Case, arrays: Arrays) -> Made:
     rng = np.random.Generator(np.random.SFC64(0))
     if case.operation in CONNECT:
         return _best_connect(case, arrays, rng)
-    shape = _decision_shape(case)
+    shape = decision_shape(case)
     draws, kept = _workspace(shape)
     if case.operation.startswith("spatial"):
 
@@ -256,7 +256,7 @@ def jax(case: Case, arrays: Arrays) -> Made:
     library = _load("jax")
     numpy, random = importlib.import_module("jax.numpy"), library.random
     cpu = library.devices("cpu")[0]
-    keep, shape, operation = 1 - case.p, _decision_shape(case), case.operation
+    keep, shape, operation = 1 - case.p, decision_shape(case), case.operation
     add = operation == "dropout + add"
 
     def dropout(key: Any, call: Any, x: Any, bias: Any, other: Any) -> Any:

@@ -36,7 +36,6 @@ class Options:
     only_last_blocks = None
     """Run so many blocks at the end of the grid, and leave the others out."""
     backwards = False
-    launches = 0
 
 
 options = Options()
@@ -109,7 +108,6 @@ def kernel(expression, device=0, text=None):
         (packed,) = arguments
         blocks = grid[0]
         first = 0 if options.only_last_blocks is None else max(0, blocks - options.only_last_blocks)
-        options.launches += 1
         size = ctypes.c_ulong(packed.nbytes)
         failure = function(
             packed.ctypes.data_as(ctypes.c_void_p), size, blocks, first, blocks, block[0], int(options.backwards)
