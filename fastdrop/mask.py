@@ -124,7 +124,7 @@ class Mask:
 
     def _recipe_for(self, like: Any) -> Any:
         """The recipe as the backend of `like` takes it: the CPU cannot read a call number on a GPU."""
-        return self.recipe if like is not None else getattr(self.recipe, "on_host", self.recipe)
+        return getattr(self.recipe, "on_host", self.recipe) if namespace(like) is np else self.recipe
 
     @property
     def _identity(self) -> tuple[Any, ...]:

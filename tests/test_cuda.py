@@ -507,6 +507,7 @@ class TestGraphs:
                 assert mask.recipe.on_host == plain.recipe
                 np.testing.assert_array_equal(np.asarray(mask), np.asarray(plain))
                 np.testing.assert_array_equal(gpu.get(mask.booleans(like=there)), np.asarray(plain))
+                np.testing.assert_array_equal(mask.packed(like=x), plain.packed())
             assert pickle.loads(pickle.dumps(step[0])).recipe == step[0].recipe.on_host
             same(gpu.get(step[0](there)), expected(x, fd.Mask(x.shape, 0.3, stream_at(42, 2 * replay))))
             masks.end_replay() if replay == 0 else masks.counter.__iadd__(np.uint64(2))
