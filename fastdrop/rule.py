@@ -61,10 +61,27 @@ def inverted_scale(threshold: int) -> float:
     return 1.0 / keep_probability(threshold) if threshold else 0.0
 
 
+ALPHA_SCALING = "alpha"
+"""The scaling of alpha dropout's masks; no public function takes it by name."""
+
+SELU_SCALE = 1.0507009873554805
+SELU_ALPHA = 1.6732632423543772
+ALPHA_DROPPED = -SELU_SCALE * SELU_ALPHA
+"""Where SELU saturates: what alpha dropout sets dropped elements to (Klambauer et al. 2017, equation 14)."""
+
+
+def alpha_scale(threshold: int) -> float:
+    """What keeps the variance 1 where dropped elements become `ALPHA_DROPPED`; 0.0 where nothing is kept."""
+    kept = keep_probability(threshold)
+    return (kept * (1.0 + (1.0 - kept) * ALPHA_DROPPED**2)) ** -0.5 if threshold else 0.0
+
+
 @lru_cache(maxsize=256)
 def threshold_and_scale(p: float, scaling: str) -> tuple[int, float]:
     """What a mask of this probability compares with and multiplies by; remembered, since training repeats its p."""
     threshold = threshold_of(p)
+    if scaling == ALPHA_SCALING:
+        return threshold, alpha_scale(threshold)
     return threshold, inverted_scale(threshold) if check_scaling(scaling) == "inverted" else 1.0
 
 

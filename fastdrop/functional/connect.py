@@ -1,12 +1,16 @@
 """DropConnect: dropout of a layer's weights."""
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
 
-from fastdrop.backends import Backend, backend_for
+from fastdrop.backends import Backend, backend_for, namespace
+from fastdrop.functional.elementwise import Scaling
 from fastdrop.mask import Mask
-from fastdrop.rule import check_probability
+from fastdrop.noise import GaussianNoise
+from fastdrop.rule import check_probability, check_scaling, keep_probability, threshold_of
 from fastdrop.stream import RNG, Stream
 
 
@@ -17,6 +21,8 @@ def dropconnect(
     p: float = 0.5,
     *,
     per_example: bool = True,
+    drop_bias: bool = False,
+    scaling: Scaling = "inverted",
     rng: RNG = None,
     training: bool = True,
 ) -> tuple[NDArray[Any], Mask | None]:
@@ -28,7 +34,7 @@ def dropconnect(
         The half dtypes are widened to float32 first and the results rounded once.
     weight : array_like of x's dtype, shape (outputs, inputs)
     bias : array_like of x's dtype, shape (outputs,), optional
-        Never dropped.
+        Dropped only if `drop_bias`.
     p : float
         Probability of dropping a connection.
     per_example : bool
@@ -36,20 +42,26 @@ def dropconnect(
         drawn and never stored; a dropped connection contributes nothing, whatever its input. False draws one for the
         whole batch and multiplies matrices: little slower than the product alone, but there an infinite input times a
         dropped weight is NaN, as in any product with a zero.
+    drop_bias : bool
+        Drop biases like weights, as published: a bias is then one more input, which is 1.
+    scaling : {"inverted", "classic"}
+        "classic", as published, does not scale in training, and multiplies weights by 1 - p when `training` is False
+        (biases, too, if they are dropped). The mean is then right; `dropconnect_inference` counts the spread as well.
     rng, training
-        As in `dropout`; not training gives the plain product and None.
+        As in `dropout`; not training gives the product by the mean weights and None.
 
     Returns
     -------
     y : numpy.ndarray, shape (batch, outputs)
         x's dtype.
     mask : Mask or None
-        Of shape (batch, outputs, inputs), or (outputs, inputs) for one mask per batch.
+        Of shape (batch, outputs, inputs), or (outputs, inputs) for one mask per batch; with `drop_bias` there is one
+        input more.
 
     Raises
     ------
     ValueError
-        If p is no probability or the shapes do not fit.
+        If p is no probability, the scaling is unknown, there is no bias to drop, or the shapes do not fit.
     TypeError
         If the dtypes differ or have no kernels.
 
@@ -68,21 +80,35 @@ def dropconnect(
     >>> dx, dweight, dbias = fd.dropconnect_backward(np.ones((4, 3)), x, weight, mask)
     """
     check_probability(p)
+    check_scaling(scaling)
     backend, x, weight, bias = _check_layer(x, weight, bias)
+    if drop_bias:
+        if bias is None:
+            raise ValueError("drop_bias is True, but there is no bias")
+        x, weight, bias = _with_bias_as_input(x, weight, bias)
     batch, (outputs, inputs) = x.shape[0], weight.shape
     mask: Mask | None = None
     if training:
         shape = (batch, outputs, inputs) if per_example else (outputs, inputs)
-        mask = Mask(shape, p, Stream.from_rng(rng))
+        mask = Mask(shape, p, Stream.from_rng(rng), scaling=scaling)
     dtype = x.dtype
     x, weight, bias = (None if array is None else _widened(backend, array) for array in (x, weight, bias))
     if mask is not None and per_example:
         y = backend.connect_forward(x, weight, bias, mask.recipe)
     else:
         y = x @ (weight if mask is None else backend.masked_weight(weight, mask.recipe)).T
+        if mask is None and scaling == "classic":
+            y *= y.dtype.type(keep_probability(threshold_of(p)))
         if bias is not None:
             y += bias
     return y.astype(dtype, copy=False), mask
+
+
+def _with_bias_as_input(x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """x with a further input of ones, the weights with the biases beside them, and no bias."""
+    xp = namespace(x)
+    ones = xp.ones((x.shape[0], 1), x.dtype)
+    return xp.concatenate([x, ones], axis=1), xp.concatenate([weight, bias[:, None]], axis=1), None
 
 
 def dropconnect_backward(
@@ -128,7 +154,9 @@ def dropconnect_backward(
         raise ValueError(f"dy has shape {dy.shape}; x {x.shape} and weight {weight.shape} ask for {(batch, outputs)}")
     if dy.dtype != x.dtype:
         raise TypeError(f"dy has dtype {dy.dtype} and x {x.dtype}; give all arrays one dtype")
-    if mask is not None and (mask.shared_axes or mask.shape not in ((batch, outputs, inputs), (outputs, inputs))):
+    drop_bias = mask is not None and mask.shape[-1:] == (inputs + 1,)
+    columns = inputs + drop_bias
+    if mask is not None and (mask.shared_axes or mask.shape not in ((batch, outputs, columns), (outputs, columns))):
         raise ValueError(
             f"a mask of shape {mask.shape} with shared axes {mask.shared_axes} "
             f"does not fit x {x.shape} and weight {weight.shape}: "
@@ -136,16 +164,138 @@ def dropconnect_backward(
         )
     dtype = x.dtype
     dy, x, weight = (_widened(backend, array) for array in (dy, x, weight))
+    if drop_bias:  # the further input has no gradient, so its weights do not matter here
+        x, weight, _ = _with_bias_as_input(x, weight, namespace(weight).zeros_like(weight[:, 0]))
     if mask is None:
         dx, dweight = dy @ weight, dy.T @ x
-    elif mask.shape == (batch, outputs, inputs):
+    elif len(mask.shape) == 3:
         dx = backend.connect_dx(dy, weight, mask.recipe)
         dweight = backend.connect_dweight(dy, x, mask.recipe)
     else:
         dx, dweight = dy @ backend.masked_weight(weight, mask.recipe), dy.T @ x
         backend.masked_weight(dweight, mask.recipe, out=dweight)
-    dx, dweight, dbias = (array.astype(dtype, copy=False) for array in (dx, dweight, dy.sum(axis=0)))
+    dbias = dweight[:, -1].copy() if drop_bias else dy.sum(axis=0)
+    dx, dweight, dbias = (array.astype(dtype, copy=drop_bias) for array in (dx[:, :inputs], dweight[:, :inputs], dbias))
     return dx, dweight, dbias
+
+
+def dropconnect_inference(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    p: float = 0.5,
+    *,
+    samples: int = 1000,
+    activation: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
+    drop_bias: bool = False,
+    scaling: Scaling = "inverted",
+    rng: RNG = None,
+) -> NDArray[Any]:
+    """Inference by moment matching: a layer's activations, averaged over draws of its inputs' normal approximation.
+
+    Over masks, a unit's input is a sum of many independent terms, so nearly normal. Its mean and variance are known:
+    u ~ N(keep_prob W x, p keep_prob (W * W)(x * x)) where training does not scale, both divided by keep_prob and its
+    square where it does. Drawing `samples` numbers for each unit takes the place of as many masks of the weights.
+
+    Parameters
+    ----------
+    x, weight, bias, p, drop_bias, scaling
+        As in `dropconnect`.
+    samples : int
+        Draws to average over.
+    activation : callable, optional
+        What follows the layer, such as ``lambda u: np.maximum(u, 0)``: the average is taken behind it. Without one the
+        average tends to the mean, which ``dropconnect(..., training=False)`` gives at once.
+    rng
+        As in `dropout`.
+
+    Returns
+    -------
+    r : numpy.ndarray, shape (batch, outputs)
+        The mean of activation(u), of x's dtype.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `dropconnect`; and if `samples` is less than 1.
+
+    References
+    ----------
+    Wan, Zeiler, Zhang, LeCun, Fergus: "Regularization of neural networks using DropConnect", ICML 2013, algorithm 2.
+
+    Examples
+    --------
+    >>> import fastdrop as fd
+    >>> import numpy as np
+    >>> x, weight = np.ones((1, 100)), np.zeros((2, 100))
+    >>> weight[1] = 0.1
+    >>> r = fd.dropconnect_inference(x, weight, p=0.5, activation=lambda u: np.maximum(u, 0), rng=0)
+    >>> r.shape, float(r[0, 0]), bool(abs(r[0, 1] - 10) < 0.2)
+    ((1, 2), 0.0, True)
+    """
+    samples = operator.index(samples)
+    if samples < 1:
+        raise ValueError(f"samples is at least 1; got {samples}")
+    mean, variance = dropconnect_moments(x, weight, bias, p, drop_bias=drop_bias, scaling=scaling)
+    xp, stream = namespace(mean), Stream.from_rng(rng)
+    dtype, wide = mean.dtype, backend_for(x=mean).arithmetic(mean.dtype)
+    deviation = xp.sqrt(variance.astype(wide))
+    total = xp.zeros(mean.shape, wide)
+    ones = xp.ones(mean.shape, wide)
+    for _ in range(samples):
+        u = mean + deviation * (GaussianNoise(mean.shape, 0.5, stream)(ones) - wide.type(1))  # at p = 0.5 sigma is 1
+        total += u if activation is None else activation(u)
+    return (total / wide.type(samples)).astype(dtype)
+
+
+def dropconnect_moments(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    p: float = 0.5,
+    *,
+    drop_bias: bool = False,
+    scaling: Scaling = "inverted",
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Mean and variance, over masks, of what `dropconnect` returns.
+
+    Parameters
+    ----------
+    x, weight, bias, p, drop_bias, scaling
+        As in `dropconnect`.
+
+    Returns
+    -------
+    mean, variance : numpy.ndarray, shape (batch, outputs)
+        x's dtype.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `dropconnect`; and if p = 1 with inverted scaling, whose variance is infinite.
+
+    References
+    ----------
+    Wan et al., as in `dropconnect_inference`.
+
+    Examples
+    --------
+    >>> import fastdrop as fd
+    >>> mean, variance = fd.dropconnect_moments([[1.0, 2.0]], [[3.0, 1.0]], p=0.5)
+    >>> mean.item(), variance.item()
+    (5.0, 13.0)
+    """
+    mean, _ = dropconnect(x, weight, bias, p, drop_bias=drop_bias, scaling=scaling, training=False)
+    backend, x, weight, bias = _check_layer(x, weight, bias)
+    keep_prob = keep_probability(threshold_of(p))
+    if scaling == "inverted" and keep_prob == 0.0:
+        raise ValueError("p = 1 with inverted scaling has no variance; p is below 1 here")
+    x, weight = _widened(backend, x), _widened(backend, weight)
+    variance = (x * x) @ (weight * weight).T
+    if drop_bias and bias is not None:
+        variance += _widened(backend, bias) ** 2
+    factor = (1.0 - keep_prob) / keep_prob if scaling == "inverted" else (1.0 - keep_prob) * keep_prob
+    return mean, (variance * variance.dtype.type(factor)).astype(mean.dtype, copy=False)
 
 
 def _widened(backend: Backend, array: NDArray[Any]) -> NDArray[Any]:

@@ -7,11 +7,15 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from numpy.typing import NDArray
 
 from fastdrop.backends import backend_for, prepare
+from fastdrop.blocks import BlockMask, CutoutMask
 from fastdrop.mask import Mask
+from fastdrop.noise import GaussianNoise
 from fastdrop.rule import check_probability, check_scaling, keep_probability, threshold_of
 from fastdrop.stream import RNG, Stream
 
 Scaling = Literal["inverted", "classic"]
+Recipe = Mask | GaussianNoise | BlockMask | CutoutMask
+"""What the functions return beside y: calling it with dy gives dx."""
 
 
 def dropout(
@@ -86,19 +90,21 @@ def dropout(
         scale = keep_probability(threshold_of(p)) if check_scaling(scaling) == "classic" else 1.0
         check_probability(p)
         return backend.scaled_copy(array, y, scale), None
+    if scaling != "inverted":
+        check_scaling(scaling)
     stream = rng if type(rng) is Stream else Stream.from_rng(rng)
     mask = Mask(array.shape, p, stream, axes, scaling)  # nothing that can fail comes after the draw
     return backend.apply(array, y, mask.recipe, axes), mask
 
 
-def dropout_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> NDArray[Any]:
-    """Gradient of `dropout` with respect to x: the same mask and scale, recomputed.
+def dropout_backward(dy: Any, mask: Recipe | None, *, out: Any = None) -> NDArray[Any]:
+    """Gradient of `dropout`, and of its relatives, with respect to x: the same mask and scale, recomputed.
 
     Parameters
     ----------
     dy : array_like of float16, bfloat16 (of ml_dtypes), float32 or float64
         Gradient with respect to y, of the mask's shape.
-    mask : Mask or None
+    mask : Mask, GaussianNoise, BlockMask, CutoutMask or None
         What the forward call returned; None returns dy's values. (Classic scaling multiplies by 1 - p where `training`
         is False and returns None like any evaluation: whoever differentiates that multiplies by 1 - p too.)
     out : numpy.ndarray, optional
@@ -178,13 +184,18 @@ def spatial_dropout(
     """
     backend = backend_for(x=x, out=out)
     array = backend.as_input(x, "x")
+    shared = map_axes(array, channel_axis)
+    return dropout(array, p, rng=rng, training=training, shared_axes=shared, scaling=scaling, out=out)
+
+
+def map_axes(array: NDArray[Any], channel_axis: int) -> tuple[int, ...]:
+    """The axes of positions: all but the batch axis 0 and the channels'."""
     if array.ndim < 2:
-        raise ValueError(f"spatial dropout needs a batch axis and a channel axis; x has shape {array.shape}")
+        raise ValueError(f"feature maps need a batch axis and a channel axis; x has shape {array.shape}")
     channel = normalize_axis_index(channel_axis, array.ndim)
     if channel == 0:
         raise ValueError("channel_axis 0 is the batch axis; channels stand on another")
-    shared = [axis for axis in range(1, array.ndim) if axis != channel]
-    return dropout(array, p, rng=rng, training=training, shared_axes=shared, scaling=scaling, out=out)
+    return tuple(axis for axis in range(1, array.ndim) if axis != channel)
 
 
 def spatial_dropout_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> NDArray[Any]:

@@ -1,14 +1,16 @@
 """Layers that drop: units, feature maps, weights. Active while `training`; each backward reuses the last mask."""
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 import fastdrop.functional as F
-from fastdrop.mask import Mask
+from fastdrop.blocks import CutoutMask, RegionMask
+from fastdrop.functional import Recipe
 from fastdrop.nn.layers import Linear
 from fastdrop.nn.module import Array, Module
+from fastdrop.noise import GaussianNoise
 from fastdrop.rule import check_probability
 from fastdrop.stream import RNG, Stream
 
@@ -19,7 +21,7 @@ class DropoutModule(Module):
     def __init__(self, p: float, rng: RNG) -> None:
         self.p = p
         self.stream = Stream.from_rng(rng)
-        self.mask: Mask | None = None
+        self.mask: Recipe | None = None
 
     @property
     def p(self) -> float:
@@ -29,6 +31,26 @@ class DropoutModule(Module):
     @p.setter
     def p(self, value: float) -> None:
         self._p = check_probability(value)
+
+    @property
+    def drops(self) -> bool:
+        return self.p > 0
+
+    @property
+    def one_mask_per_batch(self) -> bool:
+        """Whether all examples of a batch share a mask; several samples in one batch would share it, too."""
+        return False
+
+    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+        """The layer's function of `fastdrop.functional`, with the layer's rate, stream and mode."""
+        raise NotImplementedError
+
+    def forward(self, x: Array) -> Array:
+        y, self.mask = self.drop(x)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        return F.dropout_backward(dy, self.mask)
 
 
 class Dropout(DropoutModule):
@@ -45,12 +67,36 @@ class Dropout(DropoutModule):
     def __init__(self, p: float = 0.5, *, rng: RNG = None) -> None:
         super().__init__(p, rng)
 
-    def forward(self, x: Array) -> Array:
-        y, self.mask = F.dropout(x, self.p, rng=self.stream, training=self.training)
-        return y
+    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+        return F.dropout(x, self.p, rng=self.stream, training=self.training)
 
-    def backward(self, dy: Array) -> Array:
-        return F.dropout_backward(dy, self.mask)
+
+class GaussianDropout(Dropout):
+    """Multiply by noise of mean 1 and variance p / (1 - p); see `fastdrop.gaussian_dropout`. p is below 1."""
+
+    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+        return F.gaussian_dropout(x, self.p, rng=self.stream, training=self.training)
+
+
+class AlphaDropout(Dropout):
+    """Drop to where SELU saturates, keeping mean and variance; see `fastdrop.alpha_dropout`."""
+
+    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+        return F.alpha_dropout(x, self.p, rng=self.stream, training=self.training)
+
+
+class DropPath(Dropout):
+    """Drop whole examples of a branch (stochastic depth); see `fastdrop.drop_path`."""
+
+    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+        return F.drop_path(x, self.p, rng=self.stream, training=self.training)
+
+
+class LockedDropout(Dropout):
+    """Drop features of a sequence (batch, steps, features) for all steps; see `fastdrop.locked_dropout`."""
+
+    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+        return F.locked_dropout(x, self.p, rng=self.stream, training=self.training)
 
 
 class SpatialDropout(DropoutModule):
@@ -68,14 +114,67 @@ class SpatialDropout(DropoutModule):
         super().__init__(p, rng)
         self.channel_axis = channel_axis
 
-    def forward(self, x: Array) -> Array:
-        y, self.mask = F.spatial_dropout(
+    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+        return F.spatial_dropout(x, self.p, channel_axis=self.channel_axis, rng=self.stream, training=self.training)
+
+
+class FeatureAlphaDropout(SpatialDropout):
+    """Alpha dropout of whole feature maps; see `fastdrop.feature_alpha_dropout`."""
+
+    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+        return F.feature_alpha_dropout(
             x, self.p, channel_axis=self.channel_axis, rng=self.stream, training=self.training
         )
+
+
+class DropBlock(DropoutModule):
+    """Drop contiguous blocks of feature maps; see `fastdrop.dropblock`.
+
+    Parameters
+    ----------
+    p, rng
+        As in `Dropout`.
+    block_size : int
+        The block's side.
+    channel_axis : int
+        The axis of the maps.
+    """
+
+    def __init__(self, p: float = 0.1, block_size: int = 7, *, channel_axis: int = 1, rng: RNG = None) -> None:
+        super().__init__(p, rng)
+        self.block_size = block_size
+        self.channel_axis = channel_axis
+
+    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+        axis = self.channel_axis
+        return F.dropblock(x, self.p, self.block_size, channel_axis=axis, rng=self.stream, training=self.training)
+
+
+class Cutout(Module):
+    """Set a square of every image to zero while training; see `fastdrop.cutout`.
+
+    Parameters
+    ----------
+    size : int
+        The square's side.
+    channel_axis : int
+        The axis of the channels.
+    rng : None, int, numpy.random.Generator or Stream
+        Where the squares come from.
+    """
+
+    def __init__(self, size: int, *, channel_axis: int = 1, rng: RNG = None) -> None:
+        self.size = size
+        self.channel_axis = channel_axis
+        self.stream = Stream.from_rng(rng)
+        self.mask: CutoutMask | None = None
+
+    def forward(self, x: Array) -> Array:
+        y, self.mask = F.cutout(x, self.size, channel_axis=self.channel_axis, rng=self.stream, training=self.training)
         return y
 
     def backward(self, dy: Array) -> Array:
-        return F.spatial_dropout_backward(dy, self.mask)
+        return F.dropout_backward(dy, self.mask)
 
 
 class DropConnectLinear(DropoutModule, Linear):
@@ -89,6 +188,8 @@ class DropConnectLinear(DropoutModule, Linear):
         Probability of dropping a connection.
     per_example : bool
         A mask for every example, or one for the batch.
+    drop_bias : bool
+        Drop biases like weights.
     rng : None, int or numpy.random.Generator
         For the initial weights.
     mask_rng : None, int, numpy.random.Generator or Stream
@@ -102,6 +203,7 @@ class DropConnectLinear(DropoutModule, Linear):
         p: float = 0.5,
         *,
         per_example: bool = True,
+        drop_bias: bool = False,
         rng: int | np.random.Generator | None = None,
         mask_rng: RNG = None,
         dtype: DTypeLike = np.float32,
@@ -109,17 +211,42 @@ class DropConnectLinear(DropoutModule, Linear):
         Linear.__init__(self, inputs, outputs, rng=rng, dtype=dtype)
         DropoutModule.__init__(self, p, mask_rng)
         self.per_example = per_example
+        self.drop_bias = drop_bias
+
+    @property
+    def one_mask_per_batch(self) -> bool:
+        return not self.per_example
 
     def forward(self, x: Array) -> Array:
         self._x = x
-        arguments: dict[str, Any] = {
-            "per_example": self.per_example,
-            "rng": self.stream,
-            "training": self.training,
-        }
-        y, self.mask = F.dropconnect(x, self.weight.value, self.bias.value, self.p, **arguments)
+        y, self.mask = F.dropconnect(
+            x,
+            self.weight.value,
+            self.bias.value,
+            self.p,
+            per_example=self.per_example,
+            drop_bias=self.drop_bias,
+            rng=self.stream,
+            training=self.training,
+        )
         return y
 
     def backward(self, dy: Array) -> Array:
+        assert not isinstance(self.mask, (GaussianNoise, RegionMask))
         dx, self.weight.grad, self.bias.grad = F.dropconnect_backward(dy, self._x, self.weight.value, self.mask)
         return dx
+
+    def sampled(
+        self, x: Array, samples: int = 1000, *, activation: Callable[[Array], Array] | None = None, rng: RNG = None
+    ) -> Array:
+        """Inference by moment matching, in place of `forward` and the activation; see `dropconnect_inference`."""
+        return F.dropconnect_inference(
+            x,
+            self.weight.value,
+            self.bias.value,
+            self.p,
+            samples=samples,
+            activation=activation,
+            drop_bias=self.drop_bias,
+            rng=rng,
+        )

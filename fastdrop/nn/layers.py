@@ -70,6 +70,7 @@ class BatchNorm(Module):
     Ioffe, Szegedy: "Batch normalization", ICML 2015, algorithm 1. The gathered variance is the unbiased one, as there.
     """
 
+    normalises_batch = True
     buffers = ("running_mean", "running_var")
 
     def __init__(

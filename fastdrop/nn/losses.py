@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.backends import namespace
+from fastdrop.nn import advice
 from fastdrop.nn.module import Array
 
 
@@ -48,5 +49,9 @@ def softmax_cross_entropy(logits: Array, labels: NDArray[np.integer]) -> tuple[f
 
 
 def accuracy(logits: Array, labels: NDArray[np.integer]) -> float:
-    """Share of the examples whose largest logit stands at the right class."""
+    """Share of the examples whose largest logit stands at the right class.
+
+    Warns with `DropoutActiveWarning` if a model with dropout still on has made the logits.
+    """
+    advice.check_dropout_off(logits)
     return float((logits.argmax(axis=-1) == labels).mean())

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.backends import moved
+from fastdrop.nn import advice
 
 Array = NDArray[np.floating[Any]]
 
@@ -26,6 +27,8 @@ class Module:
     """
 
     training = True
+    normalises_batch = False
+    """Whether evaluation uses statistics that training gathered."""
     buffers: tuple[str, ...] = ()
     """Names of arrays that are kept from call to call and are no parameters."""
 
@@ -37,7 +40,15 @@ class Module:
         raise NotImplementedError
 
     def __call__(self, x: Array) -> Array:
-        return self.forward(x)
+        y = self.forward(x)
+        if self.training and any(module.drops for module in self.modules()):
+            advice.remember_dropout_on(y)
+        return y
+
+    @property
+    def drops(self) -> bool:
+        """Whether this layer itself drops anything while training."""
+        return False
 
     def children(self) -> Iterator[tuple[str, "Module"]]:
         """Named modules inside this one."""
@@ -94,6 +105,8 @@ class Module:
 class Sequential(Module):
     """Layers one after the other.
 
+    Warns with `VarianceShiftWarning` where batch normalisation comes after a layer that drops.
+
     Examples
     --------
     >>> import numpy as np
@@ -108,6 +121,7 @@ class Sequential(Module):
 
     def __init__(self, *layers: Module) -> None:
         self.layers = list(layers)
+        advice.check_order(self.modules())
 
     def children(self) -> Iterator[tuple[str, Module]]:
         for number, layer in enumerate(self.layers):

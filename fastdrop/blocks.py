@@ -1,0 +1,180 @@
+"""Masks of contiguous regions: `BlockMask` (DropBlock) and `CutoutMask`. Recipes too: drawn again when needed."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastdrop.backends import namespace, prepare
+from fastdrop.mask import Mask
+from fastdrop.rule import check_probability
+from fastdrop.stream import Stream
+
+
+class RegionMask:
+    """What masks of regions share: `booleans` says what is kept, `scale` what kept elements are multiplied by.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        The shape of the arrays that the mask applies to.
+    """
+
+    __slots__ = ("shape",)
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def booleans(self, *, like: Any = None) -> NDArray[np.bool_]:
+        """Which elements are kept: an array of `shape`, of the kind of `like`; without it, NumPy's."""
+        raise NotImplementedError
+
+    def _scale(self, kept: NDArray[np.bool_]) -> float:
+        """What kept elements are multiplied by."""
+        return 1.0
+
+    def __call__(self, array: Any, out: Any = None) -> NDArray[Any]:
+        """Apply the mask. Also the backward pass."""
+        backend, x, y = prepare(array, out, "array")
+        if x.shape != self.shape:
+            raise ValueError(f"a mask of shape {self.shape} cannot be applied to an array of shape {x.shape}")
+        kept = self.booleans(like=x)
+        backend.scaled_copy(x, y, self._scale(kept))
+        y[~kept] = 0
+        return y
+
+    @property
+    def _identity(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in ("shape", *type(self).__slots__))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other mask is the same recipe for the same shape."""
+        return type(other) is type(self) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("a mask stores no booleans: looking at it makes a new array (copy=False is impossible)")
+        kept = self.booleans()
+        return kept if dtype is None else kept.astype(dtype, copy=False)
+
+
+class BlockMask(RegionMask):
+    """Which elements DropBlock keeps: seeds are drawn for every example and map, each drops the block around it.
+
+    Attributes
+    ----------
+    block : tuple of int
+        The block's size along every position axis; at most the map's.
+    p : float
+        The share of elements that is dropped, on average.
+    seeds : Mask
+        Where blocks begin: over the places at which a whole block fits, dropped means a block.
+    """
+
+    __slots__ = ("axes", "block", "p", "seeds")
+
+    def __init__(self, shape: tuple[int, ...], p: float, block_size: int, axes: Sequence[int], stream: Stream) -> None:
+        super().__init__(shape)
+        self.p = check_probability(p)
+        self.axes = tuple(axes)
+        self.block = tuple(max(1, min(block_size, shape[axis])) for axis in self.axes)
+        fits = list(shape)
+        for axis, block in zip(self.axes, self.block, strict=True):
+            fits[axis] = max(0, shape[axis] - block + 1)
+        sizes = tuple(shape[axis] for axis in self.axes)
+        self.seeds = Mask(tuple(fits), seed_rate(self.p, sizes, self.block), stream)
+
+    def booleans(self, *, like: Any = None) -> NDArray[np.bool_]:
+        """Which elements are kept; see `RegionMask.booleans`."""
+        xp = namespace(like)
+        dropped = ~self.seeds.booleans(like=like)
+        for axis, block in zip(self.axes, self.block, strict=True):  # a block is a line along one axis after the other
+            shape = list(dropped.shape)
+            places = shape[axis]
+            shape[axis] = self.shape[axis]
+            grown = xp.zeros(tuple(shape), np.bool_)
+            for shift in range(block):
+                at = (slice(None),) * axis + (slice(shift, shift + places),)
+                grown[at] |= dropped
+            dropped = grown
+        return ~dropped
+
+    def _scale(self, kept: NDArray[np.bool_]) -> float:
+        """Elements over kept elements, counted in this very mask (Ghiasi et al. 2018, algorithm 1, line 6)."""
+        count = int(kept.sum())
+        return kept.size / count if count else 0.0
+
+    def __repr__(self) -> str:
+        return f"BlockMask(shape={self.shape}, p={self.p}, block={self.block}, seeds={self.seeds})"
+
+
+@functools.lru_cache(maxsize=64)
+def seed_rate(p: float, sizes: tuple[int, ...], block: tuple[int, ...]) -> float:
+    """The probability of a seed with which the share p of the elements is dropped, on average.
+
+    An element is kept if none of the seeds whose block would cover it falls. There are fewer of these near borders, and
+    blocks overlap; both are counted: the mean over the elements of (1 - rate)^seeds is 1 - p. To first order in p this
+    is equation 1 of Ghiasi et al. 2018, which lets blocks overlap unnoticed and so drops less than p.
+    """
+    if p in (0.0, 1.0) or 0 in sizes:
+        return p
+    covers, counts = np.ones(1, np.int64), np.ones(1, np.int64)
+    for size, length in zip(sizes, block, strict=True):
+        place = np.arange(size)
+        along = np.minimum.reduce([place + 1, size - place, np.full(size, min(length, size - length + 1))])
+        values, numbers = np.unique(along, return_counts=True)
+        covers, counts = np.outer(covers, values).ravel(), np.outer(counts, numbers).ravel()
+    share = counts / counts.sum()
+    low, high = 0.0, p  # a block of one element is its own seed, larger ones need fewer
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(share @ (1.0 - middle) ** covers) > 1.0 - p else (low, middle)
+    return (low + high) / 2
+
+
+class CutoutMask(RegionMask):
+    """Which elements cutout keeps: one square (or cube, or stretch) of every example is dropped, in all channels.
+
+    Attributes
+    ----------
+    size : int
+        The square's side. Its centre is anywhere in the image, so that a part may lie outside.
+    words : Mask
+        Where the centres are drawn from: 32 decisions at p = 0.5 are the bits of a number.
+    """
+
+    __slots__ = ("axes", "size", "words")
+
+    def __init__(self, shape: tuple[int, ...], size: int, axes: Sequence[int], stream: Stream) -> None:
+        super().__init__(shape)
+        self.size = size
+        self.axes = tuple(axes)
+        self.words = Mask((shape[0], len(self.axes), 32), 0.5, stream)
+
+    def centres(self) -> NDArray[np.int64]:
+        """The centre of every example's square: shape (batch, position axes)."""
+        words = self.words.packed().view(np.dtype("<u4")).reshape(self.words.shape[:2]).astype(np.uint64)
+        sizes = np.array([self.shape[axis] for axis in self.axes], np.uint64)
+        return (words * sizes >> np.uint64(32)).astype(np.int64)
+
+    def booleans(self, *, like: Any = None) -> NDArray[np.bool_]:
+        """Which elements are kept; see `RegionMask.booleans`."""
+        xp = namespace(like)
+        centres = xp.asarray(self.centres())
+        inside = xp.ones((1,) * len(self.shape), np.bool_)
+        for number, axis in enumerate(self.axes):
+            begin = centres[:, number] - self.size // 2
+            place = xp.arange(self.shape[axis])
+            within = (place >= begin[:, None]) & (place < begin[:, None] + self.size)
+            shape = [1] * len(self.shape)
+            shape[0], shape[axis] = within.shape
+            inside = inside & within.reshape(shape)
+        return xp.broadcast_to(~inside, self.shape).copy()
+
+    def __repr__(self) -> str:
+        return f"CutoutMask(shape={self.shape}, size={self.size}, words={self.words})"
