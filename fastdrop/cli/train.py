@@ -44,6 +44,8 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
         f"[bold]{escape(dataset.name)}[/]: {len(dataset.x_train)} examples to train, {len(dataset.x_test)} to test, "
         f"{dataset.features} features, {dataset.classes} classes; hidden layers {', '.join(map(str, config.hidden))}"
     )
+    for warning in config.warnings:
+        console.print(f"[yellow]note:[/] {escape(warning)}")
     configs = {"no dropout": config} if config.dropout == "none" else {f"{config.dropout}, p = {config.rate:g}": config}
     if config.dropout != "none" and not options.no_comparison:
         configs["without dropout"] = config.replace(dropout="none")

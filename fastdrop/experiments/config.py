@@ -19,12 +19,41 @@ FORMAT = 1
 DROPOUT_KINDS = {
     "none": "no dropout",
     "standard": "single units",
-    "spatial": "groups of 8 neighbouring units, as feature maps",
+    "gaussian": "noise of the same variance, multiplied",
+    "alpha": "single units, to where SELU saturates",
+    "spatial": "whole feature maps; in a perceptron, groups of 8 neighbouring units",
+    "dropblock": "blocks of 3 x 3 in feature maps",
     "dropconnect": "single weights, another mask for every example",
+    "locked": "features of a sequence, for all its steps",
+    "zoneout": "units of a recurrent state keep their last value",
+    "path": "whole branches of an example",
+    "embedding": "whole words, wherever they stand",
 }
+NETWORKS = {
+    "mlp": "a perceptron: layers of so many units",
+    "cnn": "convolutions 3 x 3 with so many channels, the last number is a dense layer; reads images",
+    "lstm": "recurrent layers of so many units, over an image's rows",
+    "attention": "transformer blocks over an image's rows: the width, then each block's hidden units",
+    "text": "an embedding of so many features, then layers of so many units; reads words",
+}
+_FITTING = {
+    "mlp": ("none", "standard", "gaussian", "alpha", "spatial", "dropconnect"),
+    "cnn": ("none", "standard", "gaussian", "alpha", "spatial", "dropblock"),
+    "lstm": ("none", "standard", "locked", "zoneout"),
+    "attention": ("none", "standard", "path"),
+    "text": ("none", "standard", "gaussian", "alpha", "embedding"),
+}
+"""The kinds of dropout that each network has a place for."""
+
+ACTIVATIONS = ("relu", "selu", "gelu", "tanh", "sigmoid")
 OPTIMIZERS = ("adam", "sgd")
+RATE_SCHEDULES = ("constant", "linear", "cosine", "curriculum")
+LEARNING_RATE_SCHEDULES = ("constant", "linear", "cosine")
 SPATIAL_GROUP = 8
 """Units of a hidden layer that spatial dropout drops together: the layer is read as feature maps of 8 positions."""
+DROPBLOCK_SIZE = 3
+HEADS = 4
+"""Of attention."""
 
 _LARGEST_LAYER = 4096
 
@@ -46,22 +75,33 @@ class ExperimentConfig:
     label : str
         The CSV column that holds the class; empty takes the last one.
     noise : float
-        Standard deviation of the noise in the two-dimensional sets.
+        Standard deviation of the noise in the two-dimensional sets; the share of wrong labels in "noisy-labels" and
+        "reviews".
     train_share : float
         Share of the examples to train on; the others test. The noisy linear task has its own split.
     data_seed : int
         Decides generated data and the split into train and test.
+    network : str
+        A key of `NETWORKS`.
     hidden : tuple of int
-        Units of each hidden layer.
+        Sizes of the hidden layers, as the network's description says.
+    activation : {"relu", "selu", "gelu", "tanh", "sigmoid"}
+        Of perceptrons and convolutions.
     batch_norm : bool
-        Batch normalisation before every rectifier.
+        Batch normalisation before every activation of perceptrons and convolutions.
     dropout : str
-        A key of `DROPOUT_KINDS`.
+        A key of `DROPOUT_KINDS`; not every network has a place for every kind.
+    dropout_layers : {"all", "first", "last"}
+        Which hidden layers drop.
     rate : float
         Probability of dropping.
+    rate_schedule : {"constant", "linear", "cosine", "curriculum"}
+        How the rate grows to `rate` over the training.
     optimizer : {"adam", "sgd"}
-    learning_rate, momentum : float
-        `momentum` is SGD's.
+    learning_rate, momentum, weight_decay : float
+        `momentum` is SGD's. Weight decay is decoupled with Adam, and leaves biases alone.
+    learning_rate_schedule : {"constant", "linear", "cosine"}
+        How the learning rate falls to 0 over the training.
     batch_size, epochs : int
     seed : int
         Decides initial weights, order of the batches and masks.
@@ -87,13 +127,19 @@ class ExperimentConfig:
     noise: float = 0.2
     train_share: float = 0.8
     data_seed: int = 0
+    network: str = "mlp"
     hidden: tuple[int, ...] = (256, 128)
+    activation: str = "relu"
     batch_norm: bool = False
     dropout: str = "standard"
+    dropout_layers: str = "all"
     rate: float = 0.5
+    rate_schedule: str = "constant"
     optimizer: str = "adam"
     learning_rate: float = 0.001
+    learning_rate_schedule: str = "constant"
     momentum: float = 0.9
+    weight_decay: float = 0.0
     batch_size: int = 32
     epochs: int = 60
     seed: int = 0
@@ -111,8 +157,13 @@ class ExperimentConfig:
             elif isinstance(field.type, type) and field.name != "hidden" and type(value) is not field.type:
                 raise ConfigError(f"{field.name} is of type {field.type.__name__}; got {value!r}")
         self._one_of("dataset", [*DATASETS, "file"])
+        self._one_of("network", list(NETWORKS))
+        self._one_of("activation", list(ACTIVATIONS))
         self._one_of("dropout", list(DROPOUT_KINDS))
+        self._one_of("dropout_layers", ["all", "first", "last"])
+        self._one_of("rate_schedule", list(RATE_SCHEDULES))
         self._one_of("optimizer", list(OPTIMIZERS))
+        self._one_of("learning_rate_schedule", list(LEARNING_RATE_SCHEDULES))
         self._one_of("backend", list(BACKENDS))
         if (self.dataset == "file") != bool(self.data_file):
             raise ConfigError('dataset "file" and data_file go together: one is given without the other')
@@ -122,10 +173,31 @@ class ExperimentConfig:
         self._between("momentum", 0.0, 0.9999)
         if not 0.0 < self.learning_rate <= 100.0:
             raise ConfigError(f"learning_rate is above 0 and at most 100; got {self.learning_rate}")
+        self._between("weight_decay", 0.0, 10.0)
         self._between("batch_size", 1, 65536)
         self._between("epochs", 1, 1_000_000)
         self._between("seed", 0, 2**63 - 1)
         self._between("data_seed", 0, 2**32 - 1)
+        self._check_network()
+
+    def _check_network(self) -> None:
+        """Whether the network has a place for the dropout, and the right number of sizes."""
+        fitting = _FITTING[self.network]
+        if self.dropout not in fitting:
+            raise ConfigError(
+                f'dropout {self.dropout!r} has no place in network "{self.network}"; it takes {", ".join(fitting)}'
+            )
+        if self.dropout == "gaussian" and self.rate == 1.0:
+            raise ConfigError("rate is below 1 with gaussian dropout, whose noise would have infinite variance")
+        if self.dropout == "spatial" and self.network == "mlp" and any(size % SPATIAL_GROUP for size in self.hidden):
+            raise ConfigError(
+                f"spatial dropout groups {SPATIAL_GROUP} units of a perceptron: hidden layers are multiples of it; "
+                f"got {list(self.hidden)}"
+            )
+        if self.network in ("cnn", "attention", "text") and len(self.hidden) < 2:
+            raise ConfigError(f'network "{self.network}" takes at least two sizes in hidden: {NETWORKS[self.network]}')
+        if self.network == "attention" and self.hidden[0] % HEADS:
+            raise ConfigError(f"attention has {HEADS} heads: its width is a multiple of {HEADS}; got {self.hidden[0]}")
 
     def _checked_hidden(self) -> tuple[int, ...]:
         sizes = self.hidden
@@ -135,10 +207,6 @@ class ExperimentConfig:
         for size in sizes:
             if type(size) is not int or not 1 <= size <= _LARGEST_LAYER:
                 raise ConfigError(f"a hidden layer has 1 to {_LARGEST_LAYER} units; got {size!r}")
-            if self.dropout == "spatial" and size % SPATIAL_GROUP:
-                raise ConfigError(
-                    f"spatial dropout groups {SPATIAL_GROUP} units: a hidden layer of {size} is not a multiple of it"
-                )
         if not 1 <= len(sizes) <= 16:
             raise ConfigError(f"a network has 1 to 16 hidden layers; got {len(sizes)}")
         return sizes
@@ -151,6 +219,15 @@ class ExperimentConfig:
         value = getattr(self, name)
         if not (math.isfinite(value) and low <= value <= high):
             raise ConfigError(f"{name} is from {low} to {high}; got {value!r}")
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is known to go wrong with this configuration, though it runs."""
+        follows = (self.network != "cnn" and len(self.hidden) == 1) or self.dropout_layers == "last"
+        if self.batch_norm and self.dropout not in ("none", "dropconnect") and self.rate > 0 and not follows:
+            text = "dropout stands before batch normalisation, which learns a variance that evaluation does not have"
+            return [f'{text}; dropout_layers = "last" puts it behind']
+        return []
 
     def load_dataset(self) -> Dataset:
         """The data that this configuration trains on; see `fastdrop.experiments.load_dataset`."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.errors import missing_package
+from fastdrop.experiments import reviews
 from fastdrop.experiments.tables import DataError, Table, read_table
 
 
@@ -23,6 +24,8 @@ class Dataset:
         Indices into `class_names`.
     image_shape : tuple of int or None
         The rows' shape where they are images.
+    words : tuple of str
+        Where rows are text: what each number stands for. The numbers are not scaled.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Dataset:
     feature_names: tuple[str, ...]
     class_names: tuple[str, ...]
     image_shape: tuple[int, int] | None = None
+    words: tuple[str, ...] = ()
 
     @property
     def features(self) -> int:
@@ -117,13 +121,36 @@ def _noisy_linear(noise: float, seed: int) -> Table:
     return Table(x, labels.astype(np.intp), names, ("negative", "positive"))
 
 
+NOISY_LABELS_TRAIN, NOISY_LABELS_TEST = 100, 1000
+
+
+def _noisy_labels(noise: float, seed: int) -> Table:
+    """A hundred points, ten features; the class is the sign of their sum, but for a share `noise` of wrong labels."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((NOISY_LABELS_TRAIN + NOISY_LABELS_TEST, 10))
+    labels = (x.sum(axis=1) > 0) ^ (rng.random(len(x)) < min(noise, 0.5))
+    names = tuple(f"x{number}" for number in range(1, 11))
+    return Table(x, labels.astype(np.intp), names, ("negative", "positive"))
+
+
+REVIEWS_TRAIN, REVIEWS_TEST = 800, 1000
+
+
+def _reviews(noise: float, seed: int) -> Table:
+    words, labels = reviews.reviews(REVIEWS_TRAIN + REVIEWS_TEST, min(noise, 0.5), seed)
+    names = tuple(f"word {number}" for number in range(1, reviews.LENGTH + 1))
+    return Table(words.astype(np.float64), labels, names, ("unkind", "kind"))
+
+
 @dataclass(frozen=True)
 class Source:
-    """How a data set is called, described and made."""
+    """How a data set is called, described and made; `train` rows come first where it has its own split."""
 
     description: str
     load: Callable[[float, int], Table]
     image_shape: tuple[int, int] | None = None
+    train: int = 0
+    words: tuple[str, ...] = ()
 
 
 DATASETS: dict[str, Source] = {
@@ -134,7 +161,11 @@ DATASETS: dict[str, Source] = {
     "circles": Source("one ring inside another", _circles),
     "spirals": Source("two spirals", _spirals),
     "xor": Source("four quadrants, opposite ones alike", _xor),
-    "noisy-linear": Source("500 + 100 points, 20 features of which 5 matter", _noisy_linear),
+    "noisy-linear": Source("500 + 100 points, 20 features of which 5 matter", _noisy_linear, train=NOISY_LINEAR_TRAIN),
+    "noisy-labels": Source("100 points to train, 10 features, wrong labels", _noisy_labels, train=NOISY_LABELS_TRAIN),
+    "reviews": Source(
+        "800 + 1000 short made-up reviews, kind or unkind", _reviews, train=REVIEWS_TRAIN, words=reviews.WORDS
+    ),
 }
 
 
@@ -156,7 +187,8 @@ def load_dataset(
     data_file, label : str
         As in `read_table`; for "file".
     noise : float
-        Standard deviation of the noise in the two-dimensional sets.
+        Standard deviation of the noise in the two-dimensional sets; share of wrong labels in "noisy-labels" and
+        "reviews".
     train_share : float
         Share of the rows to train on.
     seed : int
@@ -179,8 +211,8 @@ def load_dataset(
     table = source.load(noise, seed) if source else read_table(data_file, label)
     split = _sklearn("splitting data").model_selection.train_test_split
     rows = np.arange(len(table.labels))
-    if name == "noisy-linear":
-        train, test = rows[:NOISY_LINEAR_TRAIN], rows[NOISY_LINEAR_TRAIN:]
+    if source and source.train:
+        train, test = rows[: source.train], rows[source.train :]
     else:
         try:
             train, test = split(rows, train_size=train_share, random_state=seed, stratify=table.labels)
@@ -194,6 +226,8 @@ def load_dataset(
     if not np.isfinite(deviation).all():
         column = table.feature_names[int(np.argmin(np.isfinite(deviation)))]
         raise DataError(f"{data_file or name}, column {column!r}: the values are too large to work with")
+    if source and source.words:  # numbers of words are no measures
+        mean[:], deviation[:] = 0.0, 1.0
     if source and source.image_shape:  # one scale for all pixels, or border pixels that are hardly ever lit blow up
         deviation[:] = np.sqrt((deviation**2).mean())
     deviation[deviation == 0] = 1.0
@@ -207,4 +241,5 @@ def load_dataset(
         table.feature_names,
         table.class_names,
         source.image_shape if source else None,
+        source.words if source else (),
     )

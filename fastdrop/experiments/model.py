@@ -1,58 +1,219 @@
 """From a configuration to a network of `fastdrop.nn`."""
 
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from fastdrop import nn
-from fastdrop.experiments.config import SPATIAL_GROUP, ExperimentConfig
+from fastdrop.experiments.config import DROPBLOCK_SIZE, HEADS, SPATIAL_GROUP, ConfigError, ExperimentConfig
+from fastdrop.experiments.datasets import Dataset
 from fastdrop.nn.dropout import DropoutModule
 from fastdrop.stream import Stream
 
 
 class Block(NamedTuple):
-    """A hidden layer as people speak of it: what it is called, its layers, and the one that drops, if any."""
+    """A hidden layer as people speak of it: what it is called, its layers, and the one whose mask its output shows."""
 
     name: str
     layers: list[nn.Module]
     dropper: DropoutModule | None
+
+    @property
+    def droppers(self) -> list[DropoutModule]:
+        """All that drop inside it."""
+        inside = itertools.chain.from_iterable(layer.modules() for layer in self.layers)
+        return [module for module in inside if isinstance(module, DropoutModule)]
 
 
 class Network(nn.Sequential):
     """Hidden blocks, then a linear layer to the classes."""
 
     def __init__(self, blocks: list[Block], head: nn.Linear) -> None:
-        super().__init__(*(layer for block in blocks for layer in block.layers), head)
+        with warnings.catch_warnings():  # `ExperimentConfig.warnings` says it to whoever chose so
+            warnings.simplefilter("ignore", nn.VarianceShiftWarning)
+            super().__init__(*(layer for block in blocks for layer in block.layers), head)
         self.blocks = blocks
         self.head = head
+        self.droppers = [dropper for block in blocks for dropper in block.droppers if dropper.drops]
+        """What drops at the configuration's rate; other droppers inside the layers stay off."""
+
+    def set_rate(self, rate: float) -> None:
+        """Change the probability of dropping everywhere."""
+        for dropper in self.droppers:
+            dropper.p = rate
 
 
-def build_network(config: ExperimentConfig, features: int, classes: int, masks: Stream) -> Network:
-    """A perceptron: linear, batch normalisation if asked for, rectifier, dropout; its masks come from `masks`.
+class _Builder:
+    """What the builders share: the configuration, where weights and masks come from, which block drops."""
+
+    def __init__(self, config: ExperimentConfig, masks: Stream) -> None:
+        self.config = config
+        self.rng = np.random.default_rng([config.seed, 0])
+        self.streams = masks.spawn(len(config.hidden))
+
+    def drops(self, number: int, blocks: int) -> bool:
+        """Whether block `number`, from 0 on, has dropout."""
+        where = self.config.dropout_layers
+        return self.config.dropout != "none" and (
+            where == "all" or (where == "first" and number == 0) or (where == "last" and number == blocks - 1)
+        )
+
+    def kind(self, number: int, blocks: int) -> str:
+        return self.config.dropout if self.drops(number, blocks) else "none"
+
+    def activated(self, features: int) -> list[nn.Module]:
+        """Batch normalisation if asked for, and the activation."""
+        norm: list[nn.Module] = [nn.BatchNorm(features)] if self.config.batch_norm else []
+        return [*norm, _ACTIVATIONS[self.config.activation]()]
+
+
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "selu": nn.SELU,
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+_UNITS: dict[str, type[nn.Dropout]] = {
+    "standard": nn.Dropout,
+    "gaussian": nn.GaussianDropout,
+    "alpha": nn.AlphaDropout,
+}
+"""The kinds that treat every unit by itself."""
+
+
+def build_network(config: ExperimentConfig, dataset: Dataset, masks: Stream) -> Network:
+    """The network of a configuration; its masks come from `masks`.
 
     The initial weights depend on `config.seed` alone, so that networks with and without dropout start alike.
+
+    Raises
+    ------
+    ConfigError
+        If the network cannot read this data set.
     """
-    rng = np.random.default_rng([config.seed, 0])
-    streams = masks.spawn(len(config.hidden))
-    blocks: list[Block] = []
-    inputs = features
-    for number, (outputs, stream) in enumerate(zip(config.hidden, streams, strict=True), start=1):
-        layers: list[nn.Module] = []
+    if config.network in ("cnn", "lstm", "attention") and dataset.image_shape is None:
+        raise ConfigError(f'network "{config.network}" reads images; {dataset.name} has none')
+    if config.network == "text" and not dataset.words:
+        raise ConfigError(f'network "text" reads words; {dataset.name} has none')
+    if config.network != "text" and dataset.words:
+        raise ConfigError(f'{dataset.name} holds words, which network "text" reads, not "{config.network}"')
+    # Built with some rate, so that the network knows what is to drop also where the configured rate is 0.
+    builder = _Builder(config.replace(rate=0.5), masks)
+    blocks, features = _BUILDERS[config.network](builder, dataset)
+    network = Network(blocks, nn.Linear(features, dataset.classes, rng=builder.rng))
+    network.set_rate(config.rate)
+    return network
+
+
+def _dense(builder: _Builder, features: int, sizes: tuple[int, ...], first: int) -> Iterator[Block]:
+    """Hidden layers of a perceptron, the blocks from number `first` on."""
+    config, rate = builder.config, builder.config.rate
+    for number, outputs in enumerate(sizes, start=first):
+        kind, stream = builder.kind(number, first + len(sizes)), builder.streams[number]
         dropper: DropoutModule | None = None
-        if config.dropout == "dropconnect":
-            dropper = nn.DropConnectLinear(inputs, outputs, config.rate, rng=rng, mask_rng=stream)
+        layers: list[nn.Module] = []
+        if kind == "dropconnect":
+            dropper = nn.DropConnectLinear(features, outputs, rate, rng=builder.rng, mask_rng=stream)
             layers.append(dropper)
         else:
-            layers.append(nn.Linear(inputs, outputs, rng=rng))
-        if config.batch_norm:
-            layers.append(nn.BatchNorm(outputs))
-        layers.append(nn.ReLU())
-        if config.dropout == "standard":
-            dropper = nn.Dropout(config.rate, rng=stream)
+            layers.append(nn.Linear(features, outputs, rng=builder.rng))
+        layers += builder.activated(outputs)
+        if kind in _UNITS:
+            dropper = _UNITS[kind](rate, rng=stream)
             layers.append(dropper)
-        elif config.dropout == "spatial":
-            dropper = nn.SpatialDropout(config.rate, rng=stream)
+        elif kind == "spatial":
+            dropper = nn.SpatialDropout(rate, rng=stream)
             layers += [nn.Reshape(outputs // SPATIAL_GROUP, SPATIAL_GROUP), dropper, nn.Flatten()]
-        blocks.append(Block(f"hidden {number}", layers, dropper))
-        inputs = outputs
-    return Network(blocks, nn.Linear(inputs, classes, rng=rng))
+        yield Block(f"hidden {number + 1 - (config.network == 'text')}", layers, dropper)
+        features = outputs
+
+
+def _mlp(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
+    hidden = builder.config.hidden
+    return list(_dense(builder, dataset.features, hidden, 0)), hidden[-1]
+
+
+def _cnn(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
+    """Convolutions with dropout behind them, halved maps between them, then one dense layer, without."""
+    assert dataset.image_shape is not None
+    config, rate = builder.config, builder.config.rate
+    (height, width), channels = dataset.image_shape, 1
+    *sizes, dense = config.hidden
+    before: list[nn.Module] = [nn.Reshape(1, height, width)]
+    blocks = []
+    for number, outputs in enumerate(sizes):
+        kind, stream = builder.kind(number, len(sizes)), builder.streams[number]
+        layers = [*before, nn.Conv2d(channels, outputs, 3, padding=1, rng=builder.rng), *builder.activated(outputs)]
+        dropper: DropoutModule | None = None
+        if kind in _UNITS:
+            dropper = _UNITS[kind](rate, rng=stream)
+        elif kind == "spatial":
+            dropper = nn.SpatialDropout(rate, rng=stream)
+        elif kind == "dropblock":
+            dropper = nn.DropBlock(rate, DROPBLOCK_SIZE, rng=stream)
+        layers += [dropper] if dropper else []
+        blocks.append(Block(f"convolution {number + 1}", layers, dropper))
+        channels, before = outputs, []
+        if min(height, width) >= 2:
+            before, height, width = [nn.MaxPool2d(2)], height // 2, width // 2
+    linear = nn.Linear(channels * height * width, dense, rng=builder.rng)
+    blocks.append(Block("dense", [*before, nn.Flatten(), linear, *builder.activated(dense)], None))
+    return blocks, dense
+
+
+def _lstm(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
+    """An image's rows, one after the other; the class is read off the last step."""
+    assert dataset.image_shape is not None
+    config, rate = builder.config, builder.config.rate
+    features, count = dataset.image_shape[1], len(config.hidden)
+    blocks = []
+    for number, outputs in enumerate(config.hidden):
+        kind, stream = builder.kind(number, count), builder.streams[number]
+        zoneout = rate if kind == "zoneout" else 0.0
+        layers: list[nn.Module] = [nn.LSTM(features, outputs, zoneout=zoneout, rng=builder.rng, mask_rng=stream)]
+        layers = [nn.Reshape(*dataset.image_shape), *layers] if number == 0 else layers
+        dropper: DropoutModule | None = None
+        if kind in ("standard", "locked"):
+            dropper = (nn.Dropout if kind == "standard" else nn.LockedDropout)(rate, rng=stream)
+            layers.append(dropper)
+        layers += [nn.LastStep()] if number == count - 1 else []
+        blocks.append(Block(f"recurrent {number + 1}", layers, dropper))
+        features = outputs
+    return blocks, features
+
+
+def _attention(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
+    """An image's rows as tokens with trained positions; the class is read off their mean."""
+    assert dataset.image_shape is not None
+    config = builder.config
+    steps, features = dataset.image_shape
+    width, *sizes = config.hidden
+    embed = [nn.Reshape(steps, features), nn.Linear(features, width, rng=builder.rng)]
+    blocks = [Block("tokens", [*embed, nn.LearnedPositions(steps, width, rng=builder.rng)], None)]
+    for number, hidden in enumerate(sizes):
+        kind = builder.kind(number, len(sizes))
+        rates = {"p": config.rate if kind == "standard" else 0.0, "drop_path": config.rate if kind == "path" else 0.0}
+        block = nn.TransformerBlock(
+            width, HEADS, hidden, **rates, rng=builder.rng, mask_rng=builder.streams[number + 1]
+        )
+        last = [nn.LayerNorm(width), nn.MeanOverSteps()] if number == len(sizes) - 1 else []
+        blocks.append(Block(f"attention {number + 1}", [block, *last], None))
+    return blocks, width
+
+
+def _text(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
+    """An embedding of every word, side by side, then a perceptron."""
+    config = builder.config
+    features, *sizes = config.hidden
+    rate = config.rate if config.dropout == "embedding" else 0.0
+    words = nn.Embedding(len(dataset.words), features, p=rate, rng=builder.rng, mask_rng=builder.streams[0])
+    blocks = [Block("embedding", [words, nn.Flatten()], None)]
+    blocks += _dense(builder, features * dataset.features, tuple(sizes), 1)
+    return blocks, sizes[-1]
+
+
+_BUILDERS = {"mlp": _mlp, "cnn": _cnn, "lstm": _lstm, "attention": _attention, "text": _text}

@@ -1,7 +1,7 @@
 """The one trainer: a step is a batch, snapshots show what the network does."""
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,13 +10,28 @@ from numpy.typing import NDArray
 
 from fastdrop import nn
 from fastdrop.backends import moved
+from fastdrop.blocks import RegionMask
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.datasets import Dataset
 from fastdrop.experiments.model import Block, build_network
+from fastdrop.mask import Mask
 from fastdrop.rule import check_probability
 from fastdrop.stream import Stream
 
 PROBE_EXAMPLES = 32
+
+RATES: dict[str, Callable[[float], float]] = {
+    "constant": nn.schedules.Constant(1.0),
+    "linear": nn.schedules.Linear(0.0, 1.0),
+    "cosine": nn.schedules.Cosine(0.0, 1.0),
+    "curriculum": nn.schedules.Curriculum(1.0),
+}
+"""By the names of `ExperimentConfig.rate_schedule`: the share of the rate, as the training goes on from 0 to 1."""
+LEARNING_RATES: dict[str, Callable[[float], float]] = {
+    "constant": nn.schedules.Constant(1.0),
+    "linear": nn.schedules.Linear(1.0, 0.0),
+    "cosine": nn.schedules.Cosine(1.0, 0.0),
+}
 
 
 class TrainingDiverged(RuntimeError):
@@ -112,13 +127,15 @@ class Trainer:
         self.dataset = config.load_dataset() if dataset is None else dataset
         masks, self._probe_stream = Stream(config.seed).spawn(2)
         self._data = _moved(self.dataset, config.backend)
-        self.network = build_network(config, self.dataset.features, self.dataset.classes, masks).to(config.backend)
-        parameters = self.network.parameters()
+        self.network = build_network(config, self.dataset, masks).to(config.backend)
+        parameters, decay = self.network.parameters(), config.weight_decay
         self.optimizer: nn.Optimizer = (
-            nn.Adam(parameters, config.learning_rate)
+            nn.Adam(parameters, config.learning_rate, weight_decay=decay)
             if config.optimizer == "adam"
-            else nn.SGD(parameters, config.learning_rate, config.momentum)
+            else nn.SGD(parameters, config.learning_rate, config.momentum, weight_decay=decay)
         )
+        self._rate_share = RATES[config.rate_schedule]
+        self._learning_rate_share = LEARNING_RATES[config.learning_rate_schedule]
         self.steps_per_epoch = math.ceil(len(self.dataset.x_train) / config.batch_size)
         self.total_steps = self.steps_per_epoch * config.epochs
         self.step_count = 0
@@ -134,15 +151,19 @@ class Trainer:
 
     @property
     def rate(self) -> float:
-        """Probability of dropping; may be changed while training runs."""
+        """Probability of dropping, which a schedule grows to; may be changed while training runs."""
         return self._rate
 
     @rate.setter
     def rate(self, value: float) -> None:
         self._rate = check_probability(value, "rate")
-        for block in self.network.blocks:
-            if block.dropper is not None:
-                block.dropper.p = self._rate
+        self._follow_schedules()
+
+    def _follow_schedules(self) -> None:
+        """Set the rates for the next step."""
+        progress = min(1.0, self.step_count / max(1, self.total_steps - 1))
+        self.network.set_rate(self._rate * self._rate_share(progress))
+        self.optimizer.learning_rate = self.config.learning_rate * self._learning_rate_share(progress)
 
     def step(self) -> None:
         """Train on one batch; at an epoch's end, evaluate.
@@ -156,6 +177,7 @@ class Trainer:
         if place == 0:
             self._order = moved(self._order_rng.permutation(len(self.dataset.x_train)), self.config.backend)
             self._epoch_losses = []
+        self._follow_schedules()
         rows = self._order[place * self.config.batch_size : (place + 1) * self.config.batch_size]
         self.network.train()
         with np.errstate(over="ignore", invalid="ignore"):
@@ -217,29 +239,29 @@ class Trainer:
             yield LayerView("output probabilities", moved(nn.softmax(self.network.head(x)), "cpu").T, None)
 
     def _probe_block(self, block: Block, x: NDArray[Any]) -> Generator[LayerView, None, NDArray[Any]]:
-        dropper = block.dropper
-        if dropper is not None:
-            training_stream, dropper.stream = dropper.stream, self._probe_stream
-            dropper.training = True
+        droppers, streams = block.droppers, [dropper.stream for dropper in block.droppers]
+        for dropper in droppers:
+            dropper.stream, dropper.training = self._probe_stream, True
         try:
             for layer in block.layers:
                 x = layer(x)
         finally:
-            if dropper is not None:
-                dropper.stream, dropper.training = training_stream, False
+            for dropper, stream in zip(droppers, streams, strict=True):
+                dropper.stream, dropper.training = stream, False
         kept = None
-        if dropper is not None and dropper.mask is not None:
-            if isinstance(dropper, nn.DropConnectLinear):
-                yield _first_weights(f"{block.name} weights", dropper)
-            else:
-                kept = np.asarray(dropper.mask).reshape(x.shape).T
-        yield LayerView(block.name, moved(x, "cpu").T.copy(), kept)
+        if isinstance(block.dropper, nn.DropConnectLinear):
+            if block.dropper.mask is not None:
+                yield _first_weights(f"{block.name} weights", block.dropper)
+        elif block.dropper is not None and isinstance(block.dropper.mask, (Mask, RegionMask)):
+            kept = np.asarray(block.dropper.mask).reshape(len(x), -1)
+            kept = kept.T if kept.size == x.size else None
+        yield LayerView(block.name, moved(x, "cpu").reshape(len(x), -1).T.copy(), kept)
         return x
 
 
 def _first_weights(name: str, layer: nn.DropConnectLinear) -> LayerView:
     """The first example's weights and their mask: few enough columns to send and to see, drawn without the others'."""
-    assert layer.mask is not None
+    assert isinstance(layer.mask, Mask)
     inputs = layer.weight.value.shape[1]
     kept = layer.mask.first()
     shown = min(inputs, PROBE_EXAMPLES)

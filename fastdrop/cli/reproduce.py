@@ -1,0 +1,126 @@
+"""`fastdrop reproduce`: run the experiments behind what is said about dropout."""
+
+import argparse
+import time
+from collections.abc import Sequence
+
+from fastdrop.bench.machine import machine
+from fastdrop.errors import missing_package
+from fastdrop.experiments.studies import STUDIES, Finding, Study, Work, available_cores, processes, save, save_overview
+from fastdrop.experiments.studies.report import verdict
+
+try:
+    import matplotlib  # noqa: F401
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Table
+except ImportError as error:
+    raise missing_package(error.name or "rich", "experiments", "running the experiments") from None
+
+_FILE_WIDTH = 130
+"""Columns where the output is no terminal."""
+_QUICK_SHARE = 0.15
+"""Of a study's time, about what a quick run takes."""
+
+
+def reproduce(options: argparse.Namespace) -> int:
+    """Run one study or all; Ctrl-C keeps what is done."""
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
+    if options.name == "list":
+        console.print(_list())
+        return 0
+    if options.name != "all" and options.name not in STUDIES:
+        raise ValueError(f"there is no experiment {options.name!r}; there are all, list, {', '.join(STUDIES)}")
+    if options.processes is not None and options.processes < 1:
+        raise ValueError(f"--processes is at least 1; got {options.processes}")
+    studies = list(STUDIES.values()) if options.name == "all" else [STUDIES[options.name]]
+    if options.save.exists() and not options.save.is_dir():
+        raise ValueError(f"{options.save}: this is no folder")
+    options.save.mkdir(parents=True, exist_ok=True)
+    done: list[tuple[Study, Finding, float]] = []
+    status = 0
+    try:
+        with processes(options.processes or available_cores()) as executor:
+            _run_all(studies, executor, options, console, done)
+    except KeyboardInterrupt:
+        status = 130
+        console.print(f"stopped; {len(done)} of {len(studies)} experiments are done")
+    if options.name == "all" and len(done) == len(studies):
+        about = machine()
+        described = {name: about[name] for name in ("processor", "cores", "fastdrop", "numpy") if name in about}
+        save_overview(done, options.save, described, options.quick)
+    if done:
+        console.print(f"pictures, numbers and configurations: {escape(str(options.save))}", soft_wrap=True)
+    return status
+
+
+def _list() -> Table:
+    table = Table()
+    for heading in ("name", "claim"):
+        table.add_column(heading)
+    for study in STUDIES.values():
+        table.add_row(study.name, escape(study.claim))
+    return table
+
+
+class _Clock:
+    """Time left, from what the studies were expected to take and what they took."""
+
+    def __init__(self, studies: Sequence[Study]) -> None:
+        self.total = sum(study.expected for study in studies)
+        self.before = 0.0
+        self.begin = time.perf_counter()
+
+    def left(self, study: Study, share: float) -> str:
+        done = self.before + share * study.expected
+        elapsed = time.perf_counter() - self.begin
+        if done < 0.01 * self.total or elapsed < 2:
+            return ""
+        seconds = round(elapsed * (self.total - done) / done)
+        return f"{seconds // 60}:{seconds % 60:02} left"
+
+
+def _run_all(
+    studies: Sequence[Study],
+    executor: object,
+    options: argparse.Namespace,
+    console: Console,
+    done: list[tuple[Study, Finding, float]],
+) -> None:
+    clock = _Clock(studies)
+    columns = (TextColumn("{task.description:<18}"), BarColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=clock.total, left="")
+        for number, study in enumerate(studies, start=1):
+            title = f"{number}/{len(studies)} {study.name}"
+            progress.update(task, description=title)
+
+            def report(share: float, study: Study = study) -> None:
+                left = clock.left(study, share)
+                progress.update(task, completed=clock.before + share * study.expected, left=left)
+
+            begin = time.perf_counter()
+            finding = study.measure(Work(executor, options.quick, report))  # type: ignore[arg-type]
+            seconds = time.perf_counter() - begin
+            save(study, finding, seconds, options.save, options.quick)
+            clock.before += study.expected
+            done.append((study, finding, seconds))
+            _print(title, study, finding, seconds, console)
+            if not console.is_terminal and number < len(studies):
+                console.print(f"  ({clock.left(study, 0.0) or 'more to come'})")
+
+
+def _print(title: str, study: Study, finding: Finding, seconds: float, console: Console) -> None:
+    console.print(f"\n[bold]{title}[/]  ({seconds:.0f} s)")
+    console.print(f"claim: {escape(study.claim)}")
+    console.print(
+        f"{'[green]' if finding.shown else '[yellow]'}{verdict(finding.shown)}[/]: {escape(finding.sentence)}"
+    )
+    table = Table()
+    for place, heading in enumerate(finding.columns):
+        table.add_column(escape(heading), justify="left" if place == 0 else "right")
+    for row in finding.rows:
+        table.add_row(*map(escape, row))
+    console.print(table)

@@ -1,0 +1,154 @@
+"""Study 5: activations at several rates, and the sub-networks behind them."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastdrop.functional as F
+from fastdrop.experiments.config import ExperimentConfig
+from fastdrop.experiments.studies.drawing import COLORS, label
+from fastdrop.experiments.studies.study import Finding, Study
+from fastdrop.experiments.studies.work import Work, trained
+from fastdrop.experiments.trainer import LayerView
+from fastdrop.stream import Stream
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_RATES = (0.0, 0.3, 0.5, 0.7)
+_CONFIG = ExperimentConfig(dataset="digits", hidden=(48, 24), epochs=20)
+_UNITS = (6, 5, 4)
+"""Of the small network that is drawn: inputs, hidden units, hidden units."""
+
+
+def activations_of(config: ExperimentConfig) -> LayerView:
+    """What the probe examples do in the first hidden layer after training."""
+    return trained(config).snapshot().layers[0]
+
+
+def subnetworks(work: Work) -> Finding:
+    """Study 5."""
+    from matplotlib.figure import Figure
+
+    views = work.map(activations_of, [work.shorten(_CONFIG.replace(rate=rate)) for rate in _RATES])
+    figure = Figure(figsize=(13, 9.5), layout="constrained")
+    figure.suptitle("What dropout does to activations, and the sub-networks that it trains", fontweight="bold")
+    grid = figure.add_gridspec(3, 4, height_ratios=(1.2, 1, 1))
+    order = np.argsort(-views[0].values.mean(axis=1))
+    highest = max(float(np.quantile(view.values, 0.99)) for view in views)
+    for place, (rate, view) in enumerate(zip(_RATES, views, strict=True)):
+        axis = figure.add_subplot(grid[0, place])
+        _heat_map(axis, view, order, highest)
+        label(axis, "example", "unit" if place == 0 else "", f"p = {rate}")
+    growth = figure.add_subplot(grid[1, :2])
+    units = np.arange(1, 385)
+    growth.plot(units, units * np.log10(2), color=COLORS[0])
+    for marked, what in ((24, "this layer of 24"), (266, "atoms in the universe, about 10^80"), (384, "256 + 128")):
+        growth.plot(marked, marked * np.log10(2), "o", color=COLORS[1])
+        growth.annotate(
+            what, (marked, marked * np.log10(2)), (-8, 6), textcoords="offset points", ha="right", fontsize=8
+        )
+    label(growth, "hidden units", "log10 of the number of sub-networks", "2^units sub-networks")
+    growth.grid(alpha=0.25)
+    found = figure.add_subplot(grid[1, 2:])
+    rows, data = _count(found)
+    weights = np.random.default_rng(3)
+    edges = [weights.normal(size=(after, before)) for before, after in zip(_UNITS, (*_UNITS[1:], 2), strict=True)]
+    for place in range(4):
+        axis = figure.add_subplot(grid[2, place])
+        kept = None if place == 0 else _masks(Stream(100 + place))
+        _network(axis, edges, kept)
+        axis.set_title("all units" if place == 0 else f"batch {place}, p = 0.5", fontsize=10)
+    silent = [float((view.values == 0).mean()) for view in views]
+    dropped = [0.0 if view.kept is None else float((~view.kept).mean()) for view in views]
+    distinct = data["1000 masks of 24 units"]
+    return Finding(
+        shown=distinct > 990 and all(abs(share - rate) < 0.05 for share, rate in zip(dropped, _RATES, strict=True)),
+        sentence=f"1,000 masks of a layer of 24 units at p = 0.5 are {distinct} different sub-networks, of "
+        "16,777,216 that "
+        f"there are; of the activations shown, {', '.join(f'{share:.0%}' for share in dropped)} are dropped.",
+        columns=["p", "dropped", "zero, dropped or not"],
+        rows=[[f"{p}", f"{d:.3f}", f"{s:.3f}"] for p, d, s in zip(_RATES, dropped, silent, strict=True)] + rows,
+        figure=figure,
+        data=data,
+    )
+
+
+def _heat_map(axis: "Axes", view: LayerView, order: NDArray[np.intp], highest: float) -> None:
+    """Lit units bright, dark ones dark, dropped ones in a colour of their own."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_rgb
+
+    colors = colormaps["viridis"](np.clip(view.values[order] / highest, 0, 1))[..., :3]
+    if view.kept is not None:
+        colors[~view.kept[order]] = to_rgb("#f0f0f0")
+    axis.imshow(colors, aspect="auto", interpolation="nearest")
+    axis.text(
+        0.99, 1.01, "light grey: dropped", transform=axis.transAxes, ha="right", va="bottom", fontsize=7, color="grey"
+    )
+
+
+def _count(axis: "Axes") -> tuple[list[list[str]], dict[str, Any]]:
+    """How many different sub-networks so many masks meet, in layers of several sizes."""
+    draws = np.unique(np.logspace(0, 3, 25).astype(int))
+    rows, data = [], {}
+    for units, color in zip((4, 8, 16, 24), COLORS, strict=False):
+        stream = Stream(units)
+        masks = np.array([F.dropout(np.ones(units), 0.5, rng=stream)[0] != 0 for _ in range(1000)])
+        codes = masks @ (1 << np.arange(units))
+        different = [len(np.unique(codes[:count])) for count in draws]
+        axis.plot(draws, different, color=color, label=f"{units} units: 2^{units} = {2**units:,}")
+        rows.append([f"{units} units", f"{different[-1]} different of 1,000", f"2^{units} = {2**units:,}"])
+        data[f"1000 masks of {units} units"] = different[-1]
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.legend(fontsize=8)
+    axis.grid(alpha=0.25)
+    label(axis, "masks drawn, p = 0.5", "different sub-networks", "every batch trains another one")
+    return rows, data
+
+
+def _masks(stream: Stream) -> list[NDArray[np.bool_]]:
+    """Inputs and outputs all kept; hidden units drawn."""
+    hidden = [F.dropout(np.ones(units), 0.5, rng=stream)[0] != 0 for units in _UNITS[1:]]
+    return [np.ones(_UNITS[0], bool), *hidden, np.ones(2, bool)]
+
+
+def _network(axis: "Axes", edges: list[NDArray[np.float64]], kept: list[NDArray[np.bool_]] | None) -> None:
+    """Units and the connections between those that are kept."""
+    sizes = (*_UNITS, 2)
+    kept = [np.ones(size, bool) for size in sizes] if kept is None else kept
+    places = [np.linspace(-1, 1, size) * size / max(sizes) for size in sizes]
+    for layer, weight in enumerate(edges):
+        for after, before in np.ndindex(weight.shape):
+            if kept[layer][before] and kept[layer + 1][after]:
+                color = COLORS[0] if weight[after, before] > 0 else COLORS[1]
+                ends = [places[layer][before], places[layer + 1][after]]
+                axis.plot([layer, layer + 1], ends, color=color, linewidth=abs(weight[after, before]), alpha=0.6)
+    for layer, size in enumerate(sizes):
+        for unit in range(size):
+            lit = bool(kept[layer][unit])
+            axis.plot(
+                layer,
+                places[layer][unit],
+                "o" if lit else "x",
+                color="black" if lit else "grey",
+                markersize=8 if lit else 7,
+            )
+    axis.axis("off")
+
+
+STUDIES = [
+    Study(
+        "sub-networks",
+        "Activations and sub-networks",
+        "A layer of n units has 2^n sub-networks, and nearly every batch trains another one.",
+        "Digits, 48 + 24 hidden units, trained at p = 0, 0.3, 0.5 and 0.7: the first layer, dropout on; masks of "
+        "layers "
+        "of 4 to 24 units.",
+        {"": _CONFIG},
+        subnetworks,
+        6,
+    )
+]

@@ -1,0 +1,200 @@
+"""Studies 4 and 8: what scaling is for, and what happens when evaluation mode is forgotten."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastdrop.functional as F
+from fastdrop import nn
+from fastdrop.experiments.config import ExperimentConfig
+from fastdrop.experiments.studies.drawing import COLORS, dots, label, panels
+from fastdrop.experiments.studies.study import Finding, Spread, Study, numbers
+from fastdrop.experiments.studies.work import Work, trained
+from fastdrop.stream import Stream
+
+_P = 0.5
+_CONFIG = ExperimentConfig(dataset="digits", hidden=(256, 128), rate=_P, epochs=30)
+
+
+class _Scaled(nn.Module):
+    """What a network meets where classic scaling's factor is forgotten, or applied to inverted scaling."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def forward(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
+        return x * x.dtype.type(self.factor)
+
+
+class Mismatch(NamedTuple):
+    """Test accuracy and loss where hidden activations are right, 1 / (1 - p) too large, 1 - p too small."""
+
+    accuracy: tuple[float, ...]
+    loss: tuple[float, ...]
+
+
+_FACTORS = {"right": 1.0, "1 / (1 - p) forgotten at training": 1 / (1 - _P), "1 - p applied to inverted": 1 - _P}
+
+
+def mismatch_of(config: ExperimentConfig) -> Mismatch:
+    """Train with the scale right; then put each factor behind the hidden layers."""
+    done = trained(config)
+    data, layers = done.dataset, [block.layers for block in done.network.blocks]
+    accuracies, losses = [], []
+    for factor in _FACTORS.values():
+        parts = [layer for block in layers for layer in (*block, _Scaled(factor))]
+        logits = nn.Sequential(*parts, done.network.head).eval()(data.x_test)
+        accuracies.append(nn.accuracy(logits, data.y_test))
+        losses.append(nn.softmax_cross_entropy(logits, data.y_test)[0])
+    return Mismatch(tuple(accuracies), tuple(losses))
+
+
+def scaling(work: Work) -> Finding:
+    """Study 4."""
+    draws = 1000
+    x = np.random.default_rng(0).gamma(2.0, 1.0, 1000).astype(np.float32)  # positive, as behind a rectifier
+    stream = Stream(0)
+    means = {
+        scaling: np.array([F.dropout(x, _P, rng=stream, scaling=scaling)[0].mean() for _ in range(draws)])
+        for scaling in ("inverted", "classic")
+    }
+    truth = float(x.mean())
+    classic_inference = float(F.dropout(x, _P, rng=stream, training=False, scaling="classic")[0].mean())
+    inverted, classic = (Spread.of(means[name]) for name in ("inverted", "classic"))
+    seeds = work.seeds(5)
+    found = work.map(mismatch_of, [work.shorten(_CONFIG.replace(seed=seed)) for seed in seeds])
+    accuracy, loss = np.array([one.accuracy for one in found]), np.array([one.loss for one in found])
+
+    figure, axes = panels("Where the scale goes", 2)
+    bins = np.linspace(0.4 * truth, 1.15 * truth, 76)
+    for name, color in zip(means, COLORS, strict=False):
+        axes[0, 0].hist(means[name], bins, color=color, alpha=0.7, label=f"{name} scaling, training")
+    axes[0, 0].axvline(truth, color="black", linewidth=1, label="input's mean")
+    axes[0, 0].axvline(classic_inference, color="black", linewidth=1, linestyle=":", label="classic, inference")
+    label(axes[0, 0], "mean of the output", "draws", f"{draws} masks, p = {_P}")
+    axes[0, 0].legend(fontsize=8)
+    dots(axes[0, 1], list(loss.T), ["right", "twice as large", "half as large"])
+    axes[0, 1].set_yscale("log")
+    label(axes[0, 1], "", "test loss in nats", "hidden activations at inference")
+    rows = [
+        ["mean, inverted in training", f"{inverted:.4f}", f"input {truth:.4f}"],
+        ["mean, classic in training", f"{classic:.4f}", f"(1 - p) times input {truth * (1 - _P):.4f}"],
+        ["mean, classic at inference", f"{classic_inference:.4f}", f"(1 - p) times input {truth * (1 - _P):.4f}"],
+    ]
+    rows += [
+        [f"digits, {name}", f"test accuracy {Spread.of(accuracy[:, place])}", f"loss {Spread.of(loss[:, place])}"]
+        for place, name in enumerate(_FACTORS)
+    ]
+    kept = abs(inverted.mean - truth) < 3 * inverted.error
+    moved = abs(classic.mean - (1 - _P) * truth) < 3 * classic.error
+    worse = Spread.of(loss[:, 1] - loss[:, 0])
+    return Finding(
+        shown=kept and moved and abs(classic_inference - (1 - _P) * truth) < 1e-5,
+        sentence=f"Over {draws} masks the mean is {inverted.mean / truth:.4f} of the input's with inverted scaling, "
+        f"{classic.mean / truth:.4f} with classic, whose inference scales to {classic_inference / truth:.4f}. A "
+        "network "
+        f"that meets activations twice as large as in training loses {worse.interval()} nats of test loss.",
+        columns=["", "found", "expected, or beside it"],
+        rows=rows,
+        figure=figure,
+        data={"loss": numbers(loss), "accuracy": numbers(accuracy), "means": {k: numbers(v) for k, v in means.items()}},
+    )
+
+
+_FORGET = ExperimentConfig(dataset="digits", train_share=0.5, hidden=(256, 128), rate=0.5, epochs=30)
+_CALLS = 100
+_FORGOTTEN_RATES = (0.2, 0.5, 0.8)
+
+
+class Forgotten(NamedTuple):
+    """Accuracy in evaluation mode, accuracies of calls with dropout on, and how often a prediction is the usual one."""
+
+    evaluated: float
+    calls: NDArray[np.float64]
+    agreement: float
+
+
+def forgotten_of(config: ExperimentConfig) -> Forgotten:
+    """Train, then predict the test set again and again with dropout on."""
+    done = trained(config)
+    data, network = done.dataset, done.network
+    evaluated = nn.accuracy(network.eval()(data.x_test), data.y_test)
+    network.train()
+    predictions = np.array([network.forward(data.x_test).argmax(axis=1) for _ in range(_CALLS)])
+    usual = np.array([np.bincount(column).argmax() for column in predictions.T])
+    return Forgotten(evaluated, (predictions == data.y_test).mean(axis=1), float((predictions == usual).mean()))
+
+
+def forgetting(work: Work) -> Finding:
+    """Study 8."""
+    seeds = work.seeds(5)
+    found = work.map(
+        forgotten_of,
+        [work.shorten(_FORGET.replace(rate=rate, seed=seed)) for rate in _FORGOTTEN_RATES for seed in seeds],
+    )
+    groups = [found[place * len(seeds) : (place + 1) * len(seeds)] for place in range(len(_FORGOTTEN_RATES))]
+    lost = [Spread.of([one.evaluated - one.calls.mean() for one in group]) for group in groups]
+    figure, axes = panels("Evaluation mode forgotten", 2)
+    for place, (rate, group, color) in enumerate(zip(_FORGOTTEN_RATES, groups, COLORS, strict=False)):
+        axes[0, 0].plot(group[0].calls, ".", color=color, markersize=4, label=f"p = {rate}, dropout on")
+        axes[0, 0].axhline(group[0].evaluated, color=color, linewidth=1, linestyle=":")
+        axes[0, 1].hist(np.concatenate([one.calls for one in group]), 40, color=color, alpha=0.7, label=f"p = {rate}")
+        del place
+    label(axes[0, 0], "call", "test accuracy", "the same examples, call after call; dotted: evaluation mode")
+    label(axes[0, 1], "test accuracy of a call", "calls", f"{len(seeds)} seeds, {_CALLS} calls each")
+    for axis in axes[0]:
+        axis.legend(fontsize=8)
+    rows = [
+        [
+            f"{rate}",
+            f"{Spread.of([one.evaluated for one in group])}",
+            f"{Spread.of([one.calls.mean() for one in group])}",
+            f"{loss.interval()}",
+            f"{Spread.of([one.calls.std() for one in group]):.4f}",
+            f"{Spread.of([one.agreement for one in group])}",
+        ]
+        for rate, group, loss in zip(_FORGOTTEN_RATES, groups, lost, strict=True)
+    ]
+    middle = _FORGOTTEN_RATES.index(0.5)
+    return Finding(
+        shown=all(loss.positive for loss in lost) and all(one.agreement < 1 for one in found),
+        sentence=f"With dropout left on at p = 0.5, test accuracy falls by {lost[middle].interval()}, and only "
+        f"{Spread.of([one.agreement for one in groups[middle]]).mean:.1%} of the predictions are the ones that the "
+        "example gets most often.",
+        columns=["p", "evaluation mode", "dropout on", "lost", "spread of calls", "usual prediction"],
+        rows=rows,
+        figure=figure,
+        data={
+            str(rate): {
+                "evaluated": numbers([one.evaluated for one in group]),
+                "calls": numbers([one.calls for one in group]),
+                "agreement": numbers([one.agreement for one in group]),
+            }
+            for rate, group in zip(_FORGOTTEN_RATES, groups, strict=True)
+        },
+    )
+
+
+STUDIES = [
+    Study(
+        "scaling",
+        "Inverted and classic scaling",
+        "Inverted scaling keeps the mean in training; classic scaling lets it fall to 1 - p, and moves the factor to "
+        "inference.",
+        "1,000 masks over 1,000 positive numbers, p = 0.5; then digits, 256 + 128 hidden units, 5 seeds, with the "
+        "hidden activations scaled wrongly at inference.",
+        {"": _CONFIG},
+        scaling,
+        15,
+    ),
+    Study(
+        "forgetting-eval",
+        "Forgetting evaluation mode",
+        "With dropout left on, predictions change from call to call, and accuracy is lost.",
+        "Digits, half of them to train on; 256 + 128 hidden units, 5 seeds; the test set predicted 100 times.",
+        {"": _FORGET},
+        forgetting,
+        20,
+    ),
+]

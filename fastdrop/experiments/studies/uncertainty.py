@@ -1,0 +1,186 @@
+"""Study 11: Monte Carlo dropout knows where it does not know."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdrop import nn
+from fastdrop.experiments.config import ExperimentConfig
+from fastdrop.experiments.studies.drawing import COLORS, band, label, panels
+from fastdrop.experiments.studies.study import Finding, Spread, Study, numbers
+from fastdrop.experiments.studies.work import Work, trained
+
+_MOONS = ExperimentConfig(dataset="moons", hidden=(128, 128), rate=0.2, epochs=150)
+_DIGITS = ExperimentConfig(dataset="digits", train_share=0.1, hidden=(256, 128), rate=0.5, epochs=100)
+_SAMPLES = 100
+_EDGE, _CELLS = 6.0, 81
+_KEPT = np.linspace(0.5, 1.0, 26)
+
+
+class Plane(NamedTuple):
+    """Over a grid of the plane: the mean probability of class 1, mutual information, plain softmax's entropy."""
+
+    probability: NDArray[np.float64]
+    information: NDArray[np.float64]
+    plain_entropy: NDArray[np.float64]
+    points: NDArray[np.float32]
+    labels: NDArray[np.intp]
+    correlation: tuple[float, float]
+
+
+def plane_of(config: ExperimentConfig) -> Plane:
+    """Train on the moons, then look at the plane around them."""
+    done = trained(config)
+    line = np.linspace(-_EDGE, _EDGE, _CELLS, dtype=np.float32)
+    grid = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    result = nn.mc_dropout(done.network, grid, _SAMPLES, rng=config.seed)
+    plain = nn.softmax(done.network.eval().forward(grid).astype(np.float64))
+    plain_entropy = -(plain * np.log(np.maximum(plain, 1e-300))).sum(axis=1)
+    points = done.dataset.x_train
+    away = np.sqrt(((grid[:, None] - points[None]) ** 2).sum(axis=-1)).min(axis=1)
+    assert result.predictive_entropy is not None
+    assert result.mutual_information is not None
+    square = (_CELLS, _CELLS)
+    return Plane(
+        result.mean[:, 1].reshape(square),
+        result.mutual_information.reshape(square),
+        plain_entropy.reshape(square),
+        points,
+        done.dataset.y_train,
+        (_rank_correlation(away, result.mutual_information), _rank_correlation(away, plain_entropy)),
+    )
+
+
+def _rank_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Spearman's."""
+    ranks = [np.argsort(np.argsort(values)).astype(float) for values in (a, b)]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+class Rejection(NamedTuple):
+    """On digits, for Monte Carlo and one pass: accuracy of the surest share, bins of confidence, calibration."""
+
+    curves: NDArray[np.float64]
+    reliability: NDArray[np.float64]
+    error: tuple[float, float]
+    loss: tuple[float, float]
+    accuracy: tuple[float, float]
+
+
+def rejection_of(config: ExperimentConfig) -> Rejection:
+    """Train on few digits; reject the least sure of the test set, by predictive entropy."""
+    done = trained(config)
+    data = done.dataset
+    result = nn.mc_dropout(done.network, data.x_test, _SAMPLES, rng=config.seed)
+    plain = nn.softmax(done.network.eval().forward(data.x_test).astype(np.float64))
+    curves, reliability, errors, losses, accuracies = [], [], [], [], []
+    for mean in (result.mean, plain):
+        right = mean.argmax(axis=1) == data.y_test
+        entropy = -(mean * np.log(np.maximum(mean, 1e-300))).sum(axis=1)
+        surest = right[np.argsort(entropy, kind="stable")]
+        curves.append([surest[: max(1, round(share * len(right)))].mean() for share in _KEPT])
+        bins, error = calibration(mean.max(axis=1), right)
+        reliability.append(bins)
+        errors.append(error)
+        losses.append(float(-np.log(np.maximum(mean[np.arange(len(right)), data.y_test], 1e-300)).mean()))
+        accuracies.append(float(right.mean()))
+    return Rejection(np.array(curves), np.array(reliability), tuple(errors), tuple(losses), tuple(accuracies))
+
+
+def calibration(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
+    """Ten bins of confidence: its mean, accuracy and count in each; and the expected calibration error.
+
+    Guo, Pleiss, Sun, Weinberger: "On calibration of modern neural networks", ICML 2017, equation 3.
+    """
+    place = np.minimum((confidence * 10).astype(int), 9)
+    counts = np.bincount(place, minlength=10)
+    sums = [np.bincount(place, weights=values, minlength=10) for values in (confidence, right.astype(float))]
+    bins = np.array([*(np.where(counts > 0, total / np.maximum(counts, 1), np.nan) for total in sums), counts])
+    return bins, float(np.abs(sums[0] - sums[1]).sum() / counts.sum())
+
+
+def monte_carlo(work: Work) -> Finding:
+    """Study 11."""
+    planes = work.map(plane_of, [work.shorten(_MOONS.replace(seed=seed)) for seed in work.seeds(5)])
+    seeds = work.seeds(8)
+    found = work.map(rejection_of, [work.shorten(_DIGITS.replace(seed=seed, data_seed=seed)) for seed in seeds])
+    curves = np.stack([one.curves for one in found])
+    errors, losses = np.array([one.error for one in found]), np.array([one.loss for one in found])
+    correlation = np.array([one.correlation for one in planes])
+    figure, axes = panels("Monte Carlo dropout", 3, 2)
+    plane = planes[0]
+    extent = (-_EDGE, _EDGE, -_EDGE, _EDGE)
+    for axis, values, title, colors in (
+        (axes[0, 0], plane.probability, "mean probability of the orange moon", "PuOr_r"),
+        (axes[0, 1], plane.information, "mutual information: what sub-networks disagree about", "viridis"),
+        (axes[0, 2], plane.plain_entropy, "entropy without Monte Carlo", "viridis"),
+    ):
+        image = axis.imshow(values, extent=extent, origin="lower", cmap=colors, interpolation="bilinear")
+        figure.colorbar(image, ax=axis, shrink=0.8)
+        for kind, color in enumerate(("#5e3c99", "#e66101")):
+            axis.plot(*plane.points[plane.labels == kind].T, ".", color=color, markersize=2, markeredgewidth=0)
+        axis.grid(visible=False)
+        label(axis, "x", "y", title)
+    for place, (name, color) in enumerate((("Monte Carlo", COLORS[0]), ("one pass", COLORS[1]))):
+        band(axes[1, 0], 1 - _KEPT, curves[:, place], name, color)
+        bins = np.array([one.reliability[place] for one in found])
+        counts = bins[:, 2].sum(axis=0)
+        used = counts >= 20
+        pooled = [np.nansum(bins[:, row] * bins[:, 2], axis=0) / np.maximum(counts, 1) for row in (0, 1)]
+        axes[1, 1].plot(pooled[0][used], pooled[1][used], "o-", color=color, label=name)
+        axes[1, 2].plot(np.full(len(errors), place), errors[:, place], "o", color=color, alpha=0.7)
+        axes[1, 2].hlines(errors[:, place].mean(), place - 0.3, place + 0.3, color=color)
+    axes[1, 1].plot([0, 1], [0, 1], ":", color="grey")
+    axes[1, 2].set_xticks([0, 1], ["Monte Carlo", "one pass"])
+    axes[1, 2].set_xlim(-0.6, 1.6)
+    label(axes[1, 0], "share rejected, least sure first", "accuracy of the others", "digits: rejection")
+    label(axes[1, 1], "confidence", "accuracy", "digits: calibration")
+    label(axes[1, 2], "", "expected calibration error", "every seed")
+    axes[1, 0].legend(fontsize=8)
+    axes[1, 1].legend(fontsize=8)
+    away, plain_away = Spread.of(correlation[:, 0]), Spread.of(correlation[:, 1])
+    tenth = int(np.argmin(np.abs(_KEPT - 0.9)))
+    rejected = Spread.of(curves[:, 0, tenth] - curves[:, 0, -1])
+    calibrated = Spread.of(errors[:, 1] - errors[:, 0])
+    loss = Spread.of(losses[:, 1] - losses[:, 0])
+    better = "better" if calibrated.positive else "worse" if calibrated.negative else "no differently"
+    return Finding(
+        shown=away.positive and away.mean > 0.2 and rejected.positive and calibrated.positive,
+        sentence=f"Mutual information rises with the distance from the moons (rank correlation {away.mean:.2f}; plain "
+        f"entropy: {plain_away.mean:.2f}); rejecting the least sure tenth of the digits raises accuracy by "
+        f"{rejected.interval()}; Monte Carlo is calibrated {better}: its expected calibration error is lower by "
+        f"{calibrated.interval()}, its loss by {loss.interval()}.",
+        columns=["digits", "Monte Carlo", "one pass"],
+        rows=[
+            ["test accuracy", *(f"{Spread.of([one.accuracy[k] for one in found])}" for k in (0, 1))],
+            ["with a tenth rejected", *(f"{Spread.of(curves[:, k, tenth])}" for k in (0, 1))],
+            ["test loss", *(f"{Spread.of(losses[:, k])}" for k in (0, 1))],
+            ["expected calibration error", *(f"{Spread.of(errors[:, k])}" for k in (0, 1))],
+            ["moons: rank correlation with distance", f"{away}", f"{plain_away}"],
+        ],
+        figure=figure,
+        data={
+            "share kept": numbers(_KEPT),
+            "accuracy of the kept": numbers(curves),
+            "calibration error": numbers(errors),
+            "loss": numbers(losses),
+            "correlation with distance": numbers(correlation),
+        },
+    )
+
+
+STUDIES = [
+    Study(
+        "monte-carlo",
+        "Monte Carlo dropout",
+        "Uncertainty grows away from the data; rejecting the uncertain raises accuracy; probabilities are better "
+        "calibrated than one pass's.",
+        f"{_SAMPLES} samples. Moons, 128 + 128 hidden units, p = 0.2, 5 seeds: the plane around them, distance being "
+        "that "
+        "to the nearest training point. Digits, 179 to train on, 256 + 128 hidden units, p = 0.5, 8 seeds.",
+        {"moons": _MOONS, "digits": _DIGITS},
+        monte_carlo,
+        60,
+    )
+]
