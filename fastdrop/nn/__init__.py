@@ -1,22 +1,26 @@
 """A small layer library over fastdrop's functions.
 
 Every layer has `forward` and `backward`, written out: nothing is traced. `train()` and `eval()` switch dropout and
-batch normalisation. Arrays have shape (batch, features) or (batch, channels, positions...).
+batch normalisation. Arrays have shape (batch, features), (batch, channels, positions...) or (batch, steps, features).
 """
 
+from fastdrop.nn.activations import GELU, SELU, ReLU, Sigmoid, Tanh
 from fastdrop.nn.dropout import DropConnectLinear, Dropout, SpatialDropout
-from fastdrop.nn.layers import BatchNorm, Flatten, Linear, ReLU, Reshape
+from fastdrop.nn.layers import BatchNorm, Flatten, LayerNorm, Linear, Reshape
 from fastdrop.nn.losses import accuracy, softmax, softmax_cross_entropy
 from fastdrop.nn.module import Module, Parameter, Sequential
 from fastdrop.nn.optimizers import SGD, Adam, Optimizer
 
 __all__ = [
+    "GELU",
+    "SELU",
     "SGD",
     "Adam",
     "BatchNorm",
     "DropConnectLinear",
     "Dropout",
     "Flatten",
+    "LayerNorm",
     "Linear",
     "Module",
     "Optimizer",
@@ -24,7 +28,9 @@ __all__ = [
     "ReLU",
     "Reshape",
     "Sequential",
+    "Sigmoid",
     "SpatialDropout",
+    "Tanh",
     "accuracy",
     "softmax",
     "softmax_cross_entropy",
