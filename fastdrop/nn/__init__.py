@@ -4,6 +4,7 @@ Every layer has `forward` and `backward`, written out: nothing is traced. `train
 batch normalisation. Arrays have shape (batch, features), (batch, channels, positions...) or (batch, steps, features).
 """
 
+from fastdrop.nn import schedules
 from fastdrop.nn.activations import GELU, SELU, ReLU, Sigmoid, Tanh
 from fastdrop.nn.dropout import DropConnectLinear, Dropout, SpatialDropout
 from fastdrop.nn.layers import BatchNorm, Flatten, LayerNorm, Linear, Reshape
@@ -32,6 +33,7 @@ __all__ = [
     "SpatialDropout",
     "Tanh",
     "accuracy",
+    "schedules",
     "softmax",
     "softmax_cross_entropy",
 ]
