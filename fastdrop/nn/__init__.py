@@ -6,6 +6,7 @@ batch normalisation. Arrays have shape (batch, features), (batch, channels, posi
 
 from fastdrop.nn import schedules
 from fastdrop.nn.activations import GELU, SELU, ReLU, Sigmoid, Tanh
+from fastdrop.nn.convolution import AvgPool2d, Conv2d, GlobalAveragePool, MaxPool2d
 from fastdrop.nn.dropout import DropConnectLinear, Dropout, SpatialDropout
 from fastdrop.nn.layers import BatchNorm, Flatten, LayerNorm, Linear, Reshape
 from fastdrop.nn.losses import accuracy, softmax, softmax_cross_entropy
@@ -17,12 +18,16 @@ __all__ = [
     "SELU",
     "SGD",
     "Adam",
+    "AvgPool2d",
     "BatchNorm",
+    "Conv2d",
     "DropConnectLinear",
     "Dropout",
     "Flatten",
+    "GlobalAveragePool",
     "LayerNorm",
     "Linear",
+    "MaxPool2d",
     "Module",
     "Optimizer",
     "Parameter",
