@@ -8,13 +8,16 @@ from fastdrop.nn import schedules
 from fastdrop.nn.activations import GELU, SELU, ReLU, Sigmoid, Tanh
 from fastdrop.nn.convolution import AvgPool2d, Conv2d, GlobalAveragePool, MaxPool2d
 from fastdrop.nn.dropout import DropConnectLinear, Dropout, SpatialDropout
+from fastdrop.nn.embedding import Embedding
 from fastdrop.nn.layers import BatchNorm, Flatten, LayerNorm, Linear, Reshape
 from fastdrop.nn.losses import accuracy, softmax, softmax_cross_entropy
 from fastdrop.nn.module import Module, Parameter, Sequential
 from fastdrop.nn.optimizers import SGD, Adam, Optimizer
+from fastdrop.nn.recurrent import LSTM, LastStep, LockedDropout, MeanOverSteps, Zoneout
 
 __all__ = [
     "GELU",
+    "LSTM",
     "SELU",
     "SGD",
     "Adam",
@@ -23,11 +26,15 @@ __all__ = [
     "Conv2d",
     "DropConnectLinear",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAveragePool",
+    "LastStep",
     "LayerNorm",
     "Linear",
+    "LockedDropout",
     "MaxPool2d",
+    "MeanOverSteps",
     "Module",
     "Optimizer",
     "Parameter",
@@ -37,6 +44,7 @@ __all__ = [
     "Sigmoid",
     "SpatialDropout",
     "Tanh",
+    "Zoneout",
     "accuracy",
     "schedules",
     "softmax",
