@@ -6,6 +6,7 @@ batch normalisation. Arrays have shape (batch, features), (batch, channels, posi
 
 from fastdrop.nn import schedules
 from fastdrop.nn.activations import GELU, SELU, ReLU, Sigmoid, Tanh
+from fastdrop.nn.attention import LearnedPositions, MultiHeadAttention, SoftmaxDropout
 from fastdrop.nn.convolution import AvgPool2d, Conv2d, GlobalAveragePool, MaxPool2d
 from fastdrop.nn.dropout import DropConnectLinear, Dropout, SpatialDropout
 from fastdrop.nn.embedding import Embedding
@@ -14,6 +15,7 @@ from fastdrop.nn.losses import accuracy, softmax, softmax_cross_entropy
 from fastdrop.nn.module import Module, Parameter, Sequential
 from fastdrop.nn.optimizers import SGD, Adam, Optimizer
 from fastdrop.nn.recurrent import LSTM, LastStep, LockedDropout, MeanOverSteps, Zoneout
+from fastdrop.nn.transformer import LinearActivationDropout, Residual, TransformerBlock
 
 __all__ = [
     "GELU",
@@ -31,19 +33,25 @@ __all__ = [
     "GlobalAveragePool",
     "LastStep",
     "LayerNorm",
+    "LearnedPositions",
     "Linear",
+    "LinearActivationDropout",
     "LockedDropout",
     "MaxPool2d",
     "MeanOverSteps",
     "Module",
+    "MultiHeadAttention",
     "Optimizer",
     "Parameter",
     "ReLU",
     "Reshape",
+    "Residual",
     "Sequential",
     "Sigmoid",
+    "SoftmaxDropout",
     "SpatialDropout",
     "Tanh",
+    "TransformerBlock",
     "Zoneout",
     "accuracy",
     "schedules",
