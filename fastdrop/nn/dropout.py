@@ -30,6 +30,9 @@ class DropoutModule(Module):
     def p(self, value: float) -> None:
         self._p = check_probability(value)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(p={self.p:g})"
+
 
 class Dropout(DropoutModule):
     """Drop single elements; see `fastdrop.dropout`.
