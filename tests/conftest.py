@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+import numpy as np
 import pytest
 
 import fastdrop as fd
@@ -30,3 +31,44 @@ def thread_count(request, monkeypatch):
     fd.set_num_threads(request.param)
     yield request.param
     fd.set_num_threads(before)
+
+
+def rewind(layer):
+    """So that the next forward draws the same masks again."""
+    for module in layer.modules():
+        if hasattr(module, "stream"):
+            module.stream.state = {**module.stream.state, "calls": 0}
+
+
+@pytest.fixture
+def check_gradients():
+    """A function that compares a layer's backward with numerical gradients, at x and at parameters near its own."""
+    rng = np.random.default_rng(0)
+
+    def check(layer, x, of_x=True):
+        for _, parameter in layer.parameters():
+            parameter.value += 0.1 * rng.standard_normal(parameter.value.shape)
+        rewind(layer)
+        weights = rng.standard_normal(layer(x).shape)
+
+        def loss():
+            rewind(layer)
+            return float((layer(x) * weights).sum())
+
+        loss()
+        dx = layer.backward(weights)
+        assert dx.shape == x.shape
+        gradients = {"x": dx} | {name: parameter.grad.copy() for name, parameter in layer.parameters()}
+        arrays = {"x": x} if of_x else {}
+        for key, array in (arrays | {name: parameter.value for name, parameter in layer.parameters()}).items():
+            numerical = np.empty_like(array)
+            for index in np.ndindex(array.shape):
+                before = array[index]
+                array[index] = before + 1e-6
+                above = loss()
+                array[index] = before - 1e-6
+                numerical[index] = (above - loss()) / 2e-6
+                array[index] = before
+            np.testing.assert_allclose(gradients[key], numerical, atol=1e-7, err_msg=key)
+
+    return check

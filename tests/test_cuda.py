@@ -688,6 +688,62 @@ def test_layers_train_alike_on_both_devices(gpu):
             np.testing.assert_allclose(one.value, two.value, rtol=1e-2, atol=1e-4, err_msg=name)
 
 
+LAYERS = {
+    "convolution": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1, stride=2, rng=0),
+            nn.GELU(),
+            nn.MaxPool2d(2),
+            nn.SpatialDropout(0.4, rng=1),
+            nn.Conv2d(8, 6, 2, rng=2),
+            nn.SELU(),
+            nn.GlobalAveragePool(),
+        ),
+        lambda: values((5, 3, 12, 9), np.float32),
+    ),
+    "pooling": (lambda: nn.Sequential(nn.Tanh(), nn.AvgPool2d(2)), lambda: values((5, 3, 9, 8), np.float32)),
+    "recurrence": (
+        lambda: nn.Sequential(
+            nn.LSTM(6, 8, p=0.3, recurrent_p=0.2, zoneout=0.4, rng=0, mask_rng=1), nn.Sigmoid(), nn.LastStep()
+        ),
+        lambda: values((5, 7, 6), np.float32),
+    ),
+    "attention": (
+        lambda: nn.Sequential(
+            nn.LearnedPositions(9, 6, rng=1),
+            nn.TransformerBlock(6, 2, 8, p=0.3, drop_path=0.3, causal=True, rng=0, mask_rng=1),
+            nn.MeanOverSteps(),
+        ),
+        lambda: values((5, 7, 6), np.float32),
+    ),
+    "words": (
+        lambda: nn.Sequential(nn.Embedding(9, 6, p=0.4, rng=0, mask_rng=1), nn.LockedDropout(0.3, rng=2)),
+        lambda: np.arange(20).reshape(4, 5) ** 2 % 9,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_compute_alike_on_both_devices(gpu, name):
+    """Results and all gradients, with dropout and without."""
+    make, data = LAYERS[name]
+    x, here, there = data(), make(), make().to("cuda")
+    assert make().summary(x.shape[1:]) == there.summary(x.shape[1:])
+    for training in (True, False):
+        y, other = here.train(training)(x), there.train(training)(gpu.put(x))
+        np.testing.assert_allclose(gpu.get(other), y, rtol=1e-4, atol=1e-5)
+        dy = values(y.shape, np.float32, 1)
+        np.testing.assert_allclose(gpu.get(there.backward(gpu.put(dy))), here.backward(dy), rtol=1e-3, atol=1e-5)
+        for (key, one), (_, two) in zip(here.parameters(), there.parameters(), strict=True):
+            np.testing.assert_allclose(gpu.get(two.grad), one.grad, rtol=1e-3, atol=1e-4, err_msg=key)
+
+
+def test_words_that_an_embedding_lacks_are_named(gpu):
+    layer = nn.Embedding(5, 2, rng=0).to("cuda")
+    with pytest.raises(IndexError, match="word number 7; this embedding has 5 words"):
+        layer(gpu.put(np.array([[1, 7]])))
+
+
 @pytest.mark.parametrize("dropout", ["standard", "spatial", "dropconnect"])
 def test_experiments_train_alike_on_both_devices(gpu, dropout):
     config = ExperimentConfig(

@@ -37,42 +37,12 @@ def layers():
     )
 
 
-def rewind(layer):
-    """So that the next forward draws the same masks again."""
-    for module in layer.modules():
-        if hasattr(module, "stream"):
-            module.stream.state = {**module.stream.state, "calls": 0}
-
-
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize(
     ("name", "make", "shape"), list(layers()), ids=lambda value: value if isinstance(value, str) else ""
 )
-def test_gradients(name, make, shape, training):
-    layer = make().train(training)
-    for _, parameter in layer.parameters():
-        parameter.value += 0.1 * RNG.standard_normal(parameter.value.shape)
-    x = RNG.standard_normal(shape)
-    weights = RNG.standard_normal(layer(x).shape)
-
-    def loss():
-        rewind(layer)
-        return float((layer(x) * weights).sum())
-
-    loss()
-    dx = layer.backward(weights)
-    gradients = {"x": dx} | {parameter: entry.grad.copy() for parameter, entry in layer.parameters()}
-    arrays = {"x": x} | {parameter: entry.value for parameter, entry in layer.parameters()}
-    for key, array in arrays.items():
-        numerical = np.empty_like(array)
-        for index in np.ndindex(array.shape):
-            before = array[index]
-            array[index] = before + 1e-6
-            above = loss()
-            array[index] = before - 1e-6
-            numerical[index] = (above - loss()) / 2e-6
-            array[index] = before
-        np.testing.assert_allclose(gradients[key], numerical, atol=1e-7, err_msg=key)
+def test_gradients(check_gradients, name, make, shape, training):
+    check_gradients(make().train(training), RNG.standard_normal(shape))
 
 
 def test_cross_entropy_gradient_and_value():

@@ -52,6 +52,9 @@ class DropoutModule(Module):
     def backward(self, dy: Array) -> Array:
         return F.dropout_backward(dy, self.mask)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(p={self.p:g})"
+
 
 class Dropout(DropoutModule):
     """Drop single elements; see `fastdrop.dropout`.

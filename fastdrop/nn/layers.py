@@ -1,4 +1,4 @@
-"""Layers without dropout: linear, rectifier, batch normalisation, and changes of shape."""
+"""Layers without dropout: linear, normalisation of batches and of layers, and changes of shape."""
 
 import math
 from typing import Any
@@ -10,12 +10,12 @@ from fastdrop.nn.module import Array, Module, Parameter
 
 
 class Linear(Module):
-    """y = x weight^T + bias.
+    """y = x weight^T + bias, on the last axis.
 
     Parameters
     ----------
     inputs, outputs : int
-        Features in and out; `weight` has shape (outputs, inputs).
+        (..., inputs) becomes (..., outputs); `weight` has shape (outputs, inputs).
     rng : None, int or numpy.random.Generator
         For the initial weights: normal with variance 2 / inputs (He et al., "Delving deep into rectifiers", ICCV 2015,
         equation 10).
@@ -31,25 +31,23 @@ class Linear(Module):
         self.bias = Parameter(np.zeros(outputs, dtype))
 
     def forward(self, x: Array) -> Array:
+        return self.product(x) + self.bias.value
+
+    def backward(self, dy: Array) -> Array:
+        self.bias.grad = dy.reshape(-1, dy.shape[-1]).sum(axis=0)
+        return self.product_backward(dy)
+
+    def product(self, x: Array) -> Array:
+        """x weight^T: one product of two matrices, however many axes x has in front of its features."""
         self._x = x
-        return x @ self.weight.value.T + self.bias.value
+        rows = x.reshape(-1, x.shape[-1])
+        return (rows @ self.weight.value.T).reshape(*x.shape[:-1], len(self.weight.value))
 
-    def backward(self, dy: Array) -> Array:
-        self.weight.grad = dy.T @ self._x
-        self.bias.grad = dy.sum(axis=0)
-        return dy @ self.weight.value
-
-
-class ReLU(Module):
-    """max(x, 0)"""
-
-    def forward(self, x: Array) -> Array:
-        y: Array = np.maximum(x, 0)
-        self._y = y
-        return y
-
-    def backward(self, dy: Array) -> Array:
-        return np.where(self._y > 0, dy, dy.dtype.type(0))
+    def product_backward(self, dy: Array) -> Array:
+        """Sets the weights' gradient; returns that with respect to x."""
+        rows = dy.reshape(-1, dy.shape[-1])
+        self.weight.grad = rows.T @ self._x.reshape(-1, self._x.shape[-1])
+        return (rows @ self.weight.value).reshape(self._x.shape)
 
 
 class BatchNorm(Module):
@@ -108,6 +106,51 @@ class BatchNorm(Module):
             return dx
         correction = self._normalised * (dx * self._normalised).mean(axis=axes, keepdims=True)
         return dx - dx.mean(axis=axes, keepdims=True) - correction
+
+
+class LayerNorm(Module):
+    """Normalise every example's features, on the last axis; then scale and shift.
+
+    Parameters
+    ----------
+    features : int
+        Size of the last axis.
+    eps : float
+        Added to the variance.
+    dtype : float32 or float64
+
+    References
+    ----------
+    Ba, Kiros, Hinton: "Layer normalization", 2016, equations 3 and 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastdrop import nn
+    >>> nn.LayerNorm(4, dtype=np.float64)(np.array([1.0, 2.0, 3.0, 4.0])).round(2)
+    array([-1.34, -0.45,  0.45,  1.34])
+    """
+
+    def __init__(self, features: int, *, eps: float = 1e-5, dtype: DTypeLike = np.float32) -> None:
+        self.gamma = Parameter(np.ones(features, dtype))
+        self.beta = Parameter(np.zeros(features, dtype))
+        self.eps = eps
+
+    def forward(self, x: Array) -> Array:
+        if x.shape[-1:] != self.gamma.value.shape:
+            raise ValueError(f"x has shape {x.shape}; its last axis is to have {len(self.gamma.value)} features")
+        centred = x - x.mean(axis=-1, keepdims=True)
+        self._inverse_std = 1 / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + self.eps)
+        self._normalised = centred * self._inverse_std
+        return self._normalised * self.gamma.value + self.beta.value
+
+    def backward(self, dy: Array) -> Array:
+        axes = tuple(range(dy.ndim - 1))
+        self.gamma.grad = (dy * self._normalised).sum(axis=axes)
+        self.beta.grad = dy.sum(axis=axes)
+        dx: Array = dy * self.gamma.value
+        correction = self._normalised * (dx * self._normalised).mean(axis=-1, keepdims=True)
+        return (dx - dx.mean(axis=-1, keepdims=True) - correction) * self._inverse_std
 
 
 class Reshape(Module):

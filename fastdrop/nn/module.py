@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fastdrop.backends import moved
 from fastdrop.nn import advice
+from fastdrop.nn.summary import summary
 
 Array = NDArray[np.floating[Any]]
 
@@ -100,6 +101,33 @@ class Module:
     def eval(self) -> Self:
         """Turn dropout off and let batch normalisation use what it has gathered."""
         return self.train(False)
+
+    def summary(self, input_shape: tuple[int, ...]) -> str:
+        """A table: each layer's name and kind, its result's shape for one example, and its own parameters.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            The shape of one example, without the batch axis. One example of zeros goes through the layers, in
+            evaluation; the model itself stays as it is.
+
+        Examples
+        --------
+        >>> from fastdrop import nn
+        >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 10))
+        >>> print(model.summary((64,)))
+        layer  kind            output  parameters
+        0      Linear          (32,)        2,080
+        1      ReLU            (32,)            0
+        2      Dropout(p=0.5)  (32,)            0
+        3      Linear          (10,)          330
+        total                               2,410
+        memory of the parameters: 9.4 KiB
+        """
+        return summary(self, input_shape)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
 
 class Sequential(Module):

@@ -79,6 +79,11 @@ def _refuse_numpy(values):
             raise TypeError("Unsupported type <class 'numpy.ndarray'>")
 
 
+def _add_at(target, indices, values):
+    _refuse_numpy((target, indices, values))
+    np.add.at(_bare(target), _bare(indices), _bare(values))
+
+
 class Event:
     def record(self):
         self.time = time.perf_counter()
@@ -116,6 +121,8 @@ def make():
     module.empty = lambda shape, dtype=float: _own(_poisoned(np.empty(shape, dtype)))
     module.empty_like = lambda array: _own(_poisoned(np.empty_like(array.view(np.ndarray))))
     module.zeros = lambda shape, dtype=float: _own(np.zeros(shape, dtype))
+    module.ones = lambda shape, dtype=float: _own(np.ones(shape, dtype))
+    module.add = types.SimpleNamespace(at=_add_at)
     module.asarray = lambda array: array if isinstance(array, ndarray) else _own(np.array(array))
     module.arange = lambda *arguments: _own(np.arange(*arguments))
     module.ascontiguousarray = lambda array: _own(np.ascontiguousarray(array.view(np.ndarray)))

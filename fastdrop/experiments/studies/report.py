@@ -55,7 +55,8 @@ def save_overview(
     machine = ", ".join(f"{key}: {value}" for key, value in about.items())
     introduction = (
         f"Made by `{command}` in {total / 60:.1f} minutes ({machine}). Tables give means ± standard deviations over "
-        "seeds; differences are means ± two standard errors, seed by seed. A claim counts as shown where its difference "
+        "seeds; differences are means ± two standard errors, seed by seed. A claim counts as shown where its "
+        "difference "
         "is larger than that. Every study's configurations stand beside it as `.toml` files: `fastdrop gui FILE` opens "
         "one, `fastdrop train --config FILE` trains it."
     )

@@ -1,0 +1,203 @@
+"""Long short-term memory and its dropout: locked masks and zoneout. Sequences are (batch, steps, features)."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+import fastdrop.functional as F
+from fastdrop.backends import namespace
+from fastdrop.nn.activations import sigmoid
+from fastdrop.nn.dropout import Dropout, DropoutModule, LockedDropout
+from fastdrop.nn.module import Array, Module, Parameter
+from fastdrop.stream import RNG, Stream
+
+
+class Zoneout(DropoutModule):
+    """Units that keep their previous value with probability p instead of taking their new one.
+
+    It works between two steps, so it has no `forward` of one array: see `mix`.
+
+    Parameters
+    ----------
+    p : float
+        Probability of keeping the previous value.
+    rng
+        As in `Dropout`.
+
+    References
+    ----------
+    Krueger et al.: "Zoneout: regularizing RNNs by randomly preserving hidden activations", ICLR 2017, equation 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastdrop import nn
+    >>> nn.Zoneout(0.25).eval().mix(np.array([1.0]), np.array([5.0]))
+    array([2.])
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: RNG = None) -> None:
+        super().__init__(p, rng)
+
+    def mix(self, new: Array, previous: Array) -> Array:
+        """Of every unit the previous value or the new one; in evaluation their expectation."""
+        y, self.mask = F.zoneout(new, previous, self.p, rng=self.stream, training=self.training)
+        return y
+
+
+class LSTM(Module):
+    """Long short-term memory: the hidden states of all steps, from a hidden state and a memory of zeros.
+
+    Parameters
+    ----------
+    inputs, hidden : int
+        (batch, steps, inputs) becomes (batch, steps, hidden). `weight` has shape (4 * hidden, inputs) and
+        `recurrent_weight` (4 * hidden, hidden): input gate, forget gate, output gate, candidate.
+    p : float
+        Probability of dropping an input, at all steps of a sequence alike.
+    recurrent_p : float
+        Probability of dropping a hidden unit on its way to the next step, at all steps of a sequence alike.
+    zoneout : float
+        Probability that a hidden unit keeps its previous value, decided anew at every step.
+    rng : None, int or numpy.random.Generator
+        For the initial weights: normal with variance 1 / inputs and 1 / hidden.
+    mask_rng : None, int, numpy.random.Generator or Stream
+        Where the masks come from.
+    dtype : float32 or float64
+
+    Notes
+    -----
+    The rates stand in the parts: `dropout.p`, `recurrent_dropout.p` and `zoneout.p`, and may change between calls.
+
+    References
+    ----------
+    Hochreiter, Schmidhuber: "Long short-term memory", Neural Computation 9 (1997). Gers, Schmidhuber, Cummins:
+    "Learning to forget", Neural Computation 12 (2000): the forget gate. Jozefowicz, Zaremba, Sutskever: "An empirical
+    exploration of recurrent network architectures", ICML 2015: its bias begins at 1. Gal, Ghahramani
+    2016, equation 7, and Krueger et al. 2017, equation 5: the dropout, as in `LockedDropout` and `Zoneout`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastdrop import nn
+    >>> layer = nn.LSTM(3, 16, p=0.2, recurrent_p=0.2, zoneout=0.1, rng=0, mask_rng=0)
+    >>> layer(np.ones((2, 5, 3), np.float32)).shape
+    (2, 5, 16)
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        *,
+        p: float = 0.0,
+        recurrent_p: float = 0.0,
+        zoneout: float = 0.0,
+        rng: int | np.random.Generator | None = None,
+        mask_rng: RNG = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        generator, stream = np.random.default_rng(rng), Stream.from_rng(mask_rng)
+        self.weight, self.recurrent_weight = (
+            Parameter(generator.normal(0.0, 1 / math.sqrt(size), (4 * hidden, size)).astype(dtype))
+            for size in (inputs, hidden)
+        )
+        self.bias = Parameter(np.zeros(4 * hidden, dtype))
+        self.bias.value[hidden : 2 * hidden] = 1  # remember at first, so that early inputs are learned from
+        self.dropout = LockedDropout(p, rng=stream)
+        self.recurrent_dropout = Dropout(recurrent_p, rng=stream)
+        self.zoneout = Zoneout(zoneout, rng=stream)
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        for name in ("dropout", "recurrent_dropout", "zoneout"):
+            yield name, getattr(self, name)
+
+    def forward(self, x: Array) -> Array:
+        inputs, hidden = self.weight.value.shape[1], self.recurrent_weight.value.shape[1]
+        if x.ndim != 3 or x.shape[2] != inputs:
+            raise ValueError(f"x has shape {x.shape}; needed is (batch, steps, {inputs})")
+        batch, steps, _ = x.shape
+        make: Any = namespace(x)
+        # Steps first: what one step uses is contiguous. All inputs are projected in one product.
+        self._x = self.dropout.forward(x).swapaxes(0, 1).reshape(-1, inputs)
+        projected = (self._x @ self.weight.value.T + self.bias.value).reshape(steps, batch, 4 * hidden)
+        # The mask as an array of 0 and 1 / (1 - p), since every step multiplies by the same one.
+        self._kept = self.recurrent_dropout.forward(make.ones((batch, hidden), x.dtype))
+        self._gates = make.empty_like(projected)
+        self._states = make.zeros((steps + 1, batch, hidden), projected.dtype)  # hidden states and memory,
+        self._memory = make.zeros((steps + 1, batch, hidden), projected.dtype)  # after the zeros before step 0
+        self._masks: list[Any] = []  # zoneout's, of every step
+        self._zoneout_p = self.zoneout.p
+        for step in range(steps):
+            self._step(step, projected[step])
+        return self._states[1:].swapaxes(0, 1)
+
+    def _step(self, step: int, projected: Array) -> None:
+        hidden, previous, gates = self._states.shape[2], self._states[step], self._gates[step]
+        sums = projected + (previous * self._kept) @ self.recurrent_weight.value.T
+        gates[:, : 3 * hidden] = sigmoid(sums[:, : 3 * hidden])
+        gates[:, 3 * hidden :] = np.tanh(sums[:, 3 * hidden :])
+        enter, forget, leave, candidate = self._parts(gates)
+        self._memory[step + 1] = forget * self._memory[step] + enter * candidate
+        self._states[step + 1] = self.zoneout.mix(leave * np.tanh(self._memory[step + 1]), previous)
+        self._masks.append(self.zoneout.mask)
+
+    def backward(self, dy: Array) -> Array:
+        batch, steps, hidden = dy.shape
+        dsums = np.empty_like(self._gates)
+        # Derivatives of all activation functions at once, from their values.
+        slopes = self._gates * (1 - self._gates)
+        slopes[:, :, 3 * hidden :] = 1 - self._gates[:, :, 3 * hidden :] ** 2
+        tanh_memory = np.tanh(self._memory[1:])
+        dstate = dmemory = np.zeros_like(self._states[0])
+        for step in reversed(range(steps)):
+            dnew, dstate = F.zoneout_backward(dy[:, step] + dstate, self._masks[step], p=self._zoneout_p)
+            enter, forget, leave, candidate = self._parts(self._gates[step])
+            dmemory = dmemory + dnew * leave * (1 - tanh_memory[step] ** 2)
+            factors = (candidate, self._memory[step], tanh_memory[step], enter)
+            for part, factor, gradient in zip(
+                self._parts(dsums[step]), factors, (dmemory, dmemory, dnew, dmemory), strict=True
+            ):
+                np.multiply(gradient, factor, out=part)
+            dsums[step] *= slopes[step]
+            dmemory = dmemory * forget
+            dstate = dstate + (dsums[step] @ self.recurrent_weight.value) * self._kept
+        rows = dsums.reshape(steps * batch, 4 * hidden)
+        self.weight.grad = rows.T @ self._x
+        self.recurrent_weight.grad = rows.T @ (self._states[:-1] * self._kept).reshape(-1, hidden)
+        self.bias.grad = rows.sum(axis=0)
+        dx = (rows @ self.weight.value).reshape(steps, batch, -1).swapaxes(0, 1)
+        return self.dropout.backward(dx)
+
+    def _parts(self, gates: Array) -> list[Array]:
+        """Views of input gate, forget gate, output gate and candidate."""
+        hidden = gates.shape[1] // 4
+        return [gates[:, part * hidden : (part + 1) * hidden] for part in range(4)]
+
+
+class LastStep(Module):
+    """The last step of every sequence: (batch, steps, features) becomes (batch, features)."""
+
+    def forward(self, x: Array) -> Array:
+        self._x = x  # for its shape and its kind
+        return x[:, -1]
+
+    def backward(self, dy: Array) -> Array:
+        dx = np.zeros_like(self._x)
+        dx[:, -1] = dy
+        return dx
+
+
+class MeanOverSteps(Module):
+    """The mean over all steps: (batch, steps, features) becomes (batch, features)."""
+
+    def forward(self, x: Array) -> Array:
+        self._shape = x.shape
+        y: Array = x.mean(axis=1)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        return np.broadcast_to((dy / self._shape[1])[:, np.newaxis], self._shape).copy()

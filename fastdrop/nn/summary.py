@@ -1,0 +1,69 @@
+"""A network as a table: `Module.summary`."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastdrop.backends import namespace
+
+if TYPE_CHECKING:
+    from fastdrop.nn.module import Array, Module
+
+Shapes = dict["Module", tuple[int, ...]]
+
+
+def summary(model: "Module", input_shape: tuple[int, ...]) -> str:
+    """See `Module.summary`."""
+    shapes = output_shapes(model, input_shape)
+    rows = [("layer", "kind", "output", "parameters")]
+    for name, module in _layers(model):
+        count = sum(parameter.value.size for _, parameter in module.own_parameters())
+        shape = str(shapes[module][1:]) if module in shapes else ""
+        rows.append((name, repr(module).removesuffix("()"), shape, f"{count:,}"))
+    values = [parameter.value for _, parameter in model.parameters()]
+    rows.append(("total", "", "", f"{sum(value.size for value in values):,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = (
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=False)), row[3].rjust(widths[3])])
+        for row in rows
+    )
+    memory = sum(value.nbytes for value in values) / 1024
+    return "\n".join([*lines, f"memory of the parameters: {memory:,.1f} KiB"])
+
+
+def output_shapes(model: "Module", input_shape: tuple[int, ...]) -> Shapes:
+    """The shape of every module's result for one example of zeros, in evaluation; the model stays as it was."""
+    values: list[Any] = [parameter.value for _, parameter in model.parameters()] or [np.zeros(0, np.float32)]
+    x = namespace(values[0]).zeros((1, *input_shape), values[0].dtype)
+    # A forward pass changes attributes (what backward needs, the last mask), and so do the recorders: all are put back.
+    before = [(module, vars(module).copy()) for module in model.modules()]
+    shapes: Shapes = {}
+    try:
+        model.eval()
+        for module, _ in before:
+            vars(module)["forward"] = _recorder(module, module.forward, shapes)
+        model(x)
+    finally:
+        for module, attributes in before:
+            vars(module).clear()
+            vars(module).update(attributes)
+    return shapes
+
+
+def _recorder(module: "Module", forward: Callable[["Array"], "Array"], shapes: Shapes) -> Callable[["Array"], "Array"]:
+    def recording(x: "Array") -> "Array":
+        y = forward(x)
+        shapes[module] = y.shape
+        return y
+
+    return recording
+
+
+def _layers(module: "Module", name: str = "") -> Iterator[tuple[str, "Module"]]:
+    """What is worth a line: all but the modules that do nothing but hold others."""
+    children = list(module.children())
+    if not children or hasattr(module, "p") or any(module.own_parameters()):
+        yield name, module
+    for child_name, child in children:
+        yield from _layers(child, f"{name}.{child_name}" if name else child_name)
