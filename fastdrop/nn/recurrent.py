@@ -157,11 +157,9 @@ class LSTM(Module):
             dnew, dstate = F.zoneout_backward(dy[:, step] + dstate, self._masks[step], p=self._zoneout_p)
             enter, forget, leave, candidate = self._parts(self._gates[step])
             dmemory = dmemory + dnew * leave * (1 - tanh_memory[step] ** 2)
-            factors = (candidate, self._memory[step], tanh_memory[step], enter)
-            for part, factor, gradient in zip(
-                self._parts(dsums[step]), factors, (dmemory, dmemory, dnew, dmemory), strict=True
-            ):
-                np.multiply(gradient, factor, out=part)
+            gradients = (dmemory * candidate, dmemory * self._memory[step], dnew * tanh_memory[step], dmemory * enter)
+            for part, gradient in zip(self._parts(dsums[step]), gradients, strict=True):
+                part[...] = gradient
             dsums[step] *= slopes[step]
             dmemory = dmemory * forget
             dstate = dstate + (dsums[step] @ self.recurrent_weight.value) * self._kept
