@@ -114,31 +114,32 @@ def with_and_without(work: Work) -> Finding:
 
 
 _RATES = tuple(round(0.1 * step, 1) for step in range(10))
-_RATE = ExperimentConfig(dataset="digits", train_share=0.1, hidden=(256, 128), epochs=100)
+_RATE = ExperimentConfig(dataset="noisy-linear", hidden=(128, 64), epochs=60)
 
 
 def rates(work: Work) -> Finding:
-    """Study 3."""
-    seeds = work.seeds(10)
+    """Study 3. The best rate is chosen by half of the seeds and judged by the others: the best of ten flatters itself."""
+    seeds = work.seeds(40)
     configs = [_RATE.replace(rate=rate, seed=seed, data_seed=seed) for rate in _RATES for seed in seeds]
     runs = work.train(configs)
     runs = runs.reshape(len(_RATES), len(seeds), *runs.shape[1:])
     train, test = runs[:, :, -1, TRAIN_ACCURACY], runs[:, :, -1, TEST_ACCURACY]
-    best = int(test.mean(axis=1).argmax())
-    gain = Spread.of(test[best] - test[0])
-    end = Spread.of(test[best] - test[-1])
+    half = len(seeds) // 2
+    best = int(test[:, :half].mean(axis=1).argmax())
+    gain = Spread.of(test[best, half:] - test[0, half:])
+    end = Spread.of(test[best, half:] - test[-1, half:])
     figure, axes = panels("The rate of dropout, from 0 to 0.9", 3)
     epochs = np.arange(runs.shape[2])
     for rate, color in zip((0.0, 0.3, 0.5, 0.7, 0.9), COLORS, strict=False):
         place = _RATES.index(rate)
         band(axes[0, 0], epochs, runs[place, :, :, TEST_LOSS], f"p = {rate}", color)
     label(axes[0, 0], "epoch", "test loss in nats", "training")
-    axes[0, 0].set_ylim(0, 1.0)
+    axes[0, 0].set_ylim(0.25, 0.9)
     axes[0, 0].legend(fontsize=8)
     band(axes[0, 1], _RATES, train.T, "train", COLORS[0], mark="o")
     band(axes[0, 1], _RATES, test.T, "test", COLORS[1], mark="o")
     axes[0, 1].axvline(_RATES[best], color="grey", linestyle=":")
-    label(axes[0, 1], "p", "accuracy", f"best on average: p = {_RATES[best]}")
+    label(axes[0, 1], "p", "accuracy", f"best by half of the seeds: p = {_RATES[best]}")
     axes[0, 1].legend()
     band(axes[0, 2], _RATES, (train - test).T, "gap", COLORS[2], mark="o")
     label(axes[0, 2], "p", "train less test accuracy", "generalisation gap")
@@ -153,8 +154,9 @@ def rates(work: Work) -> Finding:
     ]
     return Finding(
         shown=0 < best < len(_RATES) - 1 and gain.positive and end.positive,
-        sentence=f"The best rate is p = {_RATES[best]}: test accuracy {gain.interval()} above p = 0 and "
-        f"{end.interval()} above p = 0.9, over {len(seeds)} seeds.",
+        sentence=f"By half of {len(seeds)} seeds the best rate is p = {_RATES[best]}; by the others its test "
+        "accuracy is "
+        f"{gain.interval()} above that of p = 0 and {end.interval()} above that of p = 0.9.",
         columns=["p", "train accuracy", "test accuracy", "gap"],
         rows=rows,
         figure=figure,
@@ -257,7 +259,8 @@ STUDIES = [
         "rates",
         "The rate, from 0 to 0.9",
         "The best rate lies strictly between: test accuracy is higher there than without dropout and than at p = 0.9.",
-        "Digits, 179 of them to train on, which 256 + 128 hidden units can learn by heart; ten rates, 10 seeds.",
+        "The noisy linear task, which 128 + 64 hidden units can learn by heart; ten rates, 40 seeds, each with data of "
+        "its own; half of them choose the rate, the others judge it.",
         {"p-0.0": _RATE.replace(rate=0.0), "p-0.5": _RATE},
         rates,
         80,
