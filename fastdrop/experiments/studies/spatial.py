@@ -13,11 +13,11 @@ from fastdrop.experiments.studies.study import Finding, Spread, Study, numbers
 from fastdrop.experiments.studies.work import TEST_ACCURACY, Work
 from fastdrop.stream import Stream
 
-_P = 0.3
+_P = 0.2
 _MEMORIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
 """Correlation of neighbours in the sequences."""
 _CONFIG = ExperimentConfig(
-    dataset="digits", train_share=0.2, network="cnn", hidden=(16, 32, 64), rate=_P, epochs=40, dropout="none"
+    dataset="digits", train_share=0.2, network="cnn", hidden=(16, 32, 64), rate=_P, epochs=80, dropout="none"
 )
 _KINDS = ("none", "standard", "spatial", "dropblock")
 
@@ -71,11 +71,15 @@ def spatial(work: Work) -> Finding:
     curves = {kind: [told(x, _drop(kind, x, stream), (2,)) for x in sequences] for kind in kinds}
     images = load_dataset("digits").x_train.reshape(-1, 1, 8, 8).astype(float)
     pixels = {kind: told(images, _drop(kind, images, stream), (2, 3)) for kind in kinds}
-    seeds = work.seeds(8)
+    seeds = work.seeds(10)
     configs = [_CONFIG.replace(dropout=kind, seed=seed, data_seed=seed) for kind in _KINDS for seed in seeds]
     runs = work.train(configs)
     accuracy = runs[:, -1, TEST_ACCURACY].reshape(len(_KINDS), len(seeds))
     gains = {kind: Spread.of(accuracy[place] - accuracy[0]) for place, kind in enumerate(_KINDS)}
+    over_standard = {
+        kind: Spread.of(accuracy[_KINDS.index(kind)] - accuracy[_KINDS.index("standard")])
+        for kind in ("spatial", "dropblock")
+    }
 
     figure, axes = panels("Standard dropout, spatial dropout and DropBlock", 3)
     for kind, color in zip(kinds, COLORS, strict=False):
@@ -90,13 +94,13 @@ def spatial(work: Work) -> Finding:
     hidden = all(curves["spatial"][place] < 0.02 for place in range(len(_MEMORIES))) and pixels["spatial"] < 0.02
     tells = curves["standard"][-1] > 0.8 and pixels["standard"] > 0.2
     return Finding(
-        shown=hidden and tells,
-        sentence=f"Of a dropped element, kept neighbours tell {curves['standard'][-1]:.0%} of the variance in "
-        "sequences "
-        f"with a correlation of 0.98 and {pixels['standard']:.0%} in digits under standard dropout, nothing under "
-        "spatial "
-        f"dropout. On test accuracy against none: "
+        shown=hidden and tells and all(gain.positive for gain in over_standard.values()),
+        sentence=f"Of a dropped element, kept neighbours tell {curves['standard'][-1]:.0%} of the variance in sequences "
+        f"with a correlation of 0.98 and {pixels['standard']:.0%} in digits under standard dropout, "
+        f"{pixels['spatial']:.0%} under spatial dropout. Test accuracy against none: "
         + "; ".join(f"{kind} {gains[kind].interval('+.4f')}" for kind in kinds)
+        + "; against standard: "
+        + "; ".join(f"{kind} {gain.interval('+.4f')}" for kind, gain in over_standard.items())
         + ".",
         columns=["", "told, sequences 0.9", "told, digits", "test accuracy", "against none"],
         rows=[
@@ -123,9 +127,10 @@ STUDIES = [
     Study(
         "spatial",
         "Standard, spatial, DropBlock",
-        "What standard dropout hides in a feature map, its neighbours still tell; dropping the whole map hides it.",
+        "What standard dropout hides in a feature map, its neighbours still tell; dropping the whole map hides it. On "
+        "convolutions standard dropout helps less than blocks or whole maps.",
         f"Autoregressive sequences and digits, p = {_P}: how much of a dropped element's variance its kept neighbours' "
-        "mean tells. Then a network of two convolutions on digits, 359 to train on, dropout behind each, 8 seeds.",
+        "mean tells. Then a network of two convolutions on digits, 359 to train on, dropout behind each, 80 epochs, 10 seeds.",
         {kind: _CONFIG.replace(dropout=kind) for kind in _KINDS},
         spatial,
         150,

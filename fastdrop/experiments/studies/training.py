@@ -118,7 +118,7 @@ _RATE = ExperimentConfig(dataset="noisy-linear", hidden=(128, 64), epochs=60)
 
 
 def rates(work: Work) -> Finding:
-    """Study 3. The best rate is chosen by half of the seeds and judged by the others: the best of ten flatters itself."""
+    """Study 3. Half of the seeds choose the best rate, the others judge it: the best of ten flatters itself."""
     seeds = work.seeds(40)
     configs = [_RATE.replace(rate=rate, seed=seed, data_seed=seed) for rate in _RATES for seed in seeds]
     runs = work.train(configs)
