@@ -81,6 +81,22 @@ def dropout_add(x: NDArray[Any], residual: NDArray[Any], kept: NDArray[np.bool_]
     return (_select(kept, _scaled(x, scale)) + residual.astype(arithmetic(x.dtype))).astype(x.dtype)
 
 
+def choose(x: NDArray[Any], second: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> NDArray[Any]:
+    """Kept elements times scale, the others second's."""
+    return np.where(kept, _scaled(x, scale), second.astype(arithmetic(x.dtype))).astype(x.dtype)
+
+
+ALPHA_VALUE = -1.7580993408473766
+"""What alpha dropout puts in a dropped element's place: -lambda * alpha of SELU (Klambauer et al. 2017)."""
+
+
+def alpha(x: NDArray[Any], shift: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> NDArray[Any]:
+    """Dropped elements become ALPHA_VALUE; then all times scale, plus a shift (features,) along the last axis."""
+    wide = arithmetic(x.dtype)
+    chosen = np.where(kept, x.astype(wide), wide.type(ALPHA_VALUE))
+    return (chosen * wide.type(scale) + shift.astype(wide)).astype(x.dtype)
+
+
 def exp(x: NDArray[Any]) -> NDArray[Any]:
     """exp(x) for x <= 0, float32 or float64, step by step as the kernels do it (src_kernels/math_functions.h)."""
     single = x.dtype == np.float32

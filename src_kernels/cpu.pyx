@@ -27,6 +27,8 @@ cdef extern from "kernels.h" nogil:
         FD_DROPOUT_ADD
         FD_BIAS_RELU
         FD_BIAS_GELU
+        FD_CHOOSE
+        FD_ALPHA
         FD_BIAS_RELU_BACKWARD
         FD_BIAS_GELU_BACKWARD
 
@@ -411,6 +413,8 @@ cdef dict OPERATIONS = {
     "dropout_add": FD_DROPOUT_ADD,
     "bias_relu": FD_BIAS_RELU,
     "bias_gelu": FD_BIAS_GELU,
+    "choose": FD_CHOOSE,
+    "alpha": FD_ALPHA,
     "bias_relu_backward": FD_BIAS_RELU_BACKWARD,
     "bias_gelu_backward": FD_BIAS_GELU_BACKWARD,
 }

@@ -29,7 +29,10 @@ FD_INLINE int fd_has_sums(fd_operation operation) {
     return operation == FD_BIAS_RELU_BACKWARD || operation == FD_BIAS_GELU_BACKWARD;
 }
 
-FD_INLINE int fd_adds_bias(fd_operation operation) { return operation == FD_BIAS_RELU || operation == FD_BIAS_GELU; }
+/* Whether the last operand is added along the last axis. */
+FD_INLINE int fd_adds_bias(fd_operation operation) {
+    return operation == FD_BIAS_RELU || operation == FD_BIAS_GELU || operation == FD_ALPHA;
+}
 
 /* The blocks that the transposed kernel works on: so many rows (along memory) and columns (along decisions). */
 #define FD_BLOCK_ROWS 256

@@ -147,9 +147,9 @@ FD_BITS(f64v, i64v, double)
 #include "simd_sse2.h"
 #endif
 
-/* x where its bit is 1, else +0: of the 32 bits at hand, `first` belongs to x's first element. The bits stand in all
- * elements of a register; each picks its own by a constant, as there are shifts that differ from lane to lane only from
- * AVX2 on. */
+/* keep: x where its bit is 1, else +0; either: else the other. Of the 32 bits at hand, `first` belongs to x's first element. The
+ * bits stand in all elements of a register; each picks its own by a constant, as there are shifts that differ from lane to
+ * lane only from AVX2 on. */
 #if !defined(FD_OWN_KEEP)
 typedef i32v keep_bits;
 FD_INLINE keep_bits keep_bits_of(uint32_t bits) { return i32v_set((int32_t)bits); }
@@ -183,6 +183,19 @@ FD_INLINE f64v f64v_keep(keep_bits bits, int first, f64v x) {
     memcpy(&x, &y, sizeof y);
     return x;
 }
+FD_INLINE f32v f32v_either(keep_bits bits, int first, f32v x, f32v other) {
+    const i32v bit = i32v_load(fd_bit + first), kept = (bits & bit) == bit;
+    return f32v_from_bits((f32v_bits(x) & kept) | (f32v_bits(other) & ~kept));
+}
+FD_INLINE f64v f64v_either(keep_bits bits, int first, f64v x, f64v other) {
+    const i32v bit = i32v_load(fd_bit_twice + 2 * first), kept = (bits & bit) == bit;
+    i32v y, z;
+    memcpy(&y, &x, sizeof y);
+    memcpy(&z, &other, sizeof z);
+    y = (y & kept) | (z & ~kept);
+    memcpy(&x, &y, sizeof y);
+    return x;
+}
 #else
 FD_INLINE f32v f32v_keep(keep_bits bits, int first, f32v x) {
     return f32v_from_bits(f32v_bits(x) & -((bits >> first) & 1));
@@ -190,6 +203,8 @@ FD_INLINE f32v f32v_keep(keep_bits bits, int first, f32v x) {
 FD_INLINE f64v f64v_keep(keep_bits bits, int first, f64v x) {
     return f64v_from_bits(f64v_bits(x) & -(int64_t)((bits >> first) & 1));
 }
+FD_INLINE f32v f32v_either(keep_bits bits, int first, f32v x, f32v other) { return (bits >> first) & 1 ? x : other; }
+FD_INLINE f64v f64v_either(keep_bits bits, int first, f64v x, f64v other) { return (bits >> first) & 1 ? x : other; }
 #endif
 /* x, but +0 where z <= 0; a NaN in z lets x pass, as in np.maximum(z, 0). */
 FD_INLINE f32v f32v_zero_unless_positive(f32v z, f32v x) {

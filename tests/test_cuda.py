@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 import fastdrop as fd
-from fastdrop import nn, reference
-from fastdrop.backends.cuda import compiler, geometry, source
+from fastdrop import nn, reference, rule
+from fastdrop._kernels import cpu as kernels
+from fastdrop.backends.cuda import compiler, geometry, operations, source
 from fastdrop.experiments import ExperimentConfig, Trainer
 
 DTYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
@@ -278,6 +279,97 @@ def test_special_values(gpu, dtype):
         same(gpu.get(y), reference.softmax_dropout(rows, kept_of(mask), mask.scale))
         nothing = fd.softmax_dropout(gpu.put(np.full((1, 8), -np.inf, dtype)), 0.0)[0]
         assert np.isnan(gpu.get(nothing).astype(float)).all()
+
+
+PLACES = ["choose", "alpha"]
+
+
+def recipe_of(p, scale=None):
+    threshold = rule.threshold_of(p)
+    return kernels.Recipe(2**63 + 5, 2**40 + 1, threshold, rule.inverted_scale(threshold) if scale is None else scale)
+
+
+def kept_by(recipe, shape, shared_axes=()):
+    decisions = tuple(1 if axis in shared_axes else size for axis, size in enumerate(shape))
+    return np.broadcast_to(reference_keep(*recipe, decisions), shape)
+
+
+def inputs_of(operation, shape, dtype):
+    """x, and the second operand: an array like it, or a row."""
+    return values(shape, dtype), values(shape if operation == "choose" else shape[-1:], dtype, 1)
+
+
+def wanted(operation, x, second, recipe, shared_axes=()):
+    with np.errstate(all="ignore"):
+        return getattr(reference, operation)(x, second, kept_by(recipe, x.shape, shared_axes), recipe.scale)
+
+
+@pytest.mark.parametrize("operation", PLACES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_takes_a_dropped_elements_place(gpu, dtype, operation):
+    for shape in FUSED:
+        x, second = inputs_of(operation, shape, dtype)
+        for p, scale in [(0.3, None), (0.5, 1.0), (0.0, None), (1.0, None)] if shape[0] < 100 else [(0.3, None)]:
+            recipe = recipe_of(p, scale)
+            there = gpu.put(x)
+            out = gpu.cupy.empty_like(there)
+            assert operations.elementwise(operation, out, (there, gpu.put(second)), recipe) is out
+            same(gpu.get(out), wanted(operation, x, second, recipe))
+            operations.elementwise(operation, there, (there, gpu.put(second)), recipe)
+            same(gpu.get(there), gpu.get(out))
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_layouts_of_what_takes_its_place(gpu, dtype, name):
+    shape, view = LAYOUTS[name]
+    x, recipe = view(values(shape, dtype)), recipe_of(0.3)
+    for operation in PLACES if x.ndim else ["choose"]:
+        second = inputs_of(operation, x.shape, dtype)[1]
+        for out in (gpu.cupy.empty(x.shape, dtype), view(gpu.put(np.empty(shape, dtype)))):
+            operations.elementwise(operation, out, (view(gpu.put(values(shape, dtype))), gpu.put(second)), recipe)
+            same(gpu.get(out), wanted(operation, x, second, recipe))
+
+
+@pytest.mark.parametrize("operation", PLACES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_shared_axes_of_what_takes_its_place(gpu, dtype, operation):
+    for shape, axes in [*SHARED, ((1, 64), (0,)), ((1, 1), (0,)), ((1, 7), (0, 1))]:
+        x, second = inputs_of(operation, shape, dtype)
+        padded = np.concatenate([x, x, x], axis=-1)
+        recipe, turned = recipe_of(0.4), tuple(range(len(shape)))[::-1]
+        for array in (
+            gpu.put(x),
+            gpu.put(np.ascontiguousarray(x.transpose(turned))).transpose(turned),
+            gpu.put(padded)[..., shape[-1] : 2 * shape[-1]],
+        ):
+            out = gpu.cupy.empty_like(array)
+            operations.elementwise(operation, out, (array, gpu.put(second)), recipe, axes)
+            same(gpu.get(out), wanted(operation, x, second, recipe, axes))
+
+
+def test_the_second_operand_broadcasts(gpu):
+    x, recipe = values((6, 70, 33), np.float32), recipe_of(0.3)
+    for shape in [(1, 1, 1), (33,), (70, 1), (6, 1, 33), (1, 70, 33)]:
+        second = values(shape, np.float32, 1)
+        for axes in [(), (1,), (2,), (0, 2)]:
+            out = gpu.cupy.empty(x.shape, x.dtype)
+            operations.elementwise("choose", out, (gpu.put(x), gpu.put(second)), recipe, axes)
+            same(gpu.get(out), wanted("choose", x, second, recipe, axes))
+
+
+def test_what_is_not_chosen_does_not_show(gpu):
+    recipe = recipe_of(0.5, 1.0)
+    for shape, axes in [((9, 40), ()), ((6000,), ()), ((4, 16, 64), (2,)), ((4, 64, 16), (1,))]:
+        kept = kept_by(recipe, shape, axes)
+        x, second = values(shape, np.float32), values(shape, np.float32, 1)
+        one, other = np.where(kept, x, np.float32(np.nan)), np.where(kept, np.float32(np.inf), second)
+        out = gpu.cupy.empty(shape, np.float32)
+        operations.elementwise("choose", out, (gpu.put(one), gpu.put(other)), recipe, axes)
+        assert gpu.get(out).tobytes() == np.where(kept, x, second).tobytes()
+        row = np.zeros(shape[-1], np.float32)
+        operations.elementwise("alpha", out, (gpu.put(one), gpu.put(row)), recipe, axes)
+        assert gpu.get(out).tobytes() == np.where(kept, x, np.float32(reference.ALPHA_VALUE)).tobytes()
 
 
 CONNECT = [(1, 1, 1), (3, 5, 7), (4, 3, 31), (2, 7, 32), (5, 9, 104), (5, 2, 33), (3, 3, 2048), (2, 3, 2049)]

@@ -50,7 +50,7 @@ def contiguous(file):
     """Runs of every size, all alignments. They share one array of inputs and one of results: each takes its start."""
     most = max(LARGE) + 1
     for name, dtype in DTYPES.items():
-        for operation in OPERATIONS[:4]:
+        for operation in OPERATIONS[:6]:
             inputs = [values(most, dtype, 1 + k) for k in range(1 if operation == "dropout" else 2)]
             places = [file.put(x) for x in inputs]
             for p in PS if operation == "dropout" else [0.5, 0.3]:
@@ -168,6 +168,7 @@ def layouts(file):
                     third = "one-row" if y == "C" else "F"
                     kinds = [y, x, third]
                     strided(file, f"add-{label}", "dropout_add", recipe, 1.0, shape, kinds, dtype, steps, threads=3)
+                    strided(file, f"choose-{label}", "choose", recipe, 1.0, shape, kinds, dtype, steps, threads=3)
         for shape in [
             (4200, 3),
             (3, 4200),
@@ -195,7 +196,7 @@ def bias_layouts(file, name, dtype, recipe):
     widths = [1, 2, 5, 31, 32, 33, 45, 63, 64, 65, 100, 1000, 2047, 2048]
     shapes += [(9100 // columns + 1, columns) for columns in widths]
     for rows, columns in shapes:
-        for operation in ("bias_relu", "bias_gelu"):
+        for operation in ("bias_relu", "bias_gelu", "alpha"):
             kinds = ["C", "C", "one-row"]
             strided(
                 file,
@@ -229,6 +230,9 @@ def shared(file):
                 for scale in (1.0, scale_of(recipe)):
                     strided(file, f"{label}-{y}-{x}", "dropout", recipe, scale, shape, [y, x], dtype, steps, threads=3)
             strided(file, f"{label}-add", "dropout_add", recipe, 1.5, shape, ["C"] * 3, dtype, steps, threads=3)
+            strided(file, f"{label}-choose", "choose", recipe, 1.5, shape, ["C"] * 3, dtype, steps, threads=3)
+            row = [*["one-row"] * (len(shape) > 1), *["C"] * (len(shape) == 1)]
+            strided(file, f"{label}-alpha", "alpha", recipe, 1.5, shape, ["C", "C", *row], dtype, steps, threads=3)
 
 
 def far(file):

@@ -69,6 +69,8 @@ def elementwise(operation, inputs, kept, scale):
         return reference.apply(inputs[0], kept, scale)
     if operation == "dropout_add":
         return reference.dropout_add(*inputs, kept, scale)
+    if operation in ("choose", "alpha"):
+        return getattr(reference, operation)(*inputs, kept, scale)
     activation = operation.split("_")[1]
     if not operation.endswith("backward"):
         return reference.bias_activation_dropout(*inputs, activation, kept, scale)

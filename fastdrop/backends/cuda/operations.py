@@ -102,7 +102,7 @@ def elementwise(
         return out
     arrays = (out, *inputs)
     operands = tuple(Operand(structs.address(array) % geometry.ACCESS, array.shape, array.strides) for array in arrays)
-    plan = geometry.plan(operands, shared_axes, out.itemsize, operation.startswith("bias"))
+    plan = geometry.plan(operands, shared_axes, out.itemsize, operation in source.WITH_BIAS)
     if plan.kernel == "fd_flat_kernel":
         fields = {"y": out, "x": inputs[0], "second": inputs[-1], **plan.fields}
         packed = structs.pack(structs.FLAT, recipe, **fields)

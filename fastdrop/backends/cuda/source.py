@@ -17,7 +17,11 @@ OPERATIONS = {
     "dropout_add": "FD_DROPOUT_ADD",
     "bias_relu": "FD_BIAS_RELU",
     "bias_gelu": "FD_BIAS_GELU",
+    "choose": "FD_CHOOSE",
+    "alpha": "FD_ALPHA",
 }
+WITH_BIAS = ("bias_relu", "bias_gelu", "alpha")
+"""Those whose last operand has one element for each column: FD_ADDS_BIAS in src_kernels/cuda.cuh."""
 
 _FILES = {
     "fd_flat_kernel": "cuda_flat.cu",
@@ -74,7 +78,7 @@ def instances() -> dict[str, list[str]]:
         for operation in OPERATIONS:
             found += [elementwise("fd_flat_kernel", operation, dtype, width) for width in (WIDTHS[dtype], 1)]
             found += [elementwise(f"fd_{name}_kernel", operation, dtype, 0) for name in ("strided", "transposed")]
-        for operation in ("select", "dropout", "dropout_add"):
+        for operation in ("select", "dropout", "dropout_add", "choose", "alpha"):
             for name in ("rows", "columns"):
                 found += [elementwise(f"fd_{name}_kernel", operation, dtype, width) for width in (WIDTHS[dtype], 1)]
         found += [bias_backward(activation, dtype) for activation in ("relu", "gelu")]
