@@ -71,6 +71,7 @@ typedef uint16_t u16v __attribute__((vector_size(FD_VECTOR_BYTES / 2)));
 #define FD_TRUE_MASK(comparison) (comparison)
 FD_INLINE i32v i32v_from_u16(u16v x) { return __builtin_convertvector(x, i32v); }
 FD_INLINE u16v i32v_to_u16(i32v x) { return __builtin_convertvector(x, u16v); }
+FD_INLINE f32v f32v_from_whole(i32v x) { return __builtin_convertvector(x, f32v); }
 #else
 #define F32_LANES 1
 #define F64_LANES 1
@@ -82,6 +83,7 @@ typedef uint16_t u16v;
 #define FD_TRUE_MASK(comparison) (-(comparison))
 FD_INLINE i32v i32v_from_u16(u16v x) { return (i32v)x; }
 FD_INLINE u16v i32v_to_u16(i32v x) { return (u16v)x; }
+FD_INLINE f32v f32v_from_whole(i32v x) { return (f32v)x; }
 #endif
 
 #if defined(FD_AVX512)
@@ -228,6 +230,16 @@ FD_INLINE f32v f32v_choose(i32v mask, f32v a, f32v b) {
 FD_INLINE f64v f64v_choose(i64v mask, f64v a, f64v b) {
     return f64v_from_bits((f64v_bits(a) & mask) | (f64v_bits(b) & ~mask));
 }
+
+/* Rounded correctly, as IEEE asks of it. */
+#if !defined(FD_OWN_SQRT)
+FD_INLINE f32v f32v_sqrt(f32v x) {
+    float root[F32_LANES];
+    f32v_store(root, x);
+    for (int k = 0; k < F32_LANES; k++) root[k] = sqrtf(root[k]);
+    return f32v_near(root);
+}
+#endif
 
 /* The sum of a register's elements, in halves. */
 #if !defined(FD_OWN_FOLD)

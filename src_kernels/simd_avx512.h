@@ -110,6 +110,9 @@ FD_INLINE u16v f32v_to_bfloat16(f32v x) {
 FD_INLINE f32v f32v_relu(f32v z) { return _mm512_max_ps(_mm512_setzero_ps(), z); }
 FD_INLINE f64v f64v_relu(f64v z) { return _mm512_max_pd(_mm512_setzero_pd(), z); }
 
+#define FD_OWN_SQRT
+FD_INLINE f32v f32v_sqrt(f32v x) { return _mm512_sqrt_ps(x); }
+
 FD_INLINE float f32v_fold(f32v x) {
     return fold_half(_mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1)));
 }

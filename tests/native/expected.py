@@ -91,6 +91,15 @@ def block_sums(inputs, activation, kept, scale, start):
 
 
 @np.errstate(all="ignore")
+def gaussian(x, recipe, sigma, group):
+    """x with noise, its first element being the first of a group."""
+    wide = reference.arithmetic(x.dtype).type
+    number = np.arange(x.size, dtype=np.uint64) + np.uint64(group * rule.NORMALS)
+    noise = wide(1) + wide(sigma) * reference.normals(recipe.key, recipe.call, number).astype(wide)
+    return (x.astype(wide) * noise).astype(x.dtype)
+
+
+@np.errstate(all="ignore")
 def connect_forward(x, weight, bias, kept, scale):
     """kept (batch, outputs, inputs); sums as kernels take them: 32 partial sums, folded in halves."""
     products = np.where(kept, weight * x[:, None, :], x.dtype.type(0))
