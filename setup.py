@@ -16,11 +16,21 @@ SOURCES = Path("src_kernels")
 HEADERS = [str(path) for path in sorted(SOURCES.glob("*.h"))]
 MSVC = sys.platform == "win32"
 
-# No contraction: fused multiply-adds would make results differ between instruction sets.
+# No contraction: fused multiply-adds would make results differ between instruction sets. And a square root is an
+# instruction, which sets no errno.
 COMMON = (
     ["/O2", "/std:c11"]
     if MSVC
-    else ["-O3", "-std=c11", "-ffp-contract=off", "-fno-trapping-math", "-Wall", "-Wextra", "-fvisibility=hidden"]
+    else [
+        "-O3",
+        "-std=c11",
+        "-ffp-contract=off",
+        "-fno-trapping-math",
+        "-fno-math-errno",
+        "-Wall",
+        "-Wextra",
+        "-fvisibility=hidden",
+    ]
 )
 # Each instruction set beside the portable one: the machines it is for, and its flags, no more than what dispatch.c asks
 # the processor for.

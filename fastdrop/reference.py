@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.rule import LANES, PLANES, PURPOSE_TAIL, TAIL_BITS, TILE
+from fastdrop.rule import LANES, NORMALS, PLANES, PURPOSE_NORMAL, PURPOSE_TAIL, TAIL_BITS, TILE
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -81,6 +81,22 @@ def dropout_add(x: NDArray[Any], residual: NDArray[Any], kept: NDArray[np.bool_]
     return (_select(kept, _scaled(x, scale)) + residual.astype(arithmetic(x.dtype))).astype(x.dtype)
 
 
+def choose(x: NDArray[Any], second: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> NDArray[Any]:
+    """Kept elements times scale, the others second's."""
+    return np.where(kept, _scaled(x, scale), second.astype(arithmetic(x.dtype))).astype(x.dtype)
+
+
+ALPHA_VALUE = -1.7580993408473766
+"""What alpha dropout puts in a dropped element's place: -lambda * alpha of SELU (Klambauer et al. 2017)."""
+
+
+def alpha(x: NDArray[Any], shift: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> NDArray[Any]:
+    """Dropped elements become ALPHA_VALUE; then all times scale, plus a shift (features,) along the last axis."""
+    wide = arithmetic(x.dtype)
+    chosen = np.where(kept, x.astype(wide), wide.type(ALPHA_VALUE))
+    return (chosen * wide.type(scale) + shift.astype(wide)).astype(x.dtype)
+
+
 def exp(x: NDArray[Any]) -> NDArray[Any]:
     """exp(x) for x <= 0, float32 or float64, step by step as the kernels do it (src_kernels/math_functions.h)."""
     single = x.dtype == np.float32
@@ -133,6 +149,58 @@ def normal_cdf(z: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
             value = value * t + real(coefficient)
         tail = bell * (t * value)
     return np.where(z < 0, tail, real(1) - tail), bell
+
+
+def box_muller(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Two standard normal float32 from two random words, step by step as in src_kernels/math_normals.h."""
+    real, integer = np.float32, np.int32
+    u = (first >> np.uint32(1) | np.uint32(1)).astype(integer).astype(real) * real(2**-31)
+    above = u.view(integer) - integer(0x3F2AAAAB)  # the bits of 2/3
+    n = (above >> integer(23)).astype(real)
+    f = ((above & integer(0x7FFFFF)) + integer(0x3F2AAAAB)).view(real) - real(1)
+    log = _polynomial(f, _LOG)
+    log = f * f * log + n * real(-2.12194440e-4)
+    log = (log + f) + n * real(0.693359375)
+    radius = np.sqrt(log * real(-2))
+    a = ((second & np.uint32(0x3FFFFFFF)).astype(integer) - integer(0x20000000)).astype(real) * real(1.46291812e-9)
+    square = a * a
+    sine = a + a * square * _polynomial(square, _SINE)
+    cosine = _polynomial(square, _COSINE)
+    cosine = np.where(second >> np.uint32(31), -cosine, cosine)
+    x, y = radius * cosine, radius * sine
+    turned = (second & np.uint32(0x40000000)) != 0
+    return np.where(turned, y, x), np.where(turned, x, y)
+
+
+_LOG = (0.149878263, -0.153394088, 0.137631685, -0.164303362, 0.200290054, -0.250064999, 0.33332774, -0.499999732)
+_SINE = (-0.000195172979, 0.008332178, -0.166666552)
+_COSINE = (2.44384501e-05, -0.00138873677, 0.0416666456, -0.5, 1.0)
+
+
+def _polynomial(x: NDArray[Any], coefficients: tuple[float, ...]) -> NDArray[Any]:
+    """From the highest power down."""
+    value = np.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        value = value * x + np.float32(coefficient)
+    return value
+
+
+def normals(key: int, call: int, element: Any) -> NDArray[np.float32]:
+    """The standard normal numbers of the elements given."""
+    element = np.asarray(element, np.uint64)
+    group, place = element // np.uint64(NORMALS), element % np.uint64(NORMALS)
+    number, lane = place // np.uint64(LANES), place % np.uint64(LANES)
+    words = draw(key, call, PURPOSE_NORMAL, group * np.uint64(LANES) + lane).astype(np.uint32)
+    pairs = [*box_muller(words[..., 0], words[..., 1]), *box_muller(words[..., 2], words[..., 3])]
+    return np.choose(number.astype(np.intp), pairs)
+
+
+def gaussian(x: NDArray[Any], key: int, call: int, sigma: float) -> NDArray[Any]:
+    """x times 1 + sigma * z, z standard normal numbers in C order."""
+    wide = arithmetic(x.dtype)
+    z = normals(key, call, np.arange(x.size)).reshape(x.shape).astype(wide)
+    noise = wide.type(1) + wide.type(sigma) * z
+    return (x.astype(wide) * noise).astype(x.dtype)
 
 
 def bias_activation(x: NDArray[Any], bias: NDArray[Any], activation: str) -> NDArray[Any]:

@@ -18,6 +18,9 @@ LANES = 16
 
 PURPOSE_TAIL = 0xFF
 PURPOSE_SPAWN = 0xFE
+PURPOSE_NORMAL = 0xFD
+NORMALS = 64
+"""Elements that LANES Philox blocks give a normal number each."""
 
 
 def check_probability(p: float, name: str = "p") -> float:

@@ -22,6 +22,20 @@
 #define VEC(x) f32v_##x
 #define MATH(x) x##_single
 #include "math_single.h"
+#include "math_normals.h"
+
+/* The normal numbers of one group of FD_NORMALS elements. */
+static void draw_normals(fd_recipe recipe, uint64_t group, float normals[FD_NORMALS]) {
+    int32_t words[FD_TILE_WORDS];
+    draw_words(recipe, FD_PURPOSE_NORMAL, group, (uint32_t *)words);
+    for (int pair = 0; pair < FD_NORMALS; pair += 2 * FD_LANES)
+        for (int k = pair; k < pair + FD_LANES; k += LANES) {
+            V one, other;
+            fd_box_muller(i32v_load(words + k), i32v_load(words + k + FD_LANES), &one, &other);
+            f32v_store(normals + k, one);
+            f32v_store(normals + k + FD_LANES, other);
+        }
+}
 
 #include "body_connect.h"
 
@@ -107,6 +121,7 @@ const fd_kernels FD_PASTE(fd_kernels_, FD_ISA) = {
     FD_EACH_DTYPE(elementwise),
     FD_EACH_DTYPE(transposed),
     FD_EACH_DTYPE(softmax),
+    FD_EACH_DTYPE(gaussian),
     {connect_forward_single, connect_forward_double},
     {connect_dx_single, connect_dx_double},
     {connect_dweight_single, connect_dweight_double},

@@ -1,7 +1,7 @@
 /* The elementwise operations for one dtype: any strides, decisions shared along any axes.
  *
  * Included once per dtype; body.h lists the macros that differ. Dropped elements are selected away, never multiplied by
- * zero, so that a dropped inf or NaN gives +0.0.
+ * zero, so that a dropped inf or NaN gives +0.0, or what an operation puts in its place.
  */
 
 /* The result of one register of elements. */
@@ -14,6 +14,9 @@ FD_INLINE V NAME(compute)(fd_operation operation, keep_bits bits, int first, S s
         return VEC(keep)(bits, first, VEC(relu)(z) * scale);
     }
     if (operation == FD_BIAS_GELU) return VEC(keep)(bits, first, MATH(gelu)(LOAD(a) + NEAR(b)) * scale);
+    if (operation == FD_CHOOSE) return VEC(either)(bits, first, LOAD(a) * scale, LOAD(b));
+    if (operation == FD_ALPHA)
+        return VEC(either)(bits, first, LOAD(a), VEC(set)((S)FD_ALPHA_VALUE)) * scale + NEAR(b);
     const V z = LOAD(b) + NEAR(c), dy = LOAD(a) * scale;
     const V dx = VEC(keep)(bits, first, operation == FD_BIAS_RELU_BACKWARD ? VEC(zero_unless_positive)(z, dy)
                                                                    : dy * MATH(gelu_slope)(z));
@@ -219,6 +222,8 @@ static int64_t NAME(pipelined)(fd_operation operation, int stream, fd_recipe rec
         FD_CASE(FD_DROPOUT_ADD);
         FD_CASE(FD_BIAS_RELU);
         FD_CASE(FD_BIAS_GELU);
+        FD_CASE(FD_CHOOSE);
+        FD_CASE(FD_ALPHA);
         FD_CASE(FD_BIAS_RELU_BACKWARD);
         FD_CASE(FD_BIAS_GELU_BACKWARD);
     default: return 0;
@@ -253,6 +258,8 @@ static void NAME(contiguous)(fd_operation operation, int stream, const uint32_t 
         FD_CASE(FD_DROPOUT_ADD);
         FD_CASE(FD_BIAS_RELU);
         FD_CASE(FD_BIAS_GELU);
+        FD_CASE(FD_CHOOSE);
+        FD_CASE(FD_ALPHA);
         FD_CASE(FD_BIAS_RELU_BACKWARD);
         FD_CASE(FD_BIAS_GELU_BACKWARD);
     default: break;

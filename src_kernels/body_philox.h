@@ -78,6 +78,16 @@ static void draw_planes(fd_recipe recipe, uint32_t planes, uint64_t tile, uint32
     FD_DRAW_PLANES(recipe, planes, tile, bits, )
 }
 
+/* All words of 16 blocks of one purpose, numbered as a tile's. */
+static void draw_words(fd_recipe recipe, uint32_t purpose, uint64_t tile, uint32_t words[FD_TILE_WORDS]) {
+    for (uint32_t lane = 0; lane < FD_LANES; lane += FD_BLOCKS) {
+        const plane_start start = planes_begin(recipe, tile, lane);
+        lane_blocks x = plane_begin(&start, recipe, purpose);
+        for (uint32_t round = 3; round < FD_PHILOX_ROUNDS; round++) x = philox_round(x, recipe, round);
+        plane_end(x, lane, words);
+    }
+}
+
 /* The tail words of FD_LANES elements of a tile. */
 static void draw_tails(fd_recipe recipe, uint64_t tile, const uint32_t *element, uint32_t tail[FD_LANES]) {
     const fd_block counter = fd_counter(recipe, FD_PURPOSE_TAIL, tile * FD_TILE);
@@ -93,22 +103,23 @@ static void draw_tails(fd_recipe recipe, uint64_t tile, const uint32_t *element,
 
 #else
 
-static void draw_planes(fd_recipe recipe, uint32_t planes, uint64_t tile, uint32_t bits[][FD_TILE_WORDS]) {
-    for (uint32_t plane = 0; plane < planes; plane++) {
-        /* The other counter words are the same in all lanes: compilers take the first rounds' products of them out
-         * of the loop, and turn it into vectors. */
-        const fd_block first = fd_counter(recipe, plane, tile * FD_LANES);
-        uint32_t *to = bits[plane];
-        for (uint32_t lane = 0; lane < FD_LANES; lane++) {
-            fd_block counter = first;
-            counter.w[0] += lane;
-            const fd_block block = fd_block_at(recipe, counter);
-            to[0 * FD_LANES + lane] = block.w[0];
-            to[1 * FD_LANES + lane] = block.w[1];
-            to[2 * FD_LANES + lane] = block.w[2];
-            to[3 * FD_LANES + lane] = block.w[3];
-        }
+static void draw_words(fd_recipe recipe, uint32_t purpose, uint64_t tile, uint32_t words[FD_TILE_WORDS]) {
+    /* The other counter words are the same in all lanes: compilers take the first rounds' products of them out of the
+     * loop, and turn it into vectors. */
+    const fd_block first = fd_counter(recipe, purpose, tile * FD_LANES);
+    for (uint32_t lane = 0; lane < FD_LANES; lane++) {
+        fd_block counter = first;
+        counter.w[0] += lane;
+        const fd_block block = fd_block_at(recipe, counter);
+        words[0 * FD_LANES + lane] = block.w[0];
+        words[1 * FD_LANES + lane] = block.w[1];
+        words[2 * FD_LANES + lane] = block.w[2];
+        words[3 * FD_LANES + lane] = block.w[3];
     }
+}
+
+static void draw_planes(fd_recipe recipe, uint32_t planes, uint64_t tile, uint32_t bits[][FD_TILE_WORDS]) {
+    for (uint32_t plane = 0; plane < planes; plane++) draw_words(recipe, plane, tile, bits[plane]);
 }
 
 static void draw_tails(fd_recipe recipe, uint64_t tile, const uint32_t *element, uint32_t tail[FD_LANES]) {

@@ -27,6 +27,8 @@ cdef extern from "kernels.h" nogil:
         FD_DROPOUT_ADD
         FD_BIAS_RELU
         FD_BIAS_GELU
+        FD_CHOOSE
+        FD_ALPHA
         FD_BIAS_RELU_BACKWARD
         FD_BIAS_GELU_BACKWARD
 
@@ -58,6 +60,14 @@ cdef extern from "kernels.h" nogil:
         const char *x
         char *y
 
+    ctypedef struct fd_gaussian:
+        fd_recipe recipe
+        double sigma
+        uint64_t first_group
+        int64_t count
+        const char *x
+        char *y
+
     ctypedef struct fd_dropconnect_size:
         int64_t batch
         int64_t outputs
@@ -74,6 +84,7 @@ cdef extern from "kernels.h" nogil:
     void fd_bits(const fd_kernels *, int threads, fd_recipe, uint64_t first_tile, uint32_t *words, int64_t count)
     void fd_apply(const fd_kernels *, int threads, fd_dtype, fd_operation, fd_elementwise *)
     void fd_run_softmax(const fd_kernels *, int threads, fd_dtype, const fd_softmax *)
+    void fd_run_gaussian(const fd_kernels *, int threads, fd_dtype, const fd_gaussian *)
     void fd_connect_forward(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,
                             const void *x, const void *weight, const void *bias, void *y)
     void fd_connect_dx(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,
@@ -411,6 +422,8 @@ cdef dict OPERATIONS = {
     "dropout_add": FD_DROPOUT_ADD,
     "bias_relu": FD_BIAS_RELU,
     "bias_gelu": FD_BIAS_GELU,
+    "choose": FD_CHOOSE,
+    "alpha": FD_ALPHA,
     "bias_relu_backward": FD_BIAS_RELU_BACKWARD,
     "bias_gelu_backward": FD_BIAS_GELU_BACKWARD,
 }
@@ -480,6 +493,24 @@ def softmax(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray dy, Reci
     cdef fd_dtype dtype = dtype_of(x)
     with nogil:
         fd_run_softmax(_kernels, threads, dtype, &softmax)
+
+
+def gaussian(cnp.ndarray y not None, cnp.ndarray x not None, Recipe recipe not None, double sigma, int threads,
+             uint64_t first_group=0):
+    """y = x * (1 + sigma * z), z the normal numbers of this key and call, from a group of 64 elements on.
+
+    Both C-contiguous, of one size and dtype; y is x or does not overlap it.
+    """
+    cdef fd_gaussian gaussian
+    gaussian.recipe = recipe.numbers
+    gaussian.sigma = sigma
+    gaussian.first_group = first_group
+    gaussian.count = cnp.PyArray_SIZE(x)
+    gaussian.x = cnp.PyArray_BYTES(x)
+    gaussian.y = cnp.PyArray_BYTES(y)
+    cdef fd_dtype dtype = dtype_of(x)
+    with nogil:
+        fd_run_gaussian(_kernels, threads, dtype, &gaussian)
 
 
 def copy(cnp.ndarray x not None, cnp.ndarray y not None, int threads):

@@ -309,21 +309,27 @@ __device__ __forceinline__ double fd_gelu_slope(double z) { return gelu_slope_do
 #define FD_SELECT FD_OPERATIONS
 
 #define FD_HAS_SECOND(operation) ((operation) != FD_DROPOUT && (operation) != FD_SELECT)
+#define FD_ADDS_BIAS(operation) ((operation) == FD_BIAS_RELU || (operation) == FD_BIAS_GELU || (operation) == FD_ALPHA)
 
-/* Dropped elements are selected away, never multiplied by zero: a dropped inf or NaN gives +0. Everything is computed before
- * the selection, so that a warp whose lanes differ does not branch. */
+/* Dropped elements are selected away, never multiplied by zero: a dropped inf or NaN gives +0, or what an operation puts
+ * in its place. Everything is computed before the selection, so that a warp whose lanes differ does not branch. */
 template <int OPERATION, typename T>
 __device__ __forceinline__ T fd_compute(bool kept, T x, T second, typename fd_arithmetic<T>::type scale) {
     typedef typename fd_arithmetic<T>::type real;
     T y = {};
     if (OPERATION == FD_SELECT) return kept ? x : y;
     real value = fd_widen(x);
+    if (OPERATION == FD_ALPHA) {
+        value = kept ? value : (real)FD_ALPHA_VALUE;
+        fd_narrow(value * scale + fd_widen(second), &y);
+        return y;
+    }
     if (OPERATION == FD_BIAS_RELU || OPERATION == FD_BIAS_GELU) {
         value += fd_widen(second);
         value = OPERATION == FD_BIAS_GELU ? fd_gelu(value) : value < 0 ? (real)0 : value;
     }
     value *= scale;
-    value = kept ? value : (real)0;
+    value = kept ? value : OPERATION == FD_CHOOSE ? fd_widen(second) : (real)0;
     if (OPERATION == FD_DROPOUT_ADD) value += fd_widen(second);
     fd_narrow(value, &y);
     return y;

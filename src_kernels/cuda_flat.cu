@@ -11,7 +11,7 @@
 struct fd_flat {
     fd_draws draws;
     void *y;
-    const void *x, *second; /* the residual, an element for each of x's; or the bias, one for each column */
+    const void *x, *second; /* an element for each of x's; or a bias, one for each column */
     int64_t count, columns;
 };
 
@@ -26,7 +26,7 @@ __device__ __forceinline__ void fd_flat_warp(const fd_flat &call, int64_t first,
     typedef typename fd_arithmetic<T>::type real;
     enum {
         SECOND = FD_HAS_SECOND(OPERATION),
-        BIAS = OPERATION == FD_BIAS_RELU || OPERATION == FD_BIAS_GELU,
+        BIAS = FD_ADDS_BIAS(OPERATION),
         STEP = FD_WARP * WIDTH,
         AT_ONCE = WHOLE ? FD_IN_FLIGHT / (SECOND ? 2 : 1) : 1, /* an array's end takes its time, and few registers */
     };

@@ -191,6 +191,13 @@ void fd_run_softmax(const fd_kernels *kernels, int threads, fd_dtype dtype, cons
     FD_SPLIT(softmax->rows, 1, kernels->softmax[dtype](softmax, range.begin, range.end));
 }
 
+void fd_run_gaussian(const fd_kernels *kernels, int threads, fd_dtype dtype, const fd_gaussian *gaussian) {
+    if (gaussian->count < FD_LONG)
+        FD_SPLIT(gaussian->count, FD_TILE, kernels->gaussian[dtype](gaussian, range.begin, range.end));
+    else
+        FD_SPLIT_LONG(gaussian->count, FD_TILE, kernels->gaussian[dtype](gaussian, range.begin, range.end));
+}
+
 void fd_connect_forward(const fd_kernels *kernels, int threads, fd_dtype dtype, fd_dropconnect_size size,
                         fd_recipe recipe, double scale, const void *x, const void *weight, const void *bias, void *y) {
     FD_SPLIT_LONG(size.outputs, 1,

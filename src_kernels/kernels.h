@@ -29,7 +29,10 @@ FD_INLINE int fd_has_sums(fd_operation operation) {
     return operation == FD_BIAS_RELU_BACKWARD || operation == FD_BIAS_GELU_BACKWARD;
 }
 
-FD_INLINE int fd_adds_bias(fd_operation operation) { return operation == FD_BIAS_RELU || operation == FD_BIAS_GELU; }
+/* Whether the last operand is added along the last axis. */
+FD_INLINE int fd_adds_bias(fd_operation operation) {
+    return operation == FD_BIAS_RELU || operation == FD_BIAS_GELU || operation == FD_ALPHA;
+}
 
 /* The blocks that the transposed kernel works on: so many rows (along memory) and columns (along decisions). */
 #define FD_BLOCK_ROWS 256
@@ -45,6 +48,16 @@ typedef struct {
     char *y;
 } fd_softmax;
 
+/* y = x * (1 + sigma * z) of contiguous arrays; x's first element is the first of group `first_group` of FD_NORMALS. */
+typedef struct {
+    fd_recipe recipe; /* its key and call */
+    double sigma;
+    uint64_t first_group;
+    int64_t count;
+    const char *x;
+    char *y;
+} fd_gaussian;
+
 /* DropConnect, one mask per example: decision (b * outputs + o) * inputs + i, all arrays C-contiguous. */
 typedef struct {
     int64_t batch, outputs, inputs;
@@ -59,6 +72,8 @@ typedef struct {
     /* FD_DROPOUT where memory runs along another axis than decisions: units [begin, end) of fd_transposed_units. */
     void (*transposed[FD_DTYPES])(const fd_elementwise *, int64_t begin, int64_t end);
     void (*softmax[FD_DTYPES])(const fd_softmax *, int64_t first_row, int64_t last_row);
+    /* The elements [begin, end), begin a multiple of FD_NORMALS. */
+    void (*gaussian[FD_DTYPES])(const fd_gaussian *, int64_t begin, int64_t end);
     /* y[b,o] = bias[o] + scale * sum_i keep * weight[o,i] * x[b,i], for outputs [begin, end) */
     void (*connect_forward[2])(fd_dropconnect_size, fd_recipe, double scale, const void *x, const void *weight,
                                const void *bias, void *y, int64_t begin, int64_t end);
@@ -88,6 +103,7 @@ void fd_bits(const fd_kernels *, int threads, fd_recipe, uint64_t first_tile, ui
 void fd_apply(const fd_kernels *, int threads, fd_dtype, fd_operation, fd_elementwise *);
 int64_t fd_sum_rows(int64_t columns);
 void fd_run_softmax(const fd_kernels *, int threads, fd_dtype, const fd_softmax *);
+void fd_run_gaussian(const fd_kernels *, int threads, fd_dtype, const fd_gaussian *);
 void fd_connect_forward(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,
                         const void *x, const void *weight, const void *bias, void *y);
 void fd_connect_dx(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,

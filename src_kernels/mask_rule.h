@@ -22,10 +22,15 @@
 #define FD_LANES 16
 #define FD_TILE_WORDS (FD_TILE / 32)
 
-/* The purpose of a draw, in the top 8 bits of counter word 1: planes 0..7, the tail, and the keys of spawned
- * streams (fastdrop/stream.py). The low 56 bits of words 0 and 1 number the block or the element. The purpose
+/* The purpose of a draw, in the top 8 bits of counter word 1: planes 0..7, the tail, the keys of spawned
+ * streams (fastdrop/stream.py), normal numbers. The low 56 bits of words 0 and 1 number the block or the element. It
  * stands beside the block number, not beside the call number, so that the first rounds' products are common to all planes. */
 #define FD_PURPOSE_TAIL 0xFFu
+#define FD_PURPOSE_NORMAL 0xFDu
+
+/* 16 Philox blocks give 64 elements a normal number each: words 0 and 1 of block l those of elements l and l + 16, words 2
+ * and 3 those of elements l + 32 and l + 48. math_normals.h makes two normal numbers of two words. */
+#define FD_NORMALS 64
 
 typedef struct {
     uint64_t key;       /* the stream's seed */

@@ -71,6 +71,7 @@ typedef uint16_t u16v __attribute__((vector_size(FD_VECTOR_BYTES / 2)));
 #define FD_TRUE_MASK(comparison) (comparison)
 FD_INLINE i32v i32v_from_u16(u16v x) { return __builtin_convertvector(x, i32v); }
 FD_INLINE u16v i32v_to_u16(i32v x) { return __builtin_convertvector(x, u16v); }
+FD_INLINE f32v f32v_from_whole(i32v x) { return __builtin_convertvector(x, f32v); }
 #else
 #define F32_LANES 1
 #define F64_LANES 1
@@ -82,6 +83,7 @@ typedef uint16_t u16v;
 #define FD_TRUE_MASK(comparison) (-(comparison))
 FD_INLINE i32v i32v_from_u16(u16v x) { return (i32v)x; }
 FD_INLINE u16v i32v_to_u16(i32v x) { return (u16v)x; }
+FD_INLINE f32v f32v_from_whole(i32v x) { return (f32v)x; }
 #endif
 
 #if defined(FD_AVX512)
@@ -147,9 +149,9 @@ FD_BITS(f64v, i64v, double)
 #include "simd_sse2.h"
 #endif
 
-/* x where its bit is 1, else +0: of the 32 bits at hand, `first` belongs to x's first element. The bits stand in all
- * elements of a register; each picks its own by a constant, as there are shifts that differ from lane to lane only from
- * AVX2 on. */
+/* keep: x where its bit is 1, else +0; either: else the other. Of the 32 bits at hand, `first` belongs to x's first element. The
+ * bits stand in all elements of a register; each picks its own by a constant, as there are shifts that differ from lane to
+ * lane only from AVX2 on. */
 #if !defined(FD_OWN_KEEP)
 typedef i32v keep_bits;
 FD_INLINE keep_bits keep_bits_of(uint32_t bits) { return i32v_set((int32_t)bits); }
@@ -183,6 +185,19 @@ FD_INLINE f64v f64v_keep(keep_bits bits, int first, f64v x) {
     memcpy(&x, &y, sizeof y);
     return x;
 }
+FD_INLINE f32v f32v_either(keep_bits bits, int first, f32v x, f32v other) {
+    const i32v bit = i32v_load(fd_bit + first), kept = (bits & bit) == bit;
+    return f32v_from_bits((f32v_bits(x) & kept) | (f32v_bits(other) & ~kept));
+}
+FD_INLINE f64v f64v_either(keep_bits bits, int first, f64v x, f64v other) {
+    const i32v bit = i32v_load(fd_bit_twice + 2 * first), kept = (bits & bit) == bit;
+    i32v y, z;
+    memcpy(&y, &x, sizeof y);
+    memcpy(&z, &other, sizeof z);
+    y = (y & kept) | (z & ~kept);
+    memcpy(&x, &y, sizeof y);
+    return x;
+}
 #else
 FD_INLINE f32v f32v_keep(keep_bits bits, int first, f32v x) {
     return f32v_from_bits(f32v_bits(x) & -((bits >> first) & 1));
@@ -190,6 +205,8 @@ FD_INLINE f32v f32v_keep(keep_bits bits, int first, f32v x) {
 FD_INLINE f64v f64v_keep(keep_bits bits, int first, f64v x) {
     return f64v_from_bits(f64v_bits(x) & -(int64_t)((bits >> first) & 1));
 }
+FD_INLINE f32v f32v_either(keep_bits bits, int first, f32v x, f32v other) { return (bits >> first) & 1 ? x : other; }
+FD_INLINE f64v f64v_either(keep_bits bits, int first, f64v x, f64v other) { return (bits >> first) & 1 ? x : other; }
 #endif
 /* x, but +0 where z <= 0; a NaN in z lets x pass, as in np.maximum(z, 0). */
 FD_INLINE f32v f32v_zero_unless_positive(f32v z, f32v x) {
@@ -213,6 +230,16 @@ FD_INLINE f32v f32v_choose(i32v mask, f32v a, f32v b) {
 FD_INLINE f64v f64v_choose(i64v mask, f64v a, f64v b) {
     return f64v_from_bits((f64v_bits(a) & mask) | (f64v_bits(b) & ~mask));
 }
+
+/* Rounded correctly, as IEEE asks of it. */
+#if !defined(FD_OWN_SQRT)
+FD_INLINE f32v f32v_sqrt(f32v x) {
+    float root[F32_LANES];
+    f32v_store(root, x);
+    for (int k = 0; k < F32_LANES; k++) root[k] = sqrtf(root[k]);
+    return f32v_near(root);
+}
+#endif
 
 /* The sum of a register's elements, in halves. */
 #if !defined(FD_OWN_FOLD)

@@ -70,5 +70,8 @@ FD_INLINE u16v f32v_to_float16(f32v x) { return (u16v)_mm256_cvtps_ph(x, _MM_FRO
 FD_INLINE f32v f32v_relu(f32v z) { return _mm256_max_ps(_mm256_setzero_ps(), z); }
 FD_INLINE f64v f64v_relu(f64v z) { return _mm256_max_pd(_mm256_setzero_pd(), z); }
 
+#define FD_OWN_SQRT
+FD_INLINE f32v f32v_sqrt(f32v x) { return _mm256_sqrt_ps(x); }
+
 FD_INLINE float f32v_fold(f32v x) { return fold_half(x); }
 FD_INLINE double f64v_fold(f64v x) { return fold_half_double(x); }

@@ -65,6 +65,12 @@ FD_INLINE f32v f32v_keep(keep_bits bits, int first, f32v x) {
 FD_INLINE f64v f64v_keep(keep_bits bits, int first, f64v x) {
     return _mm512_maskz_mov_pd((__mmask8)keep_bits_from(bits, first), x);
 }
+FD_INLINE f32v f32v_either(keep_bits bits, int first, f32v x, f32v other) {
+    return _mm512_mask_mov_ps(other, (__mmask16)keep_bits_from(bits, first), x);
+}
+FD_INLINE f64v f64v_either(keep_bits bits, int first, f64v x, f64v other) {
+    return _mm512_mask_mov_pd(other, (__mmask8)keep_bits_from(bits, first), x);
+}
 FD_INLINE f32v f32v_zero_unless_positive(f32v z, f32v x) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(z, _mm512_setzero_ps(), _CMP_NLE_UQ), x);
 }
@@ -103,6 +109,9 @@ FD_INLINE u16v f32v_to_bfloat16(f32v x) {
 #define FD_OWN_RELU
 FD_INLINE f32v f32v_relu(f32v z) { return _mm512_max_ps(_mm512_setzero_ps(), z); }
 FD_INLINE f64v f64v_relu(f64v z) { return _mm512_max_pd(_mm512_setzero_pd(), z); }
+
+#define FD_OWN_SQRT
+FD_INLINE f32v f32v_sqrt(f32v x) { return _mm512_sqrt_ps(x); }
 
 FD_INLINE float f32v_fold(f32v x) {
     return fold_half(_mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1)));

@@ -41,3 +41,6 @@ FD_INLINE void lanes_store(uint32_t *words, lanes x) {
 #define FD_OWN_FLOAT16
 FD_INLINE f32v f32v_from_float16(u16v x) { return vcvt_f32_f16(vreinterpret_f16_u16((uint16x4_t)x)); }
 FD_INLINE u16v f32v_to_float16(f32v x) { return (u16v)vreinterpret_u16_f16(vcvt_f16_f32(x)); }
+
+#define FD_OWN_SQRT
+FD_INLINE f32v f32v_sqrt(f32v x) { return vsqrtq_f32(x); }

@@ -50,3 +50,6 @@ FD_INLINE void fd_stream(void *to, const void *register_) {
 }
 FD_INLINE void fd_stream_half(void *to, const void *register_) { memcpy(to, register_, sizeof(u16v)); }
 FD_INLINE void fd_stream_end(void) { _mm_sfence(); }
+
+#define FD_OWN_SQRT
+FD_INLINE f32v f32v_sqrt(f32v x) { return _mm_sqrt_ps(x); }

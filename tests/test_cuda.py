@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 import fastdrop as fd
-from fastdrop import nn, reference
-from fastdrop.backends.cuda import compiler, geometry, source
+from fastdrop import nn, reference, rule
+from fastdrop._kernels import cpu as kernels
+from fastdrop.backends.cuda import compiler, geometry, operations, source
 from fastdrop.experiments import ExperimentConfig, Trainer
 
 DTYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
@@ -280,6 +281,147 @@ def test_special_values(gpu, dtype):
         assert np.isnan(gpu.get(nothing).astype(float)).all()
 
 
+PLACES = ["choose", "alpha"]
+
+
+def recipe_of(p, scale=None):
+    threshold = rule.threshold_of(p)
+    return kernels.Recipe(2**63 + 5, 2**40 + 1, threshold, rule.inverted_scale(threshold) if scale is None else scale)
+
+
+def kept_by(recipe, shape, shared_axes=()):
+    decisions = tuple(1 if axis in shared_axes else size for axis, size in enumerate(shape))
+    return np.broadcast_to(reference_keep(*recipe, decisions), shape)
+
+
+def inputs_of(operation, shape, dtype):
+    """x, and the second operand: an array like it, or a row."""
+    return values(shape, dtype), values(shape if operation == "choose" else shape[-1:], dtype, 1)
+
+
+def wanted(operation, x, second, recipe, shared_axes=()):
+    with np.errstate(all="ignore"):
+        return getattr(reference, operation)(x, second, kept_by(recipe, x.shape, shared_axes), recipe.scale)
+
+
+@pytest.mark.parametrize("operation", PLACES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_takes_a_dropped_elements_place(gpu, dtype, operation):
+    for shape in FUSED:
+        x, second = inputs_of(operation, shape, dtype)
+        for p, scale in [(0.3, None), (0.5, 1.0), (0.0, None), (1.0, None)] if shape[0] < 100 else [(0.3, None)]:
+            recipe = recipe_of(p, scale)
+            there = gpu.put(x)
+            out = gpu.cupy.empty_like(there)
+            assert operations.elementwise(operation, out, (there, gpu.put(second)), recipe) is out
+            same(gpu.get(out), wanted(operation, x, second, recipe))
+            operations.elementwise(operation, there, (there, gpu.put(second)), recipe)
+            same(gpu.get(there), gpu.get(out))
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_layouts_of_what_takes_its_place(gpu, dtype, name):
+    shape, view = LAYOUTS[name]
+    x, recipe = view(values(shape, dtype)), recipe_of(0.3)
+    for operation in PLACES if x.ndim else ["choose"]:
+        second = inputs_of(operation, x.shape, dtype)[1]
+        for out in (gpu.cupy.empty(x.shape, dtype), view(gpu.put(np.empty(shape, dtype)))):
+            operations.elementwise(operation, out, (view(gpu.put(values(shape, dtype))), gpu.put(second)), recipe)
+            same(gpu.get(out), wanted(operation, x, second, recipe))
+
+
+@pytest.mark.parametrize("operation", PLACES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_shared_axes_of_what_takes_its_place(gpu, dtype, operation):
+    for shape, axes in [*SHARED, ((1, 64), (0,)), ((1, 1), (0,)), ((1, 7), (0, 1))]:
+        x, second = inputs_of(operation, shape, dtype)
+        padded = np.concatenate([x, x, x], axis=-1)
+        recipe, turned = recipe_of(0.4), tuple(range(len(shape)))[::-1]
+        for array in (
+            gpu.put(x),
+            gpu.put(np.ascontiguousarray(x.transpose(turned))).transpose(turned),
+            gpu.put(padded)[..., shape[-1] : 2 * shape[-1]],
+        ):
+            out = gpu.cupy.empty_like(array)
+            operations.elementwise(operation, out, (array, gpu.put(second)), recipe, axes)
+            same(gpu.get(out), wanted(operation, x, second, recipe, axes))
+
+
+def test_the_second_operand_broadcasts(gpu):
+    x, recipe = values((6, 70, 33), np.float32), recipe_of(0.3)
+    for shape in [(1, 1, 1), (33,), (70, 1), (6, 1, 33), (1, 70, 33)]:
+        second = values(shape, np.float32, 1)
+        for axes in [(), (1,), (2,), (0, 2)]:
+            out = gpu.cupy.empty(x.shape, x.dtype)
+            operations.elementwise("choose", out, (gpu.put(x), gpu.put(second)), recipe, axes)
+            same(gpu.get(out), wanted("choose", x, second, recipe, axes))
+
+
+def test_what_is_not_chosen_does_not_show(gpu):
+    recipe = recipe_of(0.5, 1.0)
+    for shape, axes in [((9, 40), ()), ((6000,), ()), ((4, 16, 64), (2,)), ((4, 64, 16), (1,))]:
+        kept = kept_by(recipe, shape, axes)
+        x, second = values(shape, np.float32), values(shape, np.float32, 1)
+        one, other = np.where(kept, x, np.float32(np.nan)), np.where(kept, np.float32(np.inf), second)
+        out = gpu.cupy.empty(shape, np.float32)
+        operations.elementwise("choose", out, (gpu.put(one), gpu.put(other)), recipe, axes)
+        assert gpu.get(out).tobytes() == np.where(kept, x, second).tobytes()
+        row = np.zeros(shape[-1], np.float32)
+        operations.elementwise("alpha", out, (gpu.put(one), gpu.put(row)), recipe, axes)
+        assert gpu.get(out).tobytes() == np.where(kept, x, np.float32(reference.ALPHA_VALUE)).tobytes()
+
+
+NORMAL_KEY = (2**63 + 5, 2**40 + 1)
+
+
+def noisy(x, sigma):
+    with np.errstate(all="ignore"):
+        return reference.gaussian(x, *NORMAL_KEY, sigma)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gaussian_noise(gpu, dtype):
+    for size in [0, *SIZES]:
+        x = values(size, dtype)
+        for sigma in (0.0, 0.65, 1e3) if size < 5000 else (0.65,):
+            out = gpu.cupy.empty(size, dtype)
+            assert operations.gaussian(gpu.put(x), out, recipe_of(1.0), sigma) is out
+            same(gpu.get(out), noisy(x, sigma))
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gaussian_noise_of_every_layout(gpu, dtype, name):
+    shape, view = LAYOUTS[name]
+    x = view(values(shape, dtype))
+    for out in (gpu.cupy.empty(x.shape, dtype), gpu.cupy.empty(x.shape[::-1], dtype).T):
+        operations.gaussian(view(gpu.put(values(shape, dtype))), out, recipe_of(0.5), 0.5)
+        same(gpu.get(out), noisy(x, 0.5))
+    inplace = view(gpu.put(values(shape, dtype)))
+    operations.gaussian(inplace, inplace, recipe_of(0.5), 0.5)
+    same(gpu.get(inplace), noisy(x, 0.5))
+
+
+def test_gaussian_noise_of_special_values(gpu):
+    for dtype in DTYPES:
+        x = np.resize(np.array([np.inf, -np.inf, np.nan, -0.0, 0.0, 1.0, 65504.0, 1e-45, 6e-8, 1e-310], dtype), 1000)
+        for sigma in (0.0, 0.5, 40.0):
+            there = gpu.put(x)
+            same(gpu.get(operations.gaussian(there, there, recipe_of(1.0), sigma)), noisy(x, sigma))
+
+
+def test_gaussian_noise_in_every_geometry(gpu, monkeypatch):
+    x = values(9001, np.float32)
+    for threads in (32, 64, 96, 128):
+        for few in (0, 1 << 30):
+            monkeypatch.setattr(geometry, "THREADS", threads)
+            monkeypatch.setattr(geometry, "FEW_WARPS", few)
+            with emulator.set_options(backwards=threads == 64):
+                there = gpu.put(x)
+                same(gpu.get(operations.gaussian(there, there, recipe_of(1.0), 0.5)), noisy(x, 0.5))
+
+
 CONNECT = [(1, 1, 1), (3, 5, 7), (4, 3, 31), (2, 7, 32), (5, 9, 104), (5, 2, 33), (3, 3, 2048), (2, 3, 2049)]
 CONNECT += [
     (6, 70, 130),
@@ -463,6 +605,18 @@ def test_more_than_2_to_the_32_strided_elements(gpu):
     same(gpu.get(x[-2:]), reference.apply(tail, kept, mask.scale))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="pages that nobody touches must cost nothing")
+def test_gaussian_noise_of_more_than_2_to_the_32_elements(gpu):
+    count = 2**32 + 1000
+    x = np.zeros(count, np.float16).view(emulated_cupy.ndarray) if gpu.emulated else gpu.cupy.zeros(count, "f2")
+    x[-3000:] = gpu.put(values(3000, np.float16))
+    with emulator.set_options(only_last_blocks=7):
+        operations.gaussian(x, x, recipe_of(1.0), 0.5)
+    z = reference.normals(*NORMAL_KEY, np.arange(count - 3000, count, dtype=np.uint64))
+    noise = np.float32(1) + np.float32(0.5) * z
+    same(gpu.get(x[-3000:]), (values(3000, np.float16).astype(np.float32) * noise).astype(np.float16))
+
+
 def test_dropconnect_with_far_decisions(gpu):
     """The last example's decisions have numbers beyond 2^32."""
     batch, outputs, inputs = 2**15 + 1, 2048, 96
@@ -492,7 +646,11 @@ class TestGraphs:
         ):
             with pytest.raises(RuntimeError, match="GraphStream"):
                 call()
-        fd.dropout(x, 0.0)  # nothing is drawn
+        for p in (0.0, 0.5, 1.0):  # noise asks no threshold
+            with pytest.raises(RuntimeError, match="GraphStream"):
+                operations.gaussian(x, x, recipe_of(p), 0.5)
+        operations.gaussian(x, x, recipe_of(0.5), 0.0)  # nothing is drawn
+        fd.dropout(x, 0.0)
         fd.dropout(x, training=False)
 
     def test_calls_are_counted_on_the_device(self, gpu, monkeypatch):
@@ -511,6 +669,16 @@ class TestGraphs:
             assert pickle.loads(pickle.dumps(step[0])).recipe == step[0].recipe.on_host
             same(gpu.get(step[0](there)), expected(x, fd.Mask(x.shape, 0.3, stream_at(42, 2 * replay))))
             masks.end_replay() if replay == 0 else masks.counter.__iadd__(np.uint64(2))
+
+    def test_noise_is_counted_on_the_device(self, gpu, monkeypatch):
+        x = values((40, 96), np.float32)
+        there, masks = gpu.put(x), fd.GraphStream(42)
+        self.capture(gpu, monkeypatch)
+        recipe = masks.next_recipe(0, 1.0)
+        for replay in range(3):
+            y = operations.gaussian(there, gpu.cupy.empty_like(there), recipe, 0.5)
+            same(gpu.get(y), reference.gaussian(x, 42, replay, 0.5))
+            masks.end_replay() if replay == 0 else masks.counter.__iadd__(np.uint64(1))
 
     def test_the_cpu_has_no_such_counter(self, gpu):
         with pytest.raises(TypeError, match="GraphRecipe"):
@@ -814,6 +982,65 @@ def test_mistakes_in_the_rule_are_noticed(monkeypatch, mistake):
     np.testing.assert_array_equal(gpu_kept(mask, x), kept_of(mask))
 
 
+NOISE_MISTAKES = {
+    "another purpose": ("FD_PURPOSE_NORMAL, block)", "FD_PURPOSE_NORMAL - 1, block)"),
+    "one lane draws its neighbour's block": ("FD_PURPOSE_NORMAL, block)", "FD_PURPOSE_NORMAL, block ^ (block == 9))"),
+    "pairs are exchanged": ("&normals[0], &normals[1]", "&normals[1], &normals[0]"),
+    "the angle is off by one bit": ("second & 0x3FFFFFFF", "second & 0x3FFFFFBF"),
+    "the sign of one quarter": ("(second & ~0x7FFFFFFF)", "(second & (second << 1) & ~0x7FFFFFFF)"),
+    "a coefficient of the logarithm": ("0.33332774f", "0.33333f"),
+    "the last elements are left out": ("k * FD_LANES >= call.count", "k * FD_LANES >= call.count - 1"),
+}
+
+
+@pytest.mark.parametrize("mistake", NOISE_MISTAKES)
+def test_mistakes_in_the_noise_are_noticed(monkeypatch, mistake):
+    right, wrong = NOISE_MISTAKES[mistake]
+    text = source.text("cuda_gaussian.cu")
+    assert text.count(right) == 1
+    broken = text.replace(right, wrong)
+    monkeypatch.setitem(sys.modules, "cupy", emulated_cupy.make())
+    x = values(3000, np.float32)
+    for text in (broken, None):
+        monkeypatch.setattr(
+            compiler, "kernel", lambda expression, device, t=text: emulator.kernel(expression, device, t)
+        )
+        there = emulated_cupy.make().asarray(x)
+        found = operations.gaussian(there, there, recipe_of(1.0), 0.5).get()
+        assert np.array_equal(found, noisy(x, 0.5)) == (text is None), "nobody would have noticed"
+
+
+PLACE_MISTAKES = {
+    "alpha is not scaled": ("value * scale + fd_widen(second)", "(kept ? value * scale : value) + fd_widen(second)"),
+    "alpha is not rounded": ("fd_widen(second), &y)", "fd_widen(second) * (real)1.0001, &y)"),
+    "the second is scaled": (
+        "OPERATION == FD_CHOOSE ? fd_widen(second)",
+        "OPERATION == FD_CHOOSE ? fd_widen(second) * scale",
+    ),
+    "another column's shift": ("(uint32_t)place % (uint32_t)columns", "(uint32_t)place % (uint32_t)(columns - 1)"),
+}
+
+
+@pytest.mark.parametrize("mistake", PLACE_MISTAKES)
+def test_mistakes_in_what_takes_a_place_are_noticed(monkeypatch, mistake):
+    right, wrong = PLACE_MISTAKES[mistake]
+    text = source.text("cuda_flat.cu")
+    assert text.count(right) == 1
+    broken = text.replace(right, wrong)
+    monkeypatch.setitem(sys.modules, "cupy", emulated_cupy.make())
+    for text in (broken, None):
+        monkeypatch.setattr(
+            compiler, "kernel", lambda expression, device, t=text: emulator.kernel(expression, device, t)
+        )
+        agree = True
+        for operation in PLACES:
+            x, second = inputs_of(operation, (8, 64), np.float32)
+            there, other = (emulated_cupy.make().asarray(array) for array in (x, second))
+            found = operations.elementwise(operation, there, (there, other), recipe_of(0.3)).get()
+            agree &= np.array_equal(found, wanted(operation, x, second, recipe_of(0.3)))
+        assert agree == (text is None), "nobody would have noticed"
+
+
 def gpu_kept(mask, x):
     """What an emulated launch keeps."""
     return mask(emulated_cupy.make().asarray(x)).get() != 0
@@ -821,7 +1048,7 @@ def gpu_kept(mask, x):
 
 def test_every_instance_has_a_file():
     found = source.instances()
-    assert set(found) == {"cuda_flat.cu", "cuda_walk.cu", "cuda_fused.cu", "cuda_connect.cu"}
+    assert set(found) == {"cuda_flat.cu", "cuda_walk.cu", "cuda_fused.cu", "cuda_gaussian.cu", "cuda_connect.cu"}
     names = [name for names in found.values() for name in names]
     assert len(names) == len(set(names)) > 100
     for file in found:

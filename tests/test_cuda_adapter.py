@@ -138,6 +138,7 @@ def test_round_keys_are_those_of_philox():
         ("fd_decisions", structs.DECISIONS),
         ("fd_bias_backward", structs.BIAS_BACKWARD),
         ("fd_softmax", structs.SOFTMAX),
+        ("fd_gaussian", structs.GAUSSIAN),
         ("fd_connect", structs.CONNECT),
     ],
 )
@@ -167,6 +168,8 @@ def test_arguments_are_packed_in_their_places():
     assert values[1:] == (2**40 + 1, 2**39, 0, 2.0, 11, 22, 0, 7, 2**33)
     assert list(values[0][:4]) == [9, 2**31, (9 + 0x9E3779B9) & 0xFFFFFFFF, (2**31 + 0xBB67AE85) & 0xFFFFFFFF]
     assert ctypes.sizeof(ctypes.c_char * packed.nbytes) == structs.SOFTMAX.itemsize
+    packed = structs.pack(structs.GAUSSIAN, recipe, y=Array(11), x=Array(22), count=2**33, sigma=0.65)
+    assert packed.view(structs.GAUSSIAN).tolist()[0][5:] == (11, 22, 2**33, 0.65)
     with pytest.raises(TypeError, match="columns"):
         structs.pack(structs.SOFTMAX, recipe, y=Array(11), x=Array(22), dy=None, columns=8, rows=7)
 

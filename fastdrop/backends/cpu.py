@@ -104,6 +104,19 @@ def softmax(out: Array, x: Array, dy: Array | None, recipe: Recipe) -> Array:
     return out
 
 
+def gaussian(x: Array, out: Array, recipe: Recipe, sigma: float) -> Array:
+    """out = x * (1 + sigma * z), z standard normal numbers of the recipe's key and call, in C order.
+
+    out and x as `prepare_out` gives them.
+    """
+    x = np.ascontiguousarray(x)
+    target = out if out.flags.c_contiguous and kernels.is_ready(out) else np.empty_like(x)
+    kernels.gaussian(target, x, recipe, sigma, threads_for(x.size))
+    if target is not out:
+        out[...] = target
+    return out
+
+
 def scaled_copy(x: Array, out: Array, scale: float) -> Array:
     """out = x * scale; bit for bit x where scale is 1."""
     if scale == 1.0:

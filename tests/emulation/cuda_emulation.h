@@ -116,6 +116,7 @@ static inline int32_t __float_as_int(float x) { return reinterpreted<int32_t>(x)
 static inline float __int_as_float(int32_t x) { return reinterpreted<float>(x); }
 static inline int64_t __double_as_longlong(double x) { return reinterpreted<int64_t>(x); }
 static inline double __longlong_as_double(int64_t x) { return reinterpreted<double>(x); }
+static inline float __fsqrt_rn(float x) { return __builtin_sqrtf(x); }
 
 /* The half dtypes' conversions, which are single instructions there. */
 struct fd_float16;

@@ -19,7 +19,8 @@ import numpy as np
 
 FILLED, ABSENT, SAME_AS_FIRST = -1, -2, -3
 ANY_NAN, EXACT = range(2)
-OPERATIONS = ["dropout", "dropout_add", "bias_relu", "bias_gelu", "bias_relu_backward", "bias_gelu_backward"]
+OPERATIONS = ["dropout", "dropout_add", "bias_relu", "bias_gelu", "choose", "alpha"]
+OPERATIONS += ["bias_relu_backward", "bias_gelu_backward"]
 UNSET = 0xA5
 
 

@@ -50,7 +50,7 @@ def contiguous(file):
     """Runs of every size, all alignments. They share one array of inputs and one of results: each takes its start."""
     most = max(LARGE) + 1
     for name, dtype in DTYPES.items():
-        for operation in OPERATIONS[:4]:
+        for operation in OPERATIONS[:6]:
             inputs = [values(most, dtype, 1 + k) for k in range(1 if operation == "dropout" else 2)]
             places = [file.put(x) for x in inputs]
             for p in PS if operation == "dropout" else [0.5, 0.3]:
@@ -168,6 +168,7 @@ def layouts(file):
                     third = "one-row" if y == "C" else "F"
                     kinds = [y, x, third]
                     strided(file, f"add-{label}", "dropout_add", recipe, 1.0, shape, kinds, dtype, steps, threads=3)
+                    strided(file, f"choose-{label}", "choose", recipe, 1.0, shape, kinds, dtype, steps, threads=3)
         for shape in [
             (4200, 3),
             (3, 4200),
@@ -195,7 +196,7 @@ def bias_layouts(file, name, dtype, recipe):
     widths = [1, 2, 5, 31, 32, 33, 45, 63, 64, 65, 100, 1000, 2047, 2048]
     shapes += [(9100 // columns + 1, columns) for columns in widths]
     for rows, columns in shapes:
-        for operation in ("bias_relu", "bias_gelu"):
+        for operation in ("bias_relu", "bias_gelu", "alpha"):
             kinds = ["C", "C", "one-row"]
             strided(
                 file,
@@ -229,6 +230,9 @@ def shared(file):
                 for scale in (1.0, scale_of(recipe)):
                     strided(file, f"{label}-{y}-{x}", "dropout", recipe, scale, shape, [y, x], dtype, steps, threads=3)
             strided(file, f"{label}-add", "dropout_add", recipe, 1.5, shape, ["C"] * 3, dtype, steps, threads=3)
+            strided(file, f"{label}-choose", "choose", recipe, 1.5, shape, ["C"] * 3, dtype, steps, threads=3)
+            row = [*["one-row"] * (len(shape) > 1), *["C"] * (len(shape) == 1)]
+            strided(file, f"{label}-alpha", "alpha", recipe, 1.5, shape, ["C", "C", *row], dtype, steps, threads=3)
 
 
 def far(file):
@@ -328,6 +332,24 @@ def softmax(file):
                     file.add(f"{label}-in-place", "softmax", same, [rows, columns], **more)
 
 
+def gaussian(file):
+    """Noise on runs of every size, from near and far elements on; sigma stands where other kernels have the scale."""
+    most, sigma, recipe = 2 * TILE + 33, 0.65, recipe_of(0.5)
+    sizes = [*range(1, 70), 127, 128, 129, TILE - 1, TILE, TILE + 1, most]
+    for name, dtype in DTYPES.items():
+        x = values(most, dtype, 90)
+        for group in (0, 2**26 - 1, 2**28 - 1, 2**50 - 1):
+            y = expected.gaussian(x, recipe, sigma, group)
+            places, item = (file.put(y), file.put(x)), x.itemsize
+            for n in sizes if group == 0 else sizes[::9]:
+                written = Operand(name, FILLED, n * item, 0, places[0])
+                operands = [written, Operand(name, places[1], n * item)]
+                more = {"recipe": recipe, "scale": sigma, "first_tile": group, "threads": 3 if n > TILE else 1}
+                file.add(f"gaussian-{name}-{group}-{n}", "gaussian", operands, [n], sweep=int(n % 16 == 1), **more)
+                same = [written._replace(data=places[1]), operands[1]._replace(data=SAME_AS_FIRST)]
+                file.add(f"gaussian-{name}-{group}-{n}-in-place", "gaussian", same, [n], **more)
+
+
 def dropconnect(file):
     """One mask per example; every remainder of examples, rows, columns and terms."""
     shapes = [(b, o, i) for b in (1, 2, 3, 4, 5, 9) for o in (1, 3, 4, 7) for i in (1, 2, 5, 31, 32, 33, 45, 64, 70)]
@@ -421,7 +443,7 @@ def copies(file):
 
 def main(folder):
     file = CaseFile()
-    for part in (contiguous, layouts, shared, far, backward, softmax, dropconnect, bits, copies):
+    for part in (contiguous, layouts, shared, far, backward, softmax, gaussian, dropconnect, bits, copies):
         before = len(file.lines)
         part(file)
         print(f"{part.__name__}: {len(file.lines) - before} cases")

@@ -69,6 +69,8 @@ def elementwise(operation, inputs, kept, scale):
         return reference.apply(inputs[0], kept, scale)
     if operation == "dropout_add":
         return reference.dropout_add(*inputs, kept, scale)
+    if operation in ("choose", "alpha"):
+        return getattr(reference, operation)(*inputs, kept, scale)
     activation = operation.split("_")[1]
     if not operation.endswith("backward"):
         return reference.bias_activation_dropout(*inputs, activation, kept, scale)
@@ -86,6 +88,15 @@ def block_sums(inputs, activation, kept, scale, start):
     for i, row in enumerate(dx):
         sums[i // block] += row
     return sums
+
+
+@np.errstate(all="ignore")
+def gaussian(x, recipe, sigma, group):
+    """x with noise, its first element being the first of a group."""
+    wide = reference.arithmetic(x.dtype).type
+    number = np.arange(x.size, dtype=np.uint64) + np.uint64(group * rule.NORMALS)
+    noise = wide(1) + wide(sigma) * reference.normals(recipe.key, recipe.call, number).astype(wide)
+    return (x.astype(wide) * noise).astype(x.dtype)
 
 
 @np.errstate(all="ignore")

@@ -166,6 +166,9 @@ static void call(const fd_kernels *kernels, char *const at[]) {
     } else if (!strcmp(kernel, "softmax")) {
         const fd_softmax softmax = {t->recipe, t->scale, t->shape[0], t->shape[1], at[2], at[1], at[0]};
         fd_run_softmax(kernels, now.threads, (fd_dtype)dtype, &softmax);
+    } else if (!strcmp(kernel, "gaussian")) { /* first_tile: a group of normal numbers */
+        const fd_gaussian gaussian = {t->recipe, t->scale, t->first_tile, t->shape[0], at[1], at[0]};
+        fd_run_gaussian(kernels, now.threads, (fd_dtype)dtype, &gaussian);
     } else if (!strcmp(kernel, "connect_forward")) {
         fd_connect_forward(kernels, now.threads, (fd_dtype)dtype, size, t->recipe, t->scale, at[1], at[2], at[3], at[0]);
     } else if (!strcmp(kernel, "connect_dx")) {

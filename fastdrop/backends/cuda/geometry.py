@@ -80,7 +80,8 @@ def _stride(operand: Operand, axis: int) -> int:
 def plan(operands: tuple[Operand, ...], shared_axes: tuple[int, ...], itemsize: int, has_bias: bool) -> Plan:
     """How to walk these arrays; the others broadcast to the first, which is written. `has_bias`: the last is a bias."""
     out = operands[0]
-    if has_bias and all(is_contiguous(operand, itemsize) for operand in operands):
+    shared = any(out.shape[axis] > 1 for axis in shared_axes)
+    if has_bias and not shared and all(is_contiguous(operand, itemsize) for operand in operands):
         # The bias begins again with every row, whose end no access may cross.
         return _flat(operands, itemsize, math.prod(out.shape), out.shape[-1])
     return _plan(merge(out.shape, shared_axes, operands), operands, itemsize)

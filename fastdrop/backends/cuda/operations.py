@@ -13,7 +13,7 @@ from fastdrop.backends.cuda import compiler, geometry, source, structs
 from fastdrop.backends.cuda.device import cupy, is_array
 from fastdrop.backends.cuda.geometry import Operand
 from fastdrop.backends.dtypes import ITEMSIZES, advice, arithmetic
-from fastdrop.rule import KEEP_ALL
+from fastdrop.rule import KEEP_ALL, LANES, NORMALS
 from fastdrop.threads import kernels
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "connect_dx",
     "connect_forward",
     "elementwise",
+    "gaussian",
     "masked_weight",
     "packed_bits",
     "prepare_out",
@@ -102,7 +103,7 @@ def elementwise(
         return out
     arrays = (out, *inputs)
     operands = tuple(Operand(structs.address(array) % geometry.ACCESS, array.shape, array.strides) for array in arrays)
-    plan = geometry.plan(operands, shared_axes, out.itemsize, operation.startswith("bias"))
+    plan = geometry.plan(operands, shared_axes, out.itemsize, operation in source.WITH_BIAS)
     if plan.kernel == "fd_flat_kernel":
         fields = {"y": out, "x": inputs[0], "second": inputs[-1], **plan.fields}
         packed = structs.pack(structs.FLAT, recipe, **fields)
@@ -115,21 +116,31 @@ def elementwise(
     return out
 
 
-def _launch(expression: str, packed: NDArray[Any], array: Array, recipe: Recipe, blocks: int, threads: int) -> None:
-    """Launch a kernel on the array's device, on CuPy's current stream there."""
+def _launch(
+    expression: str,
+    packed: NDArray[Any],
+    array: Array,
+    recipe: Recipe,
+    blocks: int,
+    threads: int,
+    draws: bool | None = None,
+) -> None:
+    """Launch a kernel on the array's device, on CuPy's current stream there.
+
+    draws: whether it draws random numbers; None: if the threshold asks for some.
+    """
     with array.device:
-        _refuse_to_repeat(recipe)
+        if recipe.threshold not in (0, KEEP_ALL) if draws is None else draws:
+            _refuse_to_repeat(recipe)
         compiler.kernel(expression, array.device.id)((blocks,), (threads,), (packed,))
 
 
 def _refuse_to_repeat(recipe: Recipe) -> None:
     """While a CUDA graph is captured, a call number of the host's would be the same in every replay."""
-    if recipe.threshold in (0, KEEP_ALL) or getattr(recipe, "counter", None) is not None:
-        return
-    if cupy().cuda.get_current_stream().is_capturing():
+    if getattr(recipe, "counter", None) is None and cupy().cuda.get_current_stream().is_capturing():
         raise RuntimeError(
-            "this call is being captured into a CUDA graph, each of whose replays would repeat its mask; "
-            "draw masks from a fastdrop.GraphStream, whose call number the replays read from the device"
+            "this call is being captured into a CUDA graph, each of whose replays would repeat its mask or "
+            "noise; draw it from a fastdrop.GraphStream, whose call number the replays read from the device"
         )
 
 
@@ -162,6 +173,21 @@ def softmax(out: Array, x: Array, dy: Array | None, recipe: Recipe) -> Array:
         packed = structs.pack(structs.SOFTMAX, recipe, y=target, x=x, dy=dy, rows=rows, columns=x.shape[-1])
         expression = source.softmax(x.dtype.name, dy is not None)
         _launch(expression, packed, x, recipe, *geometry.grid(rows * geometry.WARP))
+        if target is not out:
+            out[...] = target
+    return out
+
+
+def gaussian(x: Array, out: Array, recipe: Recipe, sigma: float) -> Array:
+    """out = x * (1 + sigma * z), z standard normal numbers of the recipe's key and call, in C order."""
+    if out.size == 0:
+        return out
+    with x.device:
+        x = cupy().ascontiguousarray(x)
+        target = out if out.flags.c_contiguous else cupy().empty(x.shape, x.dtype)
+        packed = structs.pack(structs.GAUSSIAN, recipe, y=target, x=x, count=x.size, sigma=float(sigma))
+        launch = geometry.grid(-(-x.size // NORMALS) * LANES)
+        _launch(source.gaussian(x.dtype.name), packed, x, recipe, *launch, draws=sigma != 0)
         if target is not out:
             out[...] = target
     return out

@@ -17,7 +17,11 @@ OPERATIONS = {
     "dropout_add": "FD_DROPOUT_ADD",
     "bias_relu": "FD_BIAS_RELU",
     "bias_gelu": "FD_BIAS_GELU",
+    "choose": "FD_CHOOSE",
+    "alpha": "FD_ALPHA",
 }
+WITH_BIAS = ("bias_relu", "bias_gelu", "alpha")
+"""Those whose last operand has one element for each column: FD_ADDS_BIAS in src_kernels/cuda.cuh."""
 
 _FILES = {
     "fd_flat_kernel": "cuda_flat.cu",
@@ -29,6 +33,7 @@ _FILES = {
     "fd_columns_kernel": "cuda_walk.cu",
     "fd_bias_backward_kernel": "cuda_fused.cu",
     "fd_softmax_kernel": "cuda_fused.cu",
+    "fd_gaussian_kernel": "cuda_gaussian.cu",
     "fd_connect_forward_kernel": "cuda_connect.cu",
     "fd_connect_gradient_kernel": "cuda_connect.cu",
 }
@@ -47,6 +52,10 @@ def bias_backward(activation: str, dtype: str) -> str:
 
 def softmax(dtype: str, backward: bool) -> str:
     return f"fd_softmax_kernel<{TYPES[dtype]}, {_flag(backward)}>"
+
+
+def gaussian(dtype: str) -> str:
+    return f"fd_gaussian_kernel<{TYPES[dtype]}>"
 
 
 def connect_forward(dtype: str, begins: bool) -> str:
@@ -74,11 +83,12 @@ def instances() -> dict[str, list[str]]:
         for operation in OPERATIONS:
             found += [elementwise("fd_flat_kernel", operation, dtype, width) for width in (WIDTHS[dtype], 1)]
             found += [elementwise(f"fd_{name}_kernel", operation, dtype, 0) for name in ("strided", "transposed")]
-        for operation in ("select", "dropout", "dropout_add"):
+        for operation in ("select", "dropout", "dropout_add", "choose", "alpha"):
             for name in ("rows", "columns"):
                 found += [elementwise(f"fd_{name}_kernel", operation, dtype, width) for width in (WIDTHS[dtype], 1)]
         found += [bias_backward(activation, dtype) for activation in ("relu", "gelu")]
         found += [softmax(dtype, backward) for backward in (False, True)]
+        found.append(gaussian(dtype))
     for dtype in ("float32", "float64"):
         found += [connect_forward(dtype, begins) for begins in (False, True)]
         found += [connect_gradient(dtype, dweight, targets) for dweight, targets in CONNECT_TARGETS.items()]

@@ -52,6 +52,8 @@ BIAS_BACKWARD = np.dtype(
 
 SOFTMAX = np.dtype([*DRAWS, ("y", "u8"), ("x", "u8"), ("dy", "u8"), ("rows", "i8"), ("columns", "i8")])
 
+GAUSSIAN = np.dtype([*DRAWS, ("y", "u8"), ("x", "u8"), ("count", "i8"), ("sigma", "f8")])
+
 CONNECT = np.dtype(
     [
         *DRAWS,
@@ -74,7 +76,7 @@ def pack(kind: np.dtype[Any], recipe: Any, **fields: Any) -> NDArray[Any]:
     if tuple(fields) != names:
         raise TypeError(f"the struct has the fields {names}; got {tuple(fields)}")
     counter = address(getattr(recipe, "counter", None))
-    values = [value if isinstance(value, int) else address(value) for value in fields.values()]
+    values = [value if isinstance(value, (int, float)) else address(value) for value in fields.values()]
     packed = packer.pack(round_keys(recipe.key), recipe.call, recipe.threshold, counter, recipe.scale, *values)
     return np.frombuffer(bytearray(packed), _plain(kind.itemsize))
 
@@ -89,7 +91,7 @@ def _plain(size: int) -> np.dtype[Any]:
 def _packer(kind: np.dtype[Any]) -> tuple[struct.Struct, tuple[str, ...]]:
     """What writes such a struct, far faster than NumPy field by field; and the names of the fields behind DRAWS."""
     names = (kind.names or ())[len(DRAWS) :]
-    letters = "".join("Q" if kind[name].kind == "u" else "q" for name in names)
+    letters = "".join({"u": "Q", "i": "q", "f": "d"}[kind[name].kind] for name in names)
     return struct.Struct(f"={8 * ROUNDS}sQQQd{letters}"), names
 
 
