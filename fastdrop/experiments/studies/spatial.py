@@ -95,7 +95,8 @@ def spatial(work: Work) -> Finding:
     tells = curves["standard"][-1] > 0.8 and pixels["standard"] > 0.2
     return Finding(
         shown=hidden and tells and all(gain.positive for gain in over_standard.values()),
-        sentence=f"Of a dropped element, kept neighbours tell {curves['standard'][-1]:.0%} of the variance in sequences "
+        sentence=f"Of a dropped element, kept neighbours tell {curves['standard'][-1]:.0%} of the variance in "
+        "sequences "
         f"with a correlation of 0.98 and {pixels['standard']:.0%} in digits under standard dropout, "
         f"{pixels['spatial']:.0%} under spatial dropout. Test accuracy against none: "
         + "; ".join(f"{kind} {gains[kind].interval('+.4f')}" for kind in kinds)
@@ -130,7 +131,8 @@ STUDIES = [
         "What standard dropout hides in a feature map, its neighbours still tell; dropping the whole map hides it. On "
         "convolutions standard dropout helps less than blocks or whole maps.",
         f"Autoregressive sequences and digits, p = {_P}: how much of a dropped element's variance its kept neighbours' "
-        "mean tells. Then a network of two convolutions on digits, 359 to train on, dropout behind each, 80 epochs, 10 seeds.",
+        "mean tells. Then a network of two convolutions on digits, 359 to train on, dropout behind each, 80 epochs, "
+        "10 seeds.",
         {kind: _CONFIG.replace(dropout=kind) for kind in _KINDS},
         spatial,
         150,
