@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from fastdrop.bench.machine import machine
 from fastdrop.errors import missing_package
 from fastdrop.experiments.studies import STUDIES, Finding, Study, Work, available_cores, processes, save, save_overview
-from fastdrop.experiments.studies.report import verdict
 
 try:
     import matplotlib  # noqa: F401
@@ -115,9 +114,8 @@ def _run_all(
 def _print(title: str, study: Study, finding: Finding, seconds: float, console: Console) -> None:
     console.print(f"\n[bold]{title}[/]  ({seconds:.0f} s)")
     console.print(f"claim: {escape(study.claim)}")
-    console.print(
-        f"{'[green]' if finding.shown else '[yellow]'}{verdict(finding.shown)}[/]: {escape(finding.sentence)}"
-    )
+    color = "green" if all(finding.shown.values()) else "yellow"
+    console.print(f"[{color}]{finding.verdict}[/]. {escape(finding.sentence)}")
     table = Table()
     for place, heading in enumerate(finding.columns):
         table.add_column(escape(heading), justify="left" if place == 0 else "right")

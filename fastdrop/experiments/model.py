@@ -206,13 +206,13 @@ def _attention(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
 
 
 def _text(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
-    """An embedding of every word, side by side, then a perceptron."""
+    """The mean of the words' embeddings, then a perceptron."""
     config = builder.config
     features, *sizes = config.hidden
     rate = config.rate if config.dropout == "embedding" else 0.0
     words = nn.Embedding(len(dataset.words), features, p=rate, rng=builder.rng, mask_rng=builder.streams[0])
-    blocks = [Block("embedding", [words, nn.Flatten()], None)]
-    blocks += _dense(builder, features * dataset.features, tuple(sizes), 1)
+    blocks = [Block("embedding", [words, nn.MeanOverSteps()], None)]
+    blocks += _dense(builder, features, tuple(sizes), 1)
     return blocks, sizes[-1]
 
 

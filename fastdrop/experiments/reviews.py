@@ -95,7 +95,7 @@ def _review(rng: np.random.Generator) -> tuple[list[str], int]:
     text: list[str] = []
     balance = 0
     for statement in range(int(rng.choice([1, 3, 3]))):
-        kind, negated = rng.random() < 0.5, rng.random() < 0.35
+        kind, negated = rng.random() < 0.5, rng.random() < 0.15
         text += ["and"] if statement else []
         text += ["the", str(rng.choice(SUBJECTS)), "was"]
         text += ["not"] if negated else [str(rng.choice(ADVERBS))] if rng.random() < 0.5 else []

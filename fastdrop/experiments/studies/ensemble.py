@@ -67,7 +67,10 @@ def ensemble(work: Work) -> Finding:
         else "does not reach weight scaling's accuracy"
     )
     return Finding(
-        shown=single.positive and abs(many.mean) < 0.005,
+        shown={
+            "as accurate as the average": abs(many.mean) + 2 * many.error < 0.01,
+            "more accurate than one": single.positive,
+        },
         sentence=f"Weight scaling is {single.interval()} more accurate than one sub-network; the average of "
         f"{_COUNTS[-1]} differs from it by {many.interval('+.4f')} in accuracy and {loss.interval()} nats in loss, and "
         f"{where}.",

@@ -66,7 +66,10 @@ def batch_norm(work: Work) -> Finding:
     axes[0, 0].legend(fontsize=8)
     axes[0, 1].legend(fontsize=8)
     return Finding(
-        shown=shift.mean - 2 * shift.error > calm.mean + 2 * calm.error and gained.positive,
+        shown={
+            "a shifted variance": shift.mean - 2 * shift.error > calm.mean + 2 * calm.error,
+            "accuracy lost": gained.positive,
+        },
         sentence=f"Behind dropout, batch normalisation gathers {shift.mean:.2f} times the variance that it meets in "
         f"evaluation ({calm.mean:.2f} where dropout comes after it); putting dropout after it changes test accuracy by "
         f"{gained.interval()}.",

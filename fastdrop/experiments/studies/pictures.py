@@ -64,7 +64,10 @@ def subnetworks(work: Work) -> Finding:
     dropped = [0.0 if view.kept is None else float((~view.kept).mean()) for view in views]
     distinct = data["1000 masks of 24 units"]
     return Finding(
-        shown=distinct > 990 and all(abs(share - rate) < 0.05 for share, rate in zip(dropped, _RATES, strict=True)),
+        shown={
+            "another sub-network nearly every time": distinct > 990,
+            "as many dropped as p says": all(abs(s - p) < 0.05 for s, p in zip(dropped, _RATES, strict=True)),
+        },
         sentence=f"1,000 masks of a layer of 24 units at p = 0.5 are {distinct} different sub-networks, of "
         "16,777,216 that "
         f"there are; of the activations shown, {', '.join(f'{share:.0%}' for share in dropped)} are dropped.",

@@ -41,11 +41,6 @@ def save(study: Study, finding: Finding, seconds: float, folder: Path, quick: bo
         config.save(folder / f"{study.name}{f'-{name}' if name else ''}.toml")
 
 
-def verdict(shown: bool) -> str:
-    """In words, as tables and pages have it."""
-    return "shown by this run" if shown else "NOT shown by this run"
-
-
 def save_overview(
     done: Sequence[tuple[Study, Finding, float]], folder: Path, about: dict[str, Any], quick: bool
 ) -> None:
@@ -68,7 +63,7 @@ def save_overview(
         "| | claim | |",
         "| --- | --- | --- |",
         *(
-            f"| [{study.title}](#{number}-{_anchor(study.title)}) | {study.claim} | {verdict(finding.shown)} |"
+            f"| [{study.title}](#{number}-{_anchor(study.title)}) | {study.claim} | {finding.verdict} |"
             for number, (study, finding, _) in enumerate(done, start=1)
         ),
     ]
@@ -77,7 +72,7 @@ def save_overview(
             "",
             f"## {number} {study.title}",
             "",
-            f"**Claim:** {study.claim} **{verdict(finding.shown).capitalize()}.**",
+            f"**Claim:** {study.claim} **{finding.verdict[0].upper()}{finding.verdict[1:]}.**",
             "",
             f"{study.setup}",
             "",

@@ -90,7 +90,10 @@ def scaling(work: Work) -> Finding:
     moved = abs(classic.mean - (1 - _P) * truth) < 3 * classic.error
     worse = Spread.of(loss[:, 1] - loss[:, 0])
     return Finding(
-        shown=kept and moved and abs(classic_inference - (1 - _P) * truth) < 1e-5,
+        shown={
+            "inverted scaling keeps the mean": kept,
+            "classic scaling moves it to inference": moved and abs(classic_inference - (1 - _P) * truth) < 1e-5,
+        },
         sentence=f"Over {draws} masks the mean is {inverted.mean / truth:.4f} of the input's with inverted scaling, "
         f"{classic.mean / truth:.4f} with classic, whose inference scales to {classic_inference / truth:.4f}. A "
         "network "
@@ -158,7 +161,10 @@ def forgetting(work: Work) -> Finding:
     ]
     middle = _FORGOTTEN_RATES.index(0.5)
     return Finding(
-        shown=all(loss.positive for loss in lost) and all(one.agreement < 1 for one in found),
+        shown={
+            "predictions change": all(one.agreement < 1 for one in found),
+            "accuracy is lost": all(loss.positive for loss in lost),
+        },
         sentence=f"With dropout left on at p = 0.5, test accuracy falls by {lost[middle].interval()}, and only "
         f"{Spread.of([one.agreement for one in groups[middle]]).mean:.1%} of the predictions are the ones that the "
         "example gets most often.",

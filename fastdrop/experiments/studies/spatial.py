@@ -94,7 +94,11 @@ def spatial(work: Work) -> Finding:
     hidden = all(curves["spatial"][place] < 0.02 for place in range(len(_MEMORIES))) and pixels["spatial"] < 0.02
     tells = curves["standard"][-1] > 0.8 and pixels["standard"] > 0.2
     return Finding(
-        shown=hidden and tells and all(gain.positive for gain in over_standard.values()),
+        shown={
+            "neighbours tell what standard dropout hides": tells,
+            "and not a whole map": hidden,
+            "standard helps convolutions less": all(gain.positive for gain in over_standard.values()),
+        },
         sentence=f"Of a dropped element, kept neighbours tell {curves['standard'][-1]:.0%} of the variance in "
         "sequences "
         f"with a correlation of 0.98 and {pixels['standard']:.0%} in digits under standard dropout, "

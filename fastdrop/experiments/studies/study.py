@@ -21,8 +21,8 @@ class Finding:
 
     Attributes
     ----------
-    shown : bool
-        Whether this run shows the claim.
+    shown : dict of bool
+        The parts of the claim, and whether this run shows each.
     sentence : str
         What was found, in figures.
     columns, rows
@@ -32,12 +32,23 @@ class Finding:
         The numbers behind table and picture, as JSON takes them.
     """
 
-    shown: bool
+    shown: dict[str, bool]
     sentence: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     figure: "Figure"
     data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """Whether this run shows the claim, in words."""
+        missing = [part for part, shown in self.shown.items() if not shown]
+        if not missing:
+            return "shown by this run"
+        if len(missing) == len(self.shown):
+            return "NOT shown by this run"
+        found = [part for part, shown in self.shown.items() if shown]
+        return f"shown in part: {', '.join(found)}; NOT {', '.join(missing)}"
 
 
 @dataclass(frozen=True)

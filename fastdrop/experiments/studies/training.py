@@ -34,7 +34,7 @@ def overfitting(work: Work) -> Finding:
     axes[0, 0].text(len(epochs) - 1, 0.805, "labels that are right", ha="right", fontsize=8, color="grey")
     gap = Spread.of(runs[:, -1, TRAIN_ACCURACY] - runs[:, -1, TEST_ACCURACY])
     return Finding(
-        shown=train.mean > 0.995 and gap.mean > 0.1,
+        shown={"train accuracy to 1": train.mean > 0.995, "test accuracy stays behind": gap.mean > 0.1},
         sentence=f"Train accuracy ends at {train}, test accuracy at {test}; the test loss is lowest at {best:.2f} and "
         f"ends at {last:.2f}.",
         columns=["", "train", "test", "gap"],
@@ -97,7 +97,7 @@ def with_and_without(work: Work) -> Finding:
         )
     helped = "better" if better.positive else "worse" if better.negative else "no different within two standard errors"
     return Finding(
-        shown=narrower.positive,
+        shown={"a narrower gap": narrower.positive},
         sentence=f"Over {len(seeds)} seeds dropout narrows the gap by {narrower.interval()}; test accuracy changes by "
         f"{better.interval()}: {helped}. The published 0.030 is one seed's; seeds differ by {better.std:.3f}.",
         columns=["", "train accuracy", "test accuracy", "gap", "published, one seed"],
@@ -153,7 +153,10 @@ def rates(work: Work) -> Finding:
         for place, rate in enumerate(_RATES)
     ]
     return Finding(
-        shown=0 < best < len(_RATES) - 1 and gain.positive and end.positive,
+        shown={
+            "higher than without": best > 0 and gain.positive,
+            "higher than at p = 0.9": best < len(_RATES) - 1 and end.positive,
+        },
         sentence=f"By half of {len(seeds)} seeds the best rate is p = {_RATES[best]}; by the others its test "
         "accuracy is "
         f"{gain.interval()} above that of p = 0 and {end.interval()} above that of p = 0.9.",
@@ -220,7 +223,7 @@ def weights(work: Work) -> Finding:
     axes[0, 0].legend()
     rows = [[name, f"{Spread.of(first[name]):.4f}", f"{Spread.of(second[name]):.4f}"] for name in first]
     return Finding(
-        shown=change.negative,
+        shown={"smaller weights": change.negative},
         sentence=f"With dropout the weights' standard deviation changes by {change.interval('+.4f')}, their excess "
         f"kurtosis by {kurtosis.interval('+.2f')}.",
         columns=["first layer", *variants],
