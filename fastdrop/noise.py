@@ -83,4 +83,5 @@ class GaussianNoise:
     def __setstate__(self, state: dict[str, Any]) -> None:
         check_version(state)
         self.shape, self.p = state["shape"], state["p"]
-        self.recipe = kernels.Recipe(*state["recipe"], KEEP_ALL - 1, 1.0)
+        key, call = state["recipe"]
+        self.recipe = kernels.Recipe(key, call, KEEP_ALL - 1, 1.0)

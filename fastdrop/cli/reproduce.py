@@ -3,6 +3,7 @@
 import argparse
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from fastdrop.bench.machine import machine
 from fastdrop.errors import missing_package
@@ -48,7 +49,9 @@ def reproduce(options: argparse.Namespace) -> int:
         console.print(f"stopped; {len(done)} of {len(studies)} experiments are done")
     if options.name == "all" and len(done) == len(studies):
         about = machine()
-        described = {name: about[name] for name in ("processor", "cores", "fastdrop", "numpy") if name in about}
+        described: dict[str, Any] = {
+            name: about[name] for name in ("processor", "cores", "fastdrop", "numpy") if name in about
+        }
         save_overview(done, options.save, described, options.quick)
     if done:
         console.print(f"pictures, numbers and configurations: {escape(str(options.save))}", soft_wrap=True)

@@ -196,10 +196,9 @@ def _attention(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
     blocks = [Block("tokens", [*embed, nn.LearnedPositions(steps, width, rng=builder.rng)], None)]
     for number, hidden in enumerate(sizes):
         kind = builder.kind(number, len(sizes))
-        rates = {"p": config.rate if kind == "standard" else 0.0, "drop_path": config.rate if kind == "path" else 0.0}
-        block = nn.TransformerBlock(
-            width, HEADS, hidden, **rates, rng=builder.rng, mask_rng=builder.streams[number + 1]
-        )
+        inside, path = (config.rate if kind == where else 0.0 for where in ("standard", "path"))
+        stream = builder.streams[number + 1]
+        block = nn.TransformerBlock(width, HEADS, hidden, p=inside, drop_path=path, rng=builder.rng, mask_rng=stream)
         last = [nn.LayerNorm(width), nn.MeanOverSteps()] if number == len(sizes) - 1 else []
         blocks.append(Block(f"attention {number + 1}", [block, *last], None))
     return blocks, width

@@ -85,7 +85,7 @@ def dropconnect(
     if drop_bias:
         if bias is None:
             raise ValueError("drop_bias is True, but there is no bias")
-        x, weight, bias = _with_bias_as_input(x, weight, bias)
+        (x, weight), bias = _with_bias_as_input(x, weight, bias), None
     batch, (outputs, inputs) = x.shape[0], weight.shape
     mask: Mask | None = None
     if training:
@@ -104,11 +104,11 @@ def dropconnect(
     return y.astype(dtype, copy=False), mask
 
 
-def _with_bias_as_input(x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """x with a further input of ones, the weights with the biases beside them, and no bias."""
+def _with_bias_as_input(x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """x with a further input of ones, and the weights with the biases beside them."""
     xp = namespace(x)
     ones = xp.ones((x.shape[0], 1), x.dtype)
-    return xp.concatenate([x, ones], axis=1), xp.concatenate([weight, bias[:, None]], axis=1), None
+    return xp.concatenate([x, ones], axis=1), xp.concatenate([weight, bias[:, None]], axis=1)
 
 
 def dropconnect_backward(
@@ -165,7 +165,7 @@ def dropconnect_backward(
     dtype = x.dtype
     dy, x, weight = (_widened(backend, array) for array in (dy, x, weight))
     if drop_bias:  # the further input has no gradient, so its weights do not matter here
-        x, weight, _ = _with_bias_as_input(x, weight, namespace(weight).zeros_like(weight[:, 0]))
+        x, weight = _with_bias_as_input(x, weight, namespace(weight).zeros_like(weight[:, 0]))
     if mask is None:
         dx, dweight = dy @ weight, dy.T @ x
     elif len(mask.shape) == 3:

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -170,7 +170,9 @@ def _sample(
 ) -> MonteCarlo:
     xp = namespace(x)
     done = 0
-    mean = squares = entropy = 0.0
+    mean: Any = 0.0
+    squares: Any = 0.0
+    entropy: Any = 0.0
     while done < samples:
         count = min(at_once, samples - done)
         stacked = xp.broadcast_to(x, (count, *x.shape)).reshape(-1, *x.shape[1:])

@@ -52,7 +52,7 @@ def dropconnect(work: Work) -> Finding:
     over_neither = Spread.of(accuracy[names[2]] - accuracy[names[0]])
     over_dropout = Spread.of(accuracy[names[2]] - accuracy[names[1]])
     dropout_gain = Spread.of(accuracy[names[1]] - accuracy[names[0]])
-    inference = Spread.of(accuracy[names[3]] - accuracy[names[2]])
+    sampled = Spread.of(accuracy[names[3]] - accuracy[names[2]])
     figure, axes = panels("DropConnect, dropout, neither", 2, size=(5.4, 3.6))
     dots(axes[0, 0], list(accuracy.values()), names)
     dots(axes[0, 1], [values[:, 1] for values in groups.values()], names)
@@ -66,7 +66,7 @@ def dropconnect(work: Work) -> Finding:
         },
         sentence=f"DropConnect's test accuracy is {over_neither.interval()} above neither's and "
         f"{over_dropout.interval()} above dropout's, which is {dropout_gain.interval()} above neither's; sampled "
-        f"inference changes it by {inference.interval('+.4f')}.",
+        f"inference changes it by {sampled.interval('+.4f')}.",
         columns=["", "test accuracy", "test loss"],
         rows=[
             [name.replace("\n", " "), f"{Spread.of(values[:, 0])}", f"{Spread.of(values[:, 1])}"]

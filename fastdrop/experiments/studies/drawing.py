@@ -48,9 +48,11 @@ def band(
     axis.fill_between(x, mean - std, mean + std, color=color, alpha=0.18, linewidth=0)
 
 
-def dots(axis: "Axes", groups: Sequence[NDArray[np.float64]], names: Sequence[str]) -> None:
+def dots(
+    axis: "Axes", groups: Sequence[NDArray[np.float64]], names: Sequence[str], colors: Sequence[str] = COLORS
+) -> None:
     """One dot for each seed, and a bar at the mean, group by group."""
-    for place, (values, color) in enumerate(zip(groups, COLORS, strict=False)):
+    for place, (values, color) in enumerate(zip(groups, colors, strict=False)):
         offsets = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(1)
         axis.plot(place + offsets, values, "o", color=color, markersize=4, alpha=0.7, markeredgewidth=0)
         axis.hlines(np.mean(values), place - 0.3, place + 0.3, color=color, linewidth=2)

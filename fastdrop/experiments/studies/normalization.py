@@ -58,6 +58,7 @@ def batch_norm(work: Work) -> Finding:
         band(axes[0, 0], np.arange(1, ratio.shape[1] + 1), ratio, name, color, mark="o")
         band(axes[0, 1], np.arange(runs[name].shape[1]), runs[name][:, :, TEST_ACCURACY], name, color)
     axes[0, 0].set_xticks([1, 2, 3])
+    axes[0, 1].set_ylim(0.85, 1.0)
     axes[0, 0].axhline(1.0, color="black", linewidth=0.8, linestyle=":")
     label(axes[0, 0], "batch normalisation", "variance gathered / met in evaluation", "the variance shift")
     label(axes[0, 1], "epoch", "test accuracy")

@@ -46,9 +46,9 @@ def subnetworks(work: Work) -> Finding:
     growth.plot(units, units * np.log10(2), color=COLORS[0])
     for marked, what in ((24, "this layer of 24"), (266, "atoms in the universe, about 10^80"), (384, "256 + 128")):
         growth.plot(marked, marked * np.log10(2), "o", color=COLORS[1])
-        growth.annotate(
-            what, (marked, marked * np.log10(2)), (-8, 6), textcoords="offset points", ha="right", fontsize=8
-        )
+        side = (8, -10, "left") if marked < 100 else (-8, 4, "right")
+        at = (marked, marked * np.log10(2))
+        growth.annotate(what, at, side[:2], textcoords="offset points", ha=side[2], fontsize=8)
     label(growth, "hidden units", "log10 of the number of sub-networks", "2^units sub-networks")
     growth.grid(alpha=0.25)
     found = figure.add_subplot(grid[1, 2:])
@@ -87,9 +87,15 @@ def _heat_map(axis: "Axes", view: LayerView, order: NDArray[np.intp], highest: f
     if view.kept is not None:
         colors[~view.kept[order]] = to_rgb("#f0f0f0")
     axis.imshow(colors, aspect="auto", interpolation="nearest")
-    axis.text(
-        0.99, 1.01, "light grey: dropped", transform=axis.transAxes, ha="right", va="bottom", fontsize=7, color="grey"
-    )
+    if view.kept is not None:
+        how: dict[str, Any] = {
+            "transform": axis.transAxes,
+            "ha": "right",
+            "va": "bottom",
+            "fontsize": 7,
+            "color": "grey",
+        }
+        axis.text(0.99, 1.01, "light: dropped", **how)
 
 
 def _count(axis: "Axes") -> tuple[list[list[str]], dict[str, Any]]:

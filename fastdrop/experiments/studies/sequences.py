@@ -34,7 +34,8 @@ def sequences(work: Work) -> Finding:
     """Study 12."""
     seeds = work.seeds(8)
     figure, axes = panels("Attention, recurrence, text", 3, 2)
-    rows, data, gains = [], {}, {}
+    rows, data = [], {}
+    gains: dict[str, Spread] = {}
     for place, (task, variants) in enumerate(_TASKS.items()):
         configs = [config.replace(seed=seed, data_seed=seed) for config in variants.values() for seed in seeds]
         runs = work.train(configs)
