@@ -27,23 +27,36 @@ class RegionMask:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
 
-    def booleans(self, *, like: Any = None) -> NDArray[np.bool_]:
-        """Which elements are kept: an array of `shape`, of the kind of `like`; without it, NumPy's."""
+    def dropped(self, like: Any) -> NDArray[np.bool_]:
+        """Which elements are dropped: an array of `shape`, or one that broadcasts to it, of the kind of `like`."""
         raise NotImplementedError
 
-    def _scale(self, kept: NDArray[np.bool_]) -> float:
-        """What kept elements are multiplied by."""
-        return 1.0
+    def booleans(self, *, like: Any = None) -> NDArray[np.bool_]:
+        """Which elements are kept: an array of `shape`, of the kind of `like`; without it, NumPy's."""
+        kept: NDArray[np.bool_] = namespace(like).broadcast_to(~self.dropped(like), self.shape)
+        return kept if kept.flags.c_contiguous else kept.copy()
 
     def __call__(self, array: Any, out: Any = None) -> NDArray[Any]:
         """Apply the mask. Also the backward pass."""
         backend, x, y = prepare(array, out, "array")
         if x.shape != self.shape:
             raise ValueError(f"a mask of shape {self.shape} cannot be applied to an array of shape {x.shape}")
-        kept = self.booleans(like=x)
-        backend.scaled_copy(x, y, self._scale(kept))
-        y[~kept] = 0
+        xp, dropped = namespace(x), self.dropped(x)
+        scale = self._scale(dropped)
+        if scale is None:
+            backend.scaled_copy(x, y, 1.0)
+        else:
+            wide = backend.arithmetic(x.dtype)
+            if wide == x.dtype:
+                xp.multiply(x, scale.astype(wide), out=y)
+            else:
+                y[...] = x.astype(wide) * scale.astype(wide)
+        xp.copyto(y, x.dtype.type(0), where=dropped)
         return y
+
+    def _scale(self, dropped: NDArray[np.bool_]) -> Any:
+        """What kept elements are multiplied by, as an array of no axes on the mask's device; None for nothing."""
+        return None
 
     @property
     def _identity(self) -> tuple[Any, ...]:
@@ -89,25 +102,34 @@ class BlockMask(RegionMask):
         sizes = tuple(shape[axis] for axis in self.axes)
         self.seeds = Mask(tuple(fits), seed_rate(self.p, sizes, self.block), stream)
 
-    def booleans(self, *, like: Any = None) -> NDArray[np.bool_]:
-        """Which elements are kept; see `RegionMask.booleans`."""
+    def dropped(self, like: Any) -> NDArray[np.bool_]:
+        """Which elements are dropped; see `RegionMask.dropped`."""
         xp = namespace(like)
         dropped = ~self.seeds.booleans(like=like)
         for axis, block in zip(self.axes, self.block, strict=True):  # a block is a line along one axis after the other
             shape = list(dropped.shape)
-            places = shape[axis]
             shape[axis] = self.shape[axis]
             grown = xp.zeros(tuple(shape), np.bool_)
-            for shift in range(block):
-                at = (slice(None),) * axis + (slice(shift, shift + places),)
-                grown[at] |= dropped
+            along = (slice(None),) * axis
+            grown[(*along, slice(dropped.shape[axis]))] = dropped
+            length = 1
+            while length < block:  # lines twice as long, until they are long enough
+                step = min(length, block - length)
+                longer = grown.copy()
+                longer[(*along, slice(step, None))] |= grown[(*along, slice(-step))]
+                grown, length = longer, length + step
             dropped = grown
-        return ~dropped
+        return dropped
 
-    def _scale(self, kept: NDArray[np.bool_]) -> float:
-        """Elements over kept elements, counted in this very mask (Ghiasi et al. 2018, algorithm 1, line 6)."""
-        count = int(kept.sum())
-        return kept.size / count if count else 0.0
+    def _scale(self, dropped: NDArray[np.bool_]) -> Any:
+        """Elements over kept elements, counted in this very mask (Ghiasi et al. 2018, algorithm 1, line 6).
+
+        Counted where the mask is: a GPU is not waited for. Where nothing is kept, there is nothing to scale.
+        """
+        if self.p == 0.0:
+            return None
+        xp = namespace(dropped)
+        return xp.asarray(dropped.size / xp.maximum(dropped.size - xp.count_nonzero(dropped), 1))
 
     def __repr__(self) -> str:
         return f"BlockMask(shape={self.shape}, p={self.p}, block={self.block}, seeds={self.seeds})"
@@ -162,8 +184,8 @@ class CutoutMask(RegionMask):
         sizes = np.array([self.shape[axis] for axis in self.axes], np.uint64)
         return (words * sizes >> np.uint64(32)).astype(np.int64)
 
-    def booleans(self, *, like: Any = None) -> NDArray[np.bool_]:
-        """Which elements are kept; see `RegionMask.booleans`."""
+    def dropped(self, like: Any) -> NDArray[np.bool_]:
+        """Which elements are dropped; see `RegionMask.dropped`."""
         xp = namespace(like)
         centres = xp.asarray(self.centres())
         inside = xp.ones((1,) * len(self.shape), np.bool_)
@@ -174,7 +196,7 @@ class CutoutMask(RegionMask):
             shape = [1] * len(self.shape)
             shape[0], shape[axis] = within.shape
             inside = inside & within.reshape(shape)
-        return xp.broadcast_to(~inside, self.shape).copy()
+        return inside
 
     def __repr__(self) -> str:
         return f"CutoutMask(shape={self.shape}, size={self.size}, words={self.words})"

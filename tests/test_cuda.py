@@ -818,6 +818,7 @@ def test_empty_arrays(gpu):
             np.testing.assert_array_equal(gpu.get(y), np.broadcast_to(gpu.get(bias), y.shape))
 
 
+@pytest.mark.filterwarnings("ignore::fastdrop.nn.VarianceShiftWarning")
 def test_layers_train_alike_on_both_devices(gpu):
     """The same masks, so the same numbers but for the order in which products and sums are added.
 

@@ -54,8 +54,18 @@ def test_config_saves_and_loads(tmp_path):
         ({"hidden": (0,)}, "0"),
         ({"hidden": "12"}, "'12'"),
         ({"hidden": (5000,)}, "5000"),
-        ({"hidden": (20,), "dropout": "spatial"}, "20.*multiple"),
-        ({"dropout": "gaussian"}, "gaussian"),
+        ({"hidden": (20,), "dropout": "spatial"}, "multiples.*20"),
+        ({"dropout": "gausian"}, "gausian"),
+        ({"dropout": "gaussian", "rate": 1.0}, "infinite"),
+        ({"dropout": "locked"}, "locked.*no place.*mlp.*standard"),
+        ({"network": "cnn", "hidden": (8,)}, "two sizes"),
+        ({"network": "attention", "hidden": (10, 8), "dropout": "path"}, "multiple of 4.*10"),
+        ({"network": "rnn"}, "rnn"),
+        ({"activation": "swish"}, "swish"),
+        ({"rate_schedule": "step"}, "step"),
+        ({"learning_rate_schedule": "curriculum"}, "curriculum"),
+        ({"dropout_layers": "second"}, "second"),
+        ({"weight_decay": -1.0}, "weight_decay"),
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"batch_size": 0}, "batch_size"),
         ({"batch_size": 2.5}, "batch_size.*int"),
@@ -115,7 +125,11 @@ def test_every_data_set(name):
     assert data.x_train.dtype == np.float32
     assert data.x_train.shape[1] == data.x_test.shape[1] == len(data.feature_names)
     assert set(data.y_train) == set(data.y_test) == set(range(data.classes))
-    assert abs(data.x_train.mean()) < 1e-5
+    if data.words:
+        assert data.x_train.max() < len(data.words)
+        np.testing.assert_array_equal(data.x_train, np.round(data.x_train))
+    else:
+        assert abs(data.x_train.mean()) < 1e-5
     assert np.isfinite(data.x_train).all()
     again = load_dataset(name)
     np.testing.assert_array_equal(data.x_test, again.x_test)

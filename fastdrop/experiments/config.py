@@ -223,11 +223,16 @@ class ExperimentConfig:
     @property
     def warnings(self) -> list[str]:
         """What is known to go wrong with this configuration, though it runs."""
-        follows = (self.network != "cnn" and len(self.hidden) == 1) or self.dropout_layers == "last"
-        if self.batch_norm and self.dropout not in ("none", "dropconnect") and self.rate > 0 and not follows:
-            text = "dropout stands before batch normalisation, which learns a variance that evaluation does not have"
-            return [f'{text}; dropout_layers = "last" puts it behind']
-        return []
+        normalises = self.batch_norm and self.network in ("mlp", "cnn", "text")
+        if not normalises or self.dropout == "none" or self.rate == 0:
+            return []
+        text = "dropout stands before batch normalisation, which learns a variance that evaluation does not have"
+        if self.network == "cnn" or self.dropout in ("dropconnect", "embedding"):
+            return [text]
+        dense = len(self.hidden) - (self.network == "text")
+        return (
+            [f'{text}; dropout_layers = "last" puts it behind'] if dense > 1 and self.dropout_layers != "last" else []
+        )
 
     def load_dataset(self) -> Dataset:
         """The data that this configuration trains on; see `fastdrop.experiments.load_dataset`."""

@@ -111,9 +111,9 @@ def cutout(
     --------
     >>> import fastdrop as fd
     >>> import numpy as np
-    >>> y, mask = fd.cutout(np.ones((1, 1, 5, 5)), 3, rng=4)
+    >>> y, mask = fd.cutout(np.ones((1, 1, 5, 5)), 3, rng=5)
     >>> y[0, 0].astype(int).tolist()
-    [[1, 1, 1, 1, 1], [1, 0, 0, 0, 1], [1, 0, 0, 0, 1], [1, 0, 0, 0, 1], [1, 1, 1, 1, 1]]
+    [[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]]
     """
     backend, array, y = prepare(x, out, "x")
     size = operator.index(size)

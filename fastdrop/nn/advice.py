@@ -53,6 +53,6 @@ def check_order(modules: Iterable["Module"]) -> None:
                 f"{dropper} stands before {type(module).__name__}, which learns the variance that dropout adds and "
                 "meets another in evaluation: put dropout behind the last batch normalisation",
                 VarianceShiftWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
             return

@@ -1,0 +1,291 @@
+"""The studies: each runs, is saved, says what it found; configurations train and come back; what counts as shown."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+
+from fastdrop import nn
+from fastdrop.cli import main as cli
+from fastdrop.experiments import ConfigError, ExperimentConfig, Trainer, load_dataset
+from fastdrop.experiments.config import DROPOUT_KINDS, NETWORKS
+from fastdrop.experiments.model import build_network
+from fastdrop.experiments.reviews import BAD, GOOD, WORDS, reviews
+from fastdrop.experiments.studies import STUDIES, Finding, Work, available_cores, processes, save, save_overview
+from fastdrop.experiments.studies.spatial import told
+from fastdrop.experiments.studies.study import Spread
+from fastdrop.experiments.studies.uncertainty import calibration
+from fastdrop.experiments.studies.work import train
+from fastdrop.stream import Stream
+
+SIZES = {"mlp": (16, 8), "cnn": (4, 6, 8), "lstm": (8, 6), "attention": (8, 16, 16), "text": (8, 16)}
+FITTING = [
+    (network, kind)
+    for network in NETWORKS
+    for kind in DROPOUT_KINDS
+    if (network, kind)
+    in {
+        *((network, "none") for network in NETWORKS),
+        *((network, "standard") for network in NETWORKS),
+        *((network, kind) for network in ("mlp", "cnn", "text") for kind in ("gaussian", "alpha")),
+        *((network, "spatial") for network in ("mlp", "cnn")),
+        ("cnn", "dropblock"),
+        ("mlp", "dropconnect"),
+        ("lstm", "locked"),
+        ("lstm", "zoneout"),
+        ("attention", "path"),
+        ("text", "embedding"),
+    }
+]
+
+
+def config(network="mlp", kind="standard", **changes):
+    dataset = "reviews" if network == "text" else "digits"
+    fields = {"dataset": dataset, "network": network, "hidden": SIZES[network], "dropout": kind, "train_share": 0.1}
+    return ExperimentConfig(**(fields | {"rate": 0.3, "epochs": 2} | changes))
+
+
+@pytest.mark.parametrize(("network", "kind"), FITTING)
+def test_every_network_trains_with_every_kind(network, kind):
+    trainer = Trainer(config(network, kind))
+    before = trainer.history[0].train_loss
+    for snapshot in trainer.run():
+        assert np.isfinite(snapshot.latest.test_loss)
+    assert snapshot.latest.train_loss < before
+    assert all(np.isfinite(view.values).all() for view in snapshot.layers)
+    assert len(snapshot.layers) >= 2
+    drops = bool(trainer.network.droppers)
+    assert drops == (kind != "none")
+    trainer.rate = 0.6
+    assert all(dropper.p == 0.6 for dropper in trainer.network.droppers)
+    *_, again = Trainer(trainer.config).run()
+    assert again.latest == snapshot.latest
+
+
+@pytest.mark.parametrize(("network", "kind"), FITTING)
+def test_the_probe_shows_what_is_dropped(network, kind):
+    trainer = Trainer(config(network, kind, epochs=1, rate=0.5))
+    trainer.step()
+    state = [dropper.stream.state for dropper in trainer.network.droppers]
+    views = trainer.snapshot().layers
+    assert [dropper.stream.state for dropper in trainer.network.droppers] == state
+    masked = [view for view in views if view.kept is not None]
+    shown = kind in ("standard", "alpha", "spatial", "dropblock", "dropconnect", "locked")
+    assert bool(masked) == (shown and (network, kind) != ("attention", "standard"))
+    for view in masked:
+        assert view.kept.shape == view.values.shape
+        if kind not in ("alpha", "dropconnect") and (network, kind) != ("lstm", "locked"):
+            assert (view.values[~view.kept] == 0).all()
+
+
+def test_networks_with_and_without_dropout_start_alike():
+    for network in NETWORKS:
+        data = load_dataset(config(network).dataset)
+        plain, dropping = (build_network(config(network, kind), data, Stream(1)) for kind in ("none", "standard"))
+        for (_, one), (_, other) in zip(plain.parameters(), dropping.parameters(), strict=True):
+            np.testing.assert_array_equal(one.value, other.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"network": "cnn", "dataset": "wine", "hidden": (4, 8)}, "reads images; wine"),
+        ({"network": "text", "dataset": "digits", "hidden": (4, 8)}, "reads words; digits"),
+        ({"dataset": "reviews"}, "words.*text.*mlp"),
+    ],
+)
+def test_networks_that_cannot_read_the_data(fields, words):
+    with pytest.raises(ConfigError, match=words):
+        Trainer(ExperimentConfig(**fields))
+
+
+def test_where_dropout_stands():
+    for where, wanted in (("all", [True, True, True]), ("first", [True, False, False]), ("last", [False, False, True])):
+        network = Trainer(config(hidden=(8, 8, 8), dropout_layers=where)).network
+        assert [block.dropper is not None for block in network.blocks] == wanted
+        assert len(network.droppers) == sum(wanted)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [("constant", (0.4, 0.4)), ("linear", (0.0, 0.4)), ("cosine", (0.0, 0.4)), ("curriculum", (0.0, 0.4))],
+)
+def test_rates_follow_their_schedule(schedule, rates):
+    trainer = Trainer(config(rate=0.4, rate_schedule=schedule, learning_rate_schedule="linear", epochs=3))
+    seen, speeds = [], []
+    while not trainer.finished:
+        trainer.step()
+        seen.append(trainer.network.droppers[0].p)
+        speeds.append(trainer.optimizer.learning_rate)
+    assert (seen[0], round(seen[-1], 4)) == pytest.approx(rates, abs=1e-4)
+    assert seen == sorted(seen)
+    assert (speeds[0], speeds[-1]) == pytest.approx((0.001, 0.0))
+    assert speeds == sorted(speeds, reverse=True)
+
+
+def test_weight_decay_reaches_the_optimizer():
+    plain, decayed = (Trainer(config(kind="none", weight_decay=decay)) for decay in (0.0, 1.0))
+    for trainer in (plain, decayed):
+        for _ in range(5):
+            trainer.step()
+    assert np.abs(decayed.weights()["0.weight"]).sum() < np.abs(plain.weights()["0.weight"]).sum()
+
+
+@pytest.mark.parametrize(
+    ("fields", "warned"),
+    [
+        ({"batch_norm": True}, True),
+        ({"batch_norm": True, "dropout_layers": "last"}, False),
+        ({"batch_norm": True, "hidden": (16,)}, False),
+        ({"batch_norm": True, "rate": 0.0}, False),
+        ({"batch_norm": True, "dropout": "none"}, False),
+        ({"batch_norm": True, "dropout": "dropconnect", "hidden": (16,)}, True),
+        ({"batch_norm": True, "network": "cnn", "hidden": (4, 8)}, True),
+        ({}, False),
+    ],
+)
+def test_a_configuration_tells_of_the_variance_shift(fields, warned, recwarn):
+    """As the warning of `fastdrop.nn` does for the same network."""
+    tested = ExperimentConfig(**fields)
+    assert bool(tested.warnings) == warned
+    layers = Trainer(tested).network.layers
+    assert not recwarn.list
+    if warned:
+        with pytest.warns(nn.VarianceShiftWarning):
+            nn.Sequential(*layers)
+    else:
+        nn.Sequential(*layers)
+
+
+def test_reviews_mean_what_their_class_says():
+    words, labels = reviews(300, 0.0, 5)
+    assert words.shape == (300, 20)
+    for row, label in zip(words, labels, strict=True):
+        text = [WORDS[number] for number in row]
+        kind = [
+            (text[place] in GOOD) != ("not" in text[max(0, place - 1) : place])
+            for place in range(20)
+            if text[place] in GOOD or text[place] in BAD
+        ]
+        assert (sum(kind) > len(kind) / 2) == label
+    _, noisy = reviews(300, 0.3, 5)
+    assert 0.2 < (noisy != labels).mean() < 0.4
+    assert len(set(WORDS)) == len(WORDS)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_runs_and_is_saved(name, tmp_path):
+    study = STUDIES[name]
+    shares = []
+    finding = study.measure(Work(None, quick=True, report=shares.append))
+    assert shares[-1] == 1.0
+    assert finding.shown
+    assert finding.sentence.endswith(".")
+    assert all(len(row) == len(finding.columns) for row in finding.rows)
+    assert not any("nan" in cell for row in finding.rows for cell in row)
+    save(study, finding, 1.0, tmp_path, quick=True)
+    assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in (tmp_path / f"{name}.svg").read_bytes()
+    document = json.loads((tmp_path / f"{name}.json").read_text())
+    assert document["shown"] == finding.shown
+    assert document["claim"] == study.claim
+    files = sorted(tmp_path.glob("*.toml"))
+    assert {ExperimentConfig.load(path) for path in files} == set(study.configs.values())
+    save_overview([(study, finding, 1.0)], tmp_path, {"cores": 2}, quick=True)
+    page = (tmp_path / "README.md").read_text()
+    for words in (study.claim, finding.sentence, finding.verdict, f"{name}.png"):
+        assert words in page
+    for link in [part.split(")")[0] for part in page.split("](")[1:]]:
+        assert link.startswith("#") or (tmp_path / link).exists(), link
+
+
+def test_verdicts_name_what_is_missing():
+    def verdict(**shown):
+        return Finding({name.replace("_", " "): value for name, value in shown.items()}, "", [], [], None).verdict
+
+    assert verdict(a=True, b=True) == "shown by this run"
+    assert verdict(a=False) == "NOT shown by this run"
+    assert verdict(the_one=True, the_other=False) == "shown in part: the one; NOT the other"
+
+
+def test_spreads():
+    spread = Spread.of([1.0, 2.0, 3.0])
+    assert spread == pytest.approx((2.0, 1.0, 1 / np.sqrt(3)))
+    assert spread.positive
+    assert not spread.negative
+    assert Spread.of([-1.0, -2.0, -3.0]).negative
+    assert not Spread.of([-1.0, 2.0, 0.5]).positive
+    assert not Spread.of([0.0, 0.0]).positive
+    assert f"{spread:.1f}" == "2.0 ± 1.0"
+    assert spread.interval("+.2f") == "+2.00 ± 1.15"
+
+
+def test_what_neighbours_tell():
+    x = np.repeat(np.random.default_rng(0).standard_normal((50, 4, 16)), 2, axis=2)  # every value twice
+    kept = np.ones(x.shape, bool)
+    kept[:, :, ::2] = False
+    assert 0.4 < told(x, kept, (2,)) < 0.6  # one of two neighbours is the same
+    assert told(x, np.zeros(x.shape, bool), (2,)) == 0
+    constant = np.broadcast_to(x[:, :, :1], x.shape)
+    assert told(constant, kept, (2,)) == pytest.approx(1)
+
+
+def test_calibration_error():
+    bins, error = calibration(np.array([0.95, 0.95, 0.55, 0.55]), np.array([True, True, True, False]))
+    assert error == pytest.approx((0.1 + 0.1) / 4)
+    assert bins[:, 9] == pytest.approx([0.95, 1.0, 2])
+
+
+def test_two_processes_give_what_one_gives():
+    configs = [config(epochs=1, seed=seed) for seed in range(3)]
+    with processes(2) as executor:
+        found = Work(executor, quick=False).train(configs)
+    with processes(1) as executor:
+        np.testing.assert_array_equal(found, Work(executor, quick=False).train(configs))
+
+
+def test_a_failure_ends_the_processes():
+    with pytest.raises(ConfigError), processes(2) as executor:
+        Work(executor, quick=False).map(train, [ExperimentConfig(network="cnn", dataset="wine", hidden=(4, 8))] * 4)
+
+
+class TestCommand:
+    def test_list(self, capsys):
+        assert cli.main(["reproduce", "list"]) == 0
+        printed = capsys.readouterr().out
+        assert all(name in printed for name in STUDIES)
+
+    def test_one(self, capsys, tmp_path):
+        arguments = ["reproduce", "sub-networks", "--quick", "--processes", "1", "--save", str(tmp_path / "new")]
+        assert cli.main(arguments) == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        for words in ("claim: A layer of n units", "shown by this run", "2^24", "pictures, numbers"):
+            assert words in printed
+        assert (tmp_path / "new" / "sub-networks.png").exists()
+        assert not (tmp_path / "new" / "README.md").exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["everything"], "no experiment 'everything'.*rates"),
+            (["rates", "--processes", "0"], "processes.*0"),
+            (["rates", "--save", "/dev/null"], "no folder"),
+        ],
+    )
+    def test_errors(self, arguments, words, capsys):
+        assert cli.main(["reproduce", *arguments]) == 2
+        assert re.search(words, capsys.readouterr().err)
+
+    def test_stopped(self, capsys, tmp_path, monkeypatch):
+        def stopped(work):
+            raise KeyboardInterrupt
+
+        monkeypatch.setitem(STUDIES, "rates", dataclasses.replace(STUDIES["rates"], measure=stopped))
+        assert cli.main(["reproduce", "rates", "--processes", "1", "--save", str(tmp_path)]) == 130
+        assert "stopped; 0 of 1" in capsys.readouterr().out
+
+
+def test_cores():
+    assert available_cores() >= 1
