@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastdrop.backends import namespace, prepare
+from fastdrop.backends import namespace, on_device_of, prepare
 from fastdrop.mask import Mask
 from fastdrop.rule import check_probability
 from fastdrop.stream import Stream
@@ -33,25 +33,25 @@ class RegionMask:
 
     def booleans(self, *, like: Any = None) -> NDArray[np.bool_]:
         """Which elements are kept: an array of `shape`, of the kind of `like`; without it, NumPy's."""
-        kept: NDArray[np.bool_] = namespace(like).broadcast_to(~self.dropped(like), self.shape)
-        return kept if kept.flags.c_contiguous else kept.copy()
+        with on_device_of(like):
+            kept: NDArray[np.bool_] = namespace(like).broadcast_to(~self.dropped(like), self.shape)
+            return kept if kept.flags.c_contiguous else kept.copy()
 
     def __call__(self, array: Any, out: Any = None) -> NDArray[Any]:
         """Apply the mask. Also the backward pass."""
         backend, x, y = prepare(array, out, "array")
         if x.shape != self.shape:
             raise ValueError(f"a mask of shape {self.shape} cannot be applied to an array of shape {x.shape}")
-        xp, dropped = namespace(x), self.dropped(x)
-        scale = self._scale(dropped)
-        if scale is None:
-            backend.scaled_copy(x, y, 1.0)
-        else:
-            wide = backend.arithmetic(x.dtype)
-            if wide == x.dtype:
+        with on_device_of(x):
+            xp, dropped = namespace(x), self.dropped(x)
+            scale, wide = self._scale(dropped), backend.arithmetic(x.dtype)
+            if scale is None:
+                backend.scaled_copy(x, y, 1.0)
+            elif wide == x.dtype:
                 xp.multiply(x, scale.astype(wide), out=y)
             else:
                 y[...] = x.astype(wide) * scale.astype(wide)
-        xp.copyto(y, x.dtype.type(0), where=dropped)
+            xp.copyto(y, x.dtype.type(0), where=dropped)
         return y
 
     def _scale(self, dropped: NDArray[np.bool_]) -> Any:

@@ -6,6 +6,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import numpy as np
 import pytest
+from devices import gpu  # noqa: F401
 
 import fastdrop as fd
 from fastdrop import threads

@@ -6,9 +6,7 @@ the hardware: races, what CuPy's own functions do, speed.
 
 import functools
 import math
-import os
 import pickle
-import shutil
 import sys
 
 import emulated_cupy
@@ -16,6 +14,7 @@ import emulator
 import ml_dtypes
 import numpy as np
 import pytest
+from devices import same, values
 
 import fastdrop as fd
 from fastdrop import nn, reference, rule
@@ -24,56 +23,9 @@ from fastdrop.backends.cuda import compiler, geometry, operations, source
 from fastdrop.experiments import ExperimentConfig, Trainer
 
 DTYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
-UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 # Around every access, word, register row, tile and warp's share.
 SIZES = [1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1023, 1025]
 SIZES += [2015, 2047, 2048, 2049, 4095, 4096, 4097, 4111, 8191, 8192, 8193, 12_345, 33_000]
-
-
-class Gpu:
-    """Where a test runs: CuPy, or what stands in for it."""
-
-    def __init__(self, cupy, emulated):
-        self.cupy, self.emulated = cupy, emulated
-
-    def put(self, array):
-        return self.cupy.asarray(array)
-
-    def get(self, array):
-        assert type(array).__module__.partition(".")[0] == "cupy", "the result left the device"
-        return array.get()
-
-
-@pytest.fixture(params=["emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
-def gpu(request, monkeypatch):
-    if request.param == "gpu":
-        cupy = pytest.importorskip("cupy")
-        if not cupy.cuda.is_available():
-            pytest.skip("there is no GPU")
-        yield Gpu(cupy, emulated=False)
-        return
-    if shutil.which("g++") is None:
-        (pytest.fail if os.environ.get("FASTDROP_REQUIRE_NATIVE") else pytest.skip)("the emulation needs g++")
-    module = emulated_cupy.make()
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setattr(compiler, "kernel", emulator.kernel)
-    yield Gpu(module, emulated=True)
-
-
-def values(shape, dtype, seed=0, width=1):
-    return (np.random.default_rng(seed).standard_normal(shape) * width).astype(dtype)
-
-
-def same(found, wanted):
-    """The same bits; NaNs as NaNs, whose other bits are each processor's own."""
-    assert found.dtype == wanted.dtype
-    assert found.shape == wanted.shape
-    nan = np.isnan(wanted.astype(np.float64))
-    np.testing.assert_array_equal(np.isnan(found.astype(np.float64)), nan)
-    unsigned = UNSIGNED[found.dtype.itemsize]
-    np.testing.assert_array_equal(
-        np.ascontiguousarray(found).view(unsigned)[~nan], np.ascontiguousarray(wanted).view(unsigned)[~nan]
-    )
 
 
 reference_keep = functools.lru_cache(maxsize=512)(reference.keep)

@@ -1,5 +1,6 @@
 """What a backend offers, and which one an array belongs to."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -102,6 +103,11 @@ def _cuda() -> Backend:
 def namespace(array: Any) -> Any:
     """The package whose functions make and change arrays of this kind: numpy or cupy."""
     return device.cupy() if device.is_array(array) else np
+
+
+def on_device_of(array: Any) -> AbstractContextManager[Any]:
+    """Where arrays made by `namespace(array)` are to lie: on the array's GPU, if it has one."""
+    return array.device if device.is_array(array) else nullcontext()
 
 
 def moved(array: Any, name: str) -> Any:

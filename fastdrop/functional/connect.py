@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastdrop.backends import Backend, backend_for, namespace
+from fastdrop.backends import Backend, backend_for, namespace, on_device_of
 from fastdrop.functional.elementwise import Scaling
 from fastdrop.mask import Mask
 from fastdrop.noise import GaussianNoise
@@ -107,8 +107,9 @@ def dropconnect(
 def _with_bias_as_input(x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """x with a further input of ones, and the weights with the biases beside them."""
     xp = namespace(x)
-    ones = xp.ones((x.shape[0], 1), x.dtype)
-    return xp.concatenate([x, ones], axis=1), xp.concatenate([weight, bias[:, None]], axis=1)
+    with on_device_of(x):
+        ones = xp.ones((x.shape[0], 1), x.dtype)
+        return xp.concatenate([x, ones], axis=1), xp.concatenate([weight, bias[:, None]], axis=1)
 
 
 def dropconnect_backward(
@@ -165,7 +166,8 @@ def dropconnect_backward(
     dtype = x.dtype
     dy, x, weight = (_widened(backend, array) for array in (dy, x, weight))
     if drop_bias:  # the further input has no gradient, so its weights do not matter here
-        x, weight = _with_bias_as_input(x, weight, namespace(weight).zeros_like(weight[:, 0]))
+        with on_device_of(x):
+            x, weight = _with_bias_as_input(x, weight, namespace(x).zeros(outputs, x.dtype))
     if mask is None:
         dx, dweight = dy @ weight, dy.T @ x
     elif len(mask.shape) == 3:
@@ -238,14 +240,16 @@ def dropconnect_inference(
         raise ValueError(f"samples is at least 1; got {samples}")
     mean, variance = dropconnect_moments(x, weight, bias, p, drop_bias=drop_bias, scaling=scaling)
     xp, stream = namespace(mean), Stream.from_rng(rng)
-    dtype, wide = mean.dtype, backend_for(x=mean).arithmetic(mean.dtype)
-    deviation = xp.sqrt(variance.astype(wide))
-    total = xp.zeros(mean.shape, wide)
-    ones = xp.ones(mean.shape, wide)
-    for _ in range(samples):
-        u = mean + deviation * (GaussianNoise(mean.shape, 0.5, stream)(ones) - wide.type(1))  # at p = 0.5 sigma is 1
-        total += u if activation is None else activation(u)
-    return (total / wide.type(samples)).astype(dtype)
+    wide = backend_for(x=mean).arithmetic(mean.dtype)
+    with on_device_of(mean):
+        deviation, ones = xp.sqrt(variance.astype(wide)), xp.ones(mean.shape, wide)
+        total = xp.zeros(mean.shape, wide)
+        for _ in range(samples):
+            u = mean + deviation * (
+                GaussianNoise(mean.shape, 0.5, stream)(ones) - wide.type(1)
+            )  # at p = 0.5 sigma is 1
+            total += u if activation is None else activation(u)
+        return (total / wide.type(samples)).astype(mean.dtype)
 
 
 def dropconnect_moments(

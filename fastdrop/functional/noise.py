@@ -4,7 +4,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastdrop.backends import Backend, namespace, prepare
+from fastdrop.backends import Backend, namespace, on_device_of, prepare
 from fastdrop.functional.elementwise import dropout_backward, map_axes
 from fastdrop.mask import Mask
 from fastdrop.noise import GaussianNoise
@@ -168,7 +168,8 @@ def _alpha(
     if mask.keep_prob == 1.0:
         return backend.scaled_copy(x, out, 1.0), mask
     shift = -mask.scale * (1.0 - mask.keep_prob) * ALPHA_DROPPED
-    row = namespace(x).full(x.shape[-1:], shift, x.dtype)
+    with on_device_of(x):
+        row = namespace(x).full(x.shape[-1:], shift, x.dtype)
     return backend.elementwise("alpha", out, (x, row), mask.recipe, axes), mask
 
 

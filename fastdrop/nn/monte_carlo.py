@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastdrop.backends import namespace
+from fastdrop.backends import namespace, on_device_of
 from fastdrop.nn.dropout import DropoutModule
 from fastdrop.nn.losses import softmax
 from fastdrop.nn.module import Array, Module, Sequential
@@ -116,12 +116,13 @@ def mc_dropout(
     if not isinstance(predict, Module):
         if rng is not None:
             raise TypeError("rng is for models; a plain function draws masks of its own")
-        return _sample(predict, x, samples, max(1, ROWS_AT_ONCE // len(x)), outputs, progress)
+        with on_device_of(x):
+            return _sample(predict, x, samples, max(1, ROWS_AT_ONCE // len(x)), outputs, progress)
     droppers = [module for module in predict.modules() if isinstance(module, DropoutModule) and module.drops]
     at_once = max(1, ROWS_AT_ONCE // len(x))
     if any(dropper.one_mask_per_batch for dropper in droppers):
         at_once = 1
-    with _only_dropout_on(predict, droppers, Stream.from_rng(rng)):
+    with on_device_of(x), _only_dropout_on(predict, droppers, Stream.from_rng(rng)):
         x, rest = _before_dropout(predict, x)
         return _sample(rest, x, samples, at_once, outputs, progress)
 

@@ -84,6 +84,16 @@ def _add_at(target, indices, values):
     np.add.at(_bare(target), _bare(indices), _bare(values))
 
 
+def _checked(array):
+    _refuse_numpy((array,))
+    return array
+
+
+def _copyto(target, source, where=True):
+    _refuse_numpy((target, source, where))
+    np.copyto(_bare(target), _bare(source), where=_bare(where))
+
+
 class Event:
     def record(self):
         self.time = time.perf_counter()
@@ -126,6 +136,12 @@ def make():
     module.asarray = lambda array: array if isinstance(array, ndarray) else _own(np.array(array))
     module.arange = lambda *arguments: _own(np.arange(*arguments))
     module.ascontiguousarray = lambda array: _own(np.ascontiguousarray(array.view(np.ndarray)))
+    module.full = lambda shape, value, dtype=float: _own(np.full(shape, value, dtype))
+    module.concatenate = lambda arrays, axis=0: _own(np.concatenate([_bare(_checked(a)) for a in arrays], axis))
+    module.count_nonzero = lambda array: _own(np.asarray(np.count_nonzero(_checked(array))))
+    module.copyto = _copyto
+    for name in ("maximum", "multiply", "sqrt"):
+        setattr(module, name, getattr(np, name))  # they go by their arguments' types
     module.broadcast_to = lambda array, shape: _own(np.broadcast_to(array.view(np.ndarray), shape))
     stream = Stream()
     module.cuda = types.SimpleNamespace(

@@ -1,0 +1,60 @@
+"""Where the tests of CUDA run: on a GPU, or emulated; and what they compare by."""
+
+import os
+import shutil
+import sys
+
+import emulated_cupy
+import emulator
+import numpy as np
+import pytest
+
+from fastdrop.backends.cuda import compiler
+
+UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
+class Gpu:
+    """Where a test runs: CuPy, or what stands in for it."""
+
+    def __init__(self, cupy, emulated):
+        self.cupy, self.emulated = cupy, emulated
+
+    def put(self, array):
+        return self.cupy.asarray(array)
+
+    def get(self, array):
+        assert type(array).__module__.partition(".")[0] == "cupy", "the result left the device"
+        return array.get()
+
+
+@pytest.fixture(params=["emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
+def gpu(request, monkeypatch):
+    if request.param == "gpu":
+        cupy = pytest.importorskip("cupy")
+        if not cupy.cuda.is_available():
+            pytest.skip("there is no GPU")
+        yield Gpu(cupy, emulated=False)
+        return
+    if shutil.which("g++") is None:
+        (pytest.fail if os.environ.get("FASTDROP_REQUIRE_NATIVE") else pytest.skip)("the emulation needs g++")
+    module = emulated_cupy.make()
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(compiler, "kernel", emulator.kernel)
+    yield Gpu(module, emulated=True)
+
+
+def values(shape, dtype, seed=0, width=1):
+    return (np.random.default_rng(seed).standard_normal(shape) * width).astype(dtype)
+
+
+def same(found, wanted):
+    """The same bits; NaNs as NaNs, whose other bits are each processor's own."""
+    assert found.dtype == wanted.dtype
+    assert found.shape == wanted.shape
+    nan = np.isnan(wanted.astype(np.float64))
+    np.testing.assert_array_equal(np.isnan(found.astype(np.float64)), nan)
+    unsigned = UNSIGNED[found.dtype.itemsize]
+    np.testing.assert_array_equal(
+        np.ascontiguousarray(found).view(unsigned)[~nan], np.ascontiguousarray(wanted).view(unsigned)[~nan]
+    )
