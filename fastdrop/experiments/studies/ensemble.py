@@ -94,6 +94,6 @@ STUDIES = [
         "averaged.",
         {"": _CONFIG},
         ensemble,
-        30,
+        12,
     )
 ]

@@ -99,6 +99,6 @@ STUDIES = [
         "last one only, 8 seeds.",
         {name.replace(" ", "-"): config for name, config in _VARIANTS.items()},
         batch_norm,
-        60,
+        23,
     )
 ]

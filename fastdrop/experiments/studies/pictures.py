@@ -158,6 +158,6 @@ STUDIES = [
         "of 4 to 24 units.",
         {"": _CONFIG},
         subnetworks,
-        6,
+        3,
     )
 ]

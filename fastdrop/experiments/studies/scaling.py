@@ -192,7 +192,7 @@ STUDIES = [
         "hidden activations scaled wrongly at inference.",
         {"": _CONFIG},
         scaling,
-        15,
+        4,
     ),
     Study(
         "forgetting-eval",
@@ -201,6 +201,6 @@ STUDIES = [
         "Digits, half of them to train on; 256 + 128 hidden units, 5 seeds; the test set predicted 100 times.",
         {"": _FORGET},
         forgetting,
-        20,
+        10,
     ),
 ]

@@ -82,6 +82,6 @@ STUDIES = [
             for name, config in variants.items()
         },
         sequences,
-        150,
+        100,
     )
 ]

@@ -71,7 +71,7 @@ def spatial(work: Work) -> Finding:
     curves = {kind: [told(x, _drop(kind, x, stream), (2,)) for x in sequences] for kind in kinds}
     images = load_dataset("digits").x_train.reshape(-1, 1, 8, 8).astype(float)
     pixels = {kind: told(images, _drop(kind, images, stream), (2, 3)) for kind in kinds}
-    seeds = work.seeds(10)
+    seeds = work.seeds(16)
     configs = [_CONFIG.replace(dropout=kind, seed=seed, data_seed=seed) for kind in _KINDS for seed in seeds]
     runs = work.train(configs)
     accuracy = runs[:, -1, TEST_ACCURACY].reshape(len(_KINDS), len(seeds))
@@ -136,9 +136,9 @@ STUDIES = [
         "convolutions standard dropout helps less than blocks or whole maps.",
         f"Autoregressive sequences and digits, p = {_P}: how much of a dropped element's variance its kept neighbours' "
         "mean tells. Then a network of two convolutions on digits, 359 to train on, dropout behind each, 80 epochs, "
-        "10 seeds.",
+        "16 seeds.",
         {kind: _CONFIG.replace(dropout=kind) for kind in _KINDS},
         spatial,
-        150,
+        85,
     )
 ]

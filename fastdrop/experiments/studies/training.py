@@ -246,7 +246,7 @@ STUDIES = [
         "with data of its own.",
         {"": _OVERFIT},
         overfitting,
-        30,
+        22,
     ),
     Study(
         "with-and-without",
@@ -256,7 +256,7 @@ STUDIES = [
         "p = 0.5, 200 epochs; 20 seeds, each with data of its own.",
         {"with": _LINEAR, "without": _LINEAR.replace(dropout="none")},
         with_and_without,
-        60,
+        36,
     ),
     Study(
         "rates",
@@ -266,7 +266,7 @@ STUDIES = [
         "its own; half of them choose the rate, the others judge it.",
         {"p-0.0": _RATE.replace(rate=0.0), "p-0.5": _RATE},
         rates,
-        80,
+        75,
     ),
     Study(
         "weights",
@@ -275,6 +275,6 @@ STUDIES = [
         "Digits, 539 to train on; 128 + 64 hidden units, 60 epochs, 8 seeds.",
         {"with": _WEIGHTS, "without": _WEIGHTS.replace(dropout="none")},
         weights,
-        30,
+        8,
     ),
 ]

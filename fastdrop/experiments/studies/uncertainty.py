@@ -204,6 +204,6 @@ STUDIES = [
         "to the nearest training point. Digits, 179 to train on, 256 + 128 hidden units, p = 0.2 and 0.5, 10 seeds.",
         {"moons": _MOONS, "digits": _DIGITS},
         monte_carlo,
-        60,
+        10,
     )
 ]
