@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from fastdrop.experiments import ExperimentConfig
+from fastdrop.experiments.config import FITTING
+from fastdrop.experiments.studies import STUDIES
 from fastdrop.experiments.trainer import LayerView
 
 pytest.importorskip("PySide6")
@@ -283,3 +285,36 @@ def test_values_that_are_not_finite_do_not_break_the_map(qtbot):
     with np.errstate(all="ignore"):
         heatmap.show_layers(view([[np.nan, np.inf, -np.inf, 1.0]]))
     assert heatmap.pixels.shape == (4 * CELL, CELL)
+
+
+@pytest.mark.parametrize("network", ["cnn", "lstm", "attention", "text", "mlp"])
+def test_choosing_a_network_brings_sizes_kinds_and_data_that_fit(qtbot, window, network):
+    controls = window.controls
+    if network == "mlp":  # from words, which a perceptron cannot read
+        controls.network.setCurrentIndex(controls.network.findData("text"))
+        qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
+    controls.network.setCurrentIndex(controls.network.findData(network))
+    qtbot.waitUntil(lambda: window.model.status is not Status.LOADING, timeout=WAIT)
+    assert window.model.status is Status.READY, window.model.message
+    config = window.model.config
+    assert config.network == network
+    assert config.dataset == ("reviews" if network == "text" else "digits")
+    kinds = [controls.dropout.itemData(place) for place in range(controls.dropout.count())]
+    assert tuple(kinds) == FITTING[network]
+    controls.dropout.setCurrentIndex(len(kinds) - 1)
+    qtbot.waitUntil(lambda: window.model.status is not Status.LOADING, timeout=WAIT)
+    assert window.model.status is Status.READY, window.model.message
+    assert window.model.config.dropout == kinds[-1]
+    assert window.heatmap.layer.count() >= 2
+
+
+def test_opens_the_configurations_of_the_experiments(qtbot, window, tmp_path):
+    for study in STUDIES.values():
+        for config in study.configs.values():
+            config.save(tmp_path / "study.toml")
+            window.open_config(str(tmp_path / "study.toml"))
+            assert window.controls.config() == config == window.model.config
+            qtbot.waitUntil(lambda: window.model.status is not Status.LOADING, timeout=WAIT)
+            assert window.model.status is Status.READY, window.model.message
+            window.step_action.trigger()
+            qtbot.waitUntil(lambda: window.model.snapshot is not None and window.model.snapshot.step == 1, timeout=WAIT)

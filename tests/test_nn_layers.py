@@ -37,6 +37,14 @@ LAYERS = {
     "AvgPool2d": (lambda: nn.AvgPool2d(2), IMAGE),
     "GlobalAveragePool": (nn.GlobalAveragePool, IMAGE),
     "LockedDropout": (lambda: nn.LockedDropout(0.4, rng=3), SEQUENCE),
+    "GaussianDropout": (lambda: nn.GaussianDropout(0.4, rng=3), (5, 8)),
+    "AlphaDropout": (lambda: nn.AlphaDropout(0.4, rng=3), (5, 8)),
+    "FeatureAlphaDropout": (lambda: nn.FeatureAlphaDropout(0.4, rng=3), IMAGE),
+    "DropBlock": (lambda: nn.DropBlock(0.4, 2, rng=3), IMAGE),
+    "DropBlock, channels last": (lambda: nn.DropBlock(0.4, 2, channel_axis=-1, rng=3), IMAGE),
+    "DropPath": (lambda: nn.DropPath(0.4, rng=3), (5, 8)),
+    "Cutout": (lambda: nn.Cutout(3, rng=3), IMAGE),
+    "DropConnect with biases": (lambda: nn.DropConnectLinear(8, 3, 0.4, drop_bias=True, **DROPPING), (5, 8)),
     "LSTM": (lambda: nn.LSTM(6, 5, **DROPPING), SEQUENCE),
     "LSTM with locked dropout": (lambda: nn.LSTM(6, 5, p=0.4, recurrent_p=0.3, **DROPPING), SEQUENCE),
     "LSTM with zoneout": (lambda: nn.LSTM(6, 5, zoneout=0.4, **DROPPING), SEQUENCE),
@@ -371,6 +379,7 @@ def test_summary_lists_layers():
     assert lines[-1] == f"memory of the parameters: {total * 4 / 1024:,.1f} KiB"
     assert not any(line != line.rstrip() for line in lines)
     assert nn.ReLU().summary((3,)).splitlines()[1].split() == ["ReLU", "(3,)", "0"]
+    assert nn.Linear(3, 2).summary().splitlines()[1].split() == ["Linear", "8"]
 
 
 def test_summary_leaves_the_model_alone():

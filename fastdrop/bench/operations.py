@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 import fastdrop as fd
 from fastdrop import threads
-from fastdrop.bench import checks, peers
+from fastdrop.bench import checks, family, peers
 from fastdrop.bench.measure import SUBJECT, Candidate
-from fastdrop.bench.plan import CONNECT, CONNECT_BACKWARD, FUSED, FUSED_BACKWARD, OVERHEAD, Case
+from fastdrop.bench.plan import CONNECT, CONNECT_BACKWARD, FAMILY, FUSED, FUSED_BACKWARD, OVERHEAD, Case
 
 Array = NDArray[Any]
 
@@ -69,7 +69,7 @@ def makers(case: Case, buffers: Buffers) -> dict[str, Callable[[], Candidate]]:
             found[name] = work.yardsticks[name]
         elif isa in threads.kernels.available_isas():
             found[name] = partial(Candidate, work.run, work.check, moved, isa)
-        elif name in peers.PEERS and name not in peers.missing():
+        elif name in peers.PEERS and name not in peers.missing() and case.operation not in FAMILY:
             found[name] = partial(_peer, name, case, work.arrays, moved, spins)
     return found
 
@@ -93,6 +93,10 @@ def _work(case: Case, buffers: Buffers) -> Work:
     }
     if case.operation in (*FUSED, *FUSED_BACKWARD):
         return _fused(case, buffers, arrays, yardsticks)
+    if case.operation in FAMILY:
+        arrays = arrays._replace(other=buffers.get("other", case.shape, case.dtype))
+        run, check = family.work(case, arrays)
+        return Work(run, check, arrays, yardsticks | family.others(case, arrays))
     stream, p = fd.Stream(0), case.p
     if case.operation == "dropout backward":
         mask = fd.dropout(x, p, rng=stream, out=out)[1]

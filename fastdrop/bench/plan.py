@@ -44,10 +44,11 @@ FUSED_BACKWARD = ("bias + ReLU + dropout backward", "bias + GELU + dropout backw
 CONNECT = ("DropConnect per batch", "DropConnect per example")
 CONNECT_BACKWARD = ("DropConnect per batch backward", "DropConnect per example backward")
 FIRST, LAST = "spatial dropout, channels first", "spatial dropout, channels last"
+ALPHA, GAUSSIAN, ZONEOUT, DROPBLOCK = FAMILY = ("alpha dropout", "Gaussian dropout", "zoneout", "DropBlock")
 OVERHEAD = "call overhead"
 DEVICE_OR_HOST = "CPU or GPU"
-OPERATIONS = (*BOTH, FIRST, LAST, *FUSED, *FUSED_BACKWARD, *CONNECT, *CONNECT_BACKWARD, OVERHEAD)
-DEVICE_OPERATIONS = (*OPERATIONS, DEVICE_OR_HOST)
+OPERATIONS = (*BOTH, FIRST, LAST, *FUSED, *FUSED_BACKWARD, *CONNECT, *CONNECT_BACKWARD, *FAMILY, OVERHEAD)
+DEVICE_OPERATIONS = (*(name for name in OPERATIONS if name not in FAMILY), DEVICE_OR_HOST)
 
 # fmt: off
 FULL = (
@@ -62,6 +63,8 @@ FULL = (
     Row((LAST,),              (IMAGES_LAST,),          (0.5, 0.3),            (*COPIES, *NUMPY, "torch", "jax")),
     Row(FUSED,                (ROWS,),                 (0.5, 0.3),            (*PLAIN, "dropout alone")),
     Row(FUSED_BACKWARD,       (ROWS,),                 (0.5,),                (*COPIES, "torch", "dropout alone")),
+    Row(FAMILY[:3],           powers(21, 26),          (0.5, 0.3),            (*COPIES, "NumPy at its best", "torch")),
+    Row((DROPBLOCK,),         (IMAGES,),               (0.1,),                COPIES),
     Row(CONNECT,              (LAYER,),                (0.5, 0.25, 0.3, 0.1), ("product",), seconds=2.0),
     Row(CONNECT,              (LAYER,),                (0.5,),                ("NumPy at its best",), seconds=2.0),
     Row(CONNECT_BACKWARD,     (LAYER,),                (0.5, 0.3),            ("product",), seconds=2.0),

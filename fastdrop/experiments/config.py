@@ -36,7 +36,7 @@ NETWORKS = {
     "attention": "transformer blocks over an image's rows: the width, then each block's hidden units",
     "text": "an embedding of so many features, then layers of so many units; reads words",
 }
-_FITTING = {
+FITTING = {
     "mlp": ("none", "standard", "gaussian", "alpha", "spatial", "dropconnect"),
     "cnn": ("none", "standard", "gaussian", "alpha", "spatial", "dropblock"),
     "lstm": ("none", "standard", "locked", "zoneout"),
@@ -44,6 +44,14 @@ _FITTING = {
     "text": ("none", "standard", "gaussian", "alpha", "embedding"),
 }
 """The kinds of dropout that each network has a place for."""
+TYPICAL_HIDDEN = {
+    "mlp": (256, 128),
+    "cnn": (16, 32, 64),
+    "lstm": (48,),
+    "attention": (32, 64, 64),
+    "text": (32, 128, 64),
+}
+"""Sizes to begin with."""
 
 ACTIVATIONS = ("relu", "selu", "gelu", "tanh", "sigmoid")
 OPTIMIZERS = ("adam", "sgd")
@@ -182,7 +190,7 @@ class ExperimentConfig:
 
     def _check_network(self) -> None:
         """Whether the network has a place for the dropout, and the right number of sizes."""
-        fitting = _FITTING[self.network]
+        fitting = FITTING[self.network]
         if self.dropout not in fitting:
             raise ConfigError(
                 f'dropout {self.dropout!r} has no place in network "{self.network}"; it takes {", ".join(fitting)}'

@@ -102,14 +102,14 @@ class Module:
         """Turn dropout off and let batch normalisation use what it has gathered."""
         return self.train(False)
 
-    def summary(self, input_shape: tuple[int, ...]) -> str:
+    def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
         """A table: each layer's name and kind, its result's shape for one example, and its own parameters.
 
         Parameters
         ----------
-        input_shape : tuple of int
-            The shape of one example, without the batch axis. One example of zeros goes through the layers, in
-            evaluation; the model itself stays as it is.
+        input_shape : tuple of int, optional
+            The shape of one example, without the batch axis: one of zeros goes through the layers, in evaluation; the
+            model itself stays as it is. Without it the results' shapes are not shown.
 
         Examples
         --------

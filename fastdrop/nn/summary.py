@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 Shapes = dict["Module", tuple[int, ...]]
 
 
-def summary(model: "Module", input_shape: tuple[int, ...]) -> str:
+def summary(model: "Module", input_shape: tuple[int, ...] | None) -> str:
     """See `Module.summary`."""
-    shapes = output_shapes(model, input_shape)
+    shapes = {} if input_shape is None else output_shapes(model, input_shape)
     rows = [("layer", "kind", "output", "parameters")]
     for name, module in _layers(model):
         count = sum(parameter.value.size for _, parameter in module.own_parameters())

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from fastdrop.experiments import DATASETS, ConfigError, ExperimentConfig
-from fastdrop.experiments.config import DROPOUT_KINDS, OPTIMIZERS
+from fastdrop.experiments.config import DROPOUT_KINDS, FITTING, NETWORKS, OPTIMIZERS, TYPICAL_HIDDEN
 
 _RATE_STEPS = 100
 
@@ -64,22 +64,26 @@ class ControlPanel(QWidget):
         return group
 
     def _network_group(self) -> QGroupBox:
+        self.network = QComboBox()
+        for name, description in NETWORKS.items():
+            self.network.addItem(name, name)
+            self.network.setItemData(self.network.count() - 1, description, Qt.ItemDataRole.ToolTipRole)
         self.hidden = QLineEdit()
-        self.hidden.setToolTip("Units of each hidden layer, separated by commas")
-        self.batch_norm = QCheckBox("before every rectifier")
+        self.hidden.setToolTip("Sizes of the hidden layers, separated by commas")
+        self.batch_norm = QCheckBox("before every activation")
         group = QGroupBox("Network")
         form = QFormLayout(group)
+        form.addRow("Network", self.network)
         form.addRow("Hidden layers", self.hidden)
         form.addRow("Batch norm", self.batch_norm)
+        self.network.currentIndexChanged.connect(self._network_chosen)
         self.hidden.editingFinished.connect(self._edited)
         self.batch_norm.toggled.connect(self._edited)
         return group
 
     def _dropout_group(self) -> QGroupBox:
         self.dropout = QComboBox()
-        for kind, description in DROPOUT_KINDS.items():
-            self.dropout.addItem(kind, kind)
-            self.dropout.setItemData(self.dropout.count() - 1, description, Qt.ItemDataRole.ToolTipRole)
+        self._offer_kinds("mlp")
         self.rate = QSlider(Qt.Orientation.Horizontal)
         self.rate.setRange(0, _RATE_STEPS)
         self.rate.setToolTip("Probability of dropping; can be moved while training runs")
@@ -129,8 +133,10 @@ class ControlPanel(QWidget):
         self._data_file = config.data_file
         self._show_file_entry()
         self.dataset.setCurrentIndex(self.dataset.findData(config.dataset))
+        self.network.setCurrentIndex(self.network.findData(config.network))
         self.hidden.setText(", ".join(map(str, config.hidden)))
         self.batch_norm.setChecked(config.batch_norm)
+        self._offer_kinds(config.network)
         self.dropout.setCurrentIndex(self.dropout.findData(config.dropout))
         self.rate.setValue(round(config.rate * _RATE_STEPS))
         self.optimizer.setCurrentText(config.optimizer)
@@ -172,6 +178,7 @@ class ControlPanel(QWidget):
             dataset=dataset,
             data_file=data_file,
             label=self._base.label if data_file == self._base.data_file else "",
+            network=self.network.currentData(),
             hidden=hidden,
             batch_norm=self.batch_norm.isChecked(),
             dropout=self.dropout.currentData(),
@@ -209,6 +216,38 @@ class ControlPanel(QWidget):
         if path:
             self.use_file(path)
 
+    def _offer_kinds(self, network: str) -> None:
+        """The kinds of dropout that a network has a place for; the chosen one stays, if it has."""
+        blocker = QSignalBlocker(self.dropout)
+        chosen = self.dropout.currentData()
+        self.dropout.clear()
+        for kind in FITTING[network]:
+            self.dropout.addItem(kind, kind)
+            self.dropout.setItemData(self.dropout.count() - 1, DROPOUT_KINDS[kind], Qt.ItemDataRole.ToolTipRole)
+        self.dropout.setCurrentIndex(
+            max(0, self.dropout.findData(chosen if chosen in FITTING[network] else "standard"))
+        )
+        blocker.unblock()
+
+    def _network_chosen(self) -> None:
+        """A network brings sizes to begin with, and data that it can read."""
+        network = self.network.currentData()
+        if self.signalsBlocked():  # a configuration is being shown
+            return
+        blockers = [QSignalBlocker(widget) for widget in (self, self.dataset)]
+        self._offer_kinds(network)
+        self.hidden.setText(", ".join(map(str, TYPICAL_HIDDEN[network])))
+        source = DATASETS.get(self.dataset.currentData())
+        readable = {
+            "text": source is not None and bool(source.words),
+            "mlp": source is None or not source.words,
+        }.get(network, source is not None and source.image_shape is not None)
+        if not readable:
+            self.dataset.setCurrentIndex(self.dataset.findData("reviews" if network == "text" else "digits"))
+        for blocker in blockers:
+            blocker.unblock()
+        self._edited()
+
     def _rate_moved(self) -> None:
         self._describe()
         self.rate_changed.emit(self.rate.value() / _RATE_STEPS)
@@ -221,4 +260,4 @@ class ControlPanel(QWidget):
         kind = self.dropout.currentData()
         self.rate_label.setText(f"{self.rate.value() / _RATE_STEPS:.2f}")
         self.rate.setEnabled(kind != "none")
-        self.kind_label.setText(f"drops {DROPOUT_KINDS[kind]}" if kind != "none" else DROPOUT_KINDS[kind])
+        self.kind_label.setText(DROPOUT_KINDS[kind])

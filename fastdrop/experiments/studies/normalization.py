@@ -43,7 +43,7 @@ def shift_of(config: ExperimentConfig) -> Shift:
 
 def batch_norm(work: Work) -> Finding:
     """Study 9."""
-    seeds = work.seeds(8)
+    seeds = work.seeds(16)
     configs = [config.replace(seed=seed, data_seed=seed) for config in _VARIANTS.values() for seed in seeds]
     found = work.map(shift_of, [work.shorten(config) for config in configs])
     groups = {name: found[place * len(seeds) : (place + 1) * len(seeds)] for place, name in enumerate(_VARIANTS)}
@@ -96,9 +96,9 @@ STUDIES = [
         "dropout after it does not.",
         "Digits, 539 to train on; 256 + 128 + 64 hidden units with batch normalisation, p = 0.5 everywhere or behind "
         "the "
-        "last one only, 8 seeds.",
+        "last one only, 16 seeds.",
         {name.replace(" ", "-"): config for name, config in _VARIANTS.items()},
         batch_norm,
-        23,
+        40,
     )
 ]

@@ -32,7 +32,7 @@ _TASKS = {
 
 def sequences(work: Work) -> Finding:
     """Study 12."""
-    seeds = work.seeds(8)
+    seeds = work.seeds(16)
     figure, axes = panels("Attention, recurrence, text", 3, 2)
     rows, data = [], {}
     gains: dict[str, Spread] = {}
@@ -75,13 +75,13 @@ STUDIES = [
         "Attention, recurrence, text",
         "Some form of dropout raises test accuracy in each: a transformer, an LSTM, and a network that reads text.",
         "Digits read row by row, 539 to train on: two transformer blocks of width 32, an LSTM of 48 units. Generated "
-        "reviews, 800 to train on, one label in ten wrong: an embedding and two hidden layers. 8 seeds.",
+        "reviews, 800 to train on, one label in ten wrong: an embedding and two hidden layers. 16 seeds.",
         {
             f"{task.lower()}-{name.split()[0].lower()}": config
             for task, variants in _TASKS.items()
             for name, config in variants.items()
         },
         sequences,
-        100,
+        150,
     )
 ]

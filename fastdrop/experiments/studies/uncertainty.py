@@ -106,7 +106,7 @@ def calibration(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> tu
 def monte_carlo(work: Work) -> Finding:
     """Study 11."""
     planes = work.map(plane_of, [work.shorten(_MOONS.replace(seed=seed)) for seed in work.seeds(5)])
-    seeds = work.seeds(10)
+    seeds = work.seeds(20)
     configs = [_DIGITS.replace(rate=rate, seed=seed, data_seed=seed) for rate in _RATES for seed in seeds]
     by_rate = work.map(rejection_of, [work.shorten(config) for config in configs])
     groups = {rate: by_rate[place * len(seeds) : (place + 1) * len(seeds)] for place, rate in enumerate(_RATES)}
@@ -201,7 +201,7 @@ STUDIES = [
         "calibrated than one pass's.",
         f"{_SAMPLES} samples. Moons, 128 + 128 hidden units, p = 0.2, 5 seeds: the plane around them, distance being "
         "that "
-        "to the nearest training point. Digits, 179 to train on, 256 + 128 hidden units, p = 0.2 and 0.5, 10 seeds.",
+        "to the nearest training point. Digits, 179 to train on, 256 + 128 hidden units, p = 0.2 and 0.5, 20 seeds.",
         {"moons": _MOONS, "digits": _DIGITS},
         monte_carlo,
         10,
