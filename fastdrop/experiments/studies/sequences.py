@@ -36,33 +36,36 @@ def sequences(work: Work) -> Finding:
     figure, axes = panels("Attention, recurrence, text", 3, 2)
     rows, data = [], {}
     gains: dict[str, Spread] = {}
+    losses: dict[str, Spread] = {}
     for place, (task, variants) in enumerate(_TASKS.items()):
         configs = [config.replace(seed=seed, data_seed=seed) for config in variants.values() for seed in seeds]
         runs = work.train(configs)
         runs = runs.reshape(len(variants), len(seeds), *runs.shape[1:])
         epochs = np.arange(runs.shape[2])
-        for run, name, color in zip(runs, variants, COLORS, strict=False):
+        accuracy, loss = runs[:, :, -1, TEST_ACCURACY], runs[:, :, -1, TEST_LOSS]
+        for number, (run, name, color) in enumerate(zip(runs, variants, COLORS, strict=False)):
             band(axes[0, place], epochs, run[:, :, TEST_LOSS], name, color)
             cells = [Spread.of(run[:, -1, column]) for column in (TRAIN_ACCURACY, TEST_ACCURACY, TEST_LOSS)]
-            rows.append([f"{task}, {name}", *(f"{cell}" for cell in cells)])
+            changes = ["", ""]
+            if number:
+                gains[f"{task}, {name}"] = Spread.of(accuracy[number] - accuracy[0])
+                losses[f"{task}, {name}"] = Spread.of(loss[number] - loss[0])
+                changes = [change[f"{task}, {name}"].interval() for change in (gains, losses)]
+            rows.append([f"{task}, {name}", *(f"{cell}" for cell in cells), *changes])
         axes[0, place].legend(fontsize=8)
         label(axes[0, place], "epoch", "test loss in nats", task)
-        accuracy = runs[:, :, -1, TEST_ACCURACY]
         dots(axes[1, place], list(accuracy), list(variants))
         label(axes[1, place], "", "test accuracy", "every seed")
-        gains |= {
-            f"{task}, {name}": Spread.of(accuracy[number] - accuracy[0])
-            for number, name in enumerate(variants)
-            if number
-        }
         data[task] = dict(zip(variants, numbers(accuracy), strict=True))
     helped = [name for name, gain in gains.items() if gain.positive]
     return Finding(
         shown={task: any(name.startswith(task) for name in helped) for task in _TASKS},
         sentence="Test accuracy against none: "
         + "; ".join(f"{name} {gain.interval()}" for name, gain in gains.items())
+        + ". Test loss: "
+        + "; ".join(f"{name} {change.interval()}" for name, change in losses.items())
         + ".",
-        columns=["", "train accuracy", "test accuracy", "test loss"],
+        columns=["", "train accuracy", "test accuracy", "test loss", "accuracy against none", "loss against none"],
         rows=rows,
         figure=figure,
         data=data,
