@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.rule import LANES, NORMALS, PLANES, PURPOSE_NORMAL, PURPOSE_TAIL, TAIL_BITS, TILE
+from fastdrop.rule import ALPHA_DROPPED, LANES, NORMALS, PLANES, PURPOSE_NORMAL, PURPOSE_TAIL, TAIL_BITS, TILE
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -86,14 +86,10 @@ def choose(x: NDArray[Any], second: NDArray[Any], kept: NDArray[np.bool_], scale
     return np.where(kept, _scaled(x, scale), second.astype(arithmetic(x.dtype))).astype(x.dtype)
 
 
-ALPHA_VALUE = -1.7580993408473766
-"""What alpha dropout puts in a dropped element's place: -lambda * alpha of SELU (Klambauer et al. 2017)."""
-
-
 def alpha(x: NDArray[Any], shift: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> NDArray[Any]:
-    """Dropped elements become ALPHA_VALUE; then all times scale, plus a shift (features,) along the last axis."""
+    """Dropped elements become ALPHA_DROPPED; then all times scale, plus a shift (features,) along the last axis."""
     wide = arithmetic(x.dtype)
-    chosen = np.where(kept, x.astype(wide), wide.type(ALPHA_VALUE))
+    chosen = np.where(kept, x.astype(wide), wide.type(ALPHA_DROPPED))
     return (chosen * wide.type(scale) + shift.astype(wide)).astype(x.dtype)
 
 

@@ -16,7 +16,7 @@ FD_INLINE V NAME(compute)(fd_operation operation, keep_bits bits, int first, S s
     if (operation == FD_BIAS_GELU) return VEC(keep)(bits, first, MATH(gelu)(LOAD(a) + NEAR(b)) * scale);
     if (operation == FD_CHOOSE) return VEC(either)(bits, first, LOAD(a) * scale, LOAD(b));
     if (operation == FD_ALPHA)
-        return VEC(either)(bits, first, LOAD(a), VEC(set)((S)FD_ALPHA_VALUE)) * scale + NEAR(b);
+        return VEC(either)(bits, first, LOAD(a), VEC(set)((S)FD_ALPHA_DROPPED)) * scale + NEAR(b);
     const V z = LOAD(b) + NEAR(c), dy = LOAD(a) * scale;
     const V dx = VEC(keep)(bits, first, operation == FD_BIAS_RELU_BACKWARD ? VEC(zero_unless_positive)(z, dy)
                                                                    : dy * MATH(gelu_slope)(z));

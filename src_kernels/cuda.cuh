@@ -320,7 +320,7 @@ __device__ __forceinline__ T fd_compute(bool kept, T x, T second, typename fd_ar
     if (OPERATION == FD_SELECT) return kept ? x : y;
     real value = fd_widen(x);
     if (OPERATION == FD_ALPHA) {
-        value = kept ? value : (real)FD_ALPHA_VALUE;
+        value = kept ? value : (real)FD_ALPHA_DROPPED;
         fd_narrow(value * scale + fd_widen(second), &y);
         return y;
     }

@@ -11,7 +11,7 @@ typedef enum {
     FD_BIAS_RELU,          /* y = keep(relu(x + bias) * scale)                y, x, bias */
     FD_BIAS_GELU,          /* y = keep(gelu(x + bias) * scale)                y, x, bias */
     FD_CHOOSE,             /* y = kept ? x * scale : second                   y, x, second */
-    FD_ALPHA,              /* y = (kept ? x : FD_ALPHA_VALUE) * scale + shift y, x, shift (as a bias) */
+    FD_ALPHA,              /* y = (kept ? x : FD_ALPHA_DROPPED) * scale + shift y, x, shift (as a bias) */
     FD_BIAS_RELU_BACKWARD, /* dx = keep(dy * scale) * relu'(x + bias)         dx, dy, x, bias, sums += dx */
     FD_BIAS_GELU_BACKWARD, /* dx = keep(dy * scale) * gelu'(x + bias)         dx, dy, x, bias, sums += dx */
     FD_OPERATIONS
@@ -19,6 +19,6 @@ typedef enum {
 
 /* What alpha dropout puts in a dropped element's place: -lambda * alpha of SELU, its limit towards -infinity
  * (Klambauer, Unterthiner, Mayr, Hochreiter: "Self-normalizing neural networks", NIPS 2017). */
-#define FD_ALPHA_VALUE -1.7580993408473766
+#define FD_ALPHA_DROPPED -1.7580993408473766
 
 #endif

@@ -321,7 +321,7 @@ def test_what_is_not_chosen_does_not_show(gpu):
         assert gpu.get(out).tobytes() == np.where(kept, x, second).tobytes()
         row = np.zeros(shape[-1], np.float32)
         operations.elementwise("alpha", out, (gpu.put(one), gpu.put(row)), recipe, axes)
-        assert gpu.get(out).tobytes() == np.where(kept, x, np.float32(reference.ALPHA_VALUE)).tobytes()
+        assert gpu.get(out).tobytes() == np.where(kept, x, np.float32(rule.ALPHA_DROPPED)).tobytes()
 
 
 NORMAL_KEY = (2**63 + 5, 2**40 + 1)

@@ -143,13 +143,13 @@ def test_what_is_not_chosen_does_not_show(isa, dtype):
             assert out.tobytes() == np.where(kept, x, second).tobytes()
             row = np.zeros(shape[-1], dtype)
             cpu.elementwise("alpha", out, (one, row), recipe, axes)
-            assert out.tobytes() == np.where(kept, x + row, dtype(reference.ALPHA_VALUE)).tobytes()
+            assert out.tobytes() == np.where(kept, x + row, dtype(rule.ALPHA_DROPPED)).tobytes()
 
 
 def test_alpha_dropout_keeps_mean_and_variance():
     """With the scale and the shift of Klambauer et al., section 1."""
     x, p = values(10**6, np.float64), 0.3
-    q, value = 1 - p, reference.ALPHA_VALUE
+    q, value = 1 - p, rule.ALPHA_DROPPED
     scale = (q + value**2 * q * p) ** -0.5
     out, shift = np.empty_like(x), np.full(x.shape, -scale * p * value)
     cpu.elementwise("alpha", out, (x, shift), recipe_of(p, scale))
