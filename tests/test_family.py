@@ -1,6 +1,7 @@
 """Every member of the family: its formula in float64, its gradient, its statistics, and what it refuses."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -430,3 +431,21 @@ class TestAgainstTorch:
 
 def test_constants():
     assert pytest.approx(-1.7580993408473766) == ALPHA_DROPPED
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (63,), (5000,), (4099,), (3, 70_000), (8192,), (2, 3, 4097)])
+def test_alpha_dropout_of_long_rows_and_single_numbers(shape):
+    x = RNG.standard_normal(shape)
+    y, mask = fd.alpha_dropout(x, 0.3, rng=1)
+    shift = -mask.scale * (1 - mask.keep_prob) * ALPHA_DROPPED
+    np.testing.assert_array_equal(y, np.where(np.asarray(mask), x, ALPHA_DROPPED) * mask.scale + shift)
+    assert y.shape == shape
+
+
+def test_alpha_dropout_keeps_no_row_as_long_as_the_array():
+    x, out = np.ones(1 << 22), np.ones(1 << 22)
+    tracemalloc.start()
+    fd.alpha_dropout(x, 0.3, rng=1, out=out)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000
