@@ -173,7 +173,7 @@ _NANOSECONDS = {
 """Per element, as seen on one machine: for the time left alone."""
 
 
-def cases(rows: Iterable[Row], threads: Sequence[int], only: str = "") -> list[Case]:
+def cases(rows: Iterable[Row], threads: Sequence[int], only: Sequence[str] = ()) -> list[Case]:
     """The rows' cases, in order; where rows meet in a case, it gets the peers of both."""
     found: dict[tuple[object, ...], Case] = {}
     for row in rows:
@@ -183,7 +183,7 @@ def cases(rows: Iterable[Row], threads: Sequence[int], only: str = "") -> list[C
                     for p in row.ps:
                         for count in (1,) if row.one_thread_only else threads:
                             case = Case(operation, shape, dtype, p, count, row.peers, row.seconds)
-                            if only and only != operation:
+                            if only and operation not in only:
                                 continue
                             known = found.get(case.key)
                             if known:

@@ -87,9 +87,9 @@ def _cases(options: argparse.Namespace) -> list[plan.Case]:
     finally:
         fd.set_num_threads(before)
     rows = plan.QUICK if options.quick else plan.FULL
-    found = plan.cases(rows, threads, _operation(options, plan.OPERATIONS))
+    found = plan.cases(rows, threads, _operations(options, plan.OPERATIONS))
     if not found:
-        raise ValueError(f"{options.only} is not part of a quick run")
+        raise ValueError(f"{'; '.join(options.only)}: not part of a quick run")
     return found
 
 
@@ -97,19 +97,22 @@ def _device_cases(options: argparse.Namespace) -> list[plan.Case]:
     if options.threads:
         raise ValueError("--threads is about CPU threads; it has no meaning with --device cuda")
     rows = plan.DEVICE_QUICK if options.quick else plan.DEVICE
-    found = plan.cases(rows, plan.ON_DEVICE, _operation(options, plan.DEVICE_OPERATIONS))
+    found = plan.cases(rows, plan.ON_DEVICE, _operations(options, plan.DEVICE_OPERATIONS))
     if not found:
-        raise ValueError(f"{options.only} is not part of this run")
+        raise ValueError(f"{'; '.join(options.only)}: not part of this run")
     return found
 
 
-def _operation(options: argparse.Namespace, known: Sequence[str]) -> str:
-    """The operation that --only names; empty for all."""
-    only = (options.only or "").replace("-", " ").lower()
+def _operations(options: argparse.Namespace, known: Sequence[str]) -> list[str]:
+    """The operations that --only names; none for all."""
     names = {name.replace("-", " ").lower(): name for name in known}
-    if only and only not in names:
-        raise ValueError(f"--only names one of: {'; '.join(known)}; got {options.only!r}")
-    return names.get(only, "")
+    found = []
+    for only in options.only or ():
+        name = names.get(only.replace("-", " ").lower())
+        if name is None:
+            raise ValueError(f"--only names one of: {'; '.join(known)}; got {only!r}")
+        found.append(name)
+    return found
 
 
 def _measure(
