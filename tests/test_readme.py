@@ -8,11 +8,14 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 def test_python_blocks_run(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     namespace = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)
-    assert 0 <= float(capsys.readouterr().out) <= 1
+    accuracy, *summary = capsys.readouterr().out.splitlines()
+    assert 0 <= float(accuracy) <= 1
+    assert summary[-2].split() == ["total", "7,114"]
+    assert namespace["result"].samples == 50
 
 
 def test_it_opens_with_the_two_commands():
