@@ -125,3 +125,20 @@ def test_system_check_names_compiler_and_command(tmp_path):
     assert result.returncode == 1
     assert "a C compiler (nocompiler)" in result.stderr
     assert "apt-get install -y --no-install-recommends gcc" in result.stderr
+
+
+@pytest.mark.parametrize("network", ["cnn", "lstm", "attention", "text"])
+def test_a_network_alone_brings_what_it_needs(network, capsys):
+    arguments = ["train", "--network", network, "--train-share", "0.05", "--epochs", "1", "--no-comparison"]
+    assert cli.main(arguments) == 0
+    assert "test accuracy" in capsys.readouterr().out
+
+
+def test_a_network_that_cannot_read_the_data_says_so(capsys):
+    assert cli.main(["train", "--network", "cnn", "--dataset", "wine"]) == 2
+    assert "reads images; wine has none" in capsys.readouterr().err
+
+
+def test_the_variance_shift_is_told(capsys):
+    assert cli.main([*QUICK, "--hidden", "16", "16", "--batch-norm"]) == 0
+    assert "stands before batch normalisation" in " ".join(capsys.readouterr().out.split())

@@ -15,6 +15,7 @@ from fastdrop.experiments.config import (
     NETWORKS,
     OPTIMIZERS,
     RATE_SCHEDULES,
+    TYPICAL_HIDDEN,
     ConfigError,
     ExperimentConfig,
 )
@@ -178,6 +179,10 @@ def config_from(options: argparse.Namespace) -> ExperimentConfig:
         changes |= {"dataset": "file", "data_file": str(options.data.absolute())}
     elif "dataset" in changes:
         changes["data_file"] = ""
+    if "network" in changes and changes["network"] != base.network:  # with what it needs, unless that is given as well
+        changes.setdefault("hidden", TYPICAL_HIDDEN[changes["network"]])
+        if changes["network"] == "text" and "dataset" not in changes:
+            changes |= {"dataset": "reviews", "data_file": ""}
     return base.replace(**changes)
 
 
