@@ -1,5 +1,6 @@
 """The family in the benchmark: alpha dropout, Gaussian dropout, zoneout and DropBlock, against NumPy and torch."""
 
+import importlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -105,7 +106,6 @@ def _numpy(case: Case, arrays: peers.Arrays) -> Callable[[], Array]:
 
 
 def _torch_alpha(case: Case, arrays: peers.Arrays) -> Callable[[], Any]:
-    import torch
-
+    torch: Any = importlib.import_module("torch")
     x = torch.from_numpy(arrays.x)
     return lambda: torch.nn.functional.alpha_dropout(x, case.p, training=True)
