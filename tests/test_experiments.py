@@ -214,11 +214,11 @@ def test_snapshot_of_spatial_dropout_and_dropconnect():
 
 def test_rate_changes_while_training_runs():
     trainer = Trainer(SMALL)
-    trainer.rate = 1.0
+    trainer.rates = (1.0,) * len(trainer.config.hidden)
     trainer.step()
     assert not trainer.snapshot().layers[0].kept.any()
     with pytest.raises(ValueError, match=r"rate.*7"):
-        trainer.rate = 7
+        trainer.rates = (7,) * len(trainer.config.hidden)
 
 
 def test_divergence_is_reported():

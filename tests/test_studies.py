@@ -58,7 +58,7 @@ def test_every_network_trains_with_every_kind(network, kind):
     assert len(snapshot.layers) >= 2
     drops = bool(trainer.network.droppers)
     assert drops == (kind != "none")
-    trainer.rate = 0.6
+    trainer.rates = (0.6,) * len(trainer.config.hidden)
     assert all(dropper.p == 0.6 for dropper in trainer.network.droppers)
     *_, again = Trainer(trainer.config).run()
     assert again.latest == snapshot.latest

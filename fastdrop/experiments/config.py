@@ -7,6 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote, unquote
 
 from fastdrop.backends import BACKENDS
 from fastdrop.errors import missing_package
@@ -64,10 +65,44 @@ HEADS = 4
 """Of attention."""
 
 _LARGEST_LAYER = 4096
+_LINE = "fastdrop1"
+"""What a configuration's line begins with, its version in it."""
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be run; the message names the field and what it may be."""
+    """A configuration that cannot be run; the message names the field and what it may be.
+
+    `field` is the field's name, where it is one that is wrong.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def places(network: str, layers: int) -> list[tuple[str, ...]]:
+    """The kinds of dropout that each of so many entries of `hidden` has a place for."""
+    units = ("none", "standard", "gaussian", "alpha")
+    if network == "cnn":
+        return [FITTING["cnn"]] * (layers - 1) + [units]
+    if network == "attention":
+        return [("none",)] + [FITTING["attention"]] * (layers - 1)
+    if network == "text":
+        return [("none", "embedding")] + [units] * (layers - 1)
+    return [FITTING[network]] * layers
+
+
+def _parsed(name: str, default: Any, text: str) -> Any:
+    """A field's value from its text in a line."""
+    try:
+        if isinstance(default, bool):
+            return {"True": True, "False": False}[text]
+        if isinstance(default, tuple):
+            kind = {"hidden": int, "layer_dropout": str, "layer_rates": float}[name]
+            return tuple(kind(item) for item in text.split(",") if item)
+        return type(default)(text)
+    except (KeyError, ValueError):
+        raise ConfigError(f"{name} cannot be {text!r}", name) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +138,10 @@ class ExperimentConfig:
         Which hidden layers drop.
     rate : float
         Probability of dropping.
+    layer_dropout : tuple of str
+        A kind for each entry of `hidden`, in place of `dropout` and `dropout_layers`; empty leaves it to them.
+    layer_rates : tuple of float
+        A rate for each entry of `hidden`, in place of `rate`; only with `layer_dropout`.
     rate_schedule : {"constant", "linear", "cosine", "curriculum"}
         How the rate grows to `rate` over the training.
     optimizer : {"adam", "sgd"}
@@ -142,6 +181,8 @@ class ExperimentConfig:
     dropout: str = "standard"
     dropout_layers: str = "all"
     rate: float = 0.5
+    layer_dropout: tuple[str, ...] = ()
+    layer_rates: tuple[float, ...] = ()
     rate_schedule: str = "constant"
     optimizer: str = "adam"
     learning_rate: float = 0.001
@@ -155,15 +196,17 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", self._checked_hidden())
+        object.__setattr__(self, "layer_dropout", self._checked_list("layer_dropout", str))
+        object.__setattr__(self, "layer_rates", self._checked_list("layer_rates", float))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.type is float and isinstance(value, int) and not isinstance(value, bool):
                 try:
                     object.__setattr__(self, field.name, float(value))
                 except OverflowError:
-                    raise ConfigError(f"{field.name} is far too large") from None
-            elif isinstance(field.type, type) and field.name != "hidden" and type(value) is not field.type:
-                raise ConfigError(f"{field.name} is of type {field.type.__name__}; got {value!r}")
+                    raise ConfigError(f"{field.name} is far too large", field.name) from None
+            elif isinstance(field.type, type) and type(value) is not field.type:
+                raise ConfigError(f"{field.name} is of type {field.type.__name__}; got {value!r}", field.name)
         self._one_of("dataset", [*DATASETS, "file"])
         self._one_of("network", list(NETWORKS))
         self._one_of("activation", list(ACTIVATIONS))
@@ -174,13 +217,13 @@ class ExperimentConfig:
         self._one_of("learning_rate_schedule", list(LEARNING_RATE_SCHEDULES))
         self._one_of("backend", list(BACKENDS))
         if (self.dataset == "file") != bool(self.data_file):
-            raise ConfigError('dataset "file" and data_file go together: one is given without the other')
+            raise ConfigError('dataset "file" and data_file go together: one is given without the other', "dataset")
         self._between("noise", 0.0, 10.0)
         self._between("train_share", 0.05, 0.95)
         self._between("rate", 0.0, 1.0)
         self._between("momentum", 0.0, 0.9999)
         if not 0.0 < self.learning_rate <= 100.0:
-            raise ConfigError(f"learning_rate is above 0 and at most 100; got {self.learning_rate}")
+            raise ConfigError(f"learning_rate is above 0 and at most 100; got {self.learning_rate}", "learning_rate")
         self._between("weight_decay", 0.0, 10.0)
         self._between("batch_size", 1, 65536)
         self._between("epochs", 1, 1_000_000)
@@ -190,57 +233,127 @@ class ExperimentConfig:
 
     def _check_network(self) -> None:
         """Whether the network has a place for the dropout, and the right number of sizes."""
+        if self.network in ("cnn", "attention", "text") and len(self.hidden) < 2:
+            description = NETWORKS[self.network]
+            raise ConfigError(f'network "{self.network}" takes at least two sizes in hidden: {description}', "hidden")
+        if self.network == "attention" and self.hidden[0] % HEADS:
+            width = self.hidden[0]
+            raise ConfigError(f"attention has {HEADS} heads: its width is a multiple of {HEADS}; got {width}", "hidden")
         fitting = FITTING[self.network]
         if self.dropout not in fitting:
             raise ConfigError(
-                f'dropout {self.dropout!r} has no place in network "{self.network}"; it takes {", ".join(fitting)}'
+                f'dropout {self.dropout!r} has no place in network "{self.network}"; it takes {", ".join(fitting)}',
+                "dropout",
             )
-        if self.dropout == "gaussian" and self.rate == 1.0:
-            raise ConfigError("rate is below 1 with gaussian dropout, whose noise would have infinite variance")
-        if self.dropout == "spatial" and self.network == "mlp" and any(size % SPATIAL_GROUP for size in self.hidden):
-            raise ConfigError(
-                f"spatial dropout groups {SPATIAL_GROUP} units of a perceptron: hidden layers are multiples of it; "
-                f"got {list(self.hidden)}"
-            )
-        if self.network in ("cnn", "attention", "text") and len(self.hidden) < 2:
-            raise ConfigError(f'network "{self.network}" takes at least two sizes in hidden: {NETWORKS[self.network]}')
-        if self.network == "attention" and self.hidden[0] % HEADS:
-            raise ConfigError(f"attention has {HEADS} heads: its width is a multiple of {HEADS}; got {self.hidden[0]}")
+        self._check_layers()
+        for kind, rate, size in zip(self.kinds, self.rates, self.hidden, strict=True):
+            if kind == "gaussian" and rate == 1.0:
+                raise ConfigError("rate is below 1 with gaussian dropout, whose noise has infinite variance there", "rate")
+            if kind == "spatial" and self.network == "mlp" and size % SPATIAL_GROUP:
+                raise ConfigError(
+                    f"spatial dropout groups {SPATIAL_GROUP} units of a perceptron: hidden layers are multiples of it; "
+                    f"got {list(self.hidden)}",
+                    "hidden",
+                )
+
+    def _check_layers(self) -> None:
+        """Whether kinds and rates of single layers fit the layers."""
+        if not self.layer_dropout:
+            if self.layer_rates:
+                raise ConfigError("layer_rates comes with layer_dropout", "layer_rates")
+            return
+        for name in ("layer_dropout", "layer_rates"):
+            given = getattr(self, name)
+            if len(given) != len(self.hidden) and (given or name == "layer_dropout"):
+                raise ConfigError(f"{name} has an entry for each of {len(self.hidden)} layers; got {len(given)}", name)
+        for number, (kind, fitting) in enumerate(zip(self.layer_dropout, self.places, strict=True), start=1):
+            if kind not in fitting:
+                raise ConfigError(
+                    f"layer {number} has no place for dropout {kind!r}; it takes {', '.join(fitting)}", "layer_dropout"
+                )
+        for rate in self.layer_rates:
+            if not 0.0 <= rate <= 1.0:
+                raise ConfigError(f"layer_rates are from 0.0 to 1.0; got {rate!r}", "layer_rates")
+
+    @property
+    def places(self) -> list[tuple[str, ...]]:
+        """The kinds that each entry of `hidden` has a place for."""
+        return places(self.network, len(self.hidden))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind of dropout of each entry of `hidden`."""
+        if self.layer_dropout:
+            return self.layer_dropout
+        fitting = [number for number, kinds in enumerate(self.places) if self.dropout in kinds]
+        if self.network == "cnn":  # convolutions are what kinds are compared on
+            fitting = [number for number in fitting if number < len(self.hidden) - 1]
+        chosen = {"all": fitting, "first": fitting[:1], "last": fitting[-1:]}[self.dropout_layers]
+        return tuple(self.dropout if number in chosen else "none" for number in range(len(self.hidden)))
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The probability of dropping of each entry of `hidden`."""
+        return self.layer_rates or (self.rate,) * len(self.hidden)
+
+    @property
+    def drops(self) -> bool:
+        """Whether any layer has dropout."""
+        return any(kind != "none" for kind in self.kinds)
+
+    def with_rate(self, rate: float) -> Self:
+        """The same configuration with one rate for all layers."""
+        return self.replace(rate=rate, layer_rates=())
+
+    def without_dropout(self) -> Self:
+        """The twin: the same network, weights and batches, nothing dropped."""
+        return self.replace(dropout="none", layer_dropout=(), layer_rates=())
+
+    def _checked_list(self, name: str, kind: type) -> tuple[Any, ...]:
+        values = getattr(self, name)
+        if isinstance(values, str) or not hasattr(values, "__iter__"):
+            raise ConfigError(f"{name} is a list with an entry for each hidden layer; got {values!r}", name)
+        values = tuple(values)
+        if kind is float:
+            values = tuple(float(value) if type(value) is int else value for value in values)
+        for value in values:
+            if type(value) is not kind:
+                raise ConfigError(f"{name} holds values of type {kind.__name__}; got {value!r}", name)
+        return values
 
     def _checked_hidden(self) -> tuple[int, ...]:
         sizes = self.hidden
         if isinstance(sizes, str) or not hasattr(sizes, "__iter__"):
-            raise ConfigError(f"hidden is a list of layer sizes such as [256, 128]; got {sizes!r}")
+            raise ConfigError(f"hidden is a list of layer sizes such as [256, 128]; got {sizes!r}", "hidden")
         sizes = tuple(sizes)
         for size in sizes:
             if type(size) is not int or not 1 <= size <= _LARGEST_LAYER:
-                raise ConfigError(f"a hidden layer has 1 to {_LARGEST_LAYER} units; got {size!r}")
+                raise ConfigError(f"a hidden layer has 1 to {_LARGEST_LAYER} units; got {size!r}", "hidden")
         if not 1 <= len(sizes) <= 16:
-            raise ConfigError(f"a network has 1 to 16 hidden layers; got {len(sizes)}")
+            raise ConfigError(f"a network has 1 to 16 hidden layers; got {len(sizes)}", "hidden")
         return sizes
 
     def _one_of(self, name: str, allowed: list[str]) -> None:
         if getattr(self, name) not in allowed:
-            raise ConfigError(f"{name} is one of {', '.join(allowed)}; got {getattr(self, name)!r}")
+            raise ConfigError(f"{name} is one of {', '.join(allowed)}; got {getattr(self, name)!r}", name)
 
     def _between(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
         if not (math.isfinite(value) and low <= value <= high):
-            raise ConfigError(f"{name} is from {low} to {high}; got {value!r}")
+            raise ConfigError(f"{name} is from {low} to {high}; got {value!r}", name)
 
     @property
     def warnings(self) -> list[str]:
         """What is known to go wrong with this configuration, though it runs."""
-        normalises = self.batch_norm and self.network in ("mlp", "cnn", "text")
-        if not normalises or self.dropout == "none" or self.rate == 0:
+        if not (self.batch_norm and self.network in ("mlp", "cnn", "text")):
             return []
         text = "dropout stands before batch normalisation, which learns a variance that evaluation does not have"
-        if self.network == "cnn" or self.dropout in ("dropconnect", "embedding"):
-            return [text]
-        dense = len(self.hidden) - (self.network == "text")
-        return (
-            [f'{text}; dropout_layers = "last" puts it behind'] if dense > 1 and self.dropout_layers != "last" else []
-        )
+        dropping = [number for number, kind in enumerate(self.kinds) if kind != "none" and self.rates[number] > 0]
+        inside = any(self.kinds[number] == "dropconnect" for number in dropping)  # its sums are what is normalised
+        if not inside and not any(number < len(self.hidden) - 1 for number in dropping):
+            return []
+        simple = not self.layer_dropout and self.network != "cnn" and self.dropout not in ("dropconnect", "embedding")
+        return [f'{text}; dropout_layers = "last" puts it behind'] if simple else [text]
 
     def load_dataset(self) -> Dataset:
         """The data that this configuration trains on; see `fastdrop.experiments.load_dataset`."""
@@ -263,7 +376,11 @@ class ExperimentConfig:
             import tomli_w
         except ImportError:
             raise missing_package("tomli-w", "experiments", "writing a configuration") from None
-        fields = {**dataclasses.asdict(self), "hidden": list(self.hidden)}
+        fields = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+            if value != ()
+        }
         return tomli_w.dumps({"fastdrop": {"format": FORMAT}, "experiment": fields})
 
     @classmethod
@@ -299,6 +416,42 @@ class ExperimentConfig:
             raise ConfigError(f"{path}: not a text file") from None
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
-        if config.data_file:
-            config = config.replace(data_file=str(Path(path).absolute().parent / config.data_file))
-        return config
+        return config.beside(path)
+
+    def beside(self, path: str | os.PathLike[str]) -> Self:
+        """The same with a relative `data_file` taken as one beside the file `path`."""
+        if not self.data_file:
+            return self
+        return self.replace(data_file=str(Path(path).absolute().parent / self.data_file))
+
+    def to_line(self) -> str:
+        """The configuration as one line to copy and paste: what differs from the defaults.
+
+        Examples
+        --------
+        >>> from fastdrop.experiments import ExperimentConfig
+        >>> ExperimentConfig(dataset="moons", hidden=(16, 8), rate=0.2).to_line()
+        'fastdrop1?dataset=moons&hidden=16,8&rate=0.2'
+        """
+        parts = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+                parts.append(f"{field.name}={quote(text, safe=',/')}")
+        return f"{_LINE}?{'&'.join(parts)}"
+
+    @classmethod
+    def from_line(cls, line: str) -> Self:
+        """A configuration from what `to_line` returned, white space around and inside it ignored."""
+        name, mark, rest = "".join(line.split()).partition("?")
+        if name != _LINE or not mark:
+            raise ConfigError(f"a configuration's line begins with {_LINE}?; got {line.strip()[:60]!r}")
+        known = {field.name: field.default for field in dataclasses.fields(cls)}
+        values: dict[str, Any] = {}
+        for part in filter(None, rest.split("&")):
+            key, _, text = part.partition("=")
+            if key not in known:
+                raise ConfigError(f"unknown field {key!r}; fields are {', '.join(sorted(known))}")
+            values[key] = _parsed(key, known[key], unquote(text))
+        return cls(**values)

@@ -2,7 +2,7 @@
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -37,32 +37,28 @@ class Network(nn.Sequential):
             super().__init__(*(layer for block in blocks for layer in block.layers), head)
         self.blocks = blocks
         self.head = head
-        self.droppers = [dropper for block in blocks for dropper in block.droppers if dropper.drops]
-        """What drops at the configuration's rate; other droppers inside the layers stay off."""
+        self._by_block = [[dropper for dropper in block.droppers if dropper.drops] for block in blocks]
+        """What drops at the configuration's rates; other droppers inside the layers stay off."""
 
-    def set_rate(self, rate: float) -> None:
-        """Change the probability of dropping everywhere."""
-        for dropper in self.droppers:
-            dropper.p = rate
+    @property
+    def droppers(self) -> list[DropoutModule]:
+        """What drops at the configuration's rates."""
+        return list(itertools.chain.from_iterable(self._by_block))
+
+    def set_rates(self, rates: Iterable[float]) -> None:
+        """Change the probability of dropping in every block."""
+        for droppers, rate in zip(self._by_block, rates, strict=True):
+            for dropper in droppers:
+                dropper.p = rate
 
 
 class _Builder:
-    """What the builders share: the configuration, where weights and masks come from, which block drops."""
+    """What the builders share: the configuration, and where weights and masks come from."""
 
     def __init__(self, config: ExperimentConfig, masks: Stream) -> None:
         self.config = config
         self.rng = np.random.default_rng([config.seed, 0])
         self.streams = masks.spawn(len(config.hidden))
-
-    def drops(self, number: int, blocks: int) -> bool:
-        """Whether block `number`, from 0 on, has dropout."""
-        where = self.config.dropout_layers
-        return self.config.dropout != "none" and (
-            where == "all" or (where == "first" and number == 0) or (where == "last" and number == blocks - 1)
-        )
-
-    def kind(self, number: int, blocks: int) -> str:
-        return self.config.dropout if self.drops(number, blocks) else "none"
 
     def activated(self, features: int) -> list[nn.Module]:
         """Batch normalisation if asked for, and the activation."""
@@ -102,10 +98,10 @@ def build_network(config: ExperimentConfig, dataset: Dataset, masks: Stream) -> 
     if config.network != "text" and dataset.words:
         raise ConfigError(f'{dataset.name} holds words, which network "text" reads, not "{config.network}"')
     # Built with some rate, so that the network knows what is to drop also where the configured rate is 0.
-    builder = _Builder(config.replace(rate=0.5), masks)
+    builder = _Builder(config.with_rate(0.5), masks)
     blocks, features = _BUILDERS[config.network](builder, dataset)
     network = Network(blocks, nn.Linear(features, dataset.classes, rng=builder.rng))
-    network.set_rate(config.rate)
+    network.set_rates(config.rates)
     return network
 
 
@@ -113,7 +109,7 @@ def _dense(builder: _Builder, features: int, sizes: tuple[int, ...], first: int)
     """Hidden layers of a perceptron, the blocks from number `first` on."""
     config, rate = builder.config, builder.config.rate
     for number, outputs in enumerate(sizes, start=first):
-        kind, stream = builder.kind(number, first + len(sizes)), builder.streams[number]
+        kind, stream = config.kinds[number], builder.streams[number]
         dropper: DropoutModule | None = None
         layers: list[nn.Module] = []
         if kind == "dropconnect":
@@ -138,7 +134,7 @@ def _mlp(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
 
 
 def _cnn(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
-    """Convolutions with dropout behind them, halved maps between them, then one dense layer, without."""
+    """Convolutions with dropout behind them, halved maps between them, then one dense layer."""
     assert dataset.image_shape is not None
     config, rate = builder.config, builder.config.rate
     (height, width), channels = dataset.image_shape, 1
@@ -146,7 +142,7 @@ def _cnn(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
     before: list[nn.Module] = [nn.Reshape(1, height, width)]
     blocks = []
     for number, outputs in enumerate(sizes):
-        kind, stream = builder.kind(number, len(sizes)), builder.streams[number]
+        kind, stream = config.kinds[number], builder.streams[number]
         layers = [*before, nn.Conv2d(channels, outputs, 3, padding=1, rng=builder.rng), *builder.activated(outputs)]
         dropper: DropoutModule | None = None
         if kind in _UNITS:
@@ -161,7 +157,10 @@ def _cnn(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
         if min(height, width) >= 2:
             before, height, width = [nn.MaxPool2d(2)], height // 2, width // 2
     linear = nn.Linear(channels * height * width, dense, rng=builder.rng)
-    blocks.append(Block("dense", [*before, nn.Flatten(), linear, *builder.activated(dense)], None))
+    layers = [*before, nn.Flatten(), linear, *builder.activated(dense)]
+    dropper = _UNITS[config.kinds[-1]](rate, rng=builder.streams[-1]) if config.kinds[-1] in _UNITS else None
+    layers += [dropper] if dropper else []
+    blocks.append(Block("dense", layers, dropper))
     return blocks, dense
 
 
@@ -172,7 +171,7 @@ def _lstm(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
     features, count = dataset.image_shape[1], len(config.hidden)
     blocks = []
     for number, outputs in enumerate(config.hidden):
-        kind, stream = builder.kind(number, count), builder.streams[number]
+        kind, stream = config.kinds[number], builder.streams[number]
         zoneout = rate if kind == "zoneout" else 0.0
         layers: list[nn.Module] = [nn.LSTM(features, outputs, zoneout=zoneout, rng=builder.rng, mask_rng=stream)]
         layers = [nn.Reshape(*dataset.image_shape), *layers] if number == 0 else layers
@@ -195,7 +194,7 @@ def _attention(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
     embed = [nn.Reshape(steps, features), nn.Linear(features, width, rng=builder.rng)]
     blocks = [Block("tokens", [*embed, nn.LearnedPositions(steps, width, rng=builder.rng)], None)]
     for number, hidden in enumerate(sizes):
-        kind = builder.kind(number, len(sizes))
+        kind = config.kinds[number + 1]
         inside, path = (config.rate if kind == where else 0.0 for where in ("standard", "path"))
         stream = builder.streams[number + 1]
         block = nn.TransformerBlock(width, HEADS, hidden, p=inside, drop_path=path, rng=builder.rng, mask_rng=stream)
@@ -208,7 +207,7 @@ def _text(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
     """The mean of the words' embeddings, then a perceptron."""
     config = builder.config
     features, *sizes = config.hidden
-    rate = config.rate if config.dropout == "embedding" else 0.0
+    rate = config.rate if config.kinds[0] == "embedding" else 0.0
     words = nn.Embedding(len(dataset.words), features, p=rate, rng=builder.rng, mask_rng=builder.streams[0])
     blocks = [Block("embedding", [words, nn.MeanOverSteps()], None)]
     blocks += _dense(builder, features, tuple(sizes), 1)

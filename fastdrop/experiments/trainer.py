@@ -1,8 +1,9 @@
-"""The one trainer: a step is a batch, snapshots show what the network does."""
+"""The one trainer: a step is a batch; its whole state can be taken and put back."""
 
+import json
 import math
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,15 @@ from numpy.typing import NDArray
 
 from fastdrop import nn
 from fastdrop.backends import moved
-from fastdrop.blocks import RegionMask
+from fastdrop.experiments import observe
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.datasets import Dataset
-from fastdrop.experiments.model import Block, build_network
-from fastdrop.mask import Mask
+from fastdrop.experiments.model import build_network
+from fastdrop.experiments.observe import EpochRecord, LayerView, Snapshot
 from fastdrop.rule import check_probability
 from fastdrop.stream import Stream
 
-PROBE_EXAMPLES = 32
+__all__ = ["EpochRecord", "LayerView", "Snapshot", "StateError", "Trainer", "TrainingDiverged"]
 
 RATES: dict[str, Callable[[float], float]] = {
     "constant": nn.schedules.Constant(1.0),
@@ -38,66 +39,8 @@ class TrainingDiverged(RuntimeError):
     """The loss is no longer a finite number."""
 
 
-@dataclass(frozen=True)
-class EpochRecord:
-    """Losses in nats and accuracies, in evaluation mode, after `epoch` epochs."""
-
-    epoch: int
-    train_loss: float
-    test_loss: float
-    train_accuracy: float
-    test_accuracy: float
-
-
-@dataclass(frozen=True)
-class LayerView:
-    """What the probe batch does in one layer, dropout on.
-
-    Attributes
-    ----------
-    name : str
-    values : numpy.ndarray of float32, shape (units, samples)
-        Activations behind dropout; for "weights", (units, inputs) of the first example, the first inputs only.
-    kept : numpy.ndarray of bool or None
-        Of the same shape: False where dropped. None where nothing is dropped here.
-    columns : str
-        What the second axis is: samples, or inputs and how many of them.
-    """
-
-    name: str
-    values: NDArray[np.float32]
-    kept: NDArray[np.bool_] | None
-    columns: str = "sample"
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The state of a training run at one step.
-
-    Attributes
-    ----------
-    step : int
-        Batches so far.
-    epoch : float
-        Epochs so far, with the fraction.
-    batch_loss : float
-        Mean training loss of the batches since the last epoch ended, dropout on; NaN before the first.
-    history : tuple of EpochRecord
-    layers : tuple of LayerView
-    weights : dict
-        Arrays by name; empty if not asked for.
-    """
-
-    step: int
-    epoch: float
-    batch_loss: float
-    history: tuple[EpochRecord, ...]
-    layers: tuple[LayerView, ...]
-    weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-
-    @property
-    def latest(self) -> EpochRecord:
-        return self.history[-1]
+class StateError(ValueError):
+    """A state that is not of this configuration."""
 
 
 class Trainer:
@@ -125,8 +68,8 @@ class Trainer:
     def __init__(self, config: ExperimentConfig, dataset: Dataset | None = None) -> None:
         self.config = config
         self.dataset = config.load_dataset() if dataset is None else dataset
-        masks, self._probe_stream = Stream(config.seed).spawn(2)
-        self._data = _moved(self.dataset, config.backend)
+        masks, _ = Stream(config.seed).spawn(2)
+        self.data = _moved(self.dataset, config.backend)
         self.network = build_network(config, self.dataset, masks).to(config.backend)
         parameters, decay = self.network.parameters(), config.weight_decay
         self.optimizer: nn.Optimizer = (
@@ -142,7 +85,15 @@ class Trainer:
         self._order_rng = np.random.default_rng([config.seed, 1])
         self._order: NDArray[np.intp] = np.empty(0, np.intp)
         self._epoch_losses: list[float] = []
-        self._rate = config.rate
+        self._rates = config.rates
+        self._learning_rate = config.learning_rate
+        droppers = [dropper for block in self.network.blocks for dropper in block.droppers]
+        self.streams = list({id(dropper.stream): dropper.stream for dropper in droppers}.values())
+        """What the masks come from; layers may share one."""
+        self.newest_rows: Any = np.arange(min(config.batch_size, len(self.dataset.x_train)))
+        """The newest batch: places of its examples in the training set; before the first, of those that stand first."""
+        self.newest_calls = [stream.calls for stream in self.streams]
+        """The streams' call numbers before the newest batch: its masks can be drawn again."""
         self.history = [self._evaluate(0)]
 
     @property
@@ -150,20 +101,44 @@ class Trainer:
         return self.step_count >= self.total_steps
 
     @property
-    def rate(self) -> float:
-        """Probability of dropping, which a schedule grows to; may be changed while training runs."""
-        return self._rate
+    def rates(self) -> tuple[float, ...]:
+        """Probability of dropping of each hidden layer, which a schedule grows to; may be changed while training runs."""
+        return self._rates
 
-    @rate.setter
-    def rate(self, value: float) -> None:
-        self._rate = check_probability(value, "rate")
+    @rates.setter
+    def rates(self, values: Iterable[float]) -> None:
+        checked = tuple(check_probability(value, "rate") for value in values)
+        if len(checked) != len(self.config.hidden):
+            raise ValueError(f"there is a rate for each of {len(self.config.hidden)} layers; got {len(checked)}")
+        self._rates = checked
+        self._follow_schedules()
+
+    @property
+    def learning_rate(self) -> float:
+        """What the schedule starts from; may be changed while training runs."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        if not 0.0 <= value < math.inf:
+            raise ValueError(f"learning_rate is a number from 0 on; got {value!r}")
+        self._learning_rate = value
+        self._follow_schedules()
+
+    def extend(self, epochs: int) -> None:
+        """Set the number of epochs, as many as were trained or more; schedules follow it from here on."""
+        config = self.config.replace(epochs=epochs)
+        if epochs * self.steps_per_epoch < self.step_count:
+            raise ValueError(f"{self.step_count / self.steps_per_epoch:g} epochs are trained; got a limit of {epochs}")
+        self.config, self.total_steps = config, epochs * self.steps_per_epoch
         self._follow_schedules()
 
     def _follow_schedules(self) -> None:
         """Set the rates for the next step."""
         progress = min(1.0, self.step_count / max(1, self.total_steps - 1))
-        self.network.set_rate(self._rate * self._rate_share(progress))
-        self.optimizer.learning_rate = self.config.learning_rate * self._learning_rate_share(progress)
+        share = self._rate_share(progress)
+        self.network.set_rates(rate * share for rate in self._rates)
+        self.optimizer.learning_rate = self._learning_rate * self._learning_rate_share(progress)
 
     def step(self) -> None:
         """Train on one batch; at an epoch's end, evaluate.
@@ -179,10 +154,11 @@ class Trainer:
             self._epoch_losses = []
         self._follow_schedules()
         rows = self._order[place * self.config.batch_size : (place + 1) * self.config.batch_size]
+        self.newest_rows, self.newest_calls = rows, [stream.calls for stream in self.streams]
         self.network.train()
         with np.errstate(over="ignore", invalid="ignore"):
-            logits = self.network(self._data.x_train[rows])
-            loss, dlogits = nn.softmax_cross_entropy(logits, self._data.y_train[rows])
+            logits = self.network(self.data.x_train[rows])
+            loss, dlogits = nn.softmax_cross_entropy(logits, self.data.y_train[rows])
             if not math.isfinite(loss):
                 raise TrainingDiverged(
                     f"the loss is {loss} at step {self.step_count + 1}: training diverged; lower the learning rate"
@@ -208,7 +184,7 @@ class Trainer:
             self.step_count / self.steps_per_epoch,
             float(np.mean(self._epoch_losses)) if self._epoch_losses else math.nan,
             tuple(self.history),
-            tuple(self._probe()),
+            tuple(observe.layers(self)),
             self.weights() if weights else {},
         )
 
@@ -216,8 +192,73 @@ class Trainer:
         """Copies of all parameters by name."""
         return {name: moved(parameter.value, "cpu").copy() for name, parameter in self.network.parameters()}
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that is needed to go on as if nothing had happened, as plain arrays."""
+        numbers = {
+            "step_count": self.step_count,
+            "rates": list(self._rates),
+            "learning_rate": self._learning_rate,
+            "streams": [stream.state for stream in self.streams],
+            "newest_calls": self.newest_calls,
+            "order_rng": self._order_rng.bit_generator.state,
+            "epoch_losses": self._epoch_losses,
+        }
+        arrays = {f"weight {name}": array for name, array in self.weights().items()}
+        for name, owner, key in self._kept_arrays():
+            arrays[name] = moved(_get(owner, key), "cpu").copy()
+        return {
+            "numbers": np.array(json.dumps(numbers)),
+            "history": np.array([list(asdict(record).values()) for record in self.history], float),
+            "order": moved(self._order, "cpu").copy(),
+            "newest_rows": moved(self.newest_rows, "cpu").copy(),
+            **arrays,
+        }
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from what `state` returned, for the same configuration.
+
+        Raises
+        ------
+        StateError
+            If the state lacks something or has other shapes.
+        """
+        backend = self.config.backend
+        try:
+            numbers = json.loads(str(state["numbers"]))
+            history = [EpochRecord(int(row[0]), *map(float, row[1:])) for row in state["history"]]
+            values = [(name, parameter, "value") for name, parameter in self.network.parameters()]
+            places = [(f"weight {name}", owner, key) for name, owner, key in values] + list(self._kept_arrays())
+            for name, owner, key in places:
+                if state[name].shape != _get(owner, key).shape:
+                    raise StateError(f"{name} has shape {state[name].shape}, not {_get(owner, key).shape}")
+            for stream, saved in zip(self.streams, numbers["streams"], strict=True):
+                stream.state = saved
+            self._order_rng.bit_generator.state = numbers["order_rng"]
+            self.newest_calls = [int(calls) for calls in numbers["newest_calls"]]
+            self._epoch_losses = [float(loss) for loss in numbers["epoch_losses"]]
+            self.step_count = int(numbers["step_count"])
+            self._order = moved(state["order"].astype(np.intp), backend)
+            self.newest_rows = moved(state["newest_rows"].astype(np.intp), backend)
+            for name, owner, key in places:
+                _get(owner, key)[...] = moved(state[name], backend)
+            self.optimizer.set_steps(self.step_count)
+            self.rates, self.learning_rate = numbers["rates"], numbers["learning_rate"]
+            self.history = history
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise StateError(f"this state is not of this configuration: {reason}") from None
+
+    def _kept_arrays(self) -> Iterator[tuple[str, Any, str]]:
+        """What is neither weight nor number: what the optimiser and batch normalisation gather. Name, owner, key."""
+        for name in self.optimizer.kept:
+            for number in range(len(self.optimizer.parameters)):
+                yield f"optimizer {name} {number}", getattr(self.optimizer, name), str(number)
+        for number, module in enumerate(self.network.modules()):
+            for name in module.buffers:
+                yield f"buffer {number} {name}", module, name
+
     def _evaluate(self, epoch: int) -> EpochRecord:
-        data = self._data
+        data = self.data
         self.network.eval()
         with np.errstate(over="ignore", invalid="ignore"):
             train, test = self.network(data.x_train), self.network(data.x_test)
@@ -229,45 +270,9 @@ class Trainer:
                 nn.accuracy(test, data.y_test),
             )
 
-    def _probe(self) -> Iterator[LayerView]:
-        """The first test examples, in evaluation mode but with dropout on, by masks of the probe's own stream."""
-        self.network.eval()
-        x = self._data.x_test[:PROBE_EXAMPLES]
-        with np.errstate(over="ignore", invalid="ignore"):
-            for block in self.network.blocks:
-                x = yield from self._probe_block(block, x)
-            yield LayerView("output probabilities", moved(nn.softmax(self.network.head(x)), "cpu").T, None)
 
-    def _probe_block(self, block: Block, x: NDArray[Any]) -> Generator[LayerView, None, NDArray[Any]]:
-        droppers, streams = block.droppers, [dropper.stream for dropper in block.droppers]
-        for dropper in droppers:
-            dropper.stream, dropper.training = self._probe_stream, True
-        try:
-            for layer in block.layers:
-                x = layer(x)
-        finally:
-            for dropper, stream in zip(droppers, streams, strict=True):
-                dropper.stream, dropper.training = stream, False
-        kept = None
-        if isinstance(block.dropper, nn.DropConnectLinear):
-            if block.dropper.mask is not None:
-                yield _first_weights(f"{block.name} weights", block.dropper)
-        elif block.dropper is not None and isinstance(block.dropper.mask, (Mask, RegionMask)):
-            kept = np.asarray(block.dropper.mask).reshape(len(x), -1)
-            kept = kept.T if kept.size == x.size else None
-        yield LayerView(block.name, moved(x, "cpu").reshape(len(x), -1).T.copy(), kept)
-        return x
-
-
-def _first_weights(name: str, layer: nn.DropConnectLinear) -> LayerView:
-    """The first example's weights and their mask: few enough columns to send and to see, drawn without the others'."""
-    assert isinstance(layer.mask, Mask)
-    inputs = layer.weight.value.shape[1]
-    kept = layer.mask.first()
-    shown = min(inputs, PROBE_EXAMPLES)
-    columns = "input" if shown == inputs else f"input (first {shown} of {inputs})"
-    weight = moved(layer.weight.value[:, :shown], "cpu")
-    return LayerView(name, weight.copy(), kept[:, :shown].copy(), columns)
+def _get(owner: Any, key: str) -> Any:
+    return owner[int(key)] if isinstance(owner, list) else getattr(owner, key)
 
 
 def _moved(dataset: Dataset, backend: str) -> Dataset:

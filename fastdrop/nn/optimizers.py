@@ -11,6 +11,9 @@ from fastdrop.nn.module import Parameter
 class Optimizer:
     """Holds the parameters, the learning rate and the weight decay; the two rates may change at any time."""
 
+    kept: tuple[str, ...] = ()
+    """Names of the lists of arrays that are kept from step to step, one for each parameter."""
+
     def __init__(
         self, parameters: Iterable[tuple[str, Parameter]], learning_rate: float, weight_decay: float = 0.0
     ) -> None:
@@ -21,6 +24,9 @@ class Optimizer:
     def step(self) -> None:
         """Move every parameter by its gradient."""
         raise NotImplementedError
+
+    def set_steps(self, steps: int) -> None:
+        """Say how many steps were taken; after the kept arrays were put back."""
 
     def decay(self, parameter: Parameter) -> float:
         """This parameter's weight decay: none for vectors.
@@ -55,6 +61,8 @@ class SGD(Optimizer):
     equations 1 and 2, with the learning rate taken out of the velocity.
     """
 
+    kept = ("velocity",)
+
     def __init__(
         self,
         parameters: Iterable[tuple[str, Parameter]],
@@ -64,10 +72,10 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(parameters, learning_rate, weight_decay)
         self.momentum = _check_not_negative("momentum", momentum)
-        self._velocity = [np.zeros_like(parameter.value) for parameter in self.parameters]
+        self.velocity = [np.zeros_like(parameter.value) for parameter in self.parameters]
 
     def step(self) -> None:
-        for parameter, velocity in zip(self.parameters, self._velocity, strict=True):
+        for parameter, velocity in zip(self.parameters, self.velocity, strict=True):
             velocity *= self.momentum
             velocity += parameter.grad
             if decay := self.decay(parameter):
@@ -97,6 +105,8 @@ class Adam(Optimizer):
     weight decay regularization", ICLR 2019, algorithm 2.
     """
 
+    kept = ("mean", "square")
+
     def __init__(
         self,
         parameters: Iterable[tuple[str, Parameter]],
@@ -110,16 +120,19 @@ class Adam(Optimizer):
             raise ValueError(f"betas are numbers from 0 to below 1; got {betas!r}")
         self.betas = betas
         self.eps = _check_not_negative("eps", eps)
-        self._mean = [np.zeros_like(parameter.value) for parameter in self.parameters]
-        self._square = [np.zeros_like(parameter.value) for parameter in self.parameters]
+        self.mean = [np.zeros_like(parameter.value) for parameter in self.parameters]
+        self.square = [np.zeros_like(parameter.value) for parameter in self.parameters]
         self._steps = 0
+
+    def set_steps(self, steps: int) -> None:
+        self._steps = steps
 
     def step(self) -> None:
         self._steps += 1
         beta1, beta2 = self.betas
         size = self.learning_rate / (1 - beta1**self._steps)
         correction = 1 / (1 - beta2**self._steps)
-        for parameter, mean, square in zip(self.parameters, self._mean, self._square, strict=True):
+        for parameter, mean, square in zip(self.parameters, self.mean, self.square, strict=True):
             mean += (1 - beta1) * (parameter.grad - mean)
             square += (1 - beta2) * (parameter.grad**2 - square)
             real = parameter.value.dtype.type
