@@ -3,9 +3,25 @@
 import enum
 import time
 from collections import deque
+from dataclasses import replace
 
-from fastdrop.experiments import EpochRecord, ExperimentConfig, Snapshot
-from fastdrop_gui.training import Failure, TrainingProcess, Update
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdrop.experiments import (
+    Boundary,
+    Distributions,
+    EpochRecord,
+    Experiment,
+    ExperimentConfig,
+    Mistakes,
+    Snapshot,
+    UnitView,
+)
+from fastdrop_gui.training import About, Failure, Saved, Start, TrainingProcess, Update, Wanted
+
+MOST_KEPT = 400
+"""Looks at distributions and units that are kept; beyond, every other one goes: a day's training takes no more."""
 
 
 class Status(enum.Enum):
@@ -19,6 +35,23 @@ class Status(enum.Enum):
     FAILED = "failed"
 
 
+class Thinned(list[tuple[float, NDArray[np.float32]]]):
+    """Pairs of an epoch and an array; at most `MOST_KEPT` of them, evenly over the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._apart = 1
+        self._seen = 0
+
+    def add(self, epoch: float, values: NDArray[np.float32]) -> None:
+        if self._seen % self._apart == 0:
+            self.append((epoch, values))
+        self._seen += 1
+        if len(self) > MOST_KEPT:
+            del self[1::2]
+            self._apart *= 2
+
+
 class ExperimentModel:
     """One experiment in its process. Call `tick` regularly; it returns whether anything changed."""
 
@@ -27,30 +60,43 @@ class ExperimentModel:
         self._lost = False
         self._run = 0
         self._speed = 0.0
-        self._rate: float | None = None
+        self._rates: tuple[float, ...] | None = None
+        self.wanted = Wanted()
+        self._asked = Wanted()
+        self.saved: list[Saved] = []
+        """Files that were written since somebody looked; whoever looks takes them out."""
         self.status = Status.READY
         self.reset(config)
 
-    def reset(self, config: ExperimentConfig) -> None:
-        """Start anew, from the configuration's initial weights. A process that is busy loading is replaced."""
+    def reset(self, config: ExperimentConfig, *, twin: bool = False, file: str = "") -> None:
+        """Start anew, from the initial weights or from a file's. A process that is busy loading is replaced."""
         if self.status is Status.LOADING or self._lost:
             self._process.close(patience=0.0)
             self._process = TrainingProcess()
         self._lost = False
         self._run += 1  # what the process still says of the experiment before is not listened to
         self.config = config
-        self._rate = None
+        self._rates = None
         self.status = Status.LOADING
         self.message = ""
-        self.data = ""
+        self.about: About | None = None
         self.history: list[EpochRecord] = []
+        self.twin_wanted = twin
+        self.twin_history: list[EpochRecord] = []
+        self.twin_step: int | None = None
         self.snapshot: Snapshot | None = None
+        self.boundary: Boundary | None = None
+        self.mistakes: Mistakes | None = None
+        self.unit: UnitView | None = None
+        self.distributions: dict[tuple[str, str], Thinned] = {}
+        """By ("weights" or "activations", layer): quantiles over the training."""
+        self.unit_means: dict[str, Thinned] = {}
         self.total_steps = 0
         self.steps_per_epoch = 1
         self._times: deque[tuple[float, int]] = deque(maxlen=30)
-        self._process.send("start", (self._run, config))
+        self._process.send("start", (self._run, Start(config, twin, file)))
         self._process.send("speed", self._speed)
-        self._process.send("snapshot")
+        self._ask()
 
     def run(self) -> None:
         """Train until paused or finished."""
@@ -65,23 +111,49 @@ class ExperimentModel:
             self.status = Status.PAUSED
             self._process.send("pause")
 
-    def step(self) -> None:
-        """Train on one batch."""
+    def step(self, epoch: bool = False) -> None:
+        """Train on one batch, or to the epoch's end."""
         if self.status in (Status.READY, Status.PAUSED):
             self.status = Status.PAUSED
-            self._process.send("step")
+            self._process.send("step", "epoch" if epoch else 1)
 
-    def set_rate(self, rate: float) -> None:
-        """Change the probability of dropping, also while training runs; takes effect with the next tick.
+    def change(self, config: ExperimentConfig) -> None:
+        """Take what may change while training runs: rates, learning rate, number of epochs.
 
-        A slider may say so a hundred times while the process loads: only the last one is sent, when it can be read.
+        A slider may move a hundred times while the process loads: only its last rates are sent, when they can be read.
         """
-        self._rate = rate
+        before, self.config = self.config, config
+        if config.rates != before.rates:
+            self._rates = config.rates
+        if config.learning_rate != before.learning_rate:
+            self._process.send("learning_rate", config.learning_rate)
+        if config.epochs != before.epochs:
+            self._process.send("epochs", config.epochs)
+            if self.status is Status.FINISHED and self.history and config.epochs > self.history[-1].epoch:
+                self.status = Status.PAUSED
+
+    def set_twin(self, wanted: bool) -> None:
+        """Train the same network without dropout beside it; one that comes late catches up."""
+        self.twin_wanted = wanted
+        self.twin_history, self.twin_step = [], None
+        self._process.send("twin", wanted)
 
     def set_speed(self, steps_per_second: float) -> None:
         """Limit the training's speed; 0 is no limit."""
         self._speed = steps_per_second
         self._process.send("speed", steps_per_second)
+
+    def save(self, path: str, experiment: Experiment) -> None:
+        """Write the experiment with this network's state, or its weights alone where the name ends in .npz.
+
+        The training's process does it; `saved` tells when it is done.
+        """
+        self._process.send("save", (path, experiment))
+
+    @property
+    def can_save(self) -> bool:
+        """Whether there is a network to save."""
+        return self.snapshot is not None and not self._lost
 
     @property
     def steps_per_second(self) -> float:
@@ -91,35 +163,81 @@ class ExperimentModel:
         (begin, first), (end, last) = self._times[0], self._times[-1]
         return (last - first) / (end - begin) if end > begin else 0.0
 
+    @property
+    def seconds_left(self) -> float:
+        """Until the last epoch; 0 where that is not known."""
+        speed = self.steps_per_second
+        return (self.total_steps - self.snapshot.step) / speed if speed and self.snapshot else 0.0
+
     def tick(self) -> bool:
         """Take in what the process has sent, and ask for the next snapshot."""
         changed = False
         for message in self._process.receive():
-            if message.run not in (self._run, None):
+            if isinstance(message, Saved):
+                self.saved.append(message)
+            elif message.run not in (self._run, None):
                 continue
-            changed = True
-            if isinstance(message, Failure):
+            elif isinstance(message, Failure):
                 self.status = Status.FAILED
                 self.message = message.message
                 self._lost = message.run is None
             else:
                 self._take(message)
-        if self._rate is not None and self.status is not Status.LOADING:
-            self._process.send("rate", self._rate)
-            self._rate = None
+            changed = True
+        if self._rates is not None and self.status is not Status.LOADING:
+            self._process.send("rates", self._rates)
+            self._rates = None
+        if self.wanted != self._asked:
+            self._ask()
         return changed
 
+    def _ask(self) -> None:
+        self._asked = self.wanted
+        self._process.send("snapshot", self.wanted)
+
     def _take(self, update: Update) -> None:
-        self._process.send("snapshot")
+        self._ask()
         self.snapshot = update.snapshot
         self.history += update.records
-        self.data = update.data
+        self._take_twin(update)
+        self.about = update.about or self.about
+        self.boundary = update.boundary or self.boundary
+        self.mistakes = update.mistakes or self.mistakes
+        self.unit = update.unit or self.unit
+        if update.distributions is not None:
+            self._keep(update.distributions)
         self.total_steps, self.steps_per_epoch = update.total_steps, update.steps_per_epoch
         self._times.append((time.monotonic(), update.snapshot.step))
         if update.finished:
             self.status = Status.FINISHED
         elif self.status is Status.LOADING:
-            self.status = Status.READY
+            self.status = Status.READY if update.snapshot.step == 0 else Status.PAUSED
+
+    def _take_twin(self, update: Update) -> None:
+        if update.twin_step is None:
+            self.twin_history, self.twin_step = [], None
+            return
+        self.twin_wanted = True
+        if update.twin_records and update.twin_records[0].epoch == 0:
+            self.twin_history = []
+        self.twin_history += update.twin_records
+        self.twin_step = update.twin_step
+
+    def _keep(self, found: Distributions) -> None:
+        for kind in ("weights", "activations"):
+            for layer, quantiles in getattr(found, kind).items():
+                self.distributions.setdefault((kind, layer), Thinned()).add(found.epoch, quantiles)
+        for layer, means in found.means.items():
+            self.unit_means.setdefault(layer, Thinned()).add(found.epoch, means)
+
+    def history_of_unit(self, layer: str, unit: int) -> tuple[list[float], list[float]]:
+        """Epochs, and the unit's mean activation over test examples, nothing dropped."""
+        kept = [(epoch, float(means[unit])) for epoch, means in self.unit_means.get(layer, []) if unit < len(means)]
+        return [epoch for epoch, _ in kept], [mean for _, mean in kept]
+
+    def want(self, **changes: object) -> None:
+        """Say what the window shows now: fields of `Wanted`."""
+        self.wanted = replace(self.wanted, **changes)  # type: ignore[arg-type]
 
     def close(self) -> None:
         """End the process."""

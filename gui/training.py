@@ -3,44 +3,103 @@
 A thread would share Python's lock with the window: each of the window's many short calls would wait for the trainer to
 give it up. The process also keeps QObjects and the trainer's garbage apart, and a crash in training leaves the window.
 
-The window asks for a snapshot when it has drawn the last one, and gets the newest: nothing queues up.
+The window asks for a snapshot when it has drawn the last one, and gets the newest: nothing queues up. What it asks for
+beyond the curves (`Wanted`) takes a small share of the process's time, whatever it costs: costly views come less often.
 """
 
 import multiprocessing
 import signal
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments import (
+    Boundary,
     ConfigError,
     DataError,
+    Distributions,
     EpochRecord,
+    Experiment,
     ExperimentConfig,
+    Mistakes,
     Snapshot,
+    StateError,
     Trainer,
     TrainingDiverged,
+    UnitView,
+    load_experiment,
+    observe,
     one_blas_thread,
+    save_experiment,
 )
+from fastdrop.experiments.archive import write_arrays
 from fastdrop.threads import get_num_threads, set_num_threads
+
+LOOKING_SHARE = 0.03
+"""Of the process's time, at most about, for each of snapshots, boundary, mistakes and distributions."""
+WITHOUT_SNAPSHOTS = 1 / 60
+"""Seconds after a snapshot in which no other is made: the window draws 30 a second."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Start:
+    """An experiment to begin: from its configuration, or to go on from the states in a file."""
+
+    config: ExperimentConfig
+    twin: bool = False
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the window shows now beside curves and layers."""
+
+    layers: bool = True
+    boundary: bool = False
+    mistakes: bool = False
+    distributions: bool = True
+    unit: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """The data set in figures and names, and the network as a table."""
+
+    text: str
+    features: int
+    classes: int
+    class_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    image_shape: tuple[int, int] | None
+    summary: str
 
 
 @dataclass(frozen=True)
 class Update:
     """The newest snapshot of experiment number `run`, with the epochs that ended since the last one.
 
-    The snapshot's own history is empty.
+    The snapshot's own history is empty. What was not wanted, or is not new, is None.
     """
 
     run: int
     snapshot: Snapshot
     records: tuple[EpochRecord, ...]
+    twin_records: tuple[EpochRecord, ...]
+    twin_step: int | None
     total_steps: int
     steps_per_epoch: int
-    data: str
     finished: bool
+    about: About | None = None
+    boundary: Boundary | None = None
+    mistakes: Mistakes | None = None
+    distributions: Distributions | None = None
+    unit: UnitView | None = None
 
 
 @dataclass(frozen=True)
@@ -51,8 +110,20 @@ class Failure:
     message: str
 
 
-Message = Update | Failure
-Kind = Literal["start", "run", "pause", "step", "rate", "speed", "snapshot", "stop"]
+@dataclass(frozen=True)
+class Saved:
+    """A file that was written, or why not; `step` is what it holds."""
+
+    run: int
+    path: str
+    step: int
+    problem: str = ""
+
+
+Message = Update | Failure | Saved
+Kind = Literal[
+    "start", "run", "pause", "step", "rates", "learning_rate", "epochs", "twin", "speed", "snapshot", "save", "stop"
+]
 
 
 class TrainingProcess:
@@ -85,7 +156,7 @@ class TrainingProcess:
             self._connection.close()
             self._lost = True
             text = f"the training process ended unexpectedly (exit status {self._process.exitcode})"
-            messages.append(Failure(None, f"{text}; Reset starts another"))
+            messages.append(Failure(None, f"{text}; Rewind starts another"))
         return messages
 
     def close(self, patience: float = 0.5) -> None:
@@ -98,6 +169,44 @@ class TrainingProcess:
         self._connection.close()
 
 
+class Allowance:
+    """Lets something cost at most a share of the time: after it took t seconds, it waits for t / share."""
+
+    def __init__(self, share: float, least: float) -> None:
+        self._share, self._least, self._next = share, least, 0.0
+
+    def __call__(self, work: Callable[[], Result]) -> Result | None:
+        """The result of `work`, or None where it is not its turn."""
+        begin = time.perf_counter()
+        if begin < self._next:
+            return None
+        result = work()
+        end = time.perf_counter()
+        self._next = end + max(self._least, (end - begin) / self._share)
+        return result
+
+    @property
+    def due(self) -> float:
+        """Seconds until its turn."""
+        return max(0.0, self._next - time.perf_counter())
+
+    def now(self) -> None:
+        """Make it its turn."""
+        self._next = 0.0
+
+
+@dataclass
+class _Sent:
+    """What the window has got of this experiment."""
+
+    step: int = -1
+    twin_step: int = -1
+    records: int = 0
+    twin_records: int = 0
+    about: bool = False
+    looks: dict[str, Any] = field(default_factory=dict)
+
+
 class _Worker:
     """The process's end: commands between batches, batches as fast as allowed."""
 
@@ -105,13 +214,15 @@ class _Worker:
         self.connection = connection
         self.run = 0
         self.trainer: Trainer | None = None
+        self.twin: Trainer | None = None
         self.running = False
         self.steps_left: int | None = None
-        self.wanted = False
-        self.sent_step = -1
-        self.sent_records = 0
+        self.wanted: Wanted | None = None
+        self.sent = _Sent()
         self.steps_per_second = 0.0
         self.due = 0.0
+        self.snapshots = Allowance(LOOKING_SHARE, WITHOUT_SNAPSHOTS)
+        self.looks = {name: Allowance(LOOKING_SHARE, 0.1) for name in ("boundary", "mistakes", "distributions")}
 
     def loop(self) -> None:
         while True:
@@ -120,55 +231,114 @@ class _Worker:
                 if kind == "stop":
                     return
                 self._obey(kind, value)
-            if self.running:
+            if self.running or self._twin_is_behind():
                 self._train()
             self._report()
 
+    def _twin_is_behind(self) -> bool:
+        return self.twin is not None and self.trainer is not None and self.twin.step_count < self.trainer.step_count
+
     def _patience(self) -> float | None:
         """How long to wait for a command: not at all at full speed, for ever when there is nothing to do."""
+        if self._twin_is_behind():
+            return 0.0
         if not self.running:
-            return None if not self._has_news() else 0.0
+            return self._news_due()
         return max(0.0, self.due - time.monotonic()) if self.steps_per_second else 0.0
 
     def _obey(self, kind: Kind, value: Any) -> None:
         if kind == "start":
-            self.run, config = value
-            self._start(config)
+            self.run, start = value
+            self._start(start)
         elif kind == "speed":
             self.steps_per_second = value
             self.due = time.monotonic()
         elif kind == "snapshot":
-            self.wanted = True
+            self.wanted = value
         elif kind == "pause":
             self.running, self.steps_left = False, None
         elif self.trainer is None:
             return
-        elif kind == "rate":
-            self.trainer.rate = value
-            self.sent_step = -1  # the picture changes, also while the training stands still
+        elif kind in ("rates", "learning_rate", "epochs"):
+            self._change(kind, value)
+        elif kind == "twin":
+            self._set_twin(value)
+        elif kind == "save":
+            self._save(*value)
         else:
-            self.running = not self.trainer.finished
-            self.steps_left = (self.steps_left or 0) + 1 if kind == "step" else None
-            self.due = time.monotonic()
+            self._go(value if kind == "step" else None)
 
-    def _start(self, config: ExperimentConfig) -> None:
-        self.trainer, self.running, self.steps_left = None, False, None
-        self.sent_step, self.sent_records = -1, 0
+    def _go(self, steps: int | Literal["epoch"] | None) -> None:
+        """Train so many batches, to the epoch's end, or until told otherwise."""
+        assert self.trainer is not None
+        if steps == "epoch":
+            steps = self.trainer.steps_per_epoch - self.trainer.step_count % self.trainer.steps_per_epoch
+        self.running = not self.trainer.finished
+        self.steps_left = None if steps is None else (self.steps_left or 0) + steps
+        self.due = time.monotonic()
+
+    def _change(self, kind: Kind, value: Any) -> None:
+        """Change what may change while training runs."""
+        assert self.trainer is not None
+        if kind == "rates":
+            self.trainer.rates = value
+        for trainer in filter(None, (self.trainer, self.twin)):
+            if kind == "learning_rate":
+                trainer.learning_rate = value
+            elif kind == "epochs":
+                trainer.extend(max(value, -(-trainer.step_count // trainer.steps_per_epoch)))
+        self.sent.step = -1  # the picture changes, also while the training stands still
+        self.sent.looks.clear()
+
+    def _set_twin(self, wanted: bool) -> None:
+        assert self.trainer is not None
+        if wanted and self.twin is None:
+            self.twin = Trainer(self.trainer.config.without_dropout(), self.trainer.dataset)
+        elif not wanted:
+            self.twin = None
+        self.sent.twin_records, self.sent.twin_step, self.sent.step = 0, -1, -1
+
+    def _start(self, start: Start) -> None:
+        self.trainer, self.twin, self.running, self.steps_left = None, None, False, None
+        self.sent = _Sent()
+        for allowance in (self.snapshots, *self.looks.values()):
+            allowance.now()
         try:
-            self.trainer = Trainer(config)
-        except (BackendUnavailable, ConfigError, DataError, MemoryError, OSError) as error:
-            self.connection.send(Failure(self.run, str(error) or type(error).__name__))
+            states = load_experiment(start.file).states if start.file else {}
+            trainer = Trainer(start.config)
+            if "main" in states:
+                trainer.restore(states["main"])
+            self.trainer = trainer
+            if start.twin or "twin" in states:
+                self._set_twin(True)
+                if "twin" in states:
+                    assert self.twin is not None
+                    self.twin.restore(states["twin"])
+        except (BackendUnavailable, ConfigError, DataError, StateError, MemoryError, OSError) as error:
+            self.trainer = self.twin = None
+            self._fail(str(error) or "there is not enough memory for this network")
+
+    def _fail(self, message: str) -> None:
+        self.running = False
+        if self._twin_is_behind():  # it was the twin that failed, and would again
+            self.twin = None
+        self.connection.send(Failure(self.run, message))
 
     def _train(self) -> None:
+        """One batch; a twin that is behind catches up first."""
         assert self.trainer is not None
         try:
+            if self._twin_is_behind():
+                assert self.twin is not None
+                self.twin.step()
+                return
             self.trainer.step()
+            if self.twin is not None:
+                self.twin.step()
         except TrainingDiverged as error:
-            self.running = False
-            self.connection.send(Failure(self.run, str(error)))
+            self._fail(str(error))
         except MemoryError:
-            self.running = False
-            self.connection.send(Failure(self.run, "there is not enough memory for this network"))
+            self._fail("there is not enough memory for this network")
         if self.steps_per_second:
             self.due = max(self.due + 1.0 / self.steps_per_second, time.monotonic() - 0.1)
         if self.steps_left is not None:
@@ -176,30 +346,106 @@ class _Worker:
         if self.trainer.finished or self.steps_left == 0:
             self.running, self.steps_left = False, None
 
-    def _has_news(self) -> bool:
-        return self.wanted and self.trainer is not None and self.trainer.step_count != self.sent_step
+    def _news_due(self) -> float | None:
+        """Seconds until there is something to report; None where there is not."""
+        if self.wanted is None or self.trainer is None:
+            return None
+        stale = [allowance.due for name, allowance in self.looks.items() if self._is_stale(name)]
+        moved = self.trainer.step_count != self.sent.step or self._twin_step() != self.sent.twin_step
+        if moved or self._is_stale("unit"):
+            stale.append(self.snapshots.due)
+        return min(stale) if stale else None
+
+    def _twin_step(self) -> int:
+        return -1 if self.twin is None else self.twin.step_count
+
+    def _is_stale(self, name: str) -> bool:
+        """Whether a look that is wanted was taken at another step, or at another unit."""
+        assert self.trainer is not None
+        wanted = getattr(self.wanted, name)
+        return bool(wanted) and self.sent.looks.get(name) != (wanted, self.trainer.step_count)
 
     def _report(self) -> None:
-        if not self._has_news() or self.trainer is None:
+        if self._news_due() != 0.0:
             return
-        snapshot = self.trainer.snapshot()
-        records = snapshot.history[self.sent_records :]
-        data = self.trainer.dataset
-        examples = f"{len(data.x_train)} to train, {len(data.x_test)} to test"
-        self.connection.send(
-            Update(
-                self.run,
-                replace(snapshot, history=()),
-                records,
-                self.trainer.total_steps,
-                self.trainer.steps_per_epoch,
-                f"{examples}, {data.features} features, {data.classes} classes",
-                self.trainer.finished,
-            )
+        self.snapshots.now()
+        update = self.snapshots(self._update)
+        assert update is not None
+        self.connection.send(update)
+        self.wanted = None
+
+    def _update(self) -> Update:
+        trainer, sent = self.trainer, self.sent
+        assert trainer is not None
+        assert self.wanted is not None
+        snapshot = trainer.snapshot()
+        twin = self.twin.history if self.twin is not None else []
+        update = Update(
+            self.run,
+            replace(snapshot, history=()),
+            snapshot.history[sent.records :],
+            tuple(twin[sent.twin_records :]),
+            None if self.twin is None else self.twin.step_count,
+            trainer.total_steps,
+            trainer.steps_per_epoch,
+            trainer.finished,
+            None if sent.about else _about(trainer),
+            self._look("boundary", lambda: observe.boundary(trainer)),
+            self._look("mistakes", lambda: observe.mistakes(trainer)),
+            self._look("distributions", lambda: observe.distributions(trainer)),
+            self._unit(snapshot),
         )
-        self.wanted = False
-        self.sent_step = snapshot.step
-        self.sent_records += len(records)
+        sent.about = True
+        sent.step, sent.twin_step = snapshot.step, self._twin_step()
+        sent.records, sent.twin_records = len(snapshot.history), len(twin)
+        return update
+
+    def _look(self, name: str, look: Callable[[], Result]) -> Result | None:
+        if not self._is_stale(name):
+            return None
+        assert self.trainer is not None
+        if self.looks[name].due:
+            return None
+        result = self.looks[name](look)
+        self.sent.looks[name] = (getattr(self.wanted, name), self.trainer.step_count)
+        return result
+
+    def _unit(self, snapshot: Snapshot) -> UnitView | None:
+        assert self.trainer is not None
+        assert self.wanted is not None
+        if self.wanted.unit is None:
+            return None
+        self.sent.looks["unit"] = (self.wanted.unit, self.trainer.step_count)
+        return observe.unit(self.trainer, snapshot.layers, *self.wanted.unit)
+
+    def _save(self, path: str, experiment: Experiment) -> None:
+        """Write an experiment or its weights; which, the name's end says."""
+        assert self.trainer is not None
+        trainers = {"main": self.trainer} | ({"twin": self.twin} if self.twin is not None else {})
+        problem = ""
+        try:
+            if Path(path).suffix.lower() == ".npz":
+                write_arrays(path, dict(self.trainer.weights()))
+            else:
+                states = {name: trainer.state() for name, trainer in trainers.items()}
+                save_experiment(path, replace(experiment, states=states))
+        except (BackendUnavailable, OSError, MemoryError) as error:
+            problem = str(error) or type(error).__name__
+        self.connection.send(Saved(self.run, path, self.trainer.step_count, problem))
+
+
+def _about(trainer: Trainer) -> About:
+    data = trainer.dataset
+    examples = f"{len(data.x_train)} to train, {len(data.x_test)} to test"
+    return About(
+        f"{examples}, {data.features} features, {data.classes} classes",
+        data.features,
+        data.classes,
+        data.class_names,
+        data.feature_names,
+        data.image_shape,
+        trainer.network.summary((data.features,)),
+    )
 
 
 def _work(connection: Connection) -> None:

@@ -1,6 +1,6 @@
 """Configuration, data sets and the one trainer that the app, the command line and sweeps drive. Knows nothing of Qt."""
 
-from fastdrop.experiments.archive import Experiment, load_experiment, save_experiment
+from fastdrop.experiments.archive import Experiment, Run, load_experiment, save_experiment
 from fastdrop.experiments.blas import one_blas_thread
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
 from fastdrop.experiments.datasets import DATASETS, Dataset, load_dataset
@@ -20,6 +20,7 @@ __all__ = [
     "ExperimentConfig",
     "LayerView",
     "Mistakes",
+    "Run",
     "Snapshot",
     "StateError",
     "Trainer",

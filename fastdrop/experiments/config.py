@@ -248,7 +248,7 @@ class ExperimentConfig:
         self._check_layers()
         for kind, rate, size in zip(self.kinds, self.rates, self.hidden, strict=True):
             if kind == "gaussian" and rate == 1.0:
-                raise ConfigError("rate is below 1 with gaussian dropout, whose noise has infinite variance there", "rate")
+                raise ConfigError("rate is below 1 with gaussian dropout, whose noise would be infinite", "rate")
             if kind == "spatial" and self.network == "mlp" and size % SPATIAL_GROUP:
                 raise ConfigError(
                     f"spatial dropout groups {SPATIAL_GROUP} units of a perceptron: hidden layers are multiples of it; "

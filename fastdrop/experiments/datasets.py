@@ -26,6 +26,8 @@ class Dataset:
         The rows' shape where they are images.
     words : tuple of str
         Where rows are text: what each number stands for. The numbers are not scaled.
+    center, spread : numpy.ndarray of float32, shape (features,)
+        What was taken off, and what was divided by.
     """
 
     name: str
@@ -37,6 +39,14 @@ class Dataset:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int] | None = None
     words: tuple[str, ...] = ()
+    center: NDArray[np.float32] | None = None
+    spread: NDArray[np.float32] | None = None
+
+    def unscaled(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Rows as they were before they were scaled."""
+        if self.center is None or self.spread is None:
+            return x
+        return x * self.spread + self.center
 
     @property
     def features(self) -> int:
@@ -242,4 +252,6 @@ def load_dataset(
         table.class_names,
         source.image_shape if source else None,
         source.words if source else (),
+        mean.astype(np.float32),
+        deviation.astype(np.float32),
     )

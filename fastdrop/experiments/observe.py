@@ -1,7 +1,7 @@
 """What one sees of a training run: curves, layers, sub-networks, boundaries, mistakes. Looking changes nothing."""
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,8 @@ SAMPLES = 30
 """Of Monte Carlo dropout."""
 MISTAKES = 20
 QUANTILES = np.linspace(0.0, 1.0, 33)
+_TESTED = 128
+"""Test examples whose activations are distributed."""
 _SUBSAMPLE = 8192
 """Values that quantiles are taken of; more would only take longer."""
 
@@ -47,6 +49,11 @@ class EpochRecord:
     def gap(self) -> float:
         """Train less test accuracy."""
         return self.train_accuracy - self.test_accuracy
+
+
+def records(rows: Iterable[Iterable[float]]) -> tuple[EpochRecord, ...]:
+    """From rows of an epoch and its four figures."""
+    return tuple(EpochRecord(int(epoch), *map(float, figures)) for epoch, *figures in rows)
 
 
 @dataclass(frozen=True)
@@ -113,11 +120,15 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Distributions:
-    """Quantiles, at `QUANTILES`, of the weights and activations of each layer, by its name."""
+    """Quantiles, at `QUANTILES`, of the weights and activations of each layer, by its name; means of every unit.
+
+    Activations are those of test examples, in evaluation mode.
+    """
 
     epoch: float
     weights: dict[str, NDArray[np.float32]]
     activations: dict[str, NDArray[np.float32]]
+    means: dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -263,15 +274,26 @@ def _first_weights(name: str, layer: nn.DropConnectLinear) -> LayerView:
     return LayerView(name, weight.copy(), kept[:, :shown].copy(), columns, weight.shape[:1])
 
 
-def distributions(trainer: "Trainer", views: tuple[LayerView, ...]) -> Distributions:
+def distributions(trainer: "Trainer") -> Distributions:
     """Of all blocks, and the last layer."""
     weights = {}
     named = [(block.name, weighted_layer(block)) for block in trainer.network.blocks]
     for name, layer in [*named, ("output", trainer.network.head)]:
         if layer is not None:
             weights[name] = _quantiles(moved(layer.weight.value, "cpu"))
-    activations = {view.name: _quantiles(view.values) for view in views if not view.is_weights}
-    return Distributions(trainer.step_count / trainer.steps_per_epoch, weights, activations)
+    trainer.network.eval()
+    x = trainer.data.x_test[:_TESTED]
+    activations, means = {}, {}
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block in trainer.network.blocks:
+            for layer in block.layers:
+                x = layer(x)
+            seen = moved(x, "cpu").reshape(len(x), -1)
+            activations[block.name], means[block.name] = _quantiles(seen), seen.mean(axis=0)
+        probabilities = moved(nn.softmax(trainer.network.head(x)), "cpu")
+    name = "output probabilities"
+    activations[name], means[name] = _quantiles(probabilities), probabilities.mean(axis=0)
+    return Distributions(trainer.step_count / trainer.steps_per_epoch, weights, activations, means)
 
 
 def _quantiles(values: NDArray[Any]) -> NDArray[np.float32]:
@@ -346,7 +368,7 @@ def mistakes(trainer: "Trainer") -> Mistakes | None:
         with np.errstate(over="ignore", invalid="ignore"):
             sampled = nn.mc_dropout(trainer.network, trainer.data.x_test[shown], SAMPLES, rng=0)
         mean, std = (moved(array, "cpu").astype(np.float32) for array in (sampled.mean, sampled.std))
-    images = data.x_test[shown].reshape(len(shown), *data.image_shape)
+    images = data.unscaled(data.x_test[shown]).reshape(len(shown), *data.image_shape)
     return Mistakes(
         len(wrong), len(data.y_test), images, data.y_test[shown], guesses[shown], mean, std, data.class_names
     )

@@ -102,7 +102,7 @@ class Trainer:
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Probability of dropping of each hidden layer, which a schedule grows to; may be changed while training runs."""
+        """Probability of dropping of each hidden layer, which a schedule grows to; may change while training runs."""
         return self._rates
 
     @rates.setter
@@ -225,7 +225,7 @@ class Trainer:
         backend = self.config.backend
         try:
             numbers = json.loads(str(state["numbers"]))
-            history = [EpochRecord(int(row[0]), *map(float, row[1:])) for row in state["history"]]
+            history = list(observe.records(state["history"]))
             values = [(name, parameter, "value") for name, parameter in self.network.parameters()]
             places = [(f"weight {name}", owner, key) for name, owner, key in values] + list(self._kept_arrays())
             for name, owner, key in places:

@@ -1,20 +1,35 @@
-"""Train and test curves, as training goes."""
+"""Train and test curves, as training goes, with the gap shaded; the twin's and kept runs' beside them."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from numpy.typing import NDArray
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QHBoxLayout
 
-from fastdrop.experiments import EpochRecord
+from fastdrop.experiments import EpochRecord, Run
+from fastdrop_gui.views import plots
+from fastdrop_gui.views.plots import COLORS, STYLES, Table, View
 
-TRAIN_COLOR, TEST_COLOR = "#d55e00", "#0072b2"  # told apart by colour-blind people, too; the lines differ as well
+MOST_POINTS = 600
+"""Of a curve; more than a plot has pixels would only cost time."""
+TWIN_COLOR = plots.GREEN
+_GAP_SHADE = 60
+QUANTITIES = ("accuracy", "loss")
 
 
-class CurvesView(QWidget):
-    """Accuracy and loss against epochs; train dashed, test solid.
+def thinned(values: Sequence[EpochRecord]) -> Sequence[EpochRecord]:
+    """At most about `MOST_POINTS` of them, the last one among them."""
+    apart = -(-len(values) // MOST_POINTS)
+    return values if apart <= 1 else [*values[:-1:apart], values[-1]]
 
-    Without a grid: its half-transparent lines took two thirds of a frame's time.
-    """
+
+class CurvesView(View):
+    """Accuracy and loss against epochs; train dashed, test solid, the gap between them shaded."""
+
+    title = "Curves"
+    description = "Accuracy and loss of the training and the test examples against epochs"
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,31 +37,110 @@ class CurvesView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         self.curves: dict[str, pg.PlotDataItem] = {}
         self.plots: dict[str, pg.PlotWidget] = {}
-        for quantity, unit in (("accuracy", ""), ("loss", " (nats)")):
-            plot = pg.PlotWidget()
-            plot.setLabel("bottom", "epoch")
-            plot.setLabel("left", quantity + unit)
-            for axis in ("bottom", "left"):
-                plot.getAxis(axis).enableAutoSIPrefix(False)
-            plot.setLimits(xMin=0, yMin=0, minXRange=1, minYRange=0.05)
-            plot.addLegend(offset=(-10, -10) if quantity == "accuracy" else (-10, 10))
-            for share, color, style in (
-                ("train", TRAIN_COLOR, Qt.PenStyle.DashLine),
-                ("test", TEST_COLOR, Qt.PenStyle.SolidLine),
-            ):
-                pen = pg.mkPen(color, width=1, style=style)
-                self.curves[f"{share}_{quantity}"] = plot.plot(pen=pen, name=share)
-            if quantity == "accuracy":
-                plot.setYRange(0, 1, padding=0.02)
-            self.plots[quantity] = plot
-            layout.addWidget(plot)
-        self._drawn = -1
+        self.gaps: dict[str, pg.FillBetweenItem] = {}
+        self.run_curves: dict[str, list[pg.PlotDataItem]] = {quantity: [] for quantity in QUANTITIES}
+        self._history: list[EpochRecord] = []
+        self._twin: list[EpochRecord] = []
+        self._runs: tuple[Run, ...] = ()
+        self._drawn: tuple[int, ...] = ()
+        for quantity in QUANTITIES:
+            layout.addWidget(self._plot(quantity))
+        self.recolor()
 
-    def show_history(self, history: list[EpochRecord]) -> None:
-        """Draw all of the epochs, if there is a new one."""
-        if len(history) == self._drawn:
-            return
-        self._drawn = len(history)
-        epochs = np.array([record.epoch for record in history])
+    def _plot(self, quantity: str) -> pg.PlotWidget:
+        plot = plots.plot("epoch", quantity if quantity == "accuracy" else "loss (nats)", name=f"{quantity} curves")
+        plot.setLimits(xMin=0, yMin=0, minXRange=1, minYRange=0.05)
+        plot.addLegend(offset=(-10, -10) if quantity == "accuracy" else (-10, 10))
+        for who in ("train", "test"):
+            self.curves[f"{who}_{quantity}"] = plot.plot(name=who)
+        for who in ("train", "test"):
+            self.curves[f"twin {who}_{quantity}"] = plot.plot()
+        gap = pg.FillBetweenItem(self.curves[f"train_{quantity}"], self.curves[f"test_{quantity}"])
+        plot.addItem(gap)
+        self.gaps[quantity] = gap
+        if quantity == "accuracy":
+            plot.setYRange(0, 1, padding=0.02)
+        self.plots[quantity] = plot
+        plots.color_plot(plot)
+        return plot
+
+    def recolor(self) -> None:
+        """Pens and shade for the theme at hand."""
         for name, curve in self.curves.items():
-            curve.setData(epochs, np.array([getattr(record, name) for record in history]))
+            color = plots.TRAIN_COLOR if "train" in name else plots.TEST_COLOR
+            style = plots.TRAIN_STYLE if "train" in name else plots.TEST_STYLE
+            curve.setPen(plots.pen(TWIN_COLOR if "twin" in name else color, style))
+        shade = QColor(plots.lightened(plots.TEST_COLOR))
+        shade.setAlpha(_GAP_SHADE)
+        for gap in self.gaps.values():
+            gap.setBrush(pg.mkBrush(shade))
+
+    def show_history(
+        self, history: list[EpochRecord], twin: list[EpochRecord] | None = None, runs: tuple[Run, ...] = ()
+    ) -> None:
+        """Draw all of the epochs, if there is a new one."""
+        twin = twin or []
+        state = (id(history), len(history), len(twin), *map(id, runs))
+        if state == self._drawn:
+            return
+        self._drawn = state
+        self._history, self._twin = history, twin
+        for prefix, records in (("", history), ("twin ", twin)):
+            shown = thinned(records)
+            epochs = np.array([record.epoch for record in shown], float)
+            for quantity in QUANTITIES:
+                for who in ("train", "test"):
+                    self._set(f"{prefix}{who}_{quantity}", epochs, shown)
+        self._name_twin(bool(twin))
+        if runs != self._runs:
+            self._show_runs(runs)
+
+    def _set(self, name: str, epochs: NDArray[np.float64], records: Sequence[EpochRecord]) -> None:
+        attribute = name.removeprefix("twin ")
+        self.curves[name].setData(epochs, np.array([getattr(record, attribute) for record in records], float))
+
+    def _name_twin(self, there: bool) -> None:
+        """The twin stands in the legend while there is one."""
+        for quantity in QUANTITIES:
+            legend = self.plots[quantity].getPlotItem().legend
+            for who in ("train", "test"):
+                curve = self.curves[f"twin {who}_{quantity}"]
+                named = legend.getLabel(curve) is not None
+                if there and not named:
+                    legend.addItem(curve, f"no dropout: {who}")
+                elif named and not there:
+                    legend.removeItem(curve)
+            legend.setLabelTextColor(self.palette().text().color())
+
+    def _show_runs(self, runs: tuple[Run, ...]) -> None:
+        """The test curves of runs that are kept to compare with."""
+        self._runs = runs
+        for quantity in QUANTITIES:
+            plot = self.plots[quantity]
+            for curve in self.run_curves[quantity]:
+                plot.removeItem(curve)
+            self.run_curves[quantity] = []
+            for number, run in enumerate(runs):
+                shown = thinned(run.history)
+                pen = plots.pen(COLORS[(number + 3) % len(COLORS)], STYLES[(number + 2) % len(STYLES)])
+                curve = plot.plot(
+                    [record.epoch for record in shown],
+                    [getattr(record, f"test_{quantity}") for record in shown],
+                    pen=pen,
+                    name=f"{run.name}: test" if quantity == "accuracy" else None,
+                )
+                self.run_curves[quantity].append(curve)
+
+    def table(self) -> Table:
+        headings = ["run", "epoch", "train loss", "test loss", "train accuracy", "test accuracy"]
+        groups = [
+            ("this run", self._history),
+            ("no dropout", self._twin),
+            *((run.name, run.history) for run in self._runs),
+        ]
+        rows = [
+            (name, row.epoch, row.train_loss, row.test_loss, row.train_accuracy, row.test_accuracy)
+            for name, records in groups
+            for row in records
+        ]
+        return Table(headings, rows)

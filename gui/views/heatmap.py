@@ -1,12 +1,14 @@
-"""The live heat map: one layer's activations, units by samples, dropped units crossed out."""
+"""The live heat map: one layer's activations, units by samples, dropped units crossed out; units can be sorted."""
 
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QPointF, QSignalBlocker, Qt
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollBar, QVBoxLayout, QWidget
+from PySide6.QtCore import QPointF, QSignalBlocker, Qt, Signal
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollBar, QVBoxLayout
 
 from fastdrop.experiments import LayerView
+from fastdrop_gui.views import cells, plots
+from fastdrop_gui.views.plots import Table, View
 
 UNITS_SHOWN = 64
 COLUMNS_SHOWN = 32
@@ -17,37 +19,48 @@ _SHADES = 254
 _CROSS, _DROPPED = 254, 255
 
 
-def _cross() -> NDArray[np.bool_]:
-    """A cell's cross, one pixel wide, a margin of two pixels: neighbours stay apart."""
-    place = np.arange(CELL)
-    diagonals = (place[:, None] == place) | (place[:, None] + place == CELL - 1)
-    inside = (place > 1) & (place < CELL - 2)
-    return diagonals & inside[:, None] & inside
-
-
 def _lookup(name: str) -> NDArray[np.uint8]:
-    colors = pg.colormap.get(name).getLookupTable(nPts=_SHADES).astype(np.uint8)[:, :3]
-    return np.vstack([colors, np.array([[255, 255, 255], [96, 96, 96]], np.uint8)])
+    return np.vstack([plots.lookup(name, _SHADES), np.array([[255, 255, 255], [96, 96, 96]], np.uint8)])
 
 
-class HeatMapView(QWidget):
-    """A choice of the layer, the map, a scroll bar over the units, and what stands under the mouse."""
+ORDERS = {
+    "as they stand": None,
+    "most active first": lambda view: -view.values.mean(axis=1),
+    "most varied first": lambda view: -view.values.std(axis=1),
+    "most dropped first": lambda view: view.kept.mean(axis=1) if view.kept is not None else np.zeros(len(view.values)),
+}
+"""In which units may stand: by what."""
+
+
+class HeatMapView(View):
+    """A choice of the layer and the order, the map, a scroll bar over the units, and what stands under the mouse."""
+
+    title = "Heat map"
+    description = "Activations of a layer, units by examples of the newest batch; dropped ones are crossed out"
+    unit_chosen = Signal(str, int)
+    """The layer's name, and the unit that was clicked."""
 
     def __init__(self) -> None:
         super().__init__()
         self._views: tuple[LayerView, ...] = ()
-        self._cross = _cross()
+        self._cross = cells.cross(CELL)
         self._lookups = {"sequential": _lookup("viridis"), "diverging": _lookup("CET-D1")}
         self.layer = QComboBox()
-        self.layer.setMinimumContentsLength(20)
-        self.caption = QLabel()
+        self.layer.setMinimumContentsLength(16)
+        self.layer.setAccessibleName("Layer")
+        self.order = QComboBox()
+        self.order.addItems(list(ORDERS))
+        self.order.setAccessibleName("Order of the units")
+        self.order.setToolTip(
+            "In which order units stand; the order is taken when it is chosen, so that they keep still"
+        )
+        self.caption = plots.caption()
         self.readout = QLabel()
-        self.readout.setMinimumWidth(260)
+        self.readout.setMinimumWidth(190)
         self.readout.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.plot = pg.PlotWidget()
+        self.plot = plots.plot("unit", "sample", name=self.title)
         self.plot.setMouseEnabled(x=False, y=False)
         self.plot.setMenuEnabled(False)
-        self.plot.hideButtons()
         self.plot.invertY(True)
         self.image = pg.ImageItem(axisOrder="row-major")
         self.plot.addItem(self.image)
@@ -56,6 +69,8 @@ class HeatMapView(QWidget):
         top = QHBoxLayout()
         top.addWidget(QLabel("Layer"))
         top.addWidget(self.layer)
+        top.addWidget(QLabel("Units"))
+        top.addWidget(self.order)
         top.addWidget(self.caption, 1)
         top.addWidget(self.readout)
         layout = QVBoxLayout(self)
@@ -63,9 +78,12 @@ class HeatMapView(QWidget):
         layout.addLayout(top)
         layout.addWidget(self.plot, 1)
         layout.addWidget(self.scroll_bar)
-        self.layer.currentIndexChanged.connect(self._draw)
+        self._places: NDArray[np.intp] | None = None
+        self.layer.currentIndexChanged.connect(self._reorder)
+        self.order.currentIndexChanged.connect(self._reorder)
         self.scroll_bar.valueChanged.connect(self._draw)
         self.plot.scene().sigMouseMoved.connect(self._point_at)
+        self.plot.scene().sigMouseClicked.connect(lambda event: self._click(event.scenePos()))
         self.pixels = np.zeros((0, 0), np.uint8)
         self._pointer: QPointF | None = None
         self._framed: tuple[int, int, int, int, int, str] | None = None
@@ -98,22 +116,36 @@ class HeatMapView(QWidget):
         index = self.layer.currentIndex()
         return self._views[index] if 0 <= index < len(self._views) else None
 
+    def _reorder(self) -> None:
+        """Take the order that is asked for from the activations at hand; also when another layer is shown."""
+        view, key = self.view, ORDERS[self.order.currentText()]
+        self._places = None if view is None or key is None else np.argsort(key(view), kind="stable")
+        self._draw()
+
+    def _unit_at(self, place: int) -> int:
+        """The unit that stands at a place."""
+        return place if self._places is None else int(self._places[place])
+
     def _draw(self) -> None:
         view = self.view
         if view is None:
             return
         units, columns = view.values.shape
+        if self._places is not None and len(self._places) != units:
+            self._places = None
         self.scroll_bar.setRange(0, max(0, units - UNITS_SHOWN))
         self.scroll_bar.setVisible(units > UNITS_SHOWN)
         first = self.scroll_bar.value()
         # Samples run down, units run right: a window is wider than high.
-        shown = np.s_[first : first + UNITS_SHOWN, :COLUMNS_SHOWN]
-        values = view.values[shown].T
-        dropped = None if view.kept is None else ~view.kept[shown].T
+        units_shown = (
+            np.s_[first : first + UNITS_SHOWN] if self._places is None else self._places[first : first + UNITS_SHOWN]
+        )
+        values = view.values[units_shown, :COLUMNS_SHOWN].T
+        dropped = None if view.kept is None else ~view.kept[units_shown, :COLUMNS_SHOWN].T
         lookup, self.pixels = self._paint(values, dropped)
         self.image.setImage(self.pixels, autoLevels=False, levels=(0, 255), lut=lookup)
         height, width = values.shape
-        self._frame((first, width, units, height, columns, view.columns))
+        self._frame((first, width, units, height, columns, view.columns + self.order.currentText()))
         self._describe(view, dropped)
         self._read_out()
 
@@ -122,10 +154,12 @@ class HeatMapView(QWidget):
         if frame == self._framed:
             return
         self._framed = frame
-        first, width, units, height, columns, name = frame
+        first, width, units, height, columns, _ = frame
+        name = self.view.columns if self.view else ""
         self.image.setRect(first + 0.5, 0.5, width, height)
         self.plot.setRange(xRange=(first + 0.5, first + width + 0.5), yRange=(0.5, height + 0.5), padding=0)
-        self.plot.setLabel("bottom", f"unit ({first + 1} to {first + width} of {units})")
+        order = "" if self._places is None else f", {self.order.currentText()}"
+        self.plot.setLabel("bottom", f"unit ({first + 1} to {first + width} of {units}{order})")
         self.plot.setLabel("left", name + (f" (first {height} of {columns})" if columns > height else ""))
 
     def _paint(
@@ -167,12 +201,38 @@ class HeatMapView(QWidget):
         view = self.view
         if view is None or self._pointer is None:
             return
-        point = self.plot.getPlotItem().vb.mapSceneToView(self._pointer)
-        unit, column = round(point.x()) - 1, round(point.y()) - 1
-        units, columns = view.values.shape
-        if not (0 <= unit < units and 0 <= column < min(columns, COLUMNS_SHOWN)):
+        place = self._place_at(self._pointer)
+        if place is None:
             self.readout.clear()
             return
+        unit, column = self._unit_at(place[0]), place[1]
         dropped = view.kept is not None and not view.kept[unit, column]
         value = "dropped" if dropped else f"{view.values[unit, column]:.3g}"
         self.readout.setText(f"unit {unit + 1}, {view.columns} {column + 1}: {value}")
+
+    def _place_at(self, position: QPointF) -> tuple[int, int] | None:
+        """Place of the unit, and column, of a point of the scene."""
+        view = self.view
+        if view is None:
+            return None
+        point = self.plot.getPlotItem().vb.mapSceneToView(position)
+        place, column = round(point.x()) - 1, round(point.y()) - 1
+        units, columns = view.values.shape
+        return (place, column) if 0 <= place < units and 0 <= column < min(columns, COLUMNS_SHOWN) else None
+
+    def _click(self, position: QPointF) -> None:
+        place, view = self._place_at(position), self.view
+        if place is not None and view is not None:
+            self.unit_chosen.emit(view.name, self._unit_at(place[0]))
+
+    def table(self) -> Table:
+        view = self.view
+        if view is None:
+            return Table(["unit"], [])
+        headings = ["unit", *(f"{view.columns.partition(' ')[0]} {place + 1}" for place in range(view.values.shape[1]))]
+        rows = []
+        for unit, values in enumerate(view.values):
+            kept = None if view.kept is None else view.kept[unit]
+            cells = [float(v) if kept is None or kept[place] else "dropped" for place, v in enumerate(values)]
+            rows.append([unit + 1, *cells])
+        return Table(headings, rows)

@@ -1,229 +1,304 @@
-"""The main window: controls on the left, curves and heat map on the right."""
+"""The main window: pages, what runs, and how changes reach it."""
 
-from pathlib import Path
+from PySide6.QtCore import QEvent, QSettings, QSignalBlocker, Qt, QTimer
+from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QApplication, QLabel, QMainWindow, QMessageBox, QProgressBar, QTabWidget, QWidget
 
-from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QAction, QCloseEvent, QKeySequence
-from PySide6.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QLabel,
-    QMainWindow,
-    QMessageBox,
-    QProgressBar,
-    QScrollArea,
-    QSplitter,
-    QStyle,
-    QToolBar,
-)
-
-from fastdrop.errors import BackendUnavailable
-from fastdrop.experiments import ConfigError, ExperimentConfig
+from fastdrop.experiments import ConfigError, ExperimentConfig, Run
+from fastdrop_gui import editing
 from fastdrop_gui.model import ExperimentModel, Status
-from fastdrop_gui.views.controls import ControlPanel
-from fastdrop_gui.views.curves import CurvesView
-from fastdrop_gui.views.heatmap import HeatMapView
+from fastdrop_gui.views import plots
+from fastdrop_gui.views.actions import Actions
+from fastdrop_gui.views.document import Document
+from fastdrop_gui.views.files import Files
+from fastdrop_gui.views.pages import Pages
+from fastdrop_gui.views.training import TrainingPage
 
 FRAME_MS = 33
 """Between two looks at the training: 30 Hz."""
 
-_SPEEDS = {"full speed": 0.0, "300 batches/s": 300.0, "50 batches/s": 50.0, "10 batches/s": 10.0, "2 batches/s": 2.0}
 _PROGRESS_STEPS = 1000
-_WATCHABLE = "300 batches/s"
-_CHANGED = "Changed settings wait for Reset."
+_CHANGED = "Changed settings wait for Rewind (Ctrl+R)."
+_LAYOUT_VERSION = 1
 
 
 class MainWindow(QMainWindow):
     """Draws the model thirty times a second and hands on what the user does."""
 
-    def __init__(self, config: ExperimentConfig) -> None:
+    def __init__(self, config: ExperimentConfig, file: str = "") -> None:
         super().__init__()
-        self.setWindowTitle("fastdrop")
-        self.resize(1280, 860)
+        self.resize(1320, 880)
+        self.setAcceptDrops(True)
+        self.document = Document(config, self)
         self.model = ExperimentModel(config)
-        self._notice = ""
-        self.controls = ControlPanel()
-        self.curves = CurvesView()
-        self.heatmap = HeatMapView()
-        self._build_layout()
-        self._build_actions()
-        self.controls.show_config(config)
-        self.controls.edited.connect(self._edited)
-        self.controls.rate_changed.connect(self.model.set_rate)
+        self.training = TrainingPage(self.model)
+        self.settings, self.cards = self.training.settings, self.training.cards
+        self.notice = ""
+        self._build_status()
+        self.files = Files(self)
+        self.tabs = QTabWidget(documentMode=True)
+        self.setCentralWidget(self.tabs)
+        self.pages = Pages(self)
+        self.actions_ = Actions(self)
+        self.settings.edited.connect(self._field_edited)
+        self.settings.data_wanted.connect(self.files.choose_table)
+        self.cards.edited.connect(self.document.change)
+        self.cards.refused.connect(self.show_refusal)
+        self.training.run_table.keep_wanted.connect(self.keep_run)
+        self.training.run_table.opened.connect(lambda run: self.open_run(run, keep=False))
+        self.training.run_table.removed.connect(self._forget_run)
+        self.document.changed.connect(self._config_changed)
+        self.document.file_changed.connect(self._show_title)
+        self._show_config()
+        self._show_title()
+        self._restore_layout()
         self._timer = QTimer(self, interval=FRAME_MS, timerType=Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
-        self._refresh()
+        if file:
+            self.files.open(file)
+        self.refresh()
 
-    def _build_layout(self) -> None:
-        panel = QScrollArea(widgetResizable=True)
-        panel.setWidget(self.controls)
-        panel.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        panel.setMinimumWidth(300)
-        right = QSplitter(Qt.Orientation.Vertical)
-        right.addWidget(self.curves)
-        right.addWidget(self.heatmap)
-        right.setSizes([360, 460])
-        whole = QSplitter(Qt.Orientation.Horizontal)
-        whole.addWidget(panel)
-        whole.addWidget(right)
-        whole.setSizes([310, 970])
-        whole.setStretchFactor(1, 1)
-        self.setCentralWidget(whole)
-        self.figures = QLabel()
-        self.problem = QLabel()
-        self.problem.setStyleSheet("color: #d55e00; font-weight: bold")
-        self.problem.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.progress = QProgressBar()
-        self.progress.setMaximumWidth(200)
-        self.statusBar().addWidget(self.figures)
-        self.statusBar().addWidget(self.problem, 1)
+    def _build_status(self) -> None:
+        self.figures = plots.caption()
+        self.hint = QLabel()
+        self.problem = plots.caption()
+        self.problem.setStyleSheet(f"color: {plots.VERMILION}; font-weight: bold")
+        self.progress = QProgressBar(maximumWidth=200)
+        self.progress.setAccessibleName("Progress of the training")
+        self.statusBar().addWidget(self.figures, 3)
+        self.statusBar().addWidget(self.hint)
+        self.statusBar().addWidget(self.problem, 2)
         self.statusBar().addPermanentWidget(self.progress)
 
-    def _build_actions(self) -> None:
-        bar = QToolBar("Training", movable=False)
-        bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.addToolBar(bar)
-        icon = QStyle.StandardPixmap
-        self.run_action = self._action("Run", icon.SP_MediaPlay, "F5", self._run)
-        self.pause_action = self._action("Pause", icon.SP_MediaPause, "F6", self._pause)
-        self.step_action = self._action("Step", icon.SP_MediaSkipForward, "F10", self._step)
-        self.reset_action = self._action("Reset", icon.SP_BrowserReload, "Ctrl+R", self.reset)
-        bar.addActions([self.run_action, self.pause_action, self.step_action, self.reset_action])
-        self.step_action.setToolTip("Train on one batch (F10)")
-        self.reset_action.setToolTip("Back to the initial weights, with the settings on the left (Ctrl+R)")
-        bar.addSeparator()
-        self.speed = QComboBox()
-        for name, steps in _SPEEDS.items():
-            self.speed.addItem(name, steps)
-        self.speed.setToolTip("How fast to train: fast enough to get there, or slow enough to watch")
-        self.speed.currentIndexChanged.connect(lambda: self.model.set_speed(self.speed.currentData()))
-        bar.addWidget(QLabel(" Speed "))
-        bar.addWidget(self.speed)
-        self.speed.setCurrentText(_WATCHABLE)
-        menu = self.menuBar().addMenu("&File")
-        for text, shortcut, call in (
-            ("&Open configuration …", QKeySequence.StandardKey.Open, self._open),
-            ("&Save configuration …", QKeySequence.StandardKey.Save, self._save),
-            ("&Quit", QKeySequence.StandardKey.Quit, self.close),
-        ):
-            action = QAction(text, self)
-            action.setShortcut(shortcut)
-            action.triggered.connect(lambda _checked=False, call=call: call())
-            menu.addAction(action)
+    # -- what the user changes
 
-    def _action(self, text: str, icon: QStyle.StandardPixmap, shortcut: str, call: object) -> QAction:
-        action = QAction(self.style().standardIcon(icon), text, self)
-        action.setShortcut(shortcut)
-        action.setToolTip(f"{text} ({shortcut})")
-        action.triggered.connect(call)
-        return action
-
-    def _run(self) -> None:
-        self.model.run()
-        self._refresh()
-
-    def _pause(self) -> None:
-        self.model.pause()
-        self._refresh()
-
-    def _step(self) -> None:
-        self.model.step()
-        self._refresh()
-
-    def reset(self) -> None:
-        """Start the experiment that the panel describes."""
+    def _field_edited(self, name: str, value: object) -> None:
         try:
-            config = self.controls.config()
+            config = editing.with_field(self.document.config, name, value)
         except ConfigError as error:
-            self.show_problem(str(error))
+            if not self.settings.show_problem(name, str(error)):
+                self.show_problem(str(error))
             return
-        self.controls.hint.clear()
-        self._notice = ""
-        self.model.reset(config)
-        self.heatmap.clear()
-        self._refresh()
+        self.document.change(config, f"{name.replace('_', ' ')} {value}", f"field {name}")
+        self.settings.show_config(self.document.config)  # also where nothing has changed: a problem may be gone
 
-    def _edited(self) -> None:
-        """Before the first batch a change takes effect at once; later it waits for Reset."""
-        snapshot = self.model.snapshot
-        try:
-            config = self.controls.config()
-        except ConfigError as error:
+    def show_refusal(self, error: ConfigError) -> None:
+        """Say why a change was not made: beside the field where it is one of the panel's, else below."""
+        if not (isinstance(error, ConfigError) and self.settings.show_problem(error.field, str(error))):
             self.show_problem(str(error))
-            return
-        if config.replace(rate=self.model.config.rate) == self.model.config:
-            self.controls.hint.clear()
+
+    def _config_changed(self, before: ExperimentConfig, after: ExperimentConfig) -> None:
+        """Rates, learning rate and epochs take effect at once, all else before the first batch; later it waits."""
+        self._show_config()
+        running, snapshot = self.model.config, self.model.snapshot
+        self.notice = ""
+        if editing.only_live(running, after):
+            self.model.change(after)
+            self.hint.clear()
         elif self.model.status is Status.FAILED or snapshot is None or snapshot.step == 0:
-            self.reset()
+            self.rewind()
         else:
-            self.controls.hint.setText(_CHANGED)
+            self.hint.setText(_CHANGED)
+        self.refresh()
+
+    def _show_config(self) -> None:
+        self.settings.show_config(self.document.config)
+        self.cards.show_config(self.document.config)
+
+    # -- what runs
+
+    def run(self) -> None:
+        """Train."""
+        self.model.run()
+        self.refresh()
+
+    def pause(self) -> None:
+        """Stop after the batch at hand."""
+        self.model.pause()
+        self.refresh()
+
+    def step(self, epoch: bool = False) -> None:
+        """Train on a batch, or to the epoch's end."""
+        self.model.step(epoch)
+        self.refresh()
+
+    def rewind(self) -> None:
+        """Back to the initial weights, with the settings as they are now."""
+        self._restart()
+
+    def _restart(self, file: str = "", twin: bool | None = None) -> None:
+        self.hint.clear()
+        self.notice = ""
+        self.model.reset(self.document.config, twin=self.model.twin_wanted if twin is None else twin, file=file)
+        self.training.clear()
+        self.refresh()
+
+    def restart_from(self, file: str) -> None:
+        """Go on from the state in a file."""
+        self._restart(file=file, twin=False)
+
+    def new_seed(self) -> None:
+        """Other initial weights, order of batches and masks."""
+        config = self.document.config
+        self.document.change(config.replace(seed=(config.seed + 1) % 2**31), "new seed")
+        self.rewind()
+
+    def set_twin(self, wanted: bool) -> None:
+        """Train the twin without dropout beside it, or no more."""
+        if wanted != self.model.twin_wanted:
+            self.model.set_twin(wanted)
+
+    def keep_run(self) -> None:
+        """Keep the curves at hand, to compare later ones with."""
+        if len(self.model.history) > 1:
+            name = f"{len(self.training.runs) + 1}: {editing.title(self.model.config)}"
+            self.set_runs((*self.training.runs, Run(name, self.model.config, tuple(self.model.history))))
+
+    def set_runs(self, runs: tuple[Run, ...]) -> None:
+        """Compare with these."""
+        self.training.runs = runs
+        self.refresh()
+
+    def _forget_run(self, number: int) -> None:
+        runs = self.training.runs
+        self.set_runs((*runs[:number], *runs[number + 1 :]))
+
+    def open_run(self, run: Run, keep: bool = True) -> None:
+        """Take a run's configuration; its curves stay to compare with."""
+        if keep:
+            self.set_runs((*self.training.runs, run))
+        self.document.change(run.config, f"open {run.name}")
+        self.tabs.setCurrentWidget(self.training)
+
+    def open_config(self, config: ExperimentConfig, name: str = "") -> None:
+        """Take a preset's or a pasted configuration, and begin with it."""
+        self.document.change(config, f"open {name or 'a configuration'}")
+        self.rewind()
+        self.tabs.setCurrentWidget(self.training)
+
+    # -- what is shown
 
     def _tick(self) -> None:
         if self.model.tick():
-            self._refresh()
+            self.refresh()
+        self.files.tick()
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Draw the model."""
         model = self.model
-        waiting = model.status in (Status.READY, Status.PAUSED)
-        self.run_action.setEnabled(waiting)
-        self.step_action.setEnabled(waiting)
-        self.pause_action.setEnabled(model.status is Status.RUNNING)
-        self.controls.about.setText(model.data)
-        self.curves.show_history(model.history)
-        self.problem.setText(model.message or self._notice)
-        self.problem.setToolTip(self.problem.text())
+        self.actions_.enable()
+        self.training.refresh()
+        text = model.message or self.notice
+        self.problem.setText(text)
+        self.problem.setVisible(bool(text))
+        self.problem.setToolTip(text)
         if model.snapshot is None:
             self.figures.setText(model.status.value)
             self.progress.setRange(0, 0 if model.status is Status.LOADING else 1)
             return
-        self.heatmap.show_layers(model.snapshot.layers)
         self.progress.setRange(0, _PROGRESS_STEPS)
-        self.progress.setValue(_PROGRESS_STEPS * model.snapshot.step // model.total_steps)
-        latest = model.history[-1]
+        self.progress.setValue(min(_PROGRESS_STEPS, _PROGRESS_STEPS * model.snapshot.step // max(1, model.total_steps)))
+        self.figures.setText(self._figures())
+
+    def _figures(self) -> str:
+        model, latest = self.model, self.model.history[-1]
+        assert model.snapshot is not None
         text = (
-            f"{model.status.value}   epoch {model.snapshot.epoch:.1f}   "
-            f"train {latest.train_accuracy:.1%}   test {latest.test_accuracy:.1%}   "
-            f"gap {latest.train_accuracy - latest.test_accuracy:.1%}"
+            f"{model.status.value}   epoch {model.snapshot.epoch:.1f}   train {latest.train_accuracy:.1%}   "
+            f"test {latest.test_accuracy:.1%}   gap {latest.gap:.1%}"
         )
+        if model.twin_history:
+            twin = model.twin_history[-1]
+            behind = ", catching up" if (model.twin_step or 0) < model.snapshot.step - model.steps_per_epoch else ""
+            text += f"   without dropout: test {twin.test_accuracy:.1%}, gap {twin.gap:.1%}{behind}"
         if model.status is Status.RUNNING and model.steps_per_second:
-            left = (model.total_steps - model.snapshot.step) / model.steps_per_second
-            text += f"   {model.steps_per_second:.0f} batches/s, {left:.0f} s left"
-        self.figures.setText(text)
+            left = model.seconds_left
+            time = f"{left:.0f} s" if left < 120 else f"{left / 60:.0f} min"
+            text += f"   {model.steps_per_second:.0f} batches/s, {time} left"
+        return text
 
     def show_problem(self, text: str) -> None:
-        """Say what is wrong, in the status bar, without stopping anything; it stands until the next reset."""
-        self._notice = text
-        self._refresh()
+        """Say what is wrong, in the status bar, without stopping anything; it stands until the next change."""
+        self.notice = text
+        self.refresh()
 
-    def _open(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a configuration", "", "Configurations (*.toml)")
-        if path:
-            self.open_config(path)
+    def _show_title(self) -> None:
+        name = self.document.path.replace("\\", "/").rpartition("/")[2] or "new experiment"
+        self.setWindowTitle(f"{name}[*] – fastdrop")
+        self.setWindowModified(self.document.is_modified)
 
-    def open_config(self, path: str) -> None:
-        """Start the experiment of a configuration file; on an error the one at hand goes on."""
-        try:
-            config = ExperimentConfig.load(path)
-        except ConfigError as error:
-            QMessageBox.warning(self, "Open a configuration", str(error))
-            return
-        self.controls.show_config(config)
-        self.reset()
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "actions_"):
+            plots.color_plots(self)
+            self.training.recolor()
 
-    def _save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save the configuration", "experiment.toml", "*.toml")
-        if path:
-            self.save_config(path)
+    # -- files that are dropped, and the end
 
-    def save_config(self, path: str) -> None:
-        """Write what the panel says; the file is the old one or the new one, whatever happens."""
-        try:
-            self.controls.config().save(Path(path))
-        except (BackendUnavailable, ConfigError, OSError) as error:
-            QMessageBox.warning(self, "Save the configuration", str(error))
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            event.acceptProposedAction()
+            QTimer.singleShot(0, lambda: self.files.open_any(paths[0]))  # the other program waits for the drop's end
+
+    def _restore_layout(self) -> None:
+        settings = QSettings()
+        geometry, layout = settings.value("geometry"), settings.value("layout")
+        if geometry is not None:
+            self.restoreGeometry(geometry)
+        if layout is not None:
+            self.training.restoreState(layout, _LAYOUT_VERSION)
+        blocker = QSignalBlocker(self.tabs)
+        self.tabs.setCurrentIndex(0)
+        blocker.unblock()
+
+    def save_layout(self) -> None:
+        """Remember where everything stands."""
+        settings = QSettings()
+        settings.setValue("geometry", self.saveGeometry())
+        settings.setValue("layout", self.training.saveState(_LAYOUT_VERSION))
+
+    def what_runs(self) -> list[str]:
+        """What closing would end, in words."""
+        running = ["the training"] if self.model.status is Status.RUNNING else []
+        return running + self.pages.what_runs()
 
     def closeEvent(self, event: QCloseEvent) -> None:
+        running = self.what_runs()
+        if running and not self._may_end(running):
+            event.ignore()
+            return
         self._timer.stop()
+        self.save_layout()
+        self.pages.shutdown()
+        self.files.shutdown()
         self.model.close()
         event.accept()
+
+    def _may_end(self, running: list[str]) -> bool:
+        """Ask once."""
+        box = QMessageBox(self)
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle("Close fastdrop")
+        box.setText(f"Still running: {', '.join(running)}. Close all the same?")
+        box.setInformativeText("What was not saved is lost.")
+        close = box.addButton("&Close", QMessageBox.ButtonRole.DestructiveRole)
+        box.addButton("&Go on", QMessageBox.ButtonRole.RejectRole)
+        box.exec()
+        return box.clickedButton() is close
+
+    def focused_view(self) -> plots.View | None:
+        """The view that has the keyboard, or the page."""
+        widget: QWidget | None = QApplication.focusWidget()
+        while widget is not None and not isinstance(widget, plots.View):
+            widget = widget.parentWidget()
+        return widget
+
+    def actions_with_keys(self) -> list[QAction]:
+        """For the list of shortcuts."""
+        return [action for action in self.findChildren(QAction) if action.shortcuts() and action.text()]

@@ -1,0 +1,125 @@
+"""Histograms of weights and activations over the training: time runs right, values up, bright is frequent."""
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from PySide6.QtCore import QSignalBlocker
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout
+
+from fastdrop.experiments.observe import QUANTILES
+from fastdrop_gui.model import Thinned
+from fastdrop_gui.views import plots
+from fastdrop_gui.views.plots import Table, View
+
+BINS = 60
+TIMES = 200
+"""Columns of the picture."""
+
+
+def densities(quantiles: NDArray[np.float32], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the values in each bin, from their quantiles; shape (bins,)."""
+    spread = quantiles.astype(np.float64) + np.arange(len(quantiles)) * 1e-12  # equal quantiles are steps
+    shares: NDArray[np.float64] = np.diff(np.interp(edges, spread, QUANTILES, left=0.0, right=1.0))
+    return shares
+
+
+class DistributionsView(View):
+    """Chosen by what and by layer: the histogram over time, and the newest one beside it."""
+
+    title = "Distributions"
+    description = "Histograms of weights and activations over the training"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind = QComboBox()
+        self.kind.addItem("Weights", "weights")
+        self.kind.addItem("Activations", "activations")
+        self.kind.setAccessibleName("What is distributed")
+        self.layer = QComboBox()
+        self.layer.setMinimumContentsLength(14)
+        self.layer.setAccessibleName("Layer")
+        self.caption = plots.caption()
+        self.over_time = plots.plot("epoch", "value", name="Histogram over time")
+        self.image = pg.ImageItem(axisOrder="row-major")
+        self.over_time.addItem(self.image)
+        self.now = plots.plot("share of values", "", name="Newest histogram")
+        self.now.setYLink(self.over_time)
+        self.bars = pg.BarGraphItem(x0=[0.0], y=[0.0], width=[0.0], height=[0.0])
+        self.now.addItem(self.bars)
+        self._series: dict[tuple[str, str], Thinned] = {}
+        top = QHBoxLayout()
+        top.addWidget(self.kind)
+        top.addWidget(self.layer)
+        top.addWidget(self.caption, 1)
+        both = QHBoxLayout()
+        both.addWidget(self.over_time, 3)
+        both.addWidget(self.now, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(top)
+        layout.addLayout(both, 1)
+        self.picture = np.zeros((0, 0))
+        self.kind.currentIndexChanged.connect(self._offer)
+        self.layer.currentIndexChanged.connect(self._draw)
+
+    def show_distributions(self, series: dict[tuple[str, str], Thinned]) -> None:
+        """Draw what was gathered so far."""
+        self._series = series
+        self._offer()
+
+    def _offer(self) -> None:
+        """The layers that there are; the chosen one stays chosen."""
+        names = [layer for kind, layer in self._series if kind == self.kind.currentData()]
+        if names != [self.layer.itemText(place) for place in range(self.layer.count())]:
+            blocker = QSignalBlocker(self.layer)
+            chosen = self.layer.currentText()
+            self.layer.clear()
+            self.layer.addItems(names)
+            self.layer.setCurrentIndex(max(0, self.layer.findText(chosen)))
+            blocker.unblock()
+        self._draw()
+
+    @property
+    def shown(self) -> Thinned | None:
+        """What is drawn."""
+        return self._series.get((self.kind.currentData(), self.layer.currentText()))
+
+    def _draw(self) -> None:
+        series = self.shown
+        if not series:
+            self.image.clear()
+            self.bars.setOpts(x0=[0.0], y=[0.0], width=[0.0], height=[0.0])
+            self.caption.setText("fills in as the network trains")
+            return
+        epochs = np.array([epoch for epoch, _ in series])
+        quantiles = np.stack([values for _, values in series])
+        low, high = float(quantiles[:, 0].min()), float(quantiles[:, -1].max())
+        edges = np.linspace(low, max(high, low + 1e-6), BINS + 1)
+        shares = np.stack([densities(row, edges) for row in quantiles])
+        times = np.linspace(epochs[0], epochs[-1], min(TIMES, 4 * len(epochs)))
+        places = np.searchsorted(epochs, times, side="right") - 1
+        self.picture = np.sqrt(shares[places]).T  # a root, or the bin of a ReLU's zeros would leave the others dark
+        self.image.setImage(self.picture, autoLevels=False, levels=(0.0, max(float(self.picture.max()), 1e-12)))
+        self.image.setLookupTable(plots.lookup("viridis"))
+        self.image.setRect(epochs[0], edges[0], max(epochs[-1] - epochs[0], 1e-3), edges[-1] - edges[0])
+        self.over_time.setRange(
+            xRange=(epochs[0], max(epochs[-1], epochs[0] + 1e-3)), yRange=(edges[0], edges[-1]), padding=0
+        )
+        step = edges[1] - edges[0]
+        brush = plots.lightened(plots.BLUE)
+        self.bars.setOpts(
+            x0=np.zeros(BINS),
+            y=edges[:-1] + step / 2,
+            width=shares[-1],
+            height=np.full(BINS, step),
+            brush=brush,
+            pen=brush,
+        )
+        middle = quantiles[-1][len(QUANTILES) // 2]
+        self.caption.setText(
+            f"epoch {epochs[-1]:.1f}: from {quantiles[-1, 0]:.3g} to {quantiles[-1, -1]:.3g}, median {middle:.3g}"
+        )
+
+    def table(self) -> Table:
+        headings = ["epoch", *(f"quantile {share:.3f}" for share in QUANTILES)]
+        return Table(headings, [[epoch, *map(float, values)] for epoch, values in self.shown or []])

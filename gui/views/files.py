@@ -1,0 +1,311 @@
+"""What has to do with files: opening, saving, autosave and recovery, sharing as text, exports."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QSettings
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFileDialog, QMessageBox
+
+from fastdrop.errors import BackendUnavailable
+from fastdrop.experiments import ConfigError, Experiment, ExperimentConfig, load_experiment, save_experiment
+from fastdrop.experiments.archive import SUFFIX
+from fastdrop.experiments.files import write_atomically
+from fastdrop_gui import editing
+from fastdrop_gui.views import exporting, recovery
+from fastdrop_gui.views.dialogs import ExportDialog
+
+if TYPE_CHECKING:
+    from fastdrop_gui.views.window import MainWindow
+
+AUTOSAVE_SECONDS = 60.0
+_RECENT = 8
+_FRAME_SECONDS = 0.12
+"""Between two frames of a film."""
+_EXPERIMENTS = f"Experiments (*{SUFFIX} *.toml)"
+_TABLES = (".csv", ".npz")
+
+
+class Files(QObject):
+    """The window's files."""
+
+    def __init__(self, window: "MainWindow") -> None:
+        super().__init__(window)
+        self._window = window
+        self.autosave = recovery.Autosave()
+        self._autosaved: tuple[int, ExperimentConfig] | None = None
+        self._next_autosave = time.monotonic() + AUTOSAVE_SECONDS
+        self._film: exporting.Film | None = None
+        self._writing: tuple[exporting.Film, str] | None = None
+        self._next_frame = 0.0
+
+    # -- opening
+
+    def new(self) -> None:
+        """Begin anew with the defaults."""
+        self._begin(Experiment(ExperimentConfig()), "", "")
+
+    def choose(self) -> None:
+        """Ask for an experiment to open."""
+        path, _ = QFileDialog.getOpenFileName(self._window, "Open an experiment", "", _EXPERIMENTS)
+        if path:
+            self.open(path)
+
+    def open_any(self, path: str) -> None:
+        """Open what a file is: an experiment, or a table."""
+        if Path(path).suffix.lower() in _TABLES:
+            self.open_table(path)
+        else:
+            self.open(path)
+
+    def open(self, path: str) -> bool:
+        """Take an experiment file's configuration, curves and weights; on an error the one at hand goes on."""
+        try:
+            experiment = load_experiment(path)
+        except ConfigError as error:
+            QMessageBox.warning(self._window, "Open an experiment", str(error))
+            return False
+        self._begin(experiment, path, path)
+        self._remember(path)
+        return True
+
+    def _begin(self, experiment: Experiment, path: str, states: str) -> None:
+        window = self._window
+        window.document.open(experiment.config, path)
+        window.settings.show_config(experiment.config)
+        window.cards.show_config(experiment.config)
+        window.pages.tell(experiment.config)
+        window.set_runs(experiment.runs)
+        if experiment.states:
+            window.restart_from(states)
+        else:
+            window.rewind()
+
+    def choose_table(self) -> None:
+        """Ask for the user's own table."""
+        path, _ = QFileDialog.getOpenFileName(self._window, "Open a table", "", "Tables (*.csv *.npz)")
+        if path:
+            self.open_table(path)
+
+    def open_table(self, path: str) -> None:
+        """Show a table's first rows, and ask which column is the class."""
+        from fastdrop_gui.views.table_dialog import TableDialog
+
+        dialog = TableDialog(path, self._window)
+        dialog.accepted.connect(lambda: self._use_table(dialog.path, dialog.label))
+        dialog.open()
+
+    def _use_table(self, path: str, label: str) -> None:
+        window = self._window
+        window.document.change(editing.with_file(window.document.config, str(path), label), f"table {Path(path).name}")
+        window.rewind()
+
+    def recent(self) -> list[str]:
+        """Files that were opened or saved, the newest first."""
+        found = QSettings().value("recent", [])
+        paths = [found] if isinstance(found, str) else list(found or [])  # QSettings gives one as text
+        return [path for path in paths if Path(path).exists()]
+
+    def _remember(self, path: str) -> None:
+        path = str(Path(path).absolute())
+        QSettings().setValue("recent", [path, *(other for other in self.recent() if other != path)][:_RECENT])
+
+    # -- saving
+
+    def save(self) -> None:
+        """Write to the file that was opened or saved before."""
+        if self._window.document.path:
+            self.save_to(self._window.document.path)
+        else:
+            self.save_as()
+
+    def save_as(self) -> None:
+        """Ask for a name and write."""
+        name = self._window.document.path or f"experiment{SUFFIX}"
+        path, _ = QFileDialog.getSaveFileName(self._window, "Save the experiment", name, _EXPERIMENTS)
+        if path:
+            self.save_to(path if Path(path).suffix.lower() in (SUFFIX, ".toml") else path + SUFFIX)
+
+    def save_to(self, path: str) -> None:
+        """Write configuration, weights and curves; a name that ends in .toml takes the configuration alone."""
+        window = self._window
+        if path.lower().endswith(".toml"):
+            self._write(path, lambda: window.document.config.save(path))
+        elif self._state_fits():
+            window.model.save(path, self._experiment())
+        else:  # nothing is trained with this configuration
+            self._write(path, lambda: save_experiment(path, self._experiment()))
+
+    def _state_fits(self) -> bool:
+        """Whether the network at hand is the configuration's."""
+        window = self._window
+        return window.model.can_save and editing.only_live(window.model.config, window.document.config)
+
+    def _experiment(self) -> Experiment:
+        return Experiment(self._window.document.config, runs=self._window.training.runs)
+
+    def _write(self, path: str, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except (BackendUnavailable, ConfigError, OSError, ValueError) as error:
+            QMessageBox.warning(self._window, "Save", str(error))
+        else:
+            self._saved(path)
+
+    def _saved(self, path: str) -> None:
+        if path.lower().endswith((SUFFIX, ".toml")):
+            self._window.document.saved_as(path)
+            self._remember(path)
+        self._window.statusBar().showMessage(f"written: {path}", 4000)
+
+    def tick(self) -> None:
+        """Hear of files that the training's process has written; autosave; film."""
+        model = self._window.model
+        while model.saved:
+            saved = model.saved.pop(0)
+            if saved.path == str(self.autosave.path):
+                continue
+            if saved.problem:
+                QMessageBox.warning(self._window, "Save", saved.problem)
+            else:
+                self._saved(saved.path)
+        if time.monotonic() >= self._next_autosave:
+            self.autosave_now()
+        self._film_on()
+
+    def autosave_now(self) -> None:
+        """Keep what there is for after a crash, if it has changed."""
+        self._next_autosave = time.monotonic() + AUTOSAVE_SECONDS
+        window = self._window
+        step = window.model.snapshot.step if window.model.snapshot else 0
+        state = (step, window.document.config)
+        if state == self._autosaved or (step == 0 and not window.document.is_modified):
+            return
+        self._autosaved = state
+        if self._state_fits():
+            window.model.save(str(self.autosave.path), self._experiment())
+            return
+        try:
+            save_experiment(self.autosave.path, self._experiment())
+        except (BackendUnavailable, OSError) as error:
+            window.show_problem(f"not autosaved: {error}")
+
+    def offer_recovery(self) -> None:
+        """After a crash: ask whether to go on from what was autosaved."""
+        found = recovery.left_behind()
+        if not found:
+            return
+        box = QMessageBox(self._window)
+        box.setWindowTitle("Recover")
+        when = time.strftime("%d %B, %H:%M", time.localtime(found[0].stat().st_mtime))
+        box.setText(f"fastdrop ended unexpectedly. An experiment was autosaved on {when}.")
+        recover = box.addButton("&Recover it", QMessageBox.ButtonRole.AcceptRole)
+        box.addButton("&Discard it", QMessageBox.ButtonRole.DestructiveRole)
+        later = box.addButton("Ask &later", QMessageBox.ButtonRole.RejectRole)
+        box.finished.connect(
+            lambda _result: self._recover(found, box.clickedButton() is recover, box.clickedButton() is later)
+        )
+        box.open()
+
+    def _recover(self, found: list[Path], wanted: bool, later: bool) -> None:
+        if later:
+            return
+        if wanted:
+            found[0].replace(self.autosave.path)  # ours now; if this window dies as well, it is found again
+            experiment_path = str(self.autosave.path)
+            try:
+                self._begin(load_experiment(experiment_path), "", experiment_path)
+            except ConfigError as error:
+                QMessageBox.warning(self._window, "Recover", str(error))
+        for path in found[0 if not wanted else 1 :]:
+            path.unlink(missing_ok=True)
+
+    def shutdown(self) -> None:
+        """An orderly end."""
+        self.autosave.discard()
+
+    # -- sharing
+
+    def copy_line(self) -> None:
+        """Put the configuration's text on the clipboard."""
+        QGuiApplication.clipboard().setText(self._window.document.config.to_line())
+        self._window.statusBar().showMessage("copied: a line that recreates this configuration", 4000)
+
+    def paste_line(self) -> None:
+        """Take the configuration that the clipboard's text describes."""
+        try:
+            config = ExperimentConfig.from_line(QGuiApplication.clipboard().text())
+        except ConfigError as error:
+            self._window.show_problem(str(error))
+        else:
+            self._window.open_config(config, "a pasted configuration")
+
+    # -- exports
+
+    def _ask(self, title: str, name: str, kinds: str) -> str:
+        """A path that the user chose, with the kinds' ending."""
+        path, _ = QFileDialog.getSaveFileName(self._window, title, name, kinds)
+        suffix = kinds.partition("*")[2].rstrip(")")
+        return path if not path or Path(path).suffix else path + suffix
+
+    def export_view(self) -> None:
+        """Ask which view, as what, and where to."""
+        window = self._window
+        views = [view for view in window.training.views if window.training.is_seen(view)]
+        views += [view for view in window.pages.views if view.isVisible()]
+        dialog = ExportDialog(views, window.focused_view(), window)
+        if not dialog.exec():
+            return
+        view, suffix = dialog.view.currentData(), dialog.format.currentData()
+        path = self._ask("Export a view", f"{view.title.lower().replace(' ', '-')}{suffix}", exporting.FORMATS[suffix])
+        if path:
+            self._write(path, lambda: exporting.save_view(view, path))
+
+    def export_weights(self) -> None:
+        """Ask where to, and write the weights as NPZ."""
+        path = self._ask("Export the weights", "weights.npz", "Arrays (*.npz)")
+        if path and self._window.model.can_save:
+            self._window.model.save(path, self._experiment())
+
+    def export_code(self) -> None:
+        """Ask where to, and write the network as Python code that trains it."""
+        from fastdrop.experiments.code import to_python
+
+        path = self._ask("Export as Python code", "network.py", "Python (*.py)")
+        if path:
+            config = self._window.document.config
+            self._write(path, lambda: write_atomically(path, to_python(config).encode()))
+
+    def film(self, wanted: bool) -> None:
+        """Begin to film the training page, or end and ask where to put the film."""
+        if wanted:
+            self._film = exporting.Film(self._window.training)
+            self._window.statusBar().showMessage("filming; the same command ends it", 4000)
+            return
+        film, self._film = self._film, None
+        if film is None or not film.frames:
+            return
+        path = self._ask("Save the film", "training.gif", "Animated GIF (*.gif)")
+        if path:
+            film.save(path, round(1000 * _FRAME_SECONDS))
+            self._writing = film, path
+            self._window.statusBar().showMessage("writing the film …")
+
+    def _film_on(self) -> None:
+        if self._film is not None and time.monotonic() >= self._next_frame:
+            self._next_frame = time.monotonic() + _FRAME_SECONDS
+            self._film.take()
+        if self._writing is None:
+            return
+        film, path = self._writing
+        try:
+            done = film.done
+        except OSError as error:
+            self._writing = None
+            QMessageBox.warning(self._window, "Save the film", str(error))
+            return
+        if done:
+            self._writing = None
+            self._saved(path)

@@ -1,0 +1,196 @@
+"""The network drawn: units lit by activation, dropped ones crossed out, and the sub-network of one example."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from PySide6.QtCore import QPointF, Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QVBoxLayout
+
+from fastdrop.experiments import LayerView
+from fastdrop.experiments.observe import DRAWN
+from fastdrop_gui.views import plots
+from fastdrop_gui.views.plots import Table, View
+
+_SIZE = 17
+_STRONGEST = 0.5
+"""Share of a layer's connections that are drawn, the strongest; all would be a grey block."""
+
+
+class _Column(NamedTuple):
+    """A layer as it is drawn: its units' activations and which are kept, and the weights that lead to them."""
+
+    name: str
+    values: NDArray[np.float32]
+    kept: NDArray[np.bool_]
+    weights: NDArray[np.float32] | None
+    connections: NDArray[np.bool_] | None
+    units: int
+
+
+class NetworkView(View):
+    """The first units of every layer, for one example of the newest batch."""
+
+    title = "Network"
+    description = "The network, its units lit by activation, dropped units crossed out"
+    unit_chosen = Signal(str, int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.example = QSpinBox(minimum=1, maximum=1)
+        self.example.setAccessibleName("Example of the newest batch")
+        self.example.valueChanged.connect(lambda: self._draw())
+        self.caption = plots.caption()
+        self.plot = plots.plot("", "", name=self.title)
+        self.plot.hideAxis("left")
+        self.plot.getAxis("bottom").setStyle(tickLength=0)
+        self.plot.getAxis("bottom").setHeight(42)
+        self.plot.setMouseEnabled(False, False)
+        self.plot.setMenuEnabled(False)
+        self.plot.invertY(True)
+        self.positive = pg.PlotDataItem(connect="pairs")
+        self.negative = pg.PlotDataItem(connect="pairs")
+        self.units = pg.ScatterPlotItem(size=_SIZE, pxMode=True)
+        self.crosses = pg.ScatterPlotItem(size=_SIZE - 4, symbol="x", pxMode=True)
+        for item in (self.positive, self.negative, self.units, self.crosses):
+            self.plot.addItem(item)
+        self.units.sigClicked.connect(self._click)
+        self._lookup = plots.lookup("viridis")
+        self._views: tuple[LayerView, ...] = ()
+        self._columns: list[_Column] = []
+        self._framed: tuple[object, ...] = ()
+        top = QHBoxLayout()
+        top.addWidget(QLabel("Example"))
+        top.addWidget(self.example)
+        top.addWidget(self.caption, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(top)
+        layout.addWidget(self.plot, 1)
+
+    def show_layers(self, views: tuple[LayerView, ...]) -> None:
+        """Draw the newest snapshot's layers."""
+        self._views = views
+        if views:
+            self.example.setMaximum(max(1, min(view.values.shape[1] for view in views if not view.is_weights)))
+        self._draw()
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.show_layers(())
+
+    def _draw(self) -> None:
+        self._columns = self._arranged()
+        self._draw_units()
+        self._draw_connections()
+        self._frame()
+        dropped = sum(int((~column.kept).sum()) for column in self._columns)
+        drawn = sum(len(column.kept) for column in self._columns)
+        lines = "lines: solid +, dashed −"
+        self.caption.setText(f"✕ dropped: {dropped} of {drawn} units drawn; bright: active; {lines}" if drawn else "")
+
+    def _arranged(self) -> list[_Column]:
+        example = self.example.value() - 1
+        columns, connections = [], None
+        for view in self._views:
+            if view.is_weights:
+                connections = None if view.kept is None else view.kept[:DRAWN, :DRAWN]
+                continue
+            values, kept = view.values, view.kept
+            if len(view.shape) > 1:  # feature maps: a unit is a map, lit by its mean
+                maps = view.shape[0] if len(view.shape) == 3 else view.shape[-1]
+                values = _maps(values, view.shape, maps).mean(axis=1)
+                kept = None if kept is None else _maps(kept, view.shape, maps).any(axis=1)
+            column = values[:DRAWN, example]
+            alive = np.ones(len(column), bool) if kept is None else kept[:DRAWN, example]
+            columns.append(_Column(view.name, column, alive, view.weights, connections, len(values)))
+            connections = None
+        return columns
+
+    def _places(self, column: int) -> NDArray[np.float64]:
+        count = len(self._columns[column].values)
+        return (np.arange(count) - (count - 1) / 2) * min(1.0, DRAWN / max(count, 1) * 0.9)
+
+    def _draw_units(self) -> None:
+        xs, ys, brushes, crossed, data = [], [], [], [], []
+        for number, column in enumerate(self._columns):
+            top = max(float(np.abs(np.nan_to_num(column.values)).max(initial=0.0)), 1e-12)
+            shades = (np.abs(np.nan_to_num(column.values)) / top * 255).astype(int)
+            places = self._places(number)
+            for unit, (y, shade, kept) in enumerate(zip(places, shades, column.kept, strict=True)):
+                xs.append(float(number))
+                ys.append(float(y))
+                brushes.append(pg.mkBrush(tuple(self._lookup[shade])) if kept else pg.mkBrush(120, 120, 120, 90))
+                data.append((number, unit))
+                if not kept:
+                    crossed.append((float(number), float(y)))
+        pen = pg.mkPen(self.palette().text().color(), width=1)
+        self.units.setData(xs, ys, brush=brushes, pen=pen, data=data)
+        color = pg.mkPen(plots.lightened(plots.VERMILION), width=2)
+        self.crosses.setData([x for x, _ in crossed], [y for _, y in crossed], pen=color, brush=None)
+
+    def _draw_connections(self) -> None:
+        lines: dict[bool, tuple[list[float], list[float]]] = {True: ([], []), False: ([], [])}
+        for number in range(1, len(self._columns)):
+            before, column = self._columns[number - 1], self._columns[number]
+            if column.weights is None:
+                continue
+            weights = column.weights[: len(column.values), : len(before.values)]
+            alive = column.kept[: len(weights), None] & before.kept[None, : weights.shape[1]]
+            if column.connections is not None:
+                alive &= column.connections[: weights.shape[0], : weights.shape[1]]
+            strong = np.abs(weights) >= np.quantile(np.abs(weights), 1 - _STRONGEST)
+            here, there = self._places(number), self._places(number - 1)
+            for unit, source in np.argwhere(alive & strong):
+                xs, ys = lines[bool(weights[unit, source] >= 0)]
+                xs += [number - 1.0, float(number)]
+                ys += [float(there[source]), float(here[unit])]
+        for sign, item, color, style in (
+            (True, self.positive, plots.BLUE, Qt.PenStyle.SolidLine),
+            (False, self.negative, plots.ORANGE, Qt.PenStyle.DashLine),
+        ):
+            pen = plots.pen(color, style)
+            shade = pen.color()
+            shade.setAlpha(110)
+            pen.setColor(shade)
+            item.setData(*map(np.array, lines[sign]), pen=pen)
+
+    def _frame(self) -> None:
+        """Axes, redrawn only where layers have changed."""
+        frame = tuple((column.name, len(column.values), column.units) for column in self._columns)
+        if frame == self._framed or not frame:
+            return
+        self._framed = frame
+        names = []
+        for number, (name, drawn, units) in enumerate(frame):
+            short = name.replace("output probabilities", "output").replace("convolution", "conv")
+            names.append((number, f"{short}\n{drawn} of {units}" if drawn < units else f"{short}\n{units}"))
+        self.plot.getAxis("bottom").setTicks([names])
+        highest = max(len(column.values) for column in self._columns) / 2
+        self.plot.setRange(xRange=(-0.4, len(frame) - 0.6), yRange=(-highest - 0.2, highest + 0.2), padding=0)
+
+    def _click(self, _item: object, points: list[pg.SpotItem], *_rest: object) -> None:
+        if len(points):
+            number, unit = points[0].data()
+            self.unit_chosen.emit(self._columns[number].name, unit)
+
+    def point_of(self, layer: str, unit: int) -> QPointF:
+        """Where a unit is drawn, in the scene."""
+        number = [column.name for column in self._columns].index(layer)
+        return self.plot.getPlotItem().vb.mapViewToScene(QPointF(number, float(self._places(number)[unit])))
+
+    def table(self) -> Table:
+        rows = [
+            (column.name, unit + 1, float(value), "kept" if kept else "dropped")
+            for column in self._columns
+            for unit, (value, kept) in enumerate(zip(column.values, column.kept, strict=True))
+        ]
+        return Table(["layer", "unit", "activation", "mask"], rows)
+
+
+def _maps(values: NDArray[np.generic], shape: tuple[int, ...], maps: int) -> NDArray[np.generic]:
+    """(units, samples) as (maps, positions, samples): channels stand first in images, last in sequences."""
+    whole = values.reshape(*shape, -1)
+    whole = whole if len(shape) == 3 else np.moveaxis(whole, -2, 0)
+    return whole.reshape(maps, -1, values.shape[1])

@@ -1,0 +1,110 @@
+"""What the app's plots share: colours, axes, the desktop's theme, and being a view."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import QApplication, QSizePolicy, QWidget
+from superqt import QElidingLabel
+
+# Okabe and Ito's colours, told apart by colour-blind people on light and dark grounds; no view tells things apart by
+# colour alone.
+ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7"
+COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
+SYMBOLS = ("o", "s", "t", "d", "+", "x")
+TRAIN_COLOR, TEST_COLOR = VERMILION, BLUE
+TRAIN_STYLE, TEST_STYLE = Qt.PenStyle.DashLine, Qt.PenStyle.SolidLine
+
+
+class Table(NamedTuple):
+    """What a view shows, as CSV takes it."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+class View(QWidget):
+    """A part of the window that shows something: it can be exported.
+
+    `title` stands on its tab, `description` is what a screen reader says. `table()` gives the numbers behind it.
+    """
+
+    title = ""
+    description = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAccessibleName(self.title)
+        self.setAccessibleDescription(self.description)
+
+    def table(self) -> Table:
+        """The numbers that are shown."""
+        raise NotImplementedError
+
+
+def caption(text: str = "") -> QElidingLabel:
+    """A line of text that gives way where there is no room, and says all of it in its tool tip."""
+    label = QElidingLabel(text)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    label.setMinimumWidth(60)
+    return label
+
+
+def plot(bottom: str, left: str, *, name: str = "") -> pg.PlotWidget:
+    """An empty plot without a grid, whose half-transparent lines would take two thirds of a frame's time."""
+    widget = pg.PlotWidget()
+    widget.setLabel("bottom", bottom)
+    widget.setLabel("left", left)
+    for axis in ("bottom", "left"):
+        widget.getAxis(axis).enableAutoSIPrefix(False)
+    widget.hideButtons()
+    widget.setMinimumSize(120, 80)
+    widget.setAccessibleName(name or f"{left} against {bottom}")
+    color_plot(widget)
+    return widget
+
+
+def pen(color: str, style: Qt.PenStyle = Qt.PenStyle.SolidLine) -> Any:
+    """Of width 1: wider ones are drawn many times slower."""
+    return pg.mkPen(lightened(color), width=1, style=style)
+
+
+def lightened(color: str) -> str:
+    """The colour as the theme needs it: blue lines are too dark on a dark ground."""
+    if not is_dark():
+        return color
+    return {BLUE: SKY, VERMILION: ORANGE}.get(color, color)
+
+
+def is_dark() -> bool:
+    """Whether the desktop's theme is a dark one."""
+    return QApplication.palette().color(QPalette.ColorRole.Base).lightness() < 128
+
+
+def color_plot(widget: pg.PlotWidget) -> None:
+    """Give a plot the theme's ground and text."""
+    palette = QApplication.palette()
+    widget.setBackground(palette.color(QPalette.ColorRole.Base))
+    text = palette.color(QPalette.ColorRole.Text)
+    for axis in ("bottom", "left", "top", "right"):
+        item = widget.getAxis(axis)
+        item.setPen(pg.mkPen(text, width=1))
+        item.setTextPen(text)
+    if widget.getPlotItem().legend is not None:
+        widget.getPlotItem().legend.setLabelTextColor(text)
+
+
+def color_plots(parent: QWidget) -> None:
+    """Give all plots inside `parent` the theme's colours; after the theme has changed."""
+    for widget in parent.findChildren(pg.PlotWidget):
+        color_plot(widget)
+
+
+def lookup(name: str, shades: int = 256) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A colour map as a table of RGB."""
+    table: np.ndarray[Any, np.dtype[np.uint8]] = pg.colormap.get(name).getLookupTable(nPts=shades)
+    return table.astype(np.uint8)[:, :3]

@@ -1,0 +1,371 @@
+"""A sweep: one parameter over a range and several seeds, as a curve whose points open the runs behind them."""
+
+import math
+from typing import Any
+
+from PySide6.QtCore import QEvent, QPointF, QSortFilterProxyModel, Qt, QTimer, Signal
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QSpinBox,
+    QSplitter,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from fastdrop.experiments import ConfigError, ExperimentConfig
+from fastdrop.experiments.parameters import PARAMETERS, values_from
+from fastdrop.experiments.studies import available_cores
+from fastdrop.experiments.sweep import QUANTITIES, Result, Sweep, SweepRun, curve
+from fastdrop_gui.views import plots
+from fastdrop_gui.views.sweep_curve import RunsModel, SweepCurve, short
+
+POLL_MS = 100
+_STEPS = 1000
+
+
+def time_text(seconds: float) -> str:
+    """So many seconds, as roughly as they are known."""
+    if seconds < 90:
+        return f"{math.ceil(seconds / 5) * 5} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class SweepView(plots.View):
+    """Sets a sweep up, shows its curve as runs finish, and hands a run on when its point is clicked.
+
+    `run_chosen` carries the `Result`. Tell the configuration at hand with `set_config`; call `shutdown` at the end.
+    """
+
+    title = "Sweep"
+    description = "One parameter over a range, several seeds of each value: mean and standard deviation"
+    run_chosen = Signal(object)
+    _built = False
+
+    def __init__(self, config: ExperimentConfig | None = None) -> None:
+        super().__init__()
+        self._config = config or ExperimentConfig()
+        self._sweep: Sweep | None = None
+        self._run: SweepRun | None = None
+        self._hovered: Result | None = None
+        self._texts = {name: parameter.example for name, parameter in PARAMETERS.items()}
+        self._picture = SweepCurve()
+        self.plot = self._picture.widget
+        self._runs = RunsModel()
+        self._timer = QTimer(self, interval=POLL_MS)
+        self._timer.timeout.connect(self._poll)
+        layout = QVBoxLayout(self)
+        layout.addLayout(self._settings())
+        layout.addLayout(self._buttons())
+        layout.addWidget(self._results(), 1)
+        self._connect()
+        self._built = True
+        self._recolor()
+        self._parameter_chosen()
+
+    # --- what stands where
+
+    def _settings(self) -> QGridLayout:
+        self.parameter = QComboBox()
+        for name, parameter in PARAMETERS.items():
+            self.parameter.addItem(parameter.title, name)
+        self.quantity = QComboBox()
+        for name, text in QUANTITIES.items():
+            self.quantity.addItem(short(name), name)
+            self.quantity.setItemData(self.quantity.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
+        self.values = QLineEdit()
+        self.values.setToolTip("0:0.9:0.1 is a range in steps of 0.1, 8:256:x2 doubles; or values between commas")
+        self.seeds = QSpinBox(minimum=1, maximum=1000, value=5)
+        self.seeds.setToolTip("How many, from the configuration's seed on")
+        self.new_data = QCheckBox("ne&w data for each seed")
+        self.new_data.setToolTip("The seed also decides generated data, and the split into train and test")
+        cores = available_cores()
+        self.cores = QSpinBox(minimum=1, maximum=cores, value=max(1, cores - 1), suffix=f" of {cores}")
+        self.cores.setToolTip("One process on each; their number does not change the results")
+        self.plan = QLabel(wordWrap=True)
+        grid = QGridLayout()
+        fields: list[tuple[str, QWidget, int, int, int]] = [
+            ("Para&meter", self.parameter, 0, 0, 1),
+            ("&Quantity", self.quantity, 0, 2, 1),
+            ("V&alues", self.values, 1, 0, 3),
+            ("Seeds per &point", self.seeds, 3, 0, 1),
+            ("Cores &used", self.cores, 3, 2, 1),
+        ]
+        for text, widget, row, column, span in fields:
+            label = QLabel(text)
+            label.setBuddy(widget)
+            widget.setAccessibleName(text.replace("&", ""))
+            grid.addWidget(label, row, column)
+            grid.addWidget(widget, row, column + 1, 1, span)
+        grid.addWidget(self.plan, 2, 1, 1, 3)
+        grid.addWidget(self.new_data, 4, 1, 1, 3)
+        for combo in (self.parameter, self.quantity):
+            combo.setMinimumContentsLength(6)
+            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.new_data.setAccessibleName("new data for each seed")
+        grid.setColumnStretch(1, 1)
+        grid.setColumnStretch(3, 1)
+        return grid
+
+    def _buttons(self) -> QGridLayout:
+        self.start_button = QPushButton("S&tart the sweep")
+        self.cancel_button = QPushButton("&Cancel", enabled=False)
+        self.progress = QProgressBar(maximum=_STEPS)
+        self.progress.setMinimumWidth(60)
+        self.status = QLabel(wordWrap=True)
+        for widget, name in (
+            (self.start_button, "Start the sweep"),
+            (self.cancel_button, "Cancel the sweep"),
+            (self.progress, "Progress of the sweep"),
+            (self.status, "State of the sweep"),
+        ):
+            widget.setAccessibleName(name)
+        grid = QGridLayout()
+        for column, widget in enumerate((self.start_button, self.cancel_button, self.progress)):
+            grid.addWidget(widget, 0, column)
+        grid.addWidget(self.status, 1, 0, 1, 3)
+        grid.setColumnStretch(2, 1)
+        return grid
+
+    def _results(self) -> QSplitter:
+        self.readout = QLabel(wordWrap=True)
+        self.readout.setAccessibleName("The run that is pointed at")
+        left = QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.plot, 1)
+        column.addWidget(self.readout)
+        self.list = QTableView(sortingEnabled=True, tabKeyNavigation=False, showGrid=False)
+        self._sorted = QSortFilterProxyModel(self, sortRole=Qt.ItemDataRole.UserRole)
+        self._sorted.setSourceModel(self._runs)
+        self.list.setModel(self._sorted)
+        self.list.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        self.list.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        header = self.list.horizontalHeader()
+        header.setResizeContentsPrecision(0)  # by the rows that are seen, of thousands
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.list.verticalHeader().hide()
+        self.list.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 4)
+        self.list.setMinimumWidth(self.fontMetrics().averageCharWidth() * 36)
+        self.list.setAccessibleName("Runs of the sweep; Enter opens one")
+        self.open_button = QPushButton("Open this &run", enabled=False)
+        self.open_button.setToolTip("So does Enter in the list, or a click on a point")
+        right = QWidget()
+        column = QVBoxLayout(right)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.list, 1)
+        column.addWidget(self.open_button)
+        splitter = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
+        splitter.addWidget(left)
+        splitter.addWidget(right)
+        splitter.setStretchFactor(0, 1)
+        splitter.setSizes([10_000, 1])  # the list as narrow as it can be
+        return splitter
+
+    def _connect(self) -> None:
+        self.parameter.currentIndexChanged.connect(self._parameter_chosen)
+        self.quantity.currentIndexChanged.connect(self._quantity_chosen)
+        self.values.textChanged.connect(self._check)
+        self.values.returnPressed.connect(self.start)
+        self.seeds.valueChanged.connect(self._check)
+        self.new_data.toggled.connect(self._check)
+        self.start_button.clicked.connect(self.start)
+        self.cancel_button.clicked.connect(self.cancel)
+        self.open_button.clicked.connect(self._open)
+        self.list.activated.connect(self._open)
+        self.list.selectionModel().currentChanged.connect(self._row_chosen)
+        self.plot.scene().sigMouseMoved.connect(self._point_at)
+        self.plot.scene().sigMouseClicked.connect(self._clicked)
+
+    # --- what is to be swept
+
+    def set_config(self, config: ExperimentConfig) -> None:
+        """What the next sweep keeps the same; one that runs has its own."""
+        self._config = config
+        self._check()
+
+    def _parameter_chosen(self) -> None:
+        self.values.setText(self._texts[self.parameter.currentData()])
+        self._check()
+
+    def _check(self) -> None:
+        """Say how many runs the settings make, or what is wrong with them."""
+        name = self.parameter.currentData()
+        self._texts[name] = self.values.text()
+        first = self._config.seed
+        try:
+            values = values_from(self.values.text(), name)
+            seeds = range(first, first + self.seeds.value())
+            self._sweep = Sweep(self._config, name, values, seeds, self.new_data.isChecked())
+        except ConfigError as error:
+            self._sweep = None
+            self.plan.setText(f"⚠ {error}")
+        else:
+            count = self._sweep.count
+            runs = f"{_number(len(values), 'value')} × {_number(len(seeds), 'seed')} = {_number(count, 'run')}"
+            self.plan.setText(f"{runs}. {self._sweep.note}".rstrip())
+        self._enable()
+
+    def _enable(self) -> None:
+        self.start_button.setEnabled(self._sweep is not None and not self.is_running)
+        self.cancel_button.setEnabled(self.is_running)
+
+    # --- the sweep under way
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a sweep is under way."""
+        return self._run is not None and self._run.is_running
+
+    @property
+    def results(self) -> list[Result]:
+        """The finished runs, in the order in which they came."""
+        return self._runs.results
+
+    def start(self) -> None:
+        """Begin the sweep that is set up; what the last one found makes room."""
+        if self._sweep is None or self.is_running:
+            return
+        self._run = SweepRun(self._sweep, self.cores.value())
+        self._hovered = None
+        self._runs.begin(self._sweep)
+        self._picture.begin(self._sweep)
+        self._recolor()
+        self._redraw()
+        self._timer.start()
+        self._tell()
+
+    def cancel(self) -> None:
+        """Stop; the finished runs stay."""
+        if self._run is not None:
+            self._run.cancel()
+            self._tell()
+
+    def shutdown(self) -> None:
+        """End the sweep's processes; half a second at most."""
+        self._timer.stop()
+        if self._run is not None:
+            self._run.close()
+
+    def _poll(self) -> None:
+        if self._run is None:
+            return
+        found = self._run.poll()
+        if found:
+            self._runs.add(found)
+            self._redraw()
+        self._tell()
+
+    def _tell(self) -> None:
+        """How far the sweep is, and how it ended."""
+        run = self._run
+        assert run is not None
+        self.progress.setValue(int(_STEPS * run.progress))
+        config = run.sweep.config
+        parts = [f"{len(run.results)} of {_number(run.sweep.count, 'run')}"]
+        failed = sum(bool(result.error) for result in run.results)
+        if failed:
+            parts.append(f"{failed} failed")
+        if run.is_running:
+            left = run.seconds_left
+            parts.append("starting" if not run.progress else f"about {time_text(left)} left" if left else "running")
+        else:
+            self._timer.stop()
+            parts.append("cancelled" if run.cancelled else "stopped" if run.problem else "finished")
+        network = f"{config.network} {', '.join(map(str, config.hidden))} on {config.dataset}"
+        self.status.setText(f"{', '.join(parts)} ({network})" + (f"\n⚠ {run.problem}" if run.problem else ""))
+        self._enable()
+
+    # --- what it found
+
+    def _quantity_chosen(self) -> None:
+        self._runs.show_quantity(self.quantity.currentData())
+        self._recolor()
+        if self._run is not None:
+            self._redraw()
+
+    def _redraw(self) -> None:
+        self._picture.draw(self.results, self.quantity.currentData())
+        self._picture.choose(self.chosen)
+        self._read_out()
+
+    def _recolor(self) -> None:
+        plots.color_plot(self.plot)
+        self._picture.color(self.quantity.currentData())
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the desktop's theme."""
+        super().changeEvent(event)
+        if self._built and event.type() == QEvent.Type.PaletteChange:
+            self._recolor()
+
+    @property
+    def chosen(self) -> Result | None:
+        """The list's current run."""
+        index = self._sorted.mapToSource(self.list.currentIndex())
+        return self.results[index.row()] if index.isValid() else None
+
+    def _row_chosen(self) -> None:
+        self._hovered = None
+        self._picture.choose(self.chosen)
+        self.open_button.setEnabled(self.chosen is not None)
+        self._read_out()
+
+    def _point_at(self, position: QPointF) -> None:
+        self._hovered = self._picture.near(position)
+        self._read_out()
+
+    def _clicked(self, event: Any) -> None:
+        result = self._picture.near(event.scenePos())
+        if result is None or event.button() != Qt.MouseButton.LeftButton:
+            return
+        row = next(number for number, other in enumerate(self.results) if other is result)
+        self.list.setCurrentIndex(self._sorted.mapFromSource(self._runs.index(row, 0)))
+        self._open()
+
+    def _open(self) -> None:
+        if self.chosen is not None:
+            self.run_chosen.emit(self.chosen)
+
+    def _read_out(self) -> None:
+        """The run under the mouse, or else the list's."""
+        result = self._hovered or self.chosen
+        if result is None:
+            self.readout.setText("Click on a point to open its run." if self.results else "")
+            return
+        sweep = self._runs.sweep
+        assert sweep is not None
+        value, seed, figure = self._runs.texts(result)
+        text = f"{PARAMETERS[sweep.parameter].title} {value}, seed {seed}: "
+        text += result.error or f"{short(self._runs.quantity)} {figure}"
+        others = dict(curve(sweep, [each for each in self.results if each.value == result.value], self._runs.quantity))
+        if result.value in others:
+            text += f"; mean of its seeds {others[result.value]:.3g}"
+        self.readout.setText(text)
+
+    def table(self) -> plots.Table:
+        """Every run: value, seed, and its figures after the last epoch."""
+        sweep = self._runs.sweep
+        name = sweep.parameter if sweep else self.parameter.currentData()
+        rows = []
+        for result in self.results:
+            assert sweep is not None
+            figures = [result.figure(quantity) for quantity in QUANTITIES]
+            place = sweep.values.index(result.value)
+            rows.append((place, [sweep.name_of(result.value), result.seed, *figures, result.error]))
+        rows.sort(key=lambda row: (row[0], row[1][1]))
+        return plots.Table([name, "seed", *QUANTITIES, "error"], [row for _, row in rows])
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
