@@ -117,17 +117,18 @@ class SweepView(plots.View):
 
     def _buttons(self) -> QGridLayout:
         self.start_button = QPushButton("S&tart the sweep")
-        self.cancel_button = QPushButton("&Cancel", enabled=False)
+        self.cancel_button = QPushButton("&Cancel")
         self.progress = QProgressBar(maximum=_STEPS)
         self.progress.setMinimumWidth(60)
-        self.status = QLabel(wordWrap=True)
-        for widget, name in (
+        self.status = QLabel("Every value is trained with every seed; the curve grows as runs finish.", wordWrap=True)
+        names: tuple[tuple[QWidget, str], ...] = (
             (self.start_button, "Start the sweep"),
             (self.cancel_button, "Cancel the sweep"),
             (self.progress, "Progress of the sweep"),
             (self.status, "State of the sweep"),
-        ):
-            widget.setAccessibleName(name)
+        )
+        for named, name in names:
+            named.setAccessibleName(name)
         grid = QGridLayout()
         for column, widget in enumerate((self.start_button, self.cancel_button, self.progress)):
             grid.addWidget(widget, 0, column)
@@ -143,7 +144,8 @@ class SweepView(plots.View):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.plot, 1)
         column.addWidget(self.readout)
-        self.list = QTableView(sortingEnabled=True, tabKeyNavigation=False, showGrid=False)
+        self.list = QTableView(sortingEnabled=True, showGrid=False)
+        self.list.setTabKeyNavigation(False)
         self._sorted = QSortFilterProxyModel(self, sortRole=Qt.ItemDataRole.UserRole)
         self._sorted.setSourceModel(self._runs)
         self.list.setModel(self._sorted)
@@ -156,9 +158,10 @@ class SweepView(plots.View):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.list.verticalHeader().hide()
         self.list.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 4)
-        self.list.setMinimumWidth(self.fontMetrics().averageCharWidth() * 36)
+        self.list.setMinimumWidth(self.fontMetrics().averageCharWidth() * 40)
         self.list.setAccessibleName("Runs of the sweep; Enter opens one")
-        self.open_button = QPushButton("Open this &run", enabled=False)
+        self.open_button = QPushButton("Open this &run")
+        self.open_button.setEnabled(False)
         self.open_button.setToolTip("So does Enter in the list, or a click on a point")
         right = QWidget()
         column = QVBoxLayout(right)

@@ -102,6 +102,7 @@ class SweepCurve:
         self.widget.setMenuEnabled(False)
         self.widget.setMouseEnabled(x=False, y=False)
         self.widget.setLimits(minYRange=1e-3)
+        self.widget.setXRange(0, 1)
         self.widget.getAxis("bottom").setStyle(hideOverlappingLabels=False)
         self.widget.getPlotItem().layout.setContentsMargins(0, 4, 20, 4)  # for half of the last value's name
         self.points = pg.ScatterPlotItem(size=7, symbol="o", brush=None)

@@ -80,7 +80,7 @@ def processes(count: int) -> Iterator[ProcessPoolExecutor | None]:
             yield None
         return
     context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks
-    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_begin)
+    executor = ProcessPoolExecutor(count, mp_context=context, initializer=begin_worker)
     try:
         yield executor
     except BaseException:
@@ -100,7 +100,7 @@ def available_cores() -> int:
 _limits: list[object] = []
 
 
-def _begin() -> None:
+def begin_worker() -> None:
     """One thread for each process, for as long as it lives; Ctrl-C is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_num_threads(1)
@@ -110,13 +110,14 @@ def _begin() -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _loaded(name: str, noise: float, train_share: float, seed: int) -> Dataset:
-    return load_dataset(name, noise=noise, train_share=train_share, seed=seed)
+def _loaded(name: str, data_file: str, label: str, noise: float, train_share: float, seed: int) -> Dataset:
+    return load_dataset(name, data_file=data_file, label=label, noise=noise, train_share=train_share, seed=seed)
 
 
 def trainer(config: ExperimentConfig) -> Trainer:
     """A trainer of this configuration; the data set may be one that was loaded before."""
-    return Trainer(config, _loaded(config.dataset, config.noise, config.train_share, config.data_seed))
+    source = (config.dataset, config.data_file, config.label)
+    return Trainer(config, _loaded(*source, config.noise, config.train_share, config.data_seed))
 
 
 def trained(config: ExperimentConfig) -> Trainer:
