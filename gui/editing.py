@@ -145,14 +145,10 @@ def _with_layers(config: ExperimentConfig, hidden: list[int], kinds: list[str], 
 
 def only_live(before: ExperimentConfig, after: ExperimentConfig) -> bool:
     """Whether the change from one to the other may be made while training runs."""
-    changes = {name: getattr(after, name) for name in LIVE}
-    if after.kinds == before.kinds:  # the same kinds, said in another way
-        changes |= {
-            "layer_dropout": after.layer_dropout,
-            "dropout": after.dropout,
-            "dropout_layers": after.dropout_layers,
-        }
-    return before.replace(**changes) == after
+    if before.kinds != after.kinds:
+        return False
+    names = (*LIVE, "layer_dropout", "dropout", "dropout_layers")  # the last three say the same kinds in another way
+    return before.replace(**{name: getattr(after, name) for name in names}) == after
 
 
 def lightest_size(config: ExperimentConfig, number: int) -> int:

@@ -1,4 +1,4 @@
-"""The app, offscreen, driven as a person would."""
+"""The app's window, offscreen, driven as a person would: building, running, comparing."""
 
 import os
 import signal
@@ -6,315 +6,458 @@ import signal
 import numpy as np
 import pytest
 
-from fastdrop.experiments import ExperimentConfig
-from fastdrop.experiments.config import FITTING
-from fastdrop.experiments.studies import STUDIES
-from fastdrop.experiments.trainer import LayerView
-
 pytest.importorskip("PySide6")
-from PySide6.QtCore import QPointF, Qt
-from PySide6.QtWidgets import QMessageBox, QToolBar
+from guitools import CONFIG, WAIT, choose, click, home, open_window, ready, type_number, window  # noqa: F401
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QGuiApplication
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractScrollArea,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QDockWidget,
+    QLineEdit,
+    QMainWindow,
+    QMessageBox,
+    QScrollBar,
+    QTabBar,
+    QTableWidget,
+)
 
+from fastdrop.experiments import ExperimentConfig
+from fastdrop.experiments.studies import STUDIES
 from fastdrop_gui.model import Status
-from fastdrop_gui.views.heatmap import CELL, HeatMapView
-from fastdrop_gui.views.window import MainWindow
+from fastdrop_gui.views.dialogs import ShortcutsDialog
+from fastdrop_gui.views.heatmap import CELL
+from fastdrop_gui.views.theme import set_scheme
 
 pytestmark = pytest.mark.gui
-
-CONFIG = ExperimentConfig(dataset="moons", hidden=(80, 16), epochs=500)
-WAIT = 30_000
-
-
-@pytest.fixture
-def window(qtbot):
-    window = MainWindow(CONFIG)
-    qtbot.addWidget(window)
-    window.show()
-    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
-    yield window
-    window.close()
-
-
-def click(qtbot, window, action):
-    button = window.findChild(QToolBar).widgetForAction(action)
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def test_starts_ready_and_shows_the_untrained_network(window):
     assert "ready" in window.figures.text()
-    assert window.heatmap.layer.count() == 3
-    assert window.heatmap.pixels.shape == (32 * CELL, 64 * CELL)
-    assert "480 to train, 120 to test" in window.controls.about.text()
-    assert not window.pause_action.isEnabled()
+    assert window.training.heatmap.layer.count() == 3
+    assert window.training.heatmap.pixels.shape == (32 * CELL, 64 * CELL)
+    assert "480 to train, 120 to test" in window.settings.about.text()
+    assert "2\nfeatures" in window.cards.data.text.text()
+    assert not window.actions_.pause.isEnabled()
 
 
-def test_run_pause_step_reset(qtbot, window):
-    click(qtbot, window, window.run_action)
+def test_run_pause_step_rewind(qtbot, window):
+    first = window.model.history[0]
+    click(qtbot, window, window.actions_.run)
     qtbot.waitUntil(lambda: len(window.model.history) > 5, timeout=WAIT)
-    epochs, losses = window.curves.curves["train_loss"].getData()
-    assert len(epochs) > 5
-    assert losses[-1] < losses[0]
-    click(qtbot, window, window.pause_action)
+    curve = window.training.curves.curves["train_loss"]
+    qtbot.waitUntil(lambda: len(curve.getData()[0]) > 5, timeout=WAIT)
+    assert curve.getData()[1][-1] < curve.getData()[1][0]
+    assert "left" in window.figures.text()
+    assert window.progress.value() > 0
+    click(qtbot, window, window.actions_.pause)
     qtbot.waitUntil(lambda: "paused" in window.figures.text(), timeout=WAIT)
     qtbot.wait(300)
     step = window.model.snapshot.step
     qtbot.wait(300)
     assert window.model.snapshot.step == step
-    click(qtbot, window, window.step_action)
+    click(qtbot, window, window.actions_.step)
     qtbot.waitUntil(lambda: window.model.snapshot.step == step + 1, timeout=WAIT)
-    click(qtbot, window, window.reset_action)
-    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
+    click(qtbot, window, window.actions_.step_epoch)
+    qtbot.waitUntil(lambda: window.model.snapshot.step == (step // 15 + 1) * 15, timeout=WAIT)
+    click(qtbot, window, window.actions_.rewind)
+    ready(qtbot, window)
     assert window.model.snapshot.step == 0
-    assert len(window.model.history) == 1
-    assert len(window.curves.curves["train_loss"].getData()[0]) == 1
-
-
-def test_heat_map_follows_the_training(qtbot, window):
-    window.controls.rate.setValue(0)  # so that masks alone cannot move it
-    qtbot.waitUntil(lambda: window.model.snapshot.layers[0].kept.all(), timeout=WAIT)
-    before = window.heatmap.pixels.copy()
-    click(qtbot, window, window.run_action)
-    qtbot.waitUntil(lambda: len(window.model.history) > 2, timeout=WAIT)
-    assert not np.array_equal(window.heatmap.pixels, before)
-    window.controls.rate.setValue(50)
-    qtbot.waitUntil(lambda: not window.model.snapshot.layers[0].kept.all(), timeout=WAIT)
-    assert "☒ dropped (" in window.heatmap.caption.text()
-
-
-def test_rate_changes_while_training_runs(qtbot, window):
-    click(qtbot, window, window.run_action)
-    window.controls.rate.setValue(100)
-    qtbot.waitUntil(lambda: not window.model.snapshot.layers[0].kept.any(), timeout=WAIT)
-    assert window.controls.rate_label.text() == "1.00"
-    window.controls.rate.setValue(0)
-    qtbot.waitUntil(lambda: window.model.snapshot.layers[0].kept.all(), timeout=WAIT)
-    assert window.model.status is Status.RUNNING
-
-
-def test_rate_changes_the_picture_while_paused(qtbot, window):
-    window.controls.rate.setValue(100)
-    qtbot.waitUntil(lambda: not window.model.snapshot.layers[0].kept.any(), timeout=WAIT)
-    assert window.model.snapshot.step == 0
-    assert window.model.status is Status.READY
-
-
-def test_reset_while_running_shows_the_new_experiment_only(qtbot, window):
-    for seed in (1, 2, 3):
-        window.run_action.trigger()
-        qtbot.waitUntil(lambda: window.model.snapshot is not None and window.model.snapshot.step > 5, timeout=WAIT)
-        window.controls.seed.setValue(seed)
-        window.reset_action.trigger()
-        qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
-        assert window.model.snapshot.step == 0
-        assert [record.epoch for record in window.model.history] == [0]
-    window.reset_action.trigger()
-    window.reset_action.trigger()  # while it loads
-    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
+    assert window.model.history == [first]  # the same initial weights
+    click(qtbot, window, window.actions_.new_seed)
+    ready(qtbot, window)
+    assert window.model.config.seed == CONFIG.seed + 1
+    assert window.model.history != [first]
 
 
 def test_every_step_counts(qtbot, window):
     for _ in range(10):
-        window.step_action.trigger()
+        window.actions_.step.trigger()
     qtbot.waitUntil(lambda: window.model.snapshot.step == 10, timeout=WAIT)
     qtbot.wait(200)
     assert window.model.snapshot.step == 10
 
 
-def test_a_problem_stays_to_be_read(qtbot, window):
-    window.run_action.trigger()
-    window.controls.hidden.setText("many")
-    window.reset_action.trigger()
-    epochs = len(window.model.history)
-    qtbot.waitUntil(lambda: len(window.model.history) > epochs + 3, timeout=WAIT)
-    assert "'many'" in window.problem.text()
-    window.controls.hidden.setText("8")
-    window.reset_action.trigger()
-    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
-    assert window.problem.text() == ""
+def test_heat_map_and_rates_follow_live(qtbot, window):
+    first = window.training.heatmap
+    window.settings.rate.setValue(0.0)  # so that masks alone cannot move it
+    qtbot.waitUntil(lambda: window.model.snapshot.layers[0].kept.all(), timeout=WAIT)
+    before = first.pixels.copy()
+    click(qtbot, window, window.actions_.run)
+    qtbot.waitUntil(lambda: len(window.model.history) > 2, timeout=WAIT)
+    assert not np.array_equal(first.pixels, before)
+    window.settings.rate.setValue(0.5)
+    qtbot.waitUntil(lambda: not window.model.snapshot.layers[0].kept.all(), timeout=WAIT)
+    window.cards.cards[1].rate.setValue(1.0)
+    qtbot.waitUntil(lambda: not window.model.snapshot.layers[1].kept.any(), timeout=WAIT)
+    assert window.model.snapshot.layers[0].kept.any()
+    assert window.model.status is Status.RUNNING
+    assert window.hint.text() == ""
+    type_number(qtbot, window.settings.fields["learning_rate"], "0.02")
+    assert window.model.config.learning_rate == 0.02
+    assert window.hint.text() == ""
 
 
-def test_numbers_that_the_panel_cannot_show_are_kept(window):
+def test_the_epoch_limit_changes_live(qtbot, open_window):
+    window = open_window(CONFIG.replace(epochs=1))
+    click(qtbot, window, window.actions_.run)
+    qtbot.waitUntil(lambda: "finished" in window.figures.text(), timeout=WAIT)
+    assert not window.actions_.run.isEnabled()
+    type_number(qtbot, window.settings.fields["epochs"], "3")
+    assert window.actions_.run.isEnabled()
+    click(qtbot, window, window.actions_.run)
+    qtbot.waitUntil(lambda: window.model.history[-1].epoch == 3, timeout=WAIT)
+
+
+def test_speed_is_limited(qtbot, window):
+    window.actions_.speed.setCurrentText("10 batches/s")
+    click(qtbot, window, window.actions_.run)
+    qtbot.wait(1500)
+    assert 2 <= window.model.snapshot.step <= 40
+    window.actions_.speed.setCurrentText("full speed")
+    qtbot.waitUntil(lambda: window.model.snapshot.step > 300, timeout=WAIT)
+
+
+def test_layers_are_added_edited_moved_and_removed_on_cards(qtbot, window):
+    cards = window.cards
+    qtbot.mouseClick(cards.cards[1].add, Qt.MouseButton.LeftButton)
+    ready(qtbot, window)
+    assert window.model.config.hidden == (80, 16, 16)
+    type_number(qtbot, cards.cards[2].size_box, "24")
+    choose(cards.cards[2].kind, "spatial")
+    ready(qtbot, window)
+    assert window.model.config.kinds == ("standard", "standard", "spatial")
+    cards.cards[2].setFocus()
+    qtbot.keyClick(cards.cards[2], Qt.Key.Key_Left, Qt.KeyboardModifier.ControlModifier)
+    assert window.document.config.hidden == (80, 24, 16)
+    assert window.document.config.kinds == ("standard", "spatial", "standard")
+    qtbot.mouseClick(cards.cards[0].remove, Qt.MouseButton.LeftButton)
+    ready(qtbot, window)
+    assert window.model.config.hidden == (24, 16)
+    assert len([card for card in cards.cards if card.isVisible()]) == 2
+    assert window.training.heatmap.layer.count() == 3
+    assert cards.cards[0].name.text() == "Hidden 1"
+
+
+def test_cards_are_dropped_elsewhere(window):
+    cards = window.cards
+    data = QMimeData()
+    data.setData("application/x-fastdrop-layer", b"0")
+    last = cards.cards[1]
+    place = QPointF(last.mapTo(cards, QPoint(last.width() - 5, 20)))
+    buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    cards.dropEvent(QDropEvent(place, Qt.DropAction.MoveAction, data, buttons, keys))
+    assert window.document.config.hidden == (16, 80)
+
+
+def test_a_change_that_cannot_be_is_explained_beside_the_field(qtbot, window):
+    choose(window.settings.fields["dropout"], "spatial")
+    ready(qtbot, window)
+    type_number(qtbot, window.cards.cards[0].size_box, "33")
+    assert "multiples" in window.problem.text()
+    assert window.cards.cards[0].size_box.value() == 80  # as it was
+    choose(window.settings.fields["dropout"], "gaussian")
+    window.settings.rate.setValue(1.0)
+    assert "below 1" in window.settings.problem("rate")
+    assert window.document.config.rate == 0.5
+    window.settings.rate.setValue(0.4)
+    assert window.settings.problem("rate") == ""
+    assert window.document.config.rate == 0.4
+
+
+def test_undo_and_redo(qtbot, window):
+    choose(window.settings.fields["dropout"], "alpha")
+    for value in (0.48, 0.46, 0.44):  # a slider's way: one step to undo
+        window.settings.rate.setValue(value)
+    qtbot.mouseClick(window.cards.cards[0].add, Qt.MouseButton.LeftButton)
+    changed = window.document.config
+    assert (changed.dropout, changed.rate, len(changed.hidden)) == ("alpha", 0.44, 3)
+    assert window.isWindowModified()
+    for expected in (("alpha", 0.44, 2), ("alpha", 0.5, 2), ("standard", 0.5, 2)):
+        qtbot.keyClick(window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+        config = window.document.config
+        assert (config.dropout, config.rate, len(config.hidden)) == expected
+    assert window.document.config == CONFIG
+    assert not window.isWindowModified()
+    assert window.settings.dropout.currentData() == "standard"
+    assert len(window.cards.cards) == 2
+    for _ in range(3):
+        qtbot.keyClick(window, Qt.Key.Key_Y, Qt.KeyboardModifier.ControlModifier)
+    assert window.document.config == changed
+    ready(qtbot, window)
+    assert window.model.config == changed
+
+
+def test_changes_wait_for_rewind_once_training_has_begun(qtbot, window):
+    window.actions_.step.trigger()
+    qtbot.waitUntil(lambda: window.model.snapshot.step == 1, timeout=WAIT)
+    choose(window.settings.dataset, "wine")
+    assert "Rewind" in window.hint.text()
+    assert window.model.config.dataset == "moons"
+    click(qtbot, window, window.actions_.rewind)
+    ready(qtbot, window)
+    assert window.model.config.dataset == "wine"
+    assert window.hint.text() == ""
+
+
+def test_numbers_that_the_panel_cannot_show_are_kept(qtbot, window):
     for changes in ({"seed": 2**60, "rate": 0.155}, {"learning_rate": 1e-9}, {"batch_size": 65536, "rate": 0.005}):
         config = CONFIG.replace(**changes)
-        window.controls.show_config(config)
-        assert window.controls.config() == config
-        assert not window.controls.signalsBlocked()
+        window.open_config(config)
+        assert window.document.config == config
+        type_number(qtbot, window.settings.fields["data_seed"], "3")
+        assert window.document.config == config.replace(data_seed=3)
 
 
-def test_leaving_a_field_unchanged_changes_nothing(qtbot, window):
-    window.step_action.trigger()
-    qtbot.waitUntil(lambda: window.model.snapshot.step == 1, timeout=WAIT)
-    window.controls.hidden.editingFinished.emit()
-    assert window.controls.hint.text() == ""
+@pytest.mark.parametrize("network", ["cnn", "lstm", "attention", "text"])
+def test_choosing_a_network_brings_sizes_kinds_and_data_that_fit(qtbot, window, network):
+    choose(window.settings.network, network)
+    qtbot.waitUntil(lambda: window.model.status is not Status.LOADING, timeout=WAIT)
+    assert window.model.status is Status.READY, window.model.message
+    assert window.model.config.network == network
+    assert window.model.config.dataset == ("reviews" if network == "text" else "digits")
+    last = window.settings.dropout.count() - 1
+    window.settings.dropout.setCurrentIndex(last)
+    qtbot.waitUntil(lambda: window.model.status is not Status.LOADING, timeout=WAIT)
+    assert window.model.status is Status.READY, window.model.message
+    assert window.model.config.dropout == window.settings.dropout.itemData(last)
+    assert len(window.cards.cards) == len(window.model.config.hidden)
+    window.actions_.step.trigger()
+    qtbot.waitUntil(lambda: window.model.snapshot is not None and window.model.snapshot.step == 1, timeout=WAIT)
 
 
-def test_the_chosen_layer_stays_chosen(qtbot, window):
-    window.heatmap.layer.setCurrentIndex(1)
-    window.reset_action.trigger()
-    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
-    assert window.heatmap.layer.currentText() == "hidden 2"
+def test_a_twin_trains_beside_it_by_one_click(qtbot, window):
+    click(qtbot, window, window.actions_.twin)
+    click(qtbot, window, window.actions_.run)
+    qtbot.waitUntil(lambda: len(window.model.twin_history) > 5, timeout=WAIT)
+    curves = window.training.curves
+    qtbot.waitUntil(lambda: len(curves.curves["twin test_accuracy"].getData()[0]) > 5, timeout=WAIT)
+    legend = curves.plots["accuracy"].getPlotItem().legend
+    assert {label.text for _, label in legend.items} == {"train", "test", "no dropout: train", "no dropout: test"}
+    assert "without dropout" in window.figures.text()
+    click(qtbot, window, window.actions_.twin)
+    qtbot.waitUntil(lambda: not window.model.twin_history, timeout=WAIT)
+    qtbot.waitUntil(lambda: len(legend.items) == 2, timeout=WAIT)
 
 
-def test_finishes(qtbot):
-    window = MainWindow(CONFIG.replace(epochs=2))
-    qtbot.addWidget(window)
-    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
-    window.run_action.trigger()
-    qtbot.waitUntil(lambda: "finished" in window.figures.text(), timeout=WAIT)
-    assert window.model.history[-1].epoch == 2
-    assert not window.run_action.isEnabled()
+def test_runs_are_kept_compared_opened_again_and_forgotten(qtbot, window):
+    click(qtbot, window, window.actions_.step_epoch)
+    qtbot.waitUntil(lambda: len(window.model.history) == 2, timeout=WAIT)
+    qtbot.keyClick(window, Qt.Key.Key_K, Qt.KeyboardModifier.ControlModifier)
+    assert len(window.training.runs) == 1
+    kept = window.training.runs[0]
+    window.settings.rate.setValue(0.1)
+    click(qtbot, window, window.actions_.rewind)
+    ready(qtbot, window)
+    assert len(window.training.curves.run_curves["accuracy"]) == 1
+    _, y = window.training.curves.run_curves["accuracy"][0].getData()
+    assert list(y) == [record.test_accuracy for record in kept.history]
+    view = window.training.run_table
+    window.training.raise_view(view)
+    qtbot.waitUntil(lambda: view.cells.rowCount() == 2, timeout=WAIT)
+    assert view.cells.item(1, 0).text() == kept.name
+    assert view.cells.item(1, 3).text() == f"{kept.history[-1].test_accuracy:.1%}"
+    view.cells.selectRow(1)
+    qtbot.mouseClick(view.open, Qt.MouseButton.LeftButton)
+    assert window.document.config.rate == 0.5
+    view.cells.selectRow(1)
+    qtbot.mouseClick(view.forget, Qt.MouseButton.LeftButton)
+    assert window.training.runs == ()
+    assert view.cells.rowCount() == 1
 
 
-@pytest.mark.parametrize("kind", ["none", "spatial", "dropconnect"])
-def test_choosing_the_kind_takes_effect_before_training(qtbot, window, kind):
-    window.controls.dropout.setCurrentIndex(window.controls.dropout.findData(kind))
-    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
-    assert window.model.config.dropout == kind
-    view = window.heatmap.view
-    assert (view.kept is None) == (kind == "none")
-    if kind == "dropconnect":
-        assert view.columns == "input"
-        assert view.name == "hidden 1 weights"
+def test_a_unit_that_is_clicked_is_inspected(qtbot, window):
+    heatmap = window.training.heatmap
+    qtbot.waitUntil(lambda: window.training.is_seen(heatmap), timeout=WAIT)
+    scene = heatmap.plot.getPlotItem().vb.mapViewToScene(QPointF(4, 3))
+    heatmap._click(scene)
+    inspector = window.training.inspector
+    assert inspector.chosen == ("hidden 1", 3)
+    qtbot.waitUntil(lambda: window.training.is_seen(inspector), timeout=WAIT)
+    qtbot.waitUntil(lambda: inspector.image.image is not None, timeout=WAIT)
+    assert inspector.image.image.shape == (1, 2)
+    click(qtbot, window, window.actions_.step_epoch)
+    qtbot.waitUntil(lambda: len(inspector.curve.getData()[0]) >= 2, timeout=WAIT)
+    assert "active for" in inspector.caption.text()
 
 
-def test_changes_wait_for_reset_once_training_has_begun(qtbot, window):
-    window.step_action.trigger()
-    qtbot.waitUntil(lambda: window.model.snapshot.step == 1, timeout=WAIT)
-    window.controls.dataset.setCurrentIndex(window.controls.dataset.findData("wine"))
-    assert "Reset" in window.controls.hint.text()
-    assert window.model.config.dataset == "moons"
-    window.reset_action.trigger()
-    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
-    assert window.model.config.dataset == "wine"
-    assert window.controls.hint.text() == ""
+def test_views_show_what_they_are_for(qtbot, window):
+    page = window.training
+    page.raise_view(page.boundary)
+    qtbot.waitUntil(lambda: page.boundary.images["decision"].image is not None, timeout=WAIT)
+    assert "Uncertainty at most" in page.boundary.caption.text()
+    page.raise_view(page.network)
+    qtbot.waitUntil(lambda: len(page.network.units.points()) == 16 + 16 + 2, timeout=WAIT)
+    page.raise_view(page.maps)
+    assert "convolutions" in page.maps.caption.text()
+    page.raise_view(page.mistakes)
+    assert "images" in page.mistakes.caption.text()
+    click(qtbot, window, window.actions_.run)
+    page.raise_view(page.distributions)
+    qtbot.waitUntil(lambda: page.distributions.picture.shape[0] == 60, timeout=WAIT)
+    qtbot.waitUntil(lambda: len(page.distributions.shown or []) > 3, timeout=WAIT)
 
 
-def test_unfit_network_is_refused_with_a_reason(qtbot, window):
-    window.controls.hidden.setText("12, many")
-    window.reset_action.trigger()
-    assert "'12, many'" in window.problem.text()
-    assert window.model.config == CONFIG
+def test_feature_maps_and_mistakes_of_digits(qtbot, open_window):
+    config = ExperimentConfig(network="cnn", hidden=(4, 8, 16), dropout="spatial", rate=0.5, epochs=50)
+    window = open_window(config)
+    page = window.training
+    page.raise_view(page.maps)
+    qtbot.waitUntil(lambda: page.maps.pixels.size > 0, timeout=WAIT)
+    kept = window.model.snapshot.layers[0].kept[:, 0].reshape(4, 64)
+    whole = int((~kept).all(axis=1).sum())
+    assert f"whole: {whole}" in page.maps.caption.text()
+    assert set(kept.mean(axis=1)) <= {0.0, 1.0}
+    page.raise_view(page.mistakes)
+    qtbot.waitUntil(lambda: bool(page.mistakes.tiles) and page.mistakes.tiles[0].isVisible(), timeout=WAIT)
+    assert "of 360 test images are wrong" in page.mistakes.caption.text()
+    assert "taken for" in page.mistakes.tiles[0].text
 
 
-def test_bad_table_gives_a_message_and_the_app_goes_on(qtbot, window, tmp_path):
-    path = tmp_path / "bad.csv"
-    path.write_text("a,b\n1,x\n,y\n3,x\n4,y\n")
-    window.controls.use_file(str(path))
-    qtbot.waitUntil(lambda: window.model.status is Status.FAILED, timeout=WAIT)
-    assert "bad.csv, row 3, column 'a': missing value" in window.problem.text()
-    path.write_text("a,b\n1,x\n2,y\n3,x\n4,y\n5,x\n6,y\n7,x\n8,y\n")
-    window.reset_action.trigger()
-    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
-    assert window.problem.text() == ""
-    window.controls.dataset.setCurrentIndex(0)
-    qtbot.waitUntil(
-        lambda: window.model.config.dataset == "digits" and window.model.status is Status.READY, timeout=WAIT
-    )
+def test_opens_the_configurations_of_the_experiments(qtbot, window, home):
+    for study in STUDIES.values():
+        for config in study.configs.values():
+            path = str(home / "study.toml")
+            config.save(path)
+            window.files.open(path)
+            assert window.document.config == config == window.model.config
+            qtbot.waitUntil(lambda: window.model.status is not Status.LOADING, timeout=WAIT)
+            assert window.model.status is Status.READY, window.model.message
+            window.actions_.step.trigger()
+            qtbot.waitUntil(lambda: window.model.snapshot is not None and window.model.snapshot.step == 1, timeout=WAIT)
 
 
 def test_killed_training_process_is_told_and_replaced(qtbot, window):
-    window.run_action.trigger()
+    click(qtbot, window, window.actions_.run)
     os.kill(window.model._process._process.pid, signal.SIGKILL)
     qtbot.waitUntil(lambda: window.model.status is Status.FAILED, timeout=WAIT)
     assert "ended unexpectedly" in window.problem.text()
-    window.reset_action.trigger()
-    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
+    click(qtbot, window, window.actions_.rewind)
+    ready(qtbot, window)
+    assert window.problem.text() == ""
 
 
-def test_divergence_is_told(qtbot):
-    window = MainWindow(CONFIG.replace(optimizer="sgd", learning_rate=10.0))
-    qtbot.addWidget(window)
-    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
-    window.run_action.trigger()
+def test_divergence_is_told(qtbot, open_window):
+    window = open_window(CONFIG.replace(optimizer="sgd", learning_rate=10.0))
+    click(qtbot, window, window.actions_.run)
     qtbot.waitUntil(lambda: window.model.status is Status.FAILED, timeout=WAIT)
     assert "lower the learning rate" in window.problem.text()
 
 
-def test_configuration_is_saved_and_opened(qtbot, window, tmp_path, monkeypatch):
-    path = tmp_path / "run.toml"
-    window.controls.seed.setValue(7)
-    window.save_config(str(path))
-    assert ExperimentConfig.load(path) == CONFIG.replace(seed=7)
-    CONFIG.replace(dataset="xor", rate=0.123).save(path)
-    window.open_config(str(path))
+def test_closing_while_training_runs_asks_once(qtbot, window, monkeypatch):
+    asked, answer = [], ["Go on"]
+    monkeypatch.setattr(QMessageBox, "exec", lambda box: asked.append(box.text()))
+    monkeypatch.setattr(
+        QMessageBox, "clickedButton", lambda box: next(button for button in box.buttons() if answer[0] in button.text())
+    )
+    click(qtbot, window, window.actions_.run)
+    assert not window.close()
+    assert window.isVisible()
+    assert len(asked) == 1
+    assert "the training" in asked[0]
+    answer[0] = "Close"
+    assert window.close()
+    assert len(asked) == 2
+    assert not window.model._process._process.is_alive()
+
+
+def test_keyboard_reaches_everything(qtbot, window):
+    qtbot.keyClick(window, Qt.Key.Key_F1)
+    dialog = window.findChild(ShortcutsDialog)
+    cells = dialog.findChild(QTableWidget)
+    listed = {cells.item(row, 0).text(): cells.item(row, 1).text() for row in range(cells.rowCount())}
+    for what in ("Run", "Pause", "Step", "Rewind", "Undo", "Save", "Heat map", "Export a view", "Twin without dropout"):
+        assert listed[what], what
+    assert len(set(listed.values())) == len(listed)  # no key does two things
+    dialog.close()
+    for number, view in enumerate(window.training.views, start=1):
+        qtbot.keyClick(window, getattr(Qt.Key, f"Key_{number}"), Qt.KeyboardModifier.AltModifier)
+        qtbot.waitUntil(lambda view=view: window.training.is_seen(view), timeout=WAIT)
+    for number in (2, 3, 4, 5, 1):
+        qtbot.keyClick(window, getattr(Qt.Key, f"Key_{number}"), Qt.KeyboardModifier.ControlModifier)
+        assert window.tabs.currentIndex() == number - 1
+
+
+def test_every_control_has_a_name_to_read_out(window):
+    for number in range(1, 5):
+        window.tabs.setCurrentIndex(number)
+    kinds = (QComboBox, QAbstractSpinBox, QAbstractButton, QAbstractSlider)
+    nameless = []
+    for widget in (found for kind in kinds for found in window.findChildren(kind)):
+        own = type(widget).__module__.startswith("fastdrop")
+        parent = widget.parentWidget()
+        inside = parent is not None and isinstance(
+            parent, (*kinds, QLineEdit, QTabBar, QAbstractScrollArea, QMainWindow, QDockWidget)
+        )
+        inside |= (
+            widget.objectName().startswith("qt_") or "superqt" in type(widget).__module__ + type(parent).__module__
+        )
+        text = getattr(widget, "text", str)() or widget.toolTip()
+        if not (widget.accessibleName() or text or (inside and not own) or isinstance(widget, QScrollBar)):
+            nameless.append(f"{type(widget).__name__} in {type(parent).__name__}")
+    assert nameless == []
+
+
+def test_the_layout_is_remembered(qtbot, open_window):
+    first = open_window()
+    first.training.docks[first.training.mistakes].close()
+    first.resize(first.width(), 650)
+    first.close()
+    second = open_window()
+    assert second.training.docks[second.training.mistakes].isHidden()
+    assert not second.training.docks[second.training.network].isHidden()
+    assert second.height() == 650
+
+
+def test_dark_and_light_are_followed_by_plots(qtbot, window):
+    plot = window.training.curves.plots["loss"]
+    try:
+        set_scheme(Qt.ColorScheme.Dark)
+        qtbot.waitUntil(lambda: plot.backgroundBrush().color().lightness() < 100, timeout=WAIT)
+        assert plot.getAxis("left").textPen().color().lightness() > 150
+        set_scheme(Qt.ColorScheme.Light)
+        qtbot.waitUntil(lambda: plot.backgroundBrush().color().lightness() > 200, timeout=WAIT)
+    finally:
+        set_scheme(Qt.ColorScheme.Unknown)
+
+
+def drop(window, path):
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    window.dropEvent(QDropEvent(QPointF(200, 200), Qt.DropAction.CopyAction, data, buttons, keys))
+
+
+def test_an_experiment_that_is_dropped_is_opened(qtbot, window, home):
+    CONFIG.replace(dataset="xor").save(home / "run.toml")
+    drop(window, home / "run.toml")
     qtbot.waitUntil(lambda: window.model.config.dataset == "xor", timeout=WAIT)
-    assert window.controls.config().rate == 0.123
-    told = []
-    monkeypatch.setattr(QMessageBox, "warning", lambda *arguments: told.append(arguments[2]))
-    path.write_text("nonsense")
-    window.open_config(str(path))
-    window.save_config(str(tmp_path / "no" / "folder.toml"))
-    assert "not TOML" in told[0]
-    assert "folder" in told[1]
+    ready(qtbot, window)
 
 
-def view(values, kept=None):
-    return (LayerView("layer", np.asarray(values, np.float32), kept),)
+def test_configurations_are_copied_and_pasted(qtbot, window):
+    window.settings.rate.setValue(0.3)
+    qtbot.keyClick(window, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    line = QGuiApplication.clipboard().text()
+    assert line.startswith("fastdrop1?dataset=moons")
+    window.files.new()
+    assert window.document.config == ExperimentConfig()
+    qtbot.keyClick(window, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    assert window.document.config == CONFIG.replace(rate=0.3)
+    QGuiApplication.clipboard().setText("hello")
+    qtbot.keyClick(window, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    assert "begins with fastdrop1" in window.problem.text()
 
 
-def test_dropped_and_zero_differ_in_shape_not_only_in_colour(qtbot):
-    heatmap = HeatMapView()
-    qtbot.addWidget(heatmap)
-    heatmap.show_layers(view([[0.0], [0.0], [5.0]], np.array([[True], [False], [True]])))
-    zero, dropped, bright = (heatmap.pixels[:, i * CELL : (i + 1) * CELL] for i in range(3))
-    assert len(np.unique(zero)) == len(np.unique(bright)) == 1
-    assert len(np.unique(dropped)) == 2
-    middle = CELL // 2
-    assert dropped[middle, middle] != dropped[0, middle]
-    assert zero[0, 0] != bright[0, 0]
-
-
-def test_many_units_are_scrolled_and_pointed_at(qtbot):
-    heatmap = HeatMapView()
-    qtbot.addWidget(heatmap)
-    values = np.arange(4000, dtype=np.float32).reshape(100, 40)
-    heatmap.show_layers(view(values))
-    assert heatmap.pixels.shape == (32 * CELL, 64 * CELL)
-    heatmap.scroll_bar.setValue(36)
-    assert "37 to 100 of 100" in heatmap.plot.getPlotItem().getAxis("bottom").labelText
-    heatmap.show()
-    heatmap.resize(900, 400)
-    qtbot.waitExposed(heatmap)
-    heatmap._point_at(heatmap.plot.getPlotItem().vb.mapViewToScene(QPointF(38.2, 2.7)))
-    assert heatmap.readout.text() == "unit 38, sample 3: 1.48e+03"
-
-
-def test_values_that_are_not_finite_do_not_break_the_map(qtbot):
-    heatmap = HeatMapView()
-    qtbot.addWidget(heatmap)
-    with np.errstate(all="ignore"):
-        heatmap.show_layers(view([[np.nan, np.inf, -np.inf, 1.0]]))
-    assert heatmap.pixels.shape == (4 * CELL, CELL)
-
-
-@pytest.mark.parametrize("network", ["cnn", "lstm", "attention", "text", "mlp"])
-def test_choosing_a_network_brings_sizes_kinds_and_data_that_fit(qtbot, window, network):
-    controls = window.controls
-    if network == "mlp":  # from words, which a perceptron cannot read
-        controls.network.setCurrentIndex(controls.network.findData("text"))
-        qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
-    controls.network.setCurrentIndex(controls.network.findData(network))
-    qtbot.waitUntil(lambda: window.model.status is not Status.LOADING, timeout=WAIT)
-    assert window.model.status is Status.READY, window.model.message
-    config = window.model.config
-    assert config.network == network
-    assert config.dataset == ("reviews" if network == "text" else "digits")
-    kinds = [controls.dropout.itemData(place) for place in range(controls.dropout.count())]
-    assert tuple(kinds) == FITTING[network]
-    controls.dropout.setCurrentIndex(len(kinds) - 1)
-    qtbot.waitUntil(lambda: window.model.status is not Status.LOADING, timeout=WAIT)
-    assert window.model.status is Status.READY, window.model.message
-    assert window.model.config.dropout == kinds[-1]
-    assert window.heatmap.layer.count() >= 2
-
-
-def test_opens_the_configurations_of_the_experiments(qtbot, window, tmp_path):
-    for study in STUDIES.values():
-        for config in study.configs.values():
-            config.save(tmp_path / "study.toml")
-            window.open_config(str(tmp_path / "study.toml"))
-            assert window.controls.config() == config == window.model.config
-            qtbot.waitUntil(lambda: window.model.status is not Status.LOADING, timeout=WAIT)
-            assert window.model.status is Status.READY, window.model.message
-            window.step_action.trigger()
-            qtbot.waitUntil(lambda: window.model.snapshot is not None and window.model.snapshot.step == 1, timeout=WAIT)
+def test_sliders_are_moved_by_keys(qtbot, window):
+    slider = window.settings.rate
+    slider.setFocus()
+    qtbot.keyClick(window.focusWidget(), Qt.Key.Key_Right)
+    assert window.document.config.rate == 0.51
+    qtbot.keyClick(window.focusWidget(), Qt.Key.Key_PageDown)
+    assert window.document.config.rate == 0.41
+    qtbot.keyClick(window.focusWidget(), Qt.Key.Key_Home)
+    assert window.document.config.rate == 0.0

@@ -1,17 +1,24 @@
 """The user's own data: CSV and NPZ files, checked cell by cell."""
 
 import csv
+import itertools
 import math
 import os
 import zipfile
 import zlib
+from collections.abc import Iterable
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 MOST_CLASSES = 100
+_LINE = 1 << 18
+"""Characters of a line that a preview reads: a file without line ends must not be read as one."""
+_HEAD = 1 << 18
+"""Bytes of an array that a preview reads."""
 
 
 class DataError(ValueError):
@@ -25,6 +32,35 @@ class Table(NamedTuple):
     labels: NDArray[np.intp]
     feature_names: tuple[str, ...]
     class_names: tuple[str, ...]
+
+
+class Preview(NamedTuple):
+    """The head of a file, unchecked: what stands in it, not whether it can be trained on.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Names of the columns; of an NPZ file, those of x and then y.
+    rows : tuple of tuple of str
+        The first rows as text, as long as they stand in the file.
+    row_count : int or None
+        Rows of the whole file; None where its head does not tell.
+    arrays : dict of str to tuple of int
+        Of an NPZ file, the arrays' names and shapes.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    row_count: int | None
+    arrays: dict[str, tuple[int, ...]]
+
+
+class Facts(NamedTuple):
+    """What would be trained on; `classes` are names and numbers of rows."""
+
+    rows: int
+    features: int
+    classes: tuple[tuple[str, int], ...]
 
 
 def read_table(path: str | os.PathLike[str], label: str = "") -> Table:
@@ -43,14 +79,117 @@ def read_table(path: str | os.PathLike[str], label: str = "") -> Table:
         If the file cannot be read, a value is missing or no finite number, or there are fewer than two classes.
     """
     path = Path(path)
-    readers = {".csv": _read_csv, ".npz": _read_npz}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"{path}: data comes as .csv or .npz")
     try:
-        return reader(path, label)
+        return _read_csv(path, label) if _is_csv(path) else _read_npz(path, label)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def preview_table(path: str | os.PathLike[str], rows: int = 20) -> Preview:
+    """The first rows of a file that `read_table` may be able to read; takes milliseconds, however large the file is.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read at all.
+    """
+    path = Path(path)
+    try:
+        return _preview_csv(path, rows) if _is_csv(path) else _preview_npz(path, rows)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def send_facts(connection: Connection, path: str, label: str) -> None:
+    """Read a table and send its `Facts`, or in words why it cannot be used; the main function of a process."""
+    try:
+        table = read_table(path, label)
+    except DataError as error:
+        connection.send(str(error))
+    except MemoryError:
+        connection.send(f"{path}: too large for this machine's memory")
+    else:
+        counts = np.bincount(table.labels).tolist()
+        rows, features = table.features.shape
+        connection.send(Facts(rows, features, tuple(zip(table.class_names, counts, strict=True))))
+
+
+def _is_csv(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".npz"):
+        raise DataError(f"{path}: data comes as .csv or .npz")
+    return suffix == ".csv"
+
+
+def _cells(reader: Iterable[list[str]]) -> Iterable[list[str]]:
+    """The rows that are not empty."""
+    return ([cell.strip() for cell in row] for row in reader if any(map(str.strip, row)))
+
+
+def _names(first: list[str]) -> tuple[list[str], bool]:
+    """The columns' names, and whether the first row is a header."""
+    header = all(_number(cell) is None for cell in first)  # the first cell may be empty: pandas leaves it so
+    return first if header else [f"column {number}" for number in range(1, len(first) + 1)], header
+
+
+def _preview_csv(path: Path, rows: int) -> Preview:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(iter(lambda: file.readline(_LINE), ""))
+            lines = list(itertools.islice(_cells(reader), rows + 2))
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not UTF-8 text") from None
+    except csv.Error as error:
+        raise DataError(f"{path}, row {reader.line_num}: {error}") from None
+    if not lines:
+        raise DataError(f"{path}: no rows")
+    names, header = _names(lines[0])
+    found = lines[header:]
+    count = len(found) if len(lines) < rows + 2 else None
+    return Preview(tuple(names), tuple(map(tuple, found[:rows])), count, {})
+
+
+def _preview_npz(path: Path, rows: int) -> Preview:
+    heads: dict[str, NDArray[Any]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                with archive.open(member) as file:
+                    name = member.removesuffix(".npy")
+                    shapes[name], head = _array_head(file, rows)
+                    if name in ("x", "y"):
+                        heads[name] = head
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path}: {_npz_problem(path, error)}") from None
+    x, y = (heads.get(name, np.empty((0, 0))) for name in ("x", "y"))
+    x, y = x.reshape(len(x), math.prod(x.shape[1:])), y.reshape(len(y), math.prod(y.shape[1:]))
+    columns = [*(f"column {number}" for number in range(1, x.shape[1] + 1)), *["y"][: "y" in shapes]]
+    texts = [[f"{value:.6g}" if x.dtype.kind == "f" else str(value) for value in row] for row in x]
+    labels = [[str(value) for value in row[:1]] for row in y]
+    nothing: list[str] = []
+    shown = tuple(tuple(left + right) for left, right in itertools.zip_longest(texts, labels, fillvalue=nothing))
+    of_x = shapes.get("x", ())
+    return Preview(tuple(columns), shown, of_x[0] if of_x else None, shapes)
+
+
+def _array_head(file: IO[bytes], rows: int) -> tuple[tuple[int, ...], NDArray[Any]]:
+    """An array's shape and its first rows, without reading the others."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError("pickle")
+    if not shape or fortran_order:  # in Fortran's order the first rows are spread over all of the file
+        return shape, np.empty((0, 0))
+    size = dtype.itemsize * math.prod(shape[1:])
+    count = min(rows, shape[0], _HEAD // max(size, 1))
+    return shape, np.frombuffer(file.read(count * size), dtype, count * math.prod(shape[1:])).reshape(count, *shape[1:])
+
+
+def _npz_problem(path: Path, error: Exception) -> str:
+    reason = "holds objects" if "pickle" in str(error) and zipfile.is_zipfile(path) else "is damaged or another format"
+    return f"not an NPZ archive of plain arrays: it {reason}"
 
 
 def _read_csv(path: Path, label: str) -> Table:
@@ -66,8 +205,7 @@ def _read_csv(path: Path, label: str) -> Table:
     if not lines:
         raise DataError(f"{path}: no rows")
     first = lines[0][1]
-    header = all(_number(cell) is None for cell in first)  # the first cell may be empty: pandas leaves it so
-    names = first if header else [f"column {number}" for number in range(1, len(first) + 1)]
+    names, header = _names(first)
     rows = lines[1:] if header else lines
     if not rows:
         raise DataError(f"{path}: no rows below the header")
@@ -129,10 +267,7 @@ def _read_npz(path: Path, label: str) -> Table:
                 arrays = {name: archive[name] for name in ("x", "y") if name in archive}
                 names = archive.files
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
-        reason = (
-            "holds objects" if "pickle" in str(error) and zipfile.is_zipfile(path) else "is damaged or another format"
-        )
-        raise DataError(f"{path}: not an NPZ archive of plain arrays: it {reason}") from None
+        raise DataError(f"{path}: {_npz_problem(path, error)}") from None
     if len(arrays) < 2:
         raise DataError(f"{path}: holds {', '.join(names) or 'nothing'}; needed are x (rows, columns) and y (rows,)")
     x, y = arrays["x"], arrays["y"]

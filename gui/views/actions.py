@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSignalBlocker, Qt
-from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
+from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QComboBox, QLabel, QMenu, QMessageBox, QStyle, QToolBar
 
 import fastdrop
 from fastdrop_gui.model import Status
 from fastdrop_gui.views.dialogs import ShortcutsDialog
+from fastdrop_gui.views.theme import set_scheme
 
 if TYPE_CHECKING:
     from fastdrop_gui.views.window import MainWindow
@@ -177,8 +178,3 @@ class Actions:
             "window in which you see what dropout does."
         )
         QMessageBox.about(self._window, "fastdrop", text)
-
-
-def set_scheme(scheme: Qt.ColorScheme) -> None:
-    """Light, dark, or as the desktop has it."""
-    QGuiApplication.styleHints().setColorScheme(scheme)

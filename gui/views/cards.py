@@ -19,7 +19,8 @@ from fastdrop.experiments import ExperimentConfig
 from fastdrop.experiments.config import DROPOUT_KINDS
 from fastdrop_gui import editing
 from fastdrop_gui.training import About
-from fastdrop_gui.views.settings import Choice, RateSlider
+from fastdrop_gui.views.settings import Choice
+from fastdrop_gui.views.sliders import RateSlider
 
 _MIME = "application/x-fastdrop-layer"
 

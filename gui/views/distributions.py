@@ -36,7 +36,7 @@ class DistributionsView(View):
         self.kind.addItem("Activations", "activations")
         self.kind.setAccessibleName("What is distributed")
         self.layer = QComboBox()
-        self.layer.setMinimumContentsLength(14)
+        plots.narrow(self.layer)
         self.layer.setAccessibleName("Layer")
         self.caption = plots.caption()
         self.over_time = plots.plot("epoch", "value", name="Histogram over time")

@@ -50,7 +50,7 @@ class Document(QObject):
         self.config = config
         self.path = ""
         self.stack = QUndoStack(self)
-        self.stack.cleanChanged.connect(lambda _clean: self.file_changed.emit())
+        self.stack.cleanChanged.connect(self.file_changed)
 
     def change(self, config: ExperimentConfig, text: str, key: str = "") -> None:
         """Take another configuration; quick changes with the same key are undone together."""

@@ -5,7 +5,7 @@ import io
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from PySide6.QtCore import QBuffer, QIODevice, QSize, Qt
+from PySide6.QtCore import QBuffer, QIODevice, QPoint, QSize, Qt
 from PySide6.QtGui import QImage, QPainter, QPixmap
 from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import QWidget
@@ -61,7 +61,7 @@ def svg(view: QWidget) -> bytes:
     generator.setTitle(getattr(view, "title", "fastdrop"))
     painter = QPainter(generator)
     painter.fillRect(view.rect(), view.palette().window())
-    view.render(painter)
+    view.render(painter, QPoint())
     painter.end()
     return bytes(buffer.data().data())
 

@@ -15,14 +15,6 @@ COLUMNS_SHOWN = 32
 CELL = 11
 """Pixels of a cell's side in the image: enough for a cross."""
 
-_SHADES = 254
-_CROSS, _DROPPED = 254, 255
-
-
-def _lookup(name: str) -> NDArray[np.uint8]:
-    return np.vstack([plots.lookup(name, _SHADES), np.array([[255, 255, 255], [96, 96, 96]], np.uint8)])
-
-
 ORDERS = {
     "as they stand": None,
     "most active first": lambda view: -view.values.mean(axis=1),
@@ -43,20 +35,19 @@ class HeatMapView(View):
     def __init__(self) -> None:
         super().__init__()
         self._views: tuple[LayerView, ...] = ()
-        self._cross = cells.cross(CELL)
-        self._lookups = {"sequential": _lookup("viridis"), "diverging": _lookup("CET-D1")}
+        self._lookups = {"sequential": cells.shades("viridis"), "diverging": cells.shades("CET-D1")}
         self.layer = QComboBox()
-        self.layer.setMinimumContentsLength(16)
+        plots.narrow(self.layer)
         self.layer.setAccessibleName("Layer")
         self.order = QComboBox()
         self.order.addItems(list(ORDERS))
+        plots.narrow(self.order)
         self.order.setAccessibleName("Order of the units")
         self.order.setToolTip(
             "In which order units stand; the order is taken when it is chosen, so that they keep still"
         )
         self.caption = plots.caption()
-        self.readout = QLabel()
-        self.readout.setMinimumWidth(190)
+        self.readout = plots.caption()
         self.readout.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.plot = plots.plot("unit", "sample", name=self.title)
         self.plot.setMouseEnabled(x=False, y=False)
@@ -72,7 +63,7 @@ class HeatMapView(View):
         top.addWidget(QLabel("Units"))
         top.addWidget(self.order)
         top.addWidget(self.caption, 1)
-        top.addWidget(self.readout)
+        top.addWidget(self.readout, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(top)
@@ -168,16 +159,9 @@ class HeatMapView(View):
         """Shade every cell; cross out the dropped ones, which are told apart by shape and not by colour alone."""
         finite = np.nan_to_num(values)
         signed = bool((finite < 0).any())
-        top = max(float(np.abs(finite).max(initial=0.0)), 1e-12)
-        scaled = (finite / top + 1) / 2 if signed else finite / top
-        cells = (scaled * (_SHADES - 1)).astype(np.uint8)
-        rows, columns = cells.shape
-        pixels = np.broadcast_to(cells[:, None, :, None], (rows, CELL, columns, CELL))
-        if dropped is not None:
-            cross = np.where(self._cross, _CROSS, _DROPPED).astype(np.uint8)
-            pixels = np.where(dropped[:, None, :, None], cross[None, :, None, :], pixels)
-        lookup = self._lookups["diverging" if signed else "sequential"]
-        return lookup, np.ascontiguousarray(pixels.reshape(rows * CELL, columns * CELL))
+        top = float(np.abs(finite).max(initial=0.0))
+        pixels = cells.painted(values, dropped, CELL, top, signed=signed)
+        return self._lookups["diverging" if signed else "sequential"], pixels
 
     def _describe(self, view: LayerView, dropped: NDArray[np.bool_] | None) -> None:
         scale = f"dark 0 … bright {float(view.values.max(initial=0.0)):.2g}"

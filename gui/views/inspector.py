@@ -21,7 +21,7 @@ class InspectorView(View):
     def __init__(self) -> None:
         super().__init__()
         self.layer = QComboBox()
-        self.layer.setMinimumContentsLength(14)
+        plots.narrow(self.layer)
         self.layer.setAccessibleName("Layer")
         self.unit = QSpinBox(minimum=1, maximum=1)
         self.unit.setAccessibleName("Unit")

@@ -24,7 +24,7 @@ class MapsView(View):
     def __init__(self) -> None:
         super().__init__()
         self.layer = QComboBox()
-        self.layer.setMinimumContentsLength(14)
+        plots.narrow(self.layer)
         self.layer.setAccessibleName("Layer")
         self.example = QSpinBox(minimum=1, maximum=1)
         self.example.setAccessibleName("Example of the newest batch")

@@ -7,7 +7,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QPalette
-from PySide6.QtWidgets import QApplication, QSizePolicy, QWidget
+from PySide6.QtWidgets import QApplication, QComboBox, QSizePolicy, QWidget
 from superqt import QElidingLabel
 
 # Okabe and Ito's colours, told apart by colour-blind people on light and dark grounds; no view tells things apart by
@@ -52,6 +52,14 @@ def caption(text: str = "") -> QElidingLabel:
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     label.setMinimumWidth(60)
     return label
+
+
+def narrow(box: QComboBox) -> None:
+    """Let a combo box be as narrow as a dock may get; its list is as wide as its names."""
+    box.setMinimumContentsLength(9)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+    box.view().setTextElideMode(Qt.TextElideMode.ElideNone)
 
 
 def plot(bottom: str, left: str, *, name: str = "") -> pg.PlotWidget:

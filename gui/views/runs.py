@@ -5,7 +5,6 @@ from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -13,6 +12,7 @@ from PySide6.QtWidgets import (
 )
 
 from fastdrop.experiments import EpochRecord, Run
+from fastdrop_gui.views import plots
 from fastdrop_gui.views.plots import Table, View
 
 HEADINGS = ("run", "epochs", "train acc.", "test acc.", "gap", "train loss", "test loss", "best test acc.")
@@ -29,7 +29,7 @@ class RunsView(View):
 
     def __init__(self) -> None:
         super().__init__()
-        self.keep = QPushButton("&Keep this run (Ctrl+K)")
+        self.keep = QPushButton("&Keep (Ctrl+K)")
         self.keep.setToolTip("Its curves stay beside those of later runs")
         self.open = QPushButton("&Open again")
         self.open.setToolTip("Take the chosen run's configuration")
@@ -50,7 +50,7 @@ class RunsView(View):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(top)
-        layout.addWidget(QLabel("Accuracies of the newest epoch; kept runs stand in the curves as well."))
+        layout.addWidget(plots.caption("Figures of the newest epoch; kept runs stand in the curves as well."))
         layout.addWidget(self.cells, 1)
         self._runs: tuple[Run, ...] = ()
         self._live: list[tuple[str, list[EpochRecord]]] = []

@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QLabeledDoubleSlider
 
 from fastdrop.backends import BACKENDS
 from fastdrop.experiments import DATASETS, ExperimentConfig
@@ -31,6 +30,7 @@ from fastdrop.experiments.config import (
     RATE_SCHEDULES,
 )
 from fastdrop_gui.views.plots import VERMILION
+from fastdrop_gui.views.sliders import RateSlider
 
 _SEEDS = 2**31 - 1
 
@@ -55,18 +55,6 @@ class Choice(QComboBox):
             self.addItem(name, name)
             self.setItemData(self.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
         self.setCurrentIndex(max(0, self.findData(chosen)))
-
-
-class RateSlider(QLabeledDoubleSlider):
-    """A probability, with its number."""
-
-    def __init__(self) -> None:
-        super().__init__(Qt.Orientation.Horizontal)
-        self.setRange(0.0, 1.0)
-        self.setDecimals(2)
-        self.setSingleStep(0.01)
-        self.setPageStep(0.1)
-        self.setMinimumWidth(110)
 
 
 class SettingsPanel(QWidget):

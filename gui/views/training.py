@@ -71,7 +71,7 @@ class TrainingPage(QMainWindow):
         scroll = QScrollArea(widgetResizable=True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(self.settings)
-        scroll.setMinimumWidth(290)
+        scroll.setMinimumWidth(270)
         self.addDockWidget(area.LeftDockWidgetArea, self._dock("Settings", scroll))
         stacks = (
             (self.curves, self.boundary, self.distributions, self.run_table),

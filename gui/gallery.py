@@ -1,0 +1,136 @@
+"""The gallery's presets: every experiment of the library, with a picture, a sentence and its networks."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastdrop.experiments import ExperimentConfig
+
+PICTURES = Path(__file__).with_name("pictures")
+"""Made by tests/app/pictures.py, 320 x 200 pixels each."""
+
+_SENTENCES = {
+    "overfitting": "A network without dropout learns 100 points by heart, wrong labels included.",
+    "with-and-without": "The same network with and without dropout: watch the gap between train and test.",
+    "rates": "How much to drop? Move the rate between nothing and nearly all.",
+    "scaling": "Why what is kept is scaled up: the next layer is to meet the same mean.",
+    "sub-networks": "Every batch trains another sub-network: watch the crosses move.",
+    "spatial": "In images, neighbours tell what a dropped pixel was: drop blocks or whole maps instead.",
+    "dropconnect": "Drop single weights instead of units: is it better than dropout, or than neither?",
+    "forgetting-eval": "With dropout left on after training, predictions change from call to call.",
+    "batch-norm": "Dropout before batch normalisation gives it a variance that evaluation does not have.",
+    "weights": "What dropout does to the weights of the first layer: they stay a little smaller.",
+    "monte-carlo": "Predict with dropout on, many times: where sub-networks disagree, the network is unsure.",
+    "sequences": "Dropout made for attention, for recurrent layers and for words.",
+    "ensemble": "One pass with all units stands for the average of many sub-networks.",
+}
+"""What to look at; a study that has none is described by its claim."""
+
+_CHOICES = {
+    "with": "with dropout",
+    "without": "without dropout",
+    "p-0.0": "p = 0",
+    "p-0.5": "p = 0.5",
+    "moons": "two moons",
+    "digits": "digits",
+    "none": "no dropout",
+    "standard": "standard: single units",
+    "spatial": "spatial: whole maps",
+    "dropblock": "DropBlock: blocks of 3 x 3",
+    "neither": "neither",
+    "dropout": "dropout",
+    "dropconnect": "DropConnect",
+    "no-dropout": "no dropout",
+    "one-before": "one dropout, before two batch normalisations",
+    "one-after": "one dropout, after all batch normalisations",
+    "all-three": "dropout behind all three layers",
+    "first-plain": "one dropout, first layer, no batch normalisation",
+    "last-plain": "one dropout, last layer, no batch normalisation",
+    "droppath": "DropPath: whole branches",
+    "locked": "locked: the same units at all steps",
+    "zoneout": "zoneout: units keep their last value",
+}
+_TASKS = {"attention": "attention", "lstm": "LSTM", "text": "text"}
+_NETWORKS = {
+    "mlp": "perceptron",
+    "cnn": "convolutions",
+    "lstm": "LSTM",
+    "attention": "transformer",
+    "text": "network for text",
+}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A card of the gallery.
+
+    Attributes
+    ----------
+    name, title, sentence : str
+        The study's name and title, and what there is to see.
+    choices : dict of ExperimentConfig
+        Its networks by a name to read; a single one has the name "".
+    picture : Path
+    """
+
+    name: str
+    title: str
+    sentence: str
+    choices: dict[str, ExperimentConfig]
+    picture: Path
+
+    def matches(self, search: str) -> bool:
+        """Whether every word of `search` stands in what the card says of itself and its networks."""
+        texts = [self.name, self.title, self.sentence, *self.choices, *map(about, self.choices.values())]
+        text = " ".join(texts).casefold()
+        return all(word in text for word in search.casefold().split())
+
+
+@functools.lru_cache(maxsize=1)
+def presets() -> tuple[Preset, ...]:
+    """All experiments of the library, in the order in which they are told."""
+    # What runs the studies is not needed to start the app.
+    from fastdrop.experiments.studies import STUDIES
+
+    return tuple(
+        Preset(
+            study.name,
+            study.title,
+            _SENTENCES.get(study.name, study.claim),
+            {readable(name): config for name, config in study.configs.items()},
+            PICTURES / f"{study.name}.png",
+        )
+        for study in STUDIES.values()
+    )
+
+
+def readable(name: str) -> str:
+    """A network's name in its study, as people read it."""
+    task, _, rest = name.partition("-")
+    if task in _TASKS and rest in _CHOICES:
+        return f"{_TASKS[task]}, {_CHOICES[rest]}"
+    return _CHOICES.get(name, name.replace("-", " "))
+
+
+def about(config: ExperimentConfig) -> str:
+    """A configuration in a line.
+
+    Examples
+    --------
+    >>> about(ExperimentConfig(dataset="moons", hidden=(16, 8), rate=0.2, epochs=9))
+    'moons · perceptron 16, 8 · standard dropout, p = 0.2 · 9 epochs'
+    """
+    dropping = [number for number, kind in enumerate(config.kinds) if kind != "none"]
+    dropout = "no dropout"
+    if dropping:
+        name = " and ".join(dict.fromkeys(config.kinds[number] for number in dropping))
+        dropout = name if "drop" in name or name == "zoneout" else f"{name} dropout"
+        if config.layer_dropout or config.dropout_layers != "all":
+            dropout += (
+                f" in layer{'s' if len(dropping) > 1 else ''} {', '.join(str(number + 1) for number in dropping)}"
+            )
+        low, high = (choose(config.rates[number] for number in dropping) for choose in (min, max))
+        dropout += f", p = {low:g}" if low == high else f", p = {low:g} to {high:g}"
+    network = f"{_NETWORKS[config.network]} {', '.join(map(str, config.hidden))}"
+    norm = ["batch normalisation"] if config.batch_norm else []
+    return " · ".join([config.dataset, network, *norm, dropout, f"{config.epochs} epochs"])

@@ -1,0 +1,50 @@
+"""A slider for probabilities, with its number, that keys move too."""
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeyEvent
+from superqt import QDoubleSlider, QLabeledDoubleSlider
+
+_STEPS = {
+    Qt.Key.Key_Right: 0.01,
+    Qt.Key.Key_Up: 0.01,
+    Qt.Key.Key_Left: -0.01,
+    Qt.Key.Key_Down: -0.01,
+    Qt.Key.Key_PageUp: 0.1,
+    Qt.Key.Key_PageDown: -0.1,
+    Qt.Key.Key_Home: -1.0,
+    Qt.Key.Key_End: 1.0,
+}
+
+
+class KeyedSlider(QDoubleSlider):
+    """superqt's slider, which takes keys but does nothing with them, moved by those that move Qt's."""
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Move, within the range and to whole hundredths."""
+        step = _STEPS.get(Qt.Key(event.key()))
+        if step is None or event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            event.ignore()
+        else:
+            self.setValue(min(1.0, max(0.0, round(self.value() + step, 2))))
+
+
+class RateSlider(QLabeledDoubleSlider):
+    """A probability; the slider has the focus, not the box around it and its number."""
+
+    _slider_class = KeyedSlider
+
+    def __init__(self, name: str = "Rate p") -> None:
+        super().__init__(Qt.Orientation.Horizontal)
+        self.setRange(0.0, 1.0)
+        self.setDecimals(2)
+        self.setSingleStep(0.01)
+        self.setPageStep(0.1)
+        self.setMinimumWidth(110)
+        self.setFocusProxy(self._slider)
+        self.setAccessibleName(name)
+
+    def setAccessibleName(self, name: str) -> None:
+        """Name the slider and its number as well, which is what a screen reader meets."""
+        super().setAccessibleName(name)
+        for widget in (self._slider, self._label):
+            widget.setAccessibleName(name)

@@ -1,0 +1,196 @@
+"""Experiment files, a trainer's state, and configurations as lines: what is put back is what was there."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from fastdrop.experiments import (
+    ConfigError,
+    Experiment,
+    ExperimentConfig,
+    Run,
+    StateError,
+    Trainer,
+    load_experiment,
+    save_experiment,
+)
+from fastdrop.experiments.archive import write_arrays
+
+KINDS = {
+    "standard": {},
+    "sgd, batch norm, schedules": {
+        "optimizer": "sgd",
+        "batch_norm": True,
+        "rate_schedule": "linear",
+        "learning_rate_schedule": "cosine",
+        "weight_decay": 0.01,
+    },
+    "DropConnect": {"dropout": "dropconnect"},
+    "layers differ": {"layer_dropout": ("alpha", "none"), "layer_rates": (0.1, 0.5)},
+    "convolutions": {"dataset": "digits", "network": "cnn", "hidden": (4, 8, 16), "dropout": "dropblock", "rate": 0.2},
+    "recurrent": {"dataset": "digits", "network": "lstm", "hidden": (8,), "dropout": "zoneout", "rate": 0.2},
+    "attention": {"dataset": "digits", "network": "attention", "hidden": (8, 16), "dropout": "path", "rate": 0.2},
+    "text": {"dataset": "reviews", "network": "text", "hidden": (8, 16), "dropout": "embedding"},
+}
+
+
+def config(**changes):
+    return ExperimentConfig(**{"dataset": "moons", "hidden": (16, 8), "epochs": 4, "train_share": 0.2, **changes})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("steps", [0, 3, 9])
+def test_a_restored_trainer_goes_on_as_if_nothing_had_happened(kind, steps):
+    first = Trainer(config(**KINDS[kind]))
+    for _ in range(steps):
+        first.step()
+    second = Trainer(config(**KINDS[kind]))
+    second.restore(first.state())
+    assert second.step_count == steps
+    for _ in range(7):
+        first.step()
+        second.step()
+    assert first.history == second.history
+    for name, value in first.weights().items():
+        np.testing.assert_array_equal(value, second.weights()[name], err_msg=name)
+    for before, after in zip(first.snapshot().layers, second.snapshot().layers, strict=True):
+        np.testing.assert_array_equal(before.values, after.values)
+
+
+def test_rates_that_were_changed_while_training_are_restored():
+    first = Trainer(config())
+    first.rates, first.learning_rate = (0.1, 0.7), 0.25
+    second = Trainer(config())
+    second.restore(first.state())
+    assert second.rates == (0.1, 0.7)
+    assert second.learning_rate == 0.25
+
+
+def test_a_state_of_another_network_is_refused_by_name():
+    state = Trainer(config()).state()
+    with pytest.raises(StateError, match=r"weight 0.weight has shape \(16, 2\), not \(32, 2\)"):
+        Trainer(config(hidden=(32, 8))).restore(state)
+    del state["history"]
+    with pytest.raises(StateError, match="'history' is missing"):
+        Trainer(config()).restore(state)
+
+
+def test_training_can_be_made_longer_and_not_shorter_than_it_was():
+    trainer = Trainer(config(epochs=1))
+    while not trainer.finished:
+        trainer.step()
+    trainer.extend(2)
+    assert not trainer.finished
+    trainer.step()
+    with pytest.raises(ValueError, match="limit of 1"):
+        trainer.extend(1)
+
+
+def trained(steps=5):
+    trainer = Trainer(config())
+    for _ in range(steps):
+        trainer.step()
+    return trainer
+
+
+def test_a_file_holds_configuration_weights_curves_and_kept_runs(tmp_path):
+    path = tmp_path / "run.fastdrop"
+    trainer = trained(12)
+    runs = (Run("first", config(rate=0.1), tuple(trainer.history)),)
+    save_experiment(path, Experiment(trainer.config, {"main": trainer.state(), "twin": trainer.state()}, runs))
+    found = load_experiment(path)
+    assert found.config == trainer.config
+    assert found.history == tuple(trainer.history)
+    assert found.runs == runs
+    assert found.states.keys() == {"main", "twin"}
+    again = Trainer(found.config)
+    again.restore(found.states["twin"])
+    assert again.step_count == 12
+    with np.load(path) as archive:  # without fastdrop
+        np.testing.assert_array_equal(archive["main/weight 0.weight"], trainer.weights()["0.weight"])
+
+
+def test_a_configuration_alone_is_an_experiment_too(tmp_path):
+    config(rate=0.3).save(tmp_path / "run.toml")
+    assert load_experiment(tmp_path / "run.toml") == Experiment(config(rate=0.3))
+
+
+def test_data_beside_the_file_is_found(tmp_path):
+    beside = config(dataset="file", data_file="own.csv")
+    save_experiment(tmp_path / "run.fastdrop", Experiment(beside))
+    assert load_experiment(tmp_path / "run.fastdrop").config.data_file == str(tmp_path / "own.csv")
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04damaged"])
+def test_what_is_no_experiment_is_named(tmp_path, content):
+    path = tmp_path / "run.fastdrop"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"run\.fastdrop: not an experiment of fastdrop, or damaged"):
+        load_experiment(path)
+
+
+def test_a_cut_file_and_another_archive_are_refused(tmp_path):
+    path = tmp_path / "run.fastdrop"
+    save_experiment(path, Experiment(config(), {"main": trained().state()}))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ConfigError, match="damaged"):
+        load_experiment(path)
+    write_arrays(path, {"x": np.zeros(3)})
+    with pytest.raises(ConfigError, match="damaged"):
+        load_experiment(path)
+
+
+def test_a_later_version_is_refused_by_number(tmp_path):
+    write_arrays(tmp_path / "run.fastdrop", {"experiment": np.array(json.dumps({"format": 99}))})
+    with pytest.raises(ConfigError, match="format 99 is not known here"):
+        load_experiment(tmp_path / "run.fastdrop")
+
+
+def test_a_missing_file_and_a_missing_folder_are_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"gone\.fastdrop: cannot be read"):
+        load_experiment(tmp_path / "gone.fastdrop")
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        save_experiment(tmp_path / "no" / "run.fastdrop", Experiment(config()))
+
+
+def test_saving_over_a_file_keeps_the_old_one_when_it_fails(tmp_path, monkeypatch):
+    path = tmp_path / "run.fastdrop"
+    save_experiment(path, Experiment(config()))
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_experiment(path, Experiment(config(rate=0.1)))
+    monkeypatch.undo()
+    assert load_experiment(path).config == config()
+    assert [file.name for file in tmp_path.iterdir()] == ["run.fastdrop"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lines_give_the_configuration_back(kind):
+    there = config(**KINDS[kind])
+    assert ExperimentConfig.from_line(there.to_line()) == there
+    assert ExperimentConfig.from_line("  " + there.to_line().replace("&", "&\n ") + "\n") == there
+
+
+def test_lines_with_names_that_need_quoting():
+    there = config(dataset="file", data_file="/data/my & own? 100%.csv", label="a=b")
+    assert ExperimentConfig.from_line(there.to_line()) == there
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "begins with fastdrop1"),
+        ("https://example.org/?rate=0.5", "begins with fastdrop1"),
+        ("fastdrop1?colour=red", "unknown field 'colour'"),
+        ("fastdrop1?rate=much", "rate cannot be 'much'"),
+        ("fastdrop1?hidden=3,many", "hidden cannot be '3,many'"),
+        ("fastdrop1?batch_norm=yes", "batch_norm cannot be 'yes'"),
+        ("fastdrop1?rate=1.5", "rate is from 0.0 to 1.0"),
+    ],
+)
+def test_lines_that_are_none_are_refused(line, message):
+    with pytest.raises(ConfigError, match=message):
+        ExperimentConfig.from_line(line)

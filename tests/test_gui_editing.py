@@ -1,0 +1,241 @@
+"""The app's model without Qt: what edits bring with them, and the trainer's process."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fastdrop.experiments import ConfigError, Experiment, ExperimentConfig, Trainer, load_experiment
+from fastdrop.experiments.config import FITTING, NETWORKS
+from fastdrop_gui import editing
+from fastdrop_gui.model import MOST_KEPT, ExperimentModel, Status, Thinned
+from fastdrop_gui.training import Allowance
+
+CONFIG = ExperimentConfig(dataset="moons", hidden=(16, 8), epochs=500)
+WAIT = 60.0
+
+
+def test_the_model_runs_where_qt_is_not_installed():
+    code = (
+        "import sys; sys.modules['PySide6'] = sys.modules['pyqtgraph'] = sys.modules['superqt'] = None\n"
+        "import pkgutil, importlib, fastdrop_gui\n"
+        "names = [m.name for m in pkgutil.iter_modules(fastdrop_gui.__path__) if m.name not in ('app', 'views')]\n"
+        "[importlib.import_module('fastdrop_gui.' + name) for name in names]\n"
+        "print(len(names))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(found.stdout) >= 3
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("before", NETWORKS)
+def test_a_network_brings_sizes_a_kind_and_data_that_fit(before, network):
+    config = editing.with_field(CONFIG, "network", before)
+    for kind in FITTING[before]:
+        changed = editing.with_field(editing.with_field(config, "dropout", kind), "network", network)
+        assert changed.network == network
+        assert changed.dropout in FITTING[network]
+    Trainer(changed.replace(epochs=1)).step()
+
+
+def test_data_that_the_network_cannot_read_bring_another_network():
+    assert editing.with_field(CONFIG, "dataset", "reviews").network == "text"
+    convolutions = editing.with_field(CONFIG, "network", "cnn")
+    assert convolutions.dataset == "digits"
+    assert editing.with_field(convolutions, "dataset", "wine").network == "mlp"
+    assert editing.with_field(convolutions, "dataset", "digits").network == "cnn"
+    own = editing.with_file(convolutions, "/data/own.csv", "kind")
+    assert (own.network, own.dataset, own.data_file, own.label) == ("mlp", "file", "/data/own.csv", "kind")
+    assert editing.with_field(own, "dataset", "moons").data_file == ""
+
+
+def test_layers_are_edited_added_removed_and_moved():
+    one = editing.with_layer(CONFIG, 1, kind="spatial")
+    assert one.kinds == ("standard", "spatial")
+    two = editing.with_layer(one, 1, rate=0.1)
+    assert two.rates == (0.5, 0.1)
+    three = editing.add_layer(two, 1)
+    assert (three.hidden, three.kinds, three.rates) == (
+        (16, 8, 8),
+        ("standard", "spatial", "spatial"),
+        (0.5, 0.1, 0.1),
+    )
+    moved = editing.move_layer(three, 2, 0)
+    assert (moved.hidden, moved.kinds) == ((8, 16, 8), ("spatial", "standard", "spatial"))
+    assert editing.remove_layer(moved, 1).hidden == (8, 8)
+    assert editing.with_layer(CONFIG, 0, size=24).hidden == (24, 8)
+
+
+def test_layers_that_agree_again_are_said_simply():
+    apart = editing.with_layer(CONFIG, 0, rate=0.2)
+    assert apart.layer_rates == (0.2, 0.5)
+    together = editing.with_layer(apart, 1, rate=0.2)
+    assert (together.layer_rates, together.layer_dropout, together.rate) == ((), (), 0.2)
+
+
+def test_a_moved_layer_keeps_its_kind_only_where_it_has_a_place():
+    config = ExperimentConfig(network="cnn", hidden=(4, 8, 16), dropout="spatial")
+    moved = editing.move_layer(config, 0, 2)
+    assert moved.hidden == (8, 16, 4)
+    assert moved.kinds == ("spatial", "none", "none")
+
+
+def test_a_network_keeps_its_fewest_layers():
+    assert not editing.can_remove(CONFIG.replace(hidden=(8,)))
+    assert not editing.can_remove(ExperimentConfig(network="cnn", hidden=(4, 8)))
+    with pytest.raises(ConfigError):
+        editing.remove_layer(CONFIG.replace(hidden=(8,)), 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "live"),
+    [
+        ({"rate": 0.1}, True),
+        ({"learning_rate": 0.1}, True),
+        ({"epochs": 900}, True),
+        ({"layer_dropout": ("standard", "standard"), "layer_rates": (0.1, 0.2)}, True),
+        ({"layer_dropout": ("standard", "none")}, False),
+        ({"dropout": "alpha"}, False),
+        ({"hidden": (16, 9)}, False),
+        ({"seed": 1}, False),
+    ],
+)
+def test_what_may_change_while_training_runs(changes, live):
+    assert editing.only_live(CONFIG, CONFIG.replace(**changes)) == live
+
+
+def test_thinned_series_stay_short_and_even():
+    series = Thinned()
+    for step in range(20 * MOST_KEPT):
+        series.add(float(step), None)
+    epochs = [epoch for epoch, _ in series]
+    assert MOST_KEPT / 2 <= len(series) <= MOST_KEPT
+    assert epochs[0] == 0
+    assert epochs[-1] > 19 * MOST_KEPT
+    assert len({b - a for a, b in itertools.pairwise(epochs)}) == 1
+
+
+def test_an_allowance_lets_costly_work_wait():
+    allowance = Allowance(0.1, 0.0)
+    assert allowance(lambda: time.sleep(0.02) or "done") == "done"
+    assert allowance(lambda: "again") is None
+    assert 0.05 < allowance.due <= 0.25
+    allowance.now()
+    assert allowance(lambda: "again") == "again"
+
+
+@pytest.fixture
+def model():
+    model = ExperimentModel(CONFIG)
+    wait(model, lambda: model.status is Status.READY)
+    yield model
+    model.close()
+
+
+def wait(model, condition):
+    end = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < end, (model.status, model.message)
+        model.tick()
+        time.sleep(0.01)
+
+
+def test_the_twin_sees_the_same_batches_and_catches_up(model):
+    model.step(epoch=True)
+    wait(model, lambda: model.snapshot.step == model.steps_per_epoch)
+    model.set_twin(True)
+    wait(model, lambda: model.twin_step == model.steps_per_epoch)
+    assert model.twin_history[0] == model.history[0]  # the same initial weights
+    assert [record.epoch for record in model.twin_history] == [0, 1]
+    model.step(epoch=True)
+    wait(model, lambda: model.twin_step == model.snapshot.step == 2 * model.steps_per_epoch)
+    alone = ExperimentModel(CONFIG.without_dropout())
+    wait(alone, lambda: alone.status is Status.READY)
+    for epoch in (1, 2):
+        alone.step(epoch=True)
+        wait(alone, lambda epoch=epoch: alone.snapshot.step == epoch * alone.steps_per_epoch)
+    assert alone.history == model.twin_history
+    alone.close()
+    model.set_twin(False)
+    wait(model, lambda: not model.twin_history and model.twin_step is None)
+
+
+def test_saved_and_opened_again_with_its_twin(model, tmp_path):
+    model.set_twin(True)
+    for _ in range(20):
+        model.step()
+    wait(model, lambda: model.snapshot.step == 20)
+    path = str(tmp_path / "run.fastdrop")
+    model.save(path, Experiment(model.config))
+    wait(model, lambda: model.saved)
+    assert (model.saved[0].path, model.saved[0].problem) == (path, "")
+    assert load_experiment(path).states.keys() == {"main", "twin"}
+    history, layers = list(model.history), model.snapshot.layers
+    model.reset(model.config, file=path)
+    wait(model, lambda: model.status is Status.PAUSED and model.twin_step == 20)
+    assert model.snapshot.step == 20
+    assert model.history == history
+    assert (model.snapshot.layers[0].values == layers[0].values).all()
+
+
+def test_a_file_of_another_network_fails_in_words(model, tmp_path):
+    path = str(tmp_path / "run.fastdrop")
+    model.save(path, Experiment(model.config))
+    wait(model, lambda: model.saved)
+    model.reset(CONFIG.replace(hidden=(4,)), file=path)
+    wait(model, lambda: model.status is Status.FAILED)
+    assert "not of this configuration" in model.message
+
+
+def test_saving_where_nothing_can_be_written_is_told(model, tmp_path):
+    model.save(str(tmp_path / "no" / "run.fastdrop"), Experiment(model.config))
+    wait(model, lambda: model.saved)
+    assert "there is no folder" in model.saved[0].problem
+
+
+def test_longer_epochs_let_a_finished_training_go_on(model):
+    model.reset(CONFIG.replace(epochs=1))
+    wait(model, lambda: model.status is Status.READY)
+    model.run()
+    wait(model, lambda: model.status is Status.FINISHED)
+    model.change(model.config.replace(epochs=2))
+    assert model.status is Status.PAUSED
+    model.run()
+    wait(model, lambda: model.status is Status.FINISHED and model.snapshot.step == 2 * model.steps_per_epoch)
+
+
+def test_a_twin_that_diverges_does_not_stop_the_window(model):
+    model.reset(CONFIG.replace(hidden=(80, 16), optimizer="sgd", learning_rate=10.0), twin=True)
+    wait(model, lambda: model.status is Status.READY)
+    model.run()
+    wait(model, lambda: model.status is Status.FAILED)
+    assert "lower the learning rate" in model.message
+    model.reset(CONFIG)
+    wait(model, lambda: model.status is Status.READY)
+
+
+def test_what_is_not_wanted_is_not_computed(model):
+    assert model.boundary is None
+    model.want(boundary=True)
+    wait(model, lambda: model.boundary is not None)
+    before = model.boundary
+    model.step()
+    wait(model, lambda: model.boundary is not before)
+    model.want(unit=(1, 3))
+    wait(model, lambda: model.unit is not None and (model.unit.block, model.unit.unit) == (1, 3))
+    wait(model, lambda: model.distributions)
+    epochs, means = model.history_of_unit("hidden 2", 3)
+    assert len(epochs) == len(means) >= 1
+
+
+def test_a_killed_process_is_told_and_replaced(model):
+    os.kill(model._process._process.pid, signal.SIGKILL)
+    wait(model, lambda: model.status is Status.FAILED)
+    assert "ended unexpectedly" in model.message
+    assert not model.can_save
+    model.reset(CONFIG)
+    wait(model, lambda: model.status is Status.READY)

@@ -1,0 +1,306 @@
+"""The app and files, offscreen, as a person would: saving, opening, crashes, exports."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+pytest.importorskip("PySide6")
+from guitools import CONFIG, WAIT, click, home, open_window, ready, window  # noqa: F401
+from PIL import Image
+from PySide6.QtCore import QSettings, Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QDialog, QFileDialog, QMessageBox
+
+from fastdrop.experiments import ExperimentConfig, load_experiment
+from fastdrop_gui.model import Status
+from fastdrop_gui.views import dialogs, recovery
+from fastdrop_gui.views.dialogs import ExportDialog, UnexpectedError
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def answer(monkeypatch):
+    """A function that says what file dialogs will answer."""
+
+    def say(path):
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+        monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+
+    return say
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """The warnings that are shown."""
+    texts = []
+    monkeypatch.setattr(QMessageBox, "warning", lambda *arguments: texts.append(arguments[2]))
+    return texts
+
+
+def trained(qtbot, window, epochs=2):
+    for epoch in range(1, epochs + 1):
+        click(qtbot, window, window.actions_.step_epoch)
+        qtbot.waitUntil(lambda epoch=epoch: window.model.history[-1].epoch == epoch, timeout=WAIT)
+
+
+def press(qtbot, window, key, *more):
+    keys = Qt.KeyboardModifier.ControlModifier
+    for modifier in more:
+        keys |= modifier
+    qtbot.keyClick(window, key, keys)
+
+
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+
+
+def test_save_and_open_bring_back_weights_curves_and_kept_runs(qtbot, window, open_window, answer):
+    trained(qtbot, window)
+    press(qtbot, window, Qt.Key.Key_K)
+    path = window.files.autosave.path.parent.parent / "lesson.fastdrop"
+    answer(path)
+    press(qtbot, window, Qt.Key.Key_S)
+    qtbot.waitUntil(lambda: window.document.path == str(path), timeout=WAIT)
+    assert window.windowTitle().startswith("lesson.fastdrop")
+    history, layers = list(window.model.history), window.model.snapshot.layers
+    trained_more = open_window(CONFIG, str(path))  # as the argument of the command does
+    qtbot.waitUntil(lambda: trained_more.model.status is Status.PAUSED, timeout=WAIT)
+    assert trained_more.model.history == history
+    np.testing.assert_array_equal(trained_more.model.snapshot.layers[0].values, layers[0].values)
+    assert len(trained_more.training.runs) == 1
+    assert "paused" in trained_more.figures.text()
+    assert "epoch 2.0" in trained_more.figures.text()
+
+
+def test_saving_again_needs_no_name_and_save_as_another(qtbot, window, home, answer):
+    answer(home / "first")  # the ending is added
+    press(qtbot, window, Qt.Key.Key_S)
+    first = home / "first.fastdrop"
+    qtbot.waitUntil(first.exists, timeout=WAIT)
+    answer(home / "second.toml")
+    window.settings.rate.setValue(0.1)
+    press(qtbot, window, Qt.Key.Key_S)
+    qtbot.waitUntil(lambda: load_experiment(first).config.rate == 0.1, timeout=WAIT)
+    press(qtbot, window, Qt.Key.Key_S, SHIFT)
+    assert ExperimentConfig.load(home / "second.toml") == CONFIG.replace(rate=0.1)
+    assert not window.isWindowModified()
+    window.settings.rate.setValue(0.2)
+    assert window.isWindowModified()
+
+
+def test_a_changed_configuration_is_saved_without_the_other_ones_weights(qtbot, window, home, answer):
+    trained(qtbot, window)
+    window.cards.cards[0].size_box.setValue(24)  # waits for rewind
+    answer(home / "run.fastdrop")
+    press(qtbot, window, Qt.Key.Key_S)
+    found = load_experiment(home / "run.fastdrop")
+    assert found.config.hidden == (24, 16)
+    assert found.states == {}
+
+
+def test_files_that_cannot_be_used_are_explained_and_the_experiment_goes_on(qtbot, window, home, answer, told):
+    (home / "bad.fastdrop").write_text("nonsense")
+    answer(home / "bad.fastdrop")
+    press(qtbot, window, Qt.Key.Key_O)
+    assert "not an experiment of fastdrop" in told[0]
+    assert window.document.config == CONFIG
+    answer(home / "no" / "folder.fastdrop")
+    press(qtbot, window, Qt.Key.Key_S)
+    qtbot.waitUntil(lambda: len(told) == 2, timeout=WAIT)
+    assert "there is no folder" in told[1]
+    assert window.document.path == ""
+
+
+def test_recent_files_are_remembered(qtbot, window, home, open_window):
+    for name in ("one", "two"):
+        CONFIG.save(home / f"{name}.toml")
+        window.files.open(str(home / f"{name}.toml"))
+    (home / "one.toml").unlink()
+    second = open_window()
+    second.actions_.recent.aboutToShow.emit()
+    actions = second.actions_.recent.actions()
+    assert [action.text() for action in actions] == [str(home / "two.toml")]
+    actions[0].trigger()
+    assert second.document.path == str(home / "two.toml")
+
+
+def test_autosave_and_recovery_after_a_kill(qtbot, home, open_window, monkeypatch):
+    """A real app, killed; the next one offers what was there."""
+    code = (
+        "import sys; from PySide6.QtCore import QSettings, QTimer; from fastdrop_gui import app\n"
+        "from fastdrop_gui.views import files, window\n"
+        "files.AUTOSAVE_SECONDS = 0.5\n"
+        "application = app.make_application(); application.setApplicationName('fastdrop-test')\n"
+        f"from fastdrop.experiments import ExperimentConfig\n"
+        f"w = window.MainWindow(ExperimentConfig.from_line({CONFIG.to_line()!r})); w.show()\n"
+        "def go():\n"
+        "    w.run(); print(w.files.autosave.path, flush=True)\n"
+        "t = QTimer(interval=100); t.timeout.connect(lambda: w.run()); t.start()\n"
+        "QTimer.singleShot(0, go)\n"
+        "application.exec()\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    path = recovery.folder() / os.path.basename(process.stdout.readline().strip())
+    end = time.monotonic() + 60
+
+    def saved_epochs():
+        return len(load_experiment(path).history) if path.exists() else 0
+
+    while saved_epochs() < 3:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert recovery.left_behind() == []  # it is alive
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert recovery.left_behind() == [path]
+    epochs = saved_epochs()
+    window = open_window(ExperimentConfig())
+    window.files.offer_recovery()
+    box = window.findChild(QMessageBox)
+    assert "ended unexpectedly" in box.text()
+    next(button for button in box.buttons() if "Recover" in button.text()).click()
+    qtbot.waitUntil(lambda: window.model.status is Status.PAUSED, timeout=WAIT)
+    assert window.document.config == CONFIG
+    assert len(window.model.history) == epochs
+    window.close()
+    assert recovery.left_behind() == []
+    assert not list(recovery.folder().glob("*.fastdrop"))
+
+
+def test_an_orderly_end_leaves_nothing_and_a_discarded_one_is_gone(qtbot, home, open_window):
+    window = open_window()
+    trained(qtbot, window, 1)
+    window.files.autosave_now()
+    qtbot.waitUntil(window.files.autosave.path.exists, timeout=WAIT)
+    window.close()
+    assert not list(recovery.folder().glob("*.fastdrop"))
+    left = recovery.folder() / "99999-1.fastdrop"
+    left.write_bytes(b"damaged")
+    window = open_window()
+    window.files.offer_recovery()
+    box = window.findChild(QMessageBox)
+    next(button for button in box.buttons() if "Discard" in button.text()).click()
+    assert not left.exists()
+    window.files.offer_recovery()  # nothing to offer
+
+
+def export(qtbot, window, monkeypatch, title, suffix):
+    """Choose a view and a format in the dialog, as a person would."""
+
+    def accept(dialog):
+        dialog.view.setCurrentIndex(dialog.view.findText(title))
+        dialog.format.setCurrentIndex(dialog.format.findData(suffix))
+        return QDialog.DialogCode.Accepted
+
+    monkeypatch.setattr(ExportDialog, "exec", accept)
+    press(qtbot, window, Qt.Key.Key_E)
+
+
+def test_views_are_exported_as_png_svg_and_csv(qtbot, window, home, answer, monkeypatch):
+    trained(qtbot, window)
+    for suffix in (".png", ".svg", ".csv"):
+        answer(home / f"curves{suffix}")
+        export(qtbot, window, monkeypatch, "Curves", suffix)
+    curves = window.training.curves
+    with Image.open(home / "curves.png") as picture:
+        assert picture.size == (2 * curves.width(), 2 * curves.height())
+        assert len(picture.convert("RGB").getcolors(1 << 20)) > 10
+    svg = ET.parse(home / "curves.svg").getroot()
+    texts = "".join(svg.itertext())
+    assert "accuracy" in texts
+    assert (
+        len(list(svg.iter("{http://www.w3.org/2000/svg}path")))
+        + len(list(svg.iter("{http://www.w3.org/2000/svg}polyline")))
+        > 10
+    )
+    with (home / "curves.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["test accuracy"]) for row in rows] == [record.test_accuracy for record in window.model.history]
+
+
+def test_every_view_has_numbers_to_export(qtbot, window):
+    trained(qtbot, window)
+    page = window.training
+    for view in page.views:
+        page.raise_view(view)
+        qtbot.waitUntil(lambda view=view: page.is_seen(view), timeout=WAIT)
+        qtbot.wait(100)
+        headings, rows = view.table()
+        assert headings
+        if view not in (page.maps, page.mistakes):  # which have nothing to show of moons
+            qtbot.waitUntil(lambda view=view: len(view.table().rows) > 0, timeout=WAIT)
+            headings, rows = view.table()
+            assert {len(row) for row in rows} == {len(headings)}, view.title
+
+
+def test_weights_are_exported(qtbot, window, home, answer):
+    answer(home / "weights.npz")
+    window.files.export_weights()
+    qtbot.waitUntil((home / "weights.npz").exists, timeout=WAIT)
+    with np.load(home / "weights.npz") as weights:
+        assert weights["0.weight"].shape == (80, 2)
+    assert window.document.path == ""  # an export is no save
+
+
+def test_code_is_exported_that_trains_the_network(qtbot, window, home, answer):
+    window.document.change(CONFIG.replace(epochs=2), "shorter")
+    ready(qtbot, window)
+    answer(home / "network.py")
+    press(qtbot, window, Qt.Key.Key_E, SHIFT)
+    found = subprocess.run([sys.executable, home / "network.py"], capture_output=True, text=True, check=True)
+    trained(qtbot, window)
+    assert f"test accuracy {window.model.history[-1].test_accuracy:.4f}" in found.stdout
+
+
+def test_the_training_is_filmed(qtbot, window, home, answer):
+    answer(home / "film.gif")
+    press(qtbot, window, Qt.Key.Key_G)
+    click(qtbot, window, window.actions_.run)
+    qtbot.waitUntil(lambda: len(window.files._film.frames) >= 4, timeout=WAIT)
+    press(qtbot, window, Qt.Key.Key_G)
+    qtbot.waitUntil((home / "film.gif").exists, timeout=WAIT)
+    with Image.open(home / "film.gif") as film:
+        assert film.n_frames >= 2  # frames that are alike are one
+        first = np.asarray(film.convert("RGB"))
+        film.seek(film.n_frames - 1)
+        assert (np.asarray(film.convert("RGB")) != first).any()
+
+
+def test_a_long_film_keeps_no_more_frames(qtbot, window, monkeypatch):
+    from fastdrop_gui.views import exporting
+
+    monkeypatch.setattr(exporting, "MOST_FRAMES", 6)
+    film = exporting.Film(window.training)
+    for _ in range(40):
+        film.take()
+    assert 3 <= len(film.frames) <= 6
+
+
+def test_an_unexpected_error_is_shown_with_details_to_copy_and_the_app_goes_on(qtbot, window, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    dialogs.show_unexpected_errors(lambda: window)
+    try:
+        raise RuntimeError("the flux is off")
+    except RuntimeError as error:
+        sys.excepthook(RuntimeError, error, error.__traceback__)
+    assert "the flux is off" in capsys.readouterr().err
+    dialog = window.findChild(UnexpectedError)
+    assert "the flux is off" in dialog.informativeText()
+    qtbot.mouseClick(dialog.copy, Qt.MouseButton.LeftButton)
+    copied = QGuiApplication.clipboard().text()
+    assert "Traceback" in copied
+    assert "fastdrop" in copied.splitlines()[0]
+    dialog.close()
+    click(qtbot, window, window.actions_.step)
+    qtbot.waitUntil(lambda: window.model.snapshot.step == 1, timeout=WAIT)
+
+
+def test_settings_of_other_programs_are_left_alone(window, home):
+    assert str(home) in QSettings().fileName()
