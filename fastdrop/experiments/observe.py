@@ -28,7 +28,9 @@ GRID = 48
 SAMPLES = 30
 """Of Monte Carlo dropout."""
 MISTAKES = 20
-QUANTILES = np.linspace(0.0, 1.0, 33)
+_TAIL = np.array([0.0, 0.001, 0.003, 0.01])
+QUANTILES = np.concatenate([_TAIL, np.linspace(0.03, 0.97, 33), 1 - _TAIL[::-1]])
+"""Shares of the values; closer at the ends, where few values span much."""
 _TESTED = 128
 """Test examples whose activations are distributed."""
 _SUBSAMPLE = 8192
