@@ -458,6 +458,11 @@ def time_text(seconds: float) -> str:
     return f"{seconds / size:.3g} {unit}"
 
 
+def rate_text(rate: float) -> str:
+    """GB/s, to three figures or to the last one before the point."""
+    return f"{rate:.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
 HEADINGS = ("operation", "size", "dtype", "p", "threads", "time", "GB/s", "speed")
 COMPARED = ("before", "change")
 
@@ -477,7 +482,7 @@ def cells(row: Row) -> list[tuple[str, Any]]:
         (f"{case.p:g}", case.p),
         (place(case.threads), case.threads),
         _cell(own.median if own else math.nan, time_text, "failed" if result and result.error else "–"),
-        _cell(rate, lambda value: f"{value:.3g}"),
+        _cell(rate, rate_text),
         _cell(speed, lambda value: f"{value:.0%} of {yardstick}"),
         _cell(old.median if old else math.nan, time_text),
         _cell(change.faster if change else math.nan, lambda value: _change(value, change.verdict if change else "")),

@@ -214,6 +214,11 @@ def test_what_was_saved_and_what_is_new_stand_in_one_row(tmp_path):
     assert (numbers[2]["seconds"], numbers[2]["seconds before"]) == ("", 1e-6)
 
 
+def test_figures_in_words():
+    assert [benchmark.rate_text(rate) for rate in (2654.4, 99.96, 0.2974)] == ["2654", "100", "0.297"]
+    assert [benchmark.time_text(seconds) for seconds in (2.5, 1.5e-3, 4e-7)] == ["2.5 s", "1.5 ms", "0.4 µs"]
+
+
 def test_a_case_that_failed_has_its_reason():
     case = plan.Case("dropout", (1024,), "float32", 0.5, 1)
     failed = results.Result(case, {"fastdrop": "MemoryError: no room"})
@@ -340,6 +345,8 @@ def test_a_run_fills_table_bars_and_roofline(qtbot, view):
 def test_bars_are_the_newest_cases_or_the_chosen_ones(qtbot, view):
     run(qtbot, view)
     assert "call overhead" in view.case.text()
+    view.operation.setCurrentIndex(view.operation.findText("call overhead"))
+    assert "9 of 9 cases, finished; now chosen: 1 case," in view.status.text()
     qtbot.keyClick(view.list, Qt.Key.Key_Home, Qt.KeyboardModifier.ControlModifier)
     assert not view.follow.isChecked()
     first = view.model.results[0]
@@ -348,7 +355,7 @@ def test_bars_are_the_newest_cases_or_the_chosen_ones(qtbot, view):
     rates = [first.gigabytes_per_second(name) for name in first.candidates]
     assert list(view.bars.bars.opts["width"]) == rates
     shown = [label.toPlainText() for label in view.bars.labels if label.isVisible()]
-    assert shown == [f"{rate:.3g} GB/s" for rate in rates]
+    assert shown == [f"{benchmark.rate_text(rate)} GB/s" for rate in rates]
     patterns = [brush.style() for brush in view.bars.bars.opts["brushes"]]
     assert patterns[0] != Qt.BrushStyle.SolidPattern
     assert set(patterns[1:]) == {Qt.BrushStyle.SolidPattern}

@@ -155,7 +155,7 @@ class BarsPlot:
         if bar.problem:
             return "failed"
         time = benchmark.time_text(bar.seconds)
-        return f"{bar.rate:.3g} GB/s" if rates and not math.isnan(bar.rate) else time
+        return f"{benchmark.rate_text(bar.rate)} GB/s" if rates and not math.isnan(bar.rate) else time
 
     def _fit(self) -> None:
         """As wide as leaves room for the text at the end of every bar."""
@@ -543,9 +543,7 @@ class BenchmarkView(plots.View):
         if not model.is_running and choice.problem:
             return f"⚠ {choice.problem}"
         if model.status is Status.IDLE:
-            cases = [case for found in choice.cases() for case in found]
-            expected = sum(case.cost for case in cases)
-            return f"{len(cases)} cases, about {time_text(expected)}"
+            return self._plan()
         parts = [f"{len(model.results)} of {len(model.cases)} cases", model.status.value]
         if model.is_running and model.seconds_left is not None:
             parts.append(f"about {time_text(model.seconds_left)} left")
@@ -555,7 +553,13 @@ class BenchmarkView(plots.View):
         failed = sum(bool(result.error) for result in model.results)
         if failed:
             parts.append(f"{failed} failed (the table's tool tips say why)")
+        if not model.is_running and choice != model.choice:
+            parts[-1] += f"; now chosen: {self._plan()}"
         return ", ".join(parts) + (f"\n⚠ {model.message}" if model.message else "")
+
+    def _plan(self) -> str:
+        cases = [case for found in self.choice.cases() for case in found]
+        return f"{len(cases)} case{'s' * (len(cases) != 1)}, about {time_text(sum(case.cost for case in cases))}"
 
     def _notes(self) -> str:
         model = self.model
