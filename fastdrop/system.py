@@ -51,13 +51,16 @@ _QT_LIBRARIES = [
     Need("libxcb-xkb.so.1", "libxcb-xkb1", "libxcb"),
 ]
 
-# What tests/test_native.py builds and runs the kernels with, beside the compiler of the build.
+# What `make native` builds and runs the kernels and the app with, beside the compiler of the build.
 _NATIVE_TOOLS = [
     Need("gcc", "gcc libc6-dev", "gcc"),
     Need("g++", "g++", "gcc-c++"),
     Need("clang", "clang", "clang"),
     Need("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross", "gcc-aarch64-linux-gnu"),
     Need("qemu-aarch64", "qemu-user", "qemu-user"),
+    # A screen without one, and keys for it: tests/test_gui_x11.py.
+    Need("xvfb-run", "xvfb xauth", "xorg-x11-server-Xvfb"),
+    Need("xdotool", "xdotool", "xdotool"),
 ]
 
 
@@ -75,7 +78,7 @@ def missing_for_build() -> list[Need]:
 
 
 def missing_for_native() -> list[Need]:
-    """What the tests marked `native` need: other compilers, and an emulator of 64-bit Arm."""
+    """What the long tests need: other compilers, an emulator of 64-bit Arm, and a screen that is none."""
     return [need for need in _NATIVE_TOOLS if shutil.which(need.what) is None]
 
 

@@ -258,7 +258,7 @@ def test_runs_are_kept_compared_opened_again_and_forgotten(qtbot, window):
     view = window.training.run_table
     window.training.raise_view(view)
     qtbot.waitUntil(lambda: view.cells.rowCount() == 2, timeout=WAIT)
-    assert view.cells.item(1, 0).text() == kept.name
+    assert view.cells.item(1, 0).text() == f"kept 1: {kept.name}"
     assert view.cells.item(1, 3).text() == f"{kept.history[-1].test_accuracy:.1%}"
     view.cells.selectRow(1)
     qtbot.mouseClick(view.open, Qt.MouseButton.LeftButton)

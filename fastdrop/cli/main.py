@@ -8,6 +8,7 @@ from pathlib import Path
 from fastdrop._version import __version__
 from fastdrop.backends import BACKENDS
 from fastdrop.errors import BackendUnavailable
+from fastdrop.experiments.archive import load_experiment
 from fastdrop.experiments.config import (
     ACTIVATIONS,
     DROPOUT_KINDS,
@@ -47,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_train(commands)
     gui = commands.add_parser("gui", help="open the desktop app", formatter_class=_Formatter)
-    gui.add_argument("config", nargs="?", type=Path, help="a configuration file to open")
+    gui.add_argument("config", nargs="?", type=Path, metavar="FILE", help="an experiment (.fastdrop, .toml) or a table")
     _add_reproduce(commands)
     _add_bench(commands)
     commands.add_parser("doctor", help="say what is installed, what is missing and how to get it")
@@ -104,7 +105,7 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--threads", type=int, help="threads of the dropout kernels (default: all cores); matrix products use one"
     )
     files = train.add_argument_group("files")
-    files.add_argument("--config", type=Path, metavar="FILE.toml", help="start from this configuration")
+    files.add_argument("--config", type=Path, metavar="FILE", help="start from this configuration: .toml or .fastdrop")
     files.add_argument("--save-config", type=Path, metavar="FILE.toml", help="write the configuration")
     files.add_argument("--figure", type=Path, metavar="FILE.png", help="draw the curves")
     files.add_argument("--no-comparison", action="store_true", help="do not train the twin without dropout")
@@ -168,7 +169,7 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def config_from(options: argparse.Namespace) -> ExperimentConfig:
     """The configuration that the options of `fastdrop train` describe."""
-    base = ExperimentConfig.load(options.config) if options.config else _DEFAULTS
+    base = load_experiment(options.config).config if options.config else _DEFAULTS
     names = (
         "dataset label noise train_share data_seed network hidden activation batch_norm dropout dropout_layers rate "
         "rate_schedule optimizer learning_rate learning_rate_schedule momentum weight_decay batch_size epochs seed "

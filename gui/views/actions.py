@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QComboBox, QLabel, QMenu, QMessageBox, QStyle, QTo
 import fastdrop
 from fastdrop_gui.model import Status
 from fastdrop_gui.views.dialogs import ShortcutsDialog
-from fastdrop_gui.views.theme import set_scheme
+from fastdrop_gui.views.theme import set_scheme, themed_icon
 
 if TYPE_CHECKING:
     from fastdrop_gui.views.window import MainWindow
@@ -25,6 +25,7 @@ class Actions:
 
     def __init__(self, window: "MainWindow") -> None:
         self._window = window
+        self._icons: dict[QAction, _ICON] = {}
         self._training_actions()
         self._tool_bar()
         self._file_menu()
@@ -41,7 +42,8 @@ class Actions:
     def _action(self, text: str, keys: str, call: Callable[[], object], icon: _ICON | None = None) -> QAction:
         action = QAction(text, self._window)
         if icon is not None:
-            action.setIcon(self._window.style().standardIcon(icon))
+            self._icons[action] = icon
+            action.setIcon(themed_icon(icon))
         if keys:
             action.setShortcuts([QKeySequence(key) for key in keys.split(";")])
         action.triggered.connect(lambda _checked=False: call())
@@ -168,6 +170,11 @@ class Actions:
         blocker = QSignalBlocker(self.twin)
         self.twin.setChecked(self._window.model.twin_wanted)
         blocker.unblock()
+
+    def recolor(self) -> None:
+        """Draw icons in the theme's colours."""
+        for action, icon in self._icons.items():
+            action.setIcon(themed_icon(icon))
 
     def _show_shortcuts(self) -> None:
         ShortcutsDialog(self._window.actions_with_keys(), self._window).open()

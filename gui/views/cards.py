@@ -9,7 +9,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QScrollArea,
     QSpinBox,
-    QStyle,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -19,6 +18,7 @@ from fastdrop.experiments import ExperimentConfig
 from fastdrop.experiments.config import DROPOUT_KINDS
 from fastdrop_gui import editing
 from fastdrop_gui.training import About
+from fastdrop_gui.views import plots
 from fastdrop_gui.views.settings import Choice
 from fastdrop_gui.views.sliders import RateSlider
 
@@ -42,15 +42,14 @@ class LayerCard(QFrame):
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setFixedWidth(196)
-        self.name = QLabel()
-        self.name.setStyleSheet("font-weight: bold")
+        self.name = plots.bold(QLabel())
         self.size_box = QSpinBox(minimum=1, maximum=4096, keyboardTracking=False)
         self.kind = Choice({})
         self.rate = RateSlider()
-        self.left = self._button(QStyle.StandardPixmap.SP_ArrowLeft, "Move to the left (Ctrl+Left)")
-        self.right = self._button(QStyle.StandardPixmap.SP_ArrowRight, "Move to the right (Ctrl+Right)")
-        self.add = self._button(None, "Add a layer like this behind it (Ctrl+Insert)", "+")
-        self.remove = self._button(None, "Remove this layer (Ctrl+Delete)", "−")
+        self.left = _button("◂", "Move to the left (Ctrl+Left)")
+        self.right = _button("▸", "Move to the right (Ctrl+Right)")
+        self.add = _button("+", "Add a layer like this behind it (Ctrl+Insert)")
+        self.remove = _button("−", "Remove this layer (Ctrl+Delete)")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(3)
@@ -72,14 +71,6 @@ class LayerCard(QFrame):
         self.right.clicked.connect(lambda: self.moved.emit(self.number, self.number + 1))
         self.add.clicked.connect(lambda: self.added.emit(self.number))
         self.remove.clicked.connect(lambda: self.removed.emit(self.number))
-
-    def _button(self, icon: QStyle.StandardPixmap | None, text: str, sign: str = "") -> QToolButton:
-        button = QToolButton(toolTip=text, text=sign, autoRaise=True)
-        if icon is not None:
-            button.setIcon(self.style().standardIcon(icon))
-        button.setAccessibleName(text.partition(" (")[0])
-        button.setFixedSize(22, 22)
-        return button
 
     def show_layer(self, config: ExperimentConfig) -> None:
         """Fill the card in, without signals."""
@@ -129,6 +120,13 @@ class LayerCard(QFrame):
         drag.setMimeData(data)
         drag.setPixmap(self.grab())
         drag.exec(Qt.DropAction.MoveAction)
+
+
+def _button(sign: str, text: str) -> QToolButton:
+    button = QToolButton(toolTip=text, text=sign, autoRaise=True)
+    button.setAccessibleName(text.partition(" (")[0])
+    button.setFixedSize(22, 22)
+    return button
 
 
 class NetworkCards(QScrollArea):
@@ -224,8 +222,7 @@ class _Side(QFrame):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.setFrameShape(QFrame.Shape.StyledPanel)
-        title = QLabel(name)
-        title.setStyleSheet("font-weight: bold")
+        title = plots.bold(QLabel(name))
         self.text = QLabel()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)

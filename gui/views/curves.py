@@ -110,7 +110,7 @@ class CurvesView(View):
                     legend.addItem(curve, f"no dropout: {who}")
                 elif named and not there:
                     legend.removeItem(curve)
-            legend.setLabelTextColor(self.palette().text().color())
+            plots.color_legend(self.plots[quantity])
 
     def _show_runs(self, runs: tuple[Run, ...]) -> None:
         """The test curves of runs that are kept to compare with."""
@@ -127,9 +127,10 @@ class CurvesView(View):
                     [record.epoch for record in shown],
                     [getattr(record, f"test_{quantity}") for record in shown],
                     pen=pen,
-                    name=f"{run.name}: test" if quantity == "accuracy" else None,
+                    name=f"kept {number + 1}: test" if quantity == "accuracy" else None,
                 )
                 self.run_curves[quantity].append(curve)
+            plots.color_legend(plot)
 
     def table(self) -> Table:
         headings = ["run", "epoch", "train loss", "test loss", "train accuracy", "test accuracy"]

@@ -44,6 +44,7 @@ class DistributionsView(View):
         self.over_time.addItem(self.image)
         self.now = plots.plot("share of values", "", name="Newest histogram")
         self.now.setYLink(self.over_time)
+        self.now.getAxis("bottom").setStyle(maxTickLevel=0)
         self.bars = pg.BarGraphItem(x0=[0.0], y=[0.0], width=[0.0], height=[0.0])
         self.now.addItem(self.bars)
         self._series: dict[tuple[str, str], Thinned] = {}

@@ -62,11 +62,11 @@ class HeatMapView(View):
         top.addWidget(self.layer)
         top.addWidget(QLabel("Units"))
         top.addWidget(self.order)
-        top.addWidget(self.caption, 1)
         top.addWidget(self.readout, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(top)
+        layout.addWidget(self.caption)
         layout.addWidget(self.plot, 1)
         layout.addWidget(self.scroll_bar)
         self._places: NDArray[np.intp] | None = None
@@ -175,7 +175,7 @@ class HeatMapView(View):
             zeros = (view.values == 0) & view.kept
             if not (view.values < 0).any():
                 note += f", ■ kept but zero ({zeros.mean():.0%})"
-        self.caption.setText(f"   {note}     {scale}")
+        self.caption.setText(f"{note}     {scale}")
 
     def _point_at(self, position: QPointF) -> None:
         self._pointer = position

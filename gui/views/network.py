@@ -56,7 +56,8 @@ class NetworkView(View):
         for item in (self.positive, self.negative, self.units, self.crosses):
             self.plot.addItem(item)
         self.units.sigClicked.connect(self._click)
-        self._lookup = plots.lookup("viridis")
+        self._brushes = [pg.mkBrush(tuple(color)) for color in plots.lookup("viridis")]
+        self._grey = pg.mkBrush(120, 120, 120, 90)
         self._views: tuple[LayerView, ...] = ()
         self._columns: list[_Column] = []
         self._framed: tuple[object, ...] = ()
@@ -121,11 +122,11 @@ class NetworkView(View):
             for unit, (y, shade, kept) in enumerate(zip(places, shades, column.kept, strict=True)):
                 xs.append(float(number))
                 ys.append(float(y))
-                brushes.append(pg.mkBrush(tuple(self._lookup[shade])) if kept else pg.mkBrush(120, 120, 120, 90))
+                brushes.append(self._brushes[shade] if kept else self._grey)
                 data.append((number, unit))
                 if not kept:
                     crossed.append((float(number), float(y)))
-        pen = pg.mkPen(self.palette().text().color(), width=1)
+        pen = pg.mkPen(plots.text_color(), width=1)
         self.units.setData(xs, ys, brush=brushes, pen=pen, data=data)
         color = pg.mkPen(plots.lightened(plots.VERMILION), width=2)
         self.crosses.setData([x for x, _ in crossed], [y for _, y in crossed], pen=color, brush=None)

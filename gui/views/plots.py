@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QPalette
-from PySide6.QtWidgets import QApplication, QComboBox, QSizePolicy, QWidget
+from PySide6.QtGui import QColor, QPalette
+from PySide6.QtWidgets import QApplication, QComboBox, QLabel, QSizePolicy, QWidget
 from superqt import QElidingLabel
 
 # Okabe and Ito's colours, told apart by colour-blind people on light and dark grounds; no view tells things apart by
@@ -90,20 +90,43 @@ def lightened(color: str) -> str:
 
 def is_dark() -> bool:
     """Whether the desktop's theme is a dark one."""
-    return QApplication.palette().color(QPalette.ColorRole.Base).lightness() < 128
+    return ground_color().lightness() < 128
 
 
 def color_plot(widget: pg.PlotWidget) -> None:
     """Give a plot the theme's ground and text."""
-    palette = QApplication.palette()
-    widget.setBackground(palette.color(QPalette.ColorRole.Base))
-    text = palette.color(QPalette.ColorRole.Text)
+    widget.setBackground(ground_color())
+    text = text_color()
     for axis in ("bottom", "left", "top", "right"):
         item = widget.getAxis(axis)
         item.setPen(pg.mkPen(text, width=1))
         item.setTextPen(text)
-    if widget.getPlotItem().legend is not None:
-        widget.getPlotItem().legend.setLabelTextColor(text)
+    color_legend(widget)
+
+
+def color_legend(widget: pg.PlotWidget) -> None:
+    """Give a legend's labels, also those that came later, the theme's text."""
+    legend = widget.getPlotItem().legend
+    for _, label in legend.items if legend is not None else ():
+        label.setText(label.text, color=text_color())
+
+
+def text_color() -> QColor:
+    """Of the theme at hand; a widget's own palette may follow it later."""
+    return QApplication.palette().color(QPalette.ColorRole.Text)
+
+
+def ground_color() -> QColor:
+    """Of what plots stand on."""
+    return QApplication.palette().color(QPalette.ColorRole.Base)
+
+
+def bold(label: QLabel) -> QLabel:
+    """The label in bold. (A style sheet would keep the colours of the theme before.)"""
+    font = label.font()
+    font.setBold(True)
+    label.setFont(font)
+    return label
 
 
 def color_plots(parent: QWidget) -> None:

@@ -65,7 +65,9 @@ class RunsView(View):
         """Fill the table; a row is written again only where it has changed."""
         self._runs = runs
         self._live = [(f"now: {name}", history)] + ([("its twin without dropout", twin)] if twin else [])
-        rows = [_row(label, records) for label, records in self._live] + [_row(run.name, run.history) for run in runs]
+        rows = [_row(label, records) for label, records in self._live] + [
+            _row(f"kept {number}: {run.name}", run.history) for number, run in enumerate(runs, start=1)
+        ]
         self.cells.setRowCount(len(rows))
         for place, row in enumerate(rows):
             for column, text in enumerate(row):

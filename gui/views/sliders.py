@@ -1,7 +1,8 @@
 """A slider for probabilities, with its number, that keys move too."""
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QApplication
 from superqt import QDoubleSlider, QLabeledDoubleSlider
 
 _STEPS = {
@@ -42,6 +43,12 @@ class RateSlider(QLabeledDoubleSlider):
         self.setMinimumWidth(110)
         self.setFocusProxy(self._slider)
         self.setAccessibleName(name)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """The number has a style sheet, which keeps the colours of the theme before."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            self._label.setPalette(QApplication.palette())
 
     def setAccessibleName(self, name: str) -> None:
         """Name the slider and its number as well, which is what a screen reader meets."""

@@ -1,8 +1,8 @@
 """Light and dark: the desktop's, or the one that was asked for."""
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QGuiApplication, QPalette
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
+from PySide6.QtWidgets import QApplication, QStyle
 
 _DARK = {
     QPalette.ColorRole.Window: "#2b2b2b",
@@ -36,6 +36,23 @@ def set_scheme(scheme: Qt.ColorScheme) -> None:
         QApplication.setPalette(dark_palette())
     else:
         QApplication.setPalette(QApplication.style().standardPalette())
+
+
+def themed_icon(icon: QStyle.StandardPixmap) -> QIcon:
+    """A standard icon's shape in the text's colour; dimmed where its action is off."""
+    shape = QApplication.style().standardIcon(icon).pixmap(QSize(64, 64))
+    found = QIcon()
+    for mode, group in (
+        (QIcon.Mode.Normal, QPalette.ColorGroup.Active),
+        (QIcon.Mode.Disabled, QPalette.ColorGroup.Disabled),
+    ):
+        pixmap = QPixmap(shape)
+        painter = QPainter(pixmap)
+        painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_SourceIn)
+        painter.fillRect(pixmap.rect(), QApplication.palette().color(group, QPalette.ColorRole.ButtonText))
+        painter.end()
+        found.addPixmap(pixmap, mode)
+    return found
 
 
 def dark_palette() -> QPalette:

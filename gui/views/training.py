@@ -71,7 +71,9 @@ class TrainingPage(QMainWindow):
         scroll = QScrollArea(widgetResizable=True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(self.settings)
-        scroll.setMinimumWidth(270)
+        scroll.setMinimumWidth(
+            self.settings.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width() + 4
+        )
         self.addDockWidget(area.LeftDockWidgetArea, self._dock("Settings", scroll))
         stacks = (
             (self.curves, self.boundary, self.distributions, self.run_table),

@@ -152,8 +152,8 @@ class MainWindow(QMainWindow):
     def keep_run(self) -> None:
         """Keep the curves at hand, to compare later ones with."""
         if len(self.model.history) > 1:
-            name = f"{len(self.training.runs) + 1}: {editing.title(self.model.config)}"
-            self.set_runs((*self.training.runs, Run(name, self.model.config, tuple(self.model.history))))
+            run = Run(editing.title(self.model.config), self.model.config, tuple(self.model.history))
+            self.set_runs((*self.training.runs, run))
 
     def set_runs(self, runs: tuple[Run, ...]) -> None:
         """Compare with these."""
@@ -233,6 +233,7 @@ class MainWindow(QMainWindow):
         if event.type() == QEvent.Type.PaletteChange and hasattr(self, "actions_"):
             plots.color_plots(self)
             self.training.recolor()
+            self.actions_.recolor()
 
     # -- files that are dropped, and the end
 

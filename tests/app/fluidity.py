@@ -1,0 +1,178 @@
+"""How fluid the window is while a network trains: `python tests/app/fluidity.py --save docs/benchmarks/app.json`.
+
+Three figures, for several layouts, digits at full speed:
+
+- how late the event loop gives a turn that was asked for every 5 ms: median, 99th percentile, longest;
+- how often a second the plots are drawn with a new snapshot;
+- batches a second, against the same training in a process of its own without any window, before and after.
+
+And the memory of both processes while 20,000 steps are trained. Needs a display, or QT_QPA_PLATFORM=offscreen.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from PySide6.QtCore import QEventLoop, QSettings, Qt, QTimer
+
+from fastdrop.bench.machine import machine
+from fastdrop.experiments import ExperimentConfig, Trainer, one_blas_thread
+from fastdrop.threads import get_num_threads, set_num_threads
+from fastdrop_gui.app import make_application
+from fastdrop_gui.model import Status
+from fastdrop_gui.views.window import MainWindow
+
+CONFIG = ExperimentConfig(epochs=100_000)
+ASKED_MS = 5
+LAYOUTS = {
+    "curves and heat map": ("curves", "heatmap"),
+    "curves and network": ("curves", "network"),
+    "distributions and unit": ("distributions", "inspector"),
+    "runs and mistakes": ("run_table", "mistakes"),
+}
+
+
+def alone(seconds: float) -> float:
+    """Batches a second of the trainer in a process without a window, as the app's is set up."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_alone, (seconds,))
+
+
+def _alone(seconds: float) -> float:
+    set_num_threads(max(1, get_num_threads() - 1))
+    with one_blas_thread():
+        trainer = Trainer(CONFIG)
+        for _ in range(200):
+            trainer.step()
+        first, begin = trainer.step_count, time.perf_counter()
+        while time.perf_counter() - begin < seconds:
+            trainer.step()
+        return (trainer.step_count - first) / (time.perf_counter() - begin)
+
+
+class Meter:
+    """Asks the event loop for a turn every 5 ms, and counts the snapshots that are drawn."""
+
+    def __init__(self, window) -> None:
+        self._window = window
+        self._timer = QTimer(interval=ASKED_MS, timerType=Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._turn)
+        self._draw = window.training.refresh
+        window.training.refresh = self._drawn
+        self.late: list[float] = []
+        self.steps: set[int] = set()
+        self._last = 0.0
+
+    def _drawn(self) -> None:
+        self._draw()
+        if self._window.model.snapshot is not None:
+            self.steps.add(self._window.model.snapshot.step)
+
+    def _turn(self) -> None:
+        now = time.perf_counter()
+        if self._last:
+            self.late.append(1000 * (now - self._last))
+        self._last = now
+
+    def run(self, seconds: float) -> dict[str, float]:
+        """Let the window live for so long, and measure it."""
+        self.late, self.steps, self._last = [], set(), 0.0
+        self._timer.start()
+        first, begin = self._window.model.snapshot.step, time.perf_counter()
+        loop = QEventLoop()  # quitting the application would close the window, which would ask
+        QTimer.singleShot(int(1000 * seconds), loop.quit)
+        loop.exec()
+        self._timer.stop()
+        passed = time.perf_counter() - begin
+        late = np.array(self.late)
+        return {
+            "event loop, median ms": round(float(np.median(late)), 1),
+            "event loop, 99th percentile ms": round(float(np.quantile(late, 0.99)), 1),
+            "event loop, longest ms": round(float(late.max()), 1),
+            "drawn a second": round(len(self.steps) / passed, 1),
+            "batches a second": round((self._window.model.snapshot.step - first) / passed, 0),
+        }
+
+
+def memory(process: int | str) -> float:
+    """Resident memory in MiB."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--save", type=Path, metavar="FILE.json")
+    parser.add_argument("--seconds", type=float, default=8.0, help="for each layout")
+    parser.add_argument("--steps", type=int, default=20_000, help="while memory is looked at")
+    options = parser.parse_args()
+    application = make_application()
+    application.setApplicationName(f"fastdrop-fluidity-{os.getpid()}")
+    begin = time.perf_counter()
+    window = MainWindow(CONFIG)
+    window.show()
+    application.processEvents()
+    opened = time.perf_counter() - begin
+    while window.model.status is Status.LOADING:
+        application.processEvents()
+        time.sleep(0.005)
+    window.actions_.speed.setCurrentIndex(0)
+    meter = Meter(window)
+    found: dict[str, dict[str, float]] = {}
+    for name, views in LAYOUTS.items():
+        for view in views:
+            window.training.raise_view(getattr(window.training, view))
+        before = alone(options.seconds / 2)
+        window.run()
+        meter.run(1.5)
+        figures = meter.run(options.seconds)
+        window.pause()
+        application.processEvents()
+        time.sleep(0.3)
+        after = alone(options.seconds / 2)
+        figures["batches a second without a window"] = round((before + after) / 2)
+        figures["share of that speed"] = round(2 * figures["batches a second"] / (before + after), 3)
+        found[name] = figures
+        print(f"{name}: {figures}", flush=True)
+    memories = _memory_over(window, meter, options.steps)
+    print(f"memory: {memories}")
+    window.model.pause()
+    window.close()
+    QSettings().clear()
+    result = {
+        "machine": machine(),
+        "platform": application.platformName(),
+        "window opened after seconds": round(opened, 2),
+        "layouts": found,
+        "memory in MiB": memories,
+    }
+    if options.save:
+        options.save.write_text(json.dumps(result, indent=1) + "\n")
+        print(f"written: {options.save}")
+    return 0
+
+
+def _memory_over(window, meter: Meter, steps: int) -> list[dict[str, float]]:
+    """The memory of window and trainer, ten times on the way."""
+    worker = window.model._process._process.pid
+    first = window.model.snapshot.step
+    rows = []
+    window.run()
+    while (done := window.model.snapshot.step - first) < steps:
+        rows.append({"steps": done, "window": round(memory("self"), 1), "trainer": round(memory(worker), 1)})
+        goal = first + len(rows) * steps // 10
+        while window.model.snapshot.step < goal:
+            meter.run(0.25)
+    rows.append({"steps": done, "window": round(memory("self"), 1), "trainer": round(memory(worker), 1)})
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

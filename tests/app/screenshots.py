@@ -1,0 +1,155 @@
+"""Pictures of every view, light and dark, at two scales, in a real window.
+
+`xvfb-run -a -s "-screen 0 2560x1600x24" python tests/app/screenshots.py`
+
+The window is a real one, trained for real; the pictures are of the screen. They stand in docs/screenshots/.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from io import BytesIO
+from pathlib import Path
+
+SCALES = ("1", "1.5")
+SIZE = (1280, 800)
+TARGET = Path(__file__).parents[2] / "docs" / "screenshots"
+COLORS = 160
+"""Of a picture: a third of the bytes, and nothing that can be seen is lost."""
+MOST_SECONDS = 150.0
+
+
+class Photographer:
+    """Drives the window from state to state and takes pictures of the screen."""
+
+    def __init__(self, scale: str, target: Path, only: list[str]) -> None:
+        from PySide6.QtCore import Qt
+
+        from fastdrop.experiments import ExperimentConfig
+        from fastdrop_gui.app import make_application
+        from fastdrop_gui.views.window import MainWindow
+
+        self.application = make_application()
+        self.application.setApplicationName(f"fastdrop-screenshots-{os.getpid()}")
+        self.scale, self.target, self.only = scale, target, only
+        self.schemes = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}
+        self.window = MainWindow(ExperimentConfig())
+        self.window.resize(*SIZE)
+        self.window.move(0, 0)
+        self.window.show()
+        self.wait(lambda: self.window.model.status.value == "ready")
+        self.window.actions_.speed.setCurrentIndex(0)
+
+    def live(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.application.processEvents()
+            time.sleep(0.005)
+
+    def wait(self, condition, most: float = MOST_SECONDS) -> None:
+        end = time.monotonic() + most
+        while not condition() and time.monotonic() < end:
+            self.live(0.05)
+
+    def train(self, line: str, epochs: int, twin: bool = False) -> None:
+        """A configuration, trained for so many epochs."""
+        from fastdrop.experiments import ExperimentConfig
+
+        window = self.window
+        window.open_config(ExperimentConfig.from_line(line))
+        self.wait(lambda: window.model.status.value == "ready")
+        if twin != window.model.twin_wanted:
+            window.actions_.twin.trigger()
+        window.run()
+        self.wait(lambda: len(window.model.history) > epochs)
+        window.pause()
+        self.live(0.5)
+
+    def take(self, name: str) -> None:
+        """Light and dark."""
+        from PIL import Image
+        from PySide6.QtCore import QBuffer, QIODevice
+
+        from fastdrop_gui.views.theme import set_scheme
+
+        if self.only and name not in self.only:
+            return
+        for scheme, value in self.schemes.items():
+            set_scheme(value)
+            self.live(0.6)
+            buffer = QBuffer()
+            buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+            self.window.screen().grabWindow(self.window.winId()).save(buffer, "PNG")
+            path = self.target / f"{name}-{scheme}{'' if self.scale == '1' else '-' + self.scale + 'x'}.png"
+            Image.open(BytesIO(bytes(buffer.data().data()))).convert("RGB").quantize(COLORS).save(path, optimize=True)
+            print(path.name, flush=True)
+        set_scheme(self.schemes["light"])
+
+    def views(self, name: str, *views: str) -> None:
+        self.window.tabs.setCurrentIndex(0)
+        for view in views:
+            self.window.training.raise_view(getattr(self.window.training, view))
+        self.live(1.5)
+        self.take(name)
+
+    def page(self, name: str, number: int):
+        self.window.tabs.setCurrentIndex(number)
+        self.live(1.0)
+        return self.window.pages.page(number)
+
+    def all(self) -> None:
+        self.train("fastdrop1?", 12, twin=True)
+        self.window.keep_run()
+        self.window.settings.rate.setValue(0.2)
+        self.window.rewind()
+        self.wait(lambda: self.window.model.status.value == "ready")
+        self.window.run()
+        self.wait(lambda: len(self.window.model.history) > 12)
+        self.window.pause()
+        self.views("digits", "curves", "heatmap")
+        self.views("network", "curves", "network")
+        self.views("distributions-unit", "distributions", "inspector")
+        self.views("runs-mistakes", "run_table", "mistakes")
+        self.train("fastdrop1?dataset=moons&hidden=32,16&rate=0.2&epochs=300", 120)
+        self.views("boundary", "boundary", "network")
+        self.train("fastdrop1?network=cnn&hidden=16,32,64&dropout=spatial&rate=0.3", 3)
+        self.views("feature-maps", "curves", "maps")
+        self.page("presets", 1)
+        self.take("presets")
+        self.train("fastdrop1?dataset=noisy-linear&hidden=32&epochs=20", 2)
+        sweep = self.page("sweep", 2)
+        if not self.only or "sweep" in self.only:
+            sweep.start()
+            self.wait(lambda: not sweep.is_running)
+        self.take("sweep")
+        self.page("kernel", 3)
+        self.take("kernel")
+        bench = self.page("benchmark", 4)
+        if not self.only or "benchmark" in self.only:
+            bench.start()
+            self.wait(lambda: not bench.is_running)
+        self.take("benchmark")
+        self.window.close()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scale", choices=SCALES, help="one of them (default: all)")
+    parser.add_argument("--save", type=Path, default=TARGET, metavar="FOLDER")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    options = parser.parse_args()
+    options.save.mkdir(parents=True, exist_ok=True)
+    if options.scale:
+        Photographer(options.scale, options.save, options.only).all()
+        return 0
+    for scale in SCALES:
+        command = [sys.executable, __file__, "--scale", scale, "--save", str(options.save)]
+        command += ["--only", *options.only] if options.only else []
+        subprocess.run(command, check=True, env={**os.environ, "QT_SCALE_FACTOR": scale})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
