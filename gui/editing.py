@@ -100,10 +100,8 @@ def with_layer(
 
 def add_layer(config: ExperimentConfig, after: int) -> ExperimentConfig:
     """Another layer behind number `after`, like it."""
-    hidden, kinds, rates = list(config.hidden), list(config.kinds), list(config.rates)
-    for values in (hidden, kinds, rates):
-        values.insert(after + 1, values[after])
-    return _with_layers(config, hidden, kinds, rates)
+    order = [*range(after + 1), after, *range(after + 1, len(config.hidden))]
+    return _reordered(config, order)
 
 
 def can_remove(config: ExperimentConfig) -> bool:
@@ -113,18 +111,22 @@ def can_remove(config: ExperimentConfig) -> bool:
 
 def remove_layer(config: ExperimentConfig, number: int) -> ExperimentConfig:
     """The network without layer `number`."""
-    hidden, kinds, rates = list(config.hidden), list(config.kinds), list(config.rates)
-    for values in (hidden, kinds, rates):
-        del values[number]
-    return _with_layers(config, hidden, kinds, rates)
+    return _reordered(config, [place for place in range(len(config.hidden)) if place != number])
 
 
 def move_layer(config: ExperimentConfig, number: int, to: int) -> ExperimentConfig:
     """Layer `number` at the place `to`."""
-    hidden, kinds, rates = list(config.hidden), list(config.kinds), list(config.rates)
-    for values in (hidden, kinds, rates):
-        values.insert(to, values.pop(number))
-    return _with_layers(config, hidden, kinds, rates)
+    order = list(range(len(config.hidden)))
+    order.insert(to, order.pop(number))
+    return _reordered(config, order)
+
+
+def _reordered(config: ExperimentConfig, order: list[int]) -> ExperimentConfig:
+    """The layers of these numbers, in this order."""
+    hidden, kinds, rates = config.hidden, config.kinds, config.rates
+    return _with_layers(
+        config, [hidden[place] for place in order], [kinds[place] for place in order], [rates[place] for place in order]
+    )
 
 
 def _with_layers(config: ExperimentConfig, hidden: list[int], kinds: list[str], rates: list[float]) -> ExperimentConfig:

@@ -60,6 +60,7 @@ class ExperimentModel:
         self._lost = False
         self._run = 0
         self._speed = 0.0
+        self._threads = 0
         self._rates: tuple[float, ...] | None = None
         self.wanted = Wanted()
         self._asked = Wanted()
@@ -78,7 +79,7 @@ class ExperimentModel:
         self.config = config
         self._rates = None
         self.status = Status.LOADING
-        self.message = ""
+        self.message = self.field = ""
         self.about: About | None = None
         self.history: list[EpochRecord] = []
         self.twin_wanted = twin
@@ -96,6 +97,8 @@ class ExperimentModel:
         self._times: deque[tuple[float, int]] = deque(maxlen=30)
         self._process.send("start", (self._run, Start(config, twin, file)))
         self._process.send("speed", self._speed)
+        if self._threads:
+            self._process.send("threads", self._threads)
         self._ask()
 
     def run(self) -> None:
@@ -143,6 +146,11 @@ class ExperimentModel:
         self._speed = steps_per_second
         self._process.send("speed", steps_per_second)
 
+    def set_threads(self, threads: int) -> None:
+        """How many threads the kernels get; without it, all but one."""
+        self._threads = threads
+        self._process.send("threads", threads)
+
     def save(self, path: str, experiment: Experiment) -> None:
         """Write the experiment with this network's state, or its weights alone where the name ends in .npz.
 
@@ -179,7 +187,7 @@ class ExperimentModel:
                 continue
             elif isinstance(message, Failure):
                 self.status = Status.FAILED
-                self.message = message.message
+                self.message, self.field = message.message, message.field
                 self._lost = message.run is None
             else:
                 self._take(message)

@@ -108,6 +108,8 @@ class Failure:
 
     run: int | None
     message: str
+    field: str = ""
+    """The configuration's field that it is about, where it is one."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,19 @@ class Saved:
 
 Message = Update | Failure | Saved
 Kind = Literal[
-    "start", "run", "pause", "step", "rates", "learning_rate", "epochs", "twin", "speed", "snapshot", "save", "stop"
+    "start",
+    "run",
+    "pause",
+    "step",
+    "rates",
+    "learning_rate",
+    "epochs",
+    "twin",
+    "speed",
+    "threads",
+    "snapshot",
+    "save",
+    "stop",
 ]
 
 
@@ -253,6 +267,8 @@ class _Worker:
         elif kind == "speed":
             self.steps_per_second = value
             self.due = time.monotonic()
+        elif kind == "threads":
+            set_num_threads(value)
         elif kind == "snapshot":
             self.wanted = value
         elif kind == "pause":
@@ -316,13 +332,13 @@ class _Worker:
                     self.twin.restore(states["twin"])
         except (BackendUnavailable, ConfigError, DataError, StateError, MemoryError, OSError) as error:
             self.trainer = self.twin = None
-            self._fail(str(error) or "there is not enough memory for this network")
+            self._fail(str(error) or "there is not enough memory for this network", _field_of(error, start.config))
 
-    def _fail(self, message: str) -> None:
+    def _fail(self, message: str, field: str = "") -> None:
         self.running = False
         if self._twin_is_behind():  # it was the twin that failed, and would again
             self.twin = None
-        self.connection.send(Failure(self.run, message))
+        self.connection.send(Failure(self.run, message, field))
 
     def _train(self) -> None:
         """One batch; a twin that is behind catches up first."""
@@ -336,7 +352,7 @@ class _Worker:
             if self.twin is not None:
                 self.twin.step()
         except TrainingDiverged as error:
-            self._fail(str(error))
+            self._fail(str(error), "learning_rate")
         except MemoryError:
             self._fail("there is not enough memory for this network")
         if self.steps_per_second:
@@ -432,6 +448,13 @@ class _Worker:
         except (BackendUnavailable, OSError, MemoryError) as error:
             problem = str(error) or type(error).__name__
         self.connection.send(Saved(self.run, path, self.trainer.step_count, problem))
+
+
+def _field_of(error: Exception, config: ExperimentConfig) -> str:
+    """The field that a failure to start is about."""
+    if isinstance(error, BackendUnavailable):
+        return "backend" if config.backend != "cpu" else "dataset"
+    return "dataset" if isinstance(error, DataError) else getattr(error, "field", "")
 
 
 def _about(trainer: Trainer) -> About:

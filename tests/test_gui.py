@@ -345,6 +345,7 @@ def test_divergence_is_told(qtbot, open_window):
     click(qtbot, window, window.actions_.run)
     qtbot.waitUntil(lambda: window.model.status is Status.FAILED, timeout=WAIT)
     assert "lower the learning rate" in window.problem.text()
+    assert "lower the learning rate" in window.settings.problem("learning_rate")
 
 
 def test_closing_while_training_runs_asks_once(qtbot, window, monkeypatch):
@@ -461,3 +462,38 @@ def test_sliders_are_moved_by_keys(qtbot, window):
     assert window.document.config.rate == 0.41
     qtbot.keyClick(window.focusWidget(), Qt.Key.Key_Home)
     assert window.document.config.rate == 0.0
+
+
+def test_a_backend_that_is_not_there_is_explained_beside_the_field(qtbot, window):
+    choose(window.settings.backend, "cuda")
+    qtbot.waitUntil(lambda: window.model.status is not Status.LOADING, timeout=WAIT)
+    if window.model.status is Status.FAILED:  # no GPU here
+        qtbot.waitUntil(lambda: "CuPy" in window.settings.problem("backend"), timeout=WAIT)
+        assert "CuPy" in window.problem.text()
+    choose(window.settings.backend, "cpu")
+    ready(qtbot, window)
+    assert window.settings.problem("backend") == ""
+
+
+def test_a_table_that_cannot_be_used_is_explained_beside_the_field(qtbot, window, home):
+    path = home / "bad.csv"
+    path.write_text("a,b\n1,x\n,y\n3,x\n4,y\n")
+    window.open_config(CONFIG.replace(dataset="file", data_file=str(path)))
+    qtbot.waitUntil(lambda: window.model.status is Status.FAILED, timeout=WAIT)
+    assert "bad.csv, row 3, column 'a': missing value" in window.settings.problem("dataset")
+    path.write_text("a,b\n" + "1,x\n2,y\n" * 10)
+    click(qtbot, window, window.actions_.rewind)
+    ready(qtbot, window)
+    assert window.problem.text() == ""
+    choose(window.settings.dataset, "digits")
+    ready(qtbot, window)
+    assert window.model.config.data_file == ""
+
+
+def test_the_number_of_threads_is_handed_on(qtbot, window):
+    sent = []
+    real = window.model._process.send
+    window.model._process.send = lambda kind, value=None: (sent.append((kind, value)), real(kind, value))
+    threads = window.settings.threads
+    threads.setValue(threads.minimum() if threads.value() > threads.minimum() else threads.maximum())
+    assert (("threads", threads.value()) in sent) == (threads.minimum() < threads.maximum())

@@ -83,7 +83,7 @@ def test_saving_again_needs_no_name_and_save_as_another(qtbot, window, home, ans
     answer(home / "first")  # the ending is added
     press(qtbot, window, Qt.Key.Key_S)
     first = home / "first.fastdrop"
-    qtbot.waitUntil(first.exists, timeout=WAIT)
+    qtbot.waitUntil(lambda: window.document.path == str(first), timeout=WAIT)
     answer(home / "second.toml")
     window.settings.rate.setValue(0.1)
     press(qtbot, window, Qt.Key.Key_S)

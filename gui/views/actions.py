@@ -1,6 +1,7 @@
 """Menus, the tool bar and all shortcuts."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSignalBlocker, Qt
@@ -10,6 +11,7 @@ from PySide6.QtWidgets import QComboBox, QLabel, QMenu, QMessageBox, QStyle, QTo
 import fastdrop
 from fastdrop_gui.model import Status
 from fastdrop_gui.views.dialogs import ShortcutsDialog
+from fastdrop_gui.views.plots import View
 from fastdrop_gui.views.theme import set_scheme, themed_icon
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class Actions:
         self.rewind.setToolTip("Back to the same initial weights, with the settings as they are (Ctrl+R)")
         self.new_seed = self._action("&New seed", "Ctrl+Shift+R", window.new_seed, _ICON.SP_BrowserReload)
         self.new_seed.setToolTip("Other initial weights, order and masks (Ctrl+Shift+R)")
-        self.twin = QAction("&Twin without dropout", window, checkable=True, shortcut="Ctrl+T")
+        self.twin = QAction("&Twin without dropout", window, checkable=True, shortcut=QKeySequence("Ctrl+T"))
         self.twin.setToolTip("Train the same network without dropout beside it, from the same weights (Ctrl+T)")
         self.twin.toggled.connect(window.set_twin)
         self.keep = self._action("&Keep this run", "Ctrl+K", window.keep_run)
@@ -75,7 +77,8 @@ class Actions:
 
     def _tool_bar(self) -> None:
         window = self._window
-        bar = QToolBar("Training", objectName="training", movable=False)
+        bar = QToolBar("Training", movable=False)
+        bar.setObjectName("training")
         bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         window.addToolBar(bar)
         bar.addActions([self.run, self.pause, self.step, self.step_epoch, self.rewind, self.new_seed])
@@ -106,7 +109,7 @@ class Actions:
         self._add(menu, "Save &as …", "Ctrl+Shift+S", files.save_as)
         menu.addSeparator()
         self._add(menu, "&Export a view …", "Ctrl+E", files.export_view)
-        self.film = QAction("&Film the training (GIF) …", self._window, checkable=True, shortcut="Ctrl+G")
+        self.film = QAction("&Film the training (GIF) …", self._window, checkable=True, shortcut=QKeySequence("Ctrl+G"))
         self.film.triggered.connect(files.film)
         menu.addAction(self.film)
         self._add(menu, "Export &weights (NPZ) …", "", files.export_weights)
@@ -117,7 +120,7 @@ class Actions:
     def _fill_recent(self) -> None:
         self.recent.clear()
         for path in self._window.files.recent():
-            self.recent.addAction(path, lambda path=path: self._window.files.open_any(path))
+            self.recent.addAction(path, partial(self._window.files.open_any, path))
         self.recent.setEnabled(True)
         if self.recent.isEmpty():
             self.recent.addAction("none yet").setEnabled(False)
@@ -139,10 +142,10 @@ class Actions:
         menu = window.menuBar().addMenu("&View")
         for number in range(window.tabs.count()):
             text = f"Page {window.tabs.tabText(number)}"
-            self._add(menu, text, f"Ctrl+{number + 1}", lambda number=number: window.tabs.setCurrentIndex(number))
+            self._add(menu, text, f"Ctrl+{number + 1}", partial(window.tabs.setCurrentIndex, number))
         menu.addSeparator()
         for number, view in enumerate(window.training.views, start=1):
-            self._add(menu, view.title, f"Alt+{number}", lambda view=view: self._raise(view))
+            self._add(menu, view.title, f"Alt+{number}", partial(self._raise, view))
         menu.addSeparator()
         docks = menu.addMenu("&Shown")
         for dock in window.training.docks.values():
@@ -153,11 +156,11 @@ class Actions:
             ("&Light", Qt.ColorScheme.Light),
             ("&Dark", Qt.ColorScheme.Dark),
         ):
-            self._add(schemes, text, "", lambda scheme=scheme: set_scheme(scheme))
+            self._add(schemes, text, "", partial(set_scheme, scheme))
 
-    def _raise(self, view: object) -> None:
+    def _raise(self, view: View) -> None:
         self._window.tabs.setCurrentIndex(0)
-        self._window.training.raise_view(view)  # type: ignore[arg-type]
+        self._window.training.raise_view(view)
 
     def enable(self) -> None:
         """What can be done now."""

@@ -64,7 +64,7 @@ class BoundaryView(View):
         side = len(found.probabilities)
         winners, sureness = found.probabilities.argmax(axis=2), found.probabilities.max(axis=2)
         classes = found.probabilities.shape[2]
-        colors = np.array([QColor(COLORS[place % len(COLORS)]).getRgb()[:3] for place in range(classes)])
+        colors = np.array([plots.rgb(QColor(COLORS[place % len(COLORS)])) for place in range(classes)])
         least = 1 / classes
         strength = ((sureness - least) / (1 - least))[:, :, None] * 0.75
         pixels = (255 * (1 - strength) + colors[winners] * strength).astype(np.uint8)

@@ -1,7 +1,7 @@
 """The network as a row of cards: one for the data, one for each layer, one for the classes."""
 
 from PySide6.QtCore import QMimeData, QSignalBlocker, Qt, Signal
-from PySide6.QtGui import QDrag, QDragEnterEvent, QDropEvent, QKeyEvent, QMouseEvent
+from PySide6.QtGui import QDrag, QDragEnterEvent, QDragMoveEvent, QDropEvent, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import (
     QApplication,
     QFrame,
@@ -43,7 +43,8 @@ class LayerCard(QFrame):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setFixedWidth(196)
         self.name = plots.bold(QLabel())
-        self.size_box = QSpinBox(minimum=1, maximum=4096, keyboardTracking=False)
+        self.size_box = QSpinBox(minimum=1, maximum=4096)
+        self.size_box.setKeyboardTracking(False)
         self.kind = Choice({})
         self.rate = RateSlider()
         self.left = _button("◂", "Move to the left (Ctrl+Left)")
@@ -123,7 +124,9 @@ class LayerCard(QFrame):
 
 
 def _button(sign: str, text: str) -> QToolButton:
-    button = QToolButton(toolTip=text, text=sign, autoRaise=True)
+    button = QToolButton(autoRaise=True)
+    button.setText(sign)
+    button.setToolTip(text)
     button.setAccessibleName(text.partition(" (")[0])
     button.setFixedSize(22, 22)
     return button
@@ -159,7 +162,8 @@ class NetworkCards(QScrollArea):
         self._config = config
         while len(self.cards) > len(config.hidden):
             card = self.cards.pop()
-            if QApplication.focusWidget() is card or card.isAncestorOf(QApplication.focusWidget()):
+            focused = QApplication.focusWidget()
+            if focused is not None and (focused is card or card.isAncestorOf(focused)):
                 self.cards[-1].setFocus()
             card.hide()
             card.deleteLater()
@@ -204,8 +208,9 @@ class NetworkCards(QScrollArea):
         if event.mimeData().hasFormat(_MIME):
             event.acceptProposedAction()
 
-    def dragMoveEvent(self, event: QDragEnterEvent) -> None:
-        self.dragEnterEvent(event)
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        if event.mimeData().hasFormat(_MIME):
+            event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
         number = int(bytes(event.mimeData().data(_MIME).data()))

@@ -76,7 +76,7 @@ class ExportDialog(QDialog):
         self.view.setAccessibleName("View")
         for view in views:
             self.view.addItem(view.title, view)
-        if chosen in views:
+        if chosen is not None and chosen in views:
             self.view.setCurrentIndex(list(views).index(chosen))
         self.format = QComboBox()
         self.format.setAccessibleName("Format")

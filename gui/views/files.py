@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QSettings
 from PySide6.QtGui import QGuiApplication
@@ -104,7 +104,7 @@ class Files(QObject):
 
     def recent(self) -> list[str]:
         """Files that were opened or saved, the newest first."""
-        found = QSettings().value("recent", [])
+        found: Any = QSettings().value("recent", [])
         paths = [found] if isinstance(found, str) else list(found or [])  # QSettings gives one as text
         return [path for path in paths if Path(path).exists()]
 

@@ -95,7 +95,7 @@ class MapsView(View):
         rows = -(-count // columns)
         gap = 4
         tile = (height * _SCALE + gap, width * _SCALE + gap)
-        ground = np.array(plots.ground_color().getRgb()[:3], np.uint8)
+        ground = np.array(plots.rgb(plots.ground_color()), np.uint8)
         mosaic = np.broadcast_to(ground, (rows * tile[0], columns * tile[1], 3)).copy()
         tops = np.maximum(np.abs(maps).max(axis=(1, 2), keepdims=True), 1e-12)
         shades = (np.abs(maps) / tops * 255).astype(np.uint8)

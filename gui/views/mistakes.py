@@ -24,7 +24,8 @@ class MistakeTile(QWidget):
         self.image: NDArray[np.float32] = np.zeros((1, 1), np.float32)
         self.mean: NDArray[np.float32] = np.zeros(1, np.float32)
         self.std: NDArray[np.float32] = np.zeros(1, np.float32)
-        self.label, self.guess, self.names = 0, 0, ("",)
+        self.label, self.guess = 0, 0
+        self.names: tuple[str, ...] = ("",)
 
     def sizeHint(self) -> QSize:
         return QSize(_WIDTH, _HEIGHT)

@@ -1,6 +1,6 @@
 """The network drawn: units lit by activation, dropped ones crossed out, and the sub-network of one example."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyqtgraph as pg
@@ -102,7 +102,8 @@ class NetworkView(View):
             if len(view.shape) > 1:  # feature maps: a unit is a map, lit by its mean
                 maps = view.shape[0] if len(view.shape) == 3 else view.shape[-1]
                 values = _maps(values, view.shape, maps).mean(axis=1)
-                kept = None if kept is None else _maps(kept, view.shape, maps).any(axis=1)
+                whole = None if kept is None else _maps(kept, view.shape, maps)
+                kept = None if whole is None else np.asarray(whole.any(axis=1))
             column = values[:DRAWN, example]
             alive = np.ones(len(column), bool) if kept is None else kept[:DRAWN, example]
             columns.append(_Column(view.name, column, alive, view.weights, connections, len(values)))
@@ -111,7 +112,8 @@ class NetworkView(View):
 
     def _places(self, column: int) -> NDArray[np.float64]:
         count = len(self._columns[column].values)
-        return (np.arange(count) - (count - 1) / 2) * min(1.0, DRAWN / max(count, 1) * 0.9)
+        places = (np.arange(count, dtype=np.float64) - (count - 1) / 2) * min(1.0, DRAWN / max(count, 1) * 0.9)
+        return np.asarray(places, np.float64)
 
     def _draw_units(self) -> None:
         xs, ys, brushes, crossed, data = [], [], [], [], []
@@ -190,7 +192,7 @@ class NetworkView(View):
         return Table(["layer", "unit", "activation", "mask"], rows)
 
 
-def _maps(values: NDArray[np.generic], shape: tuple[int, ...], maps: int) -> NDArray[np.generic]:
+def _maps(values: NDArray[Any], shape: tuple[int, ...], maps: int) -> NDArray[Any]:
     """(units, samples) as (maps, positions, samples): channels stand first in images, last in sequences."""
     whole = values.reshape(*shape, -1)
     whole = whole if len(shape) == 3 else np.moveaxis(whole, -2, 0)

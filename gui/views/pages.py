@@ -21,12 +21,12 @@ class Pages:
     def __init__(self, window: "MainWindow") -> None:
         self._window = window
         self._made: dict[int, Any] = {}
+        self._layouts: dict[int, QVBoxLayout] = {}
         self._makers: tuple[Callable[[], View], ...] = (self._presets, self._sweep, self._kernel, self._benchmark)
         window.tabs.addTab(window.training, TITLES[0])
         for title in TITLES[1:]:
             page = QWidget()
-            QVBoxLayout(page)
-            window.tabs.addTab(page, title)
+            self._layouts[window.tabs.addTab(page, title)] = QVBoxLayout(page)
         window.tabs.currentChanged.connect(self._show)
         window.document.changed.connect(lambda _before, after: self.tell(after))
 
@@ -34,9 +34,7 @@ class Pages:
         """A page's view, made if it is not there yet; from 1 on."""
         if number not in self._made:
             view = self._makers[number - 1]()
-            layout = self._window.tabs.widget(number).layout()
-            assert layout is not None
-            layout.addWidget(view)
+            self._layouts[number].addWidget(view)
             self._made[number] = view
         return self._made[number]
 

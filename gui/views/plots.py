@@ -121,6 +121,11 @@ def ground_color() -> QColor:
     return QApplication.palette().color(QPalette.ColorRole.Base)
 
 
+def rgb(color: QColor) -> tuple[int, int, int]:
+    """Red, green and blue."""
+    return color.red(), color.green(), color.blue()
+
+
 def bold(label: QLabel) -> QLabel:
     """The label in bold. (A style sheet would keep the colours of the theme before.)"""
     font = label.font()

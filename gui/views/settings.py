@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+import fastdrop as fd
 from fastdrop.backends import BACKENDS
 from fastdrop.experiments import DATASETS, ExperimentConfig
 from fastdrop.experiments.config import (
@@ -62,6 +63,7 @@ class SettingsPanel(QWidget):
 
     edited = Signal(str, object)
     data_wanted = Signal()
+    threads_chosen = Signal(int)
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,6 +123,13 @@ class SettingsPanel(QWidget):
         texts = {"cpu": "NumPy arrays, the CPU's kernels", "cuda": "CuPy arrays on a GPU; the masks are the same"}
         self.backend = Choice({name: texts[name] for name in BACKENDS})
         self._add(form, "backend", "Tra&in on", self.backend)
+        most = fd.get_num_threads()
+        self.threads = QSpinBox(minimum=1, maximum=max(1, most))
+        self.threads.setValue(max(1, most - 1))
+        self.threads.setAccessibleName("Threads of the CPU's kernels")
+        self.threads.setToolTip("Threads of the CPU's kernels; one core less than there are leaves one to the window")
+        self.threads.valueChanged.connect(self.threads_chosen)
+        form.addRow("Threads", self.threads)
         return group
 
     def _add(self, form: QFormLayout, name: str, text: str, widget: QWidget) -> None:

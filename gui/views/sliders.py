@@ -38,8 +38,8 @@ class RateSlider(QLabeledDoubleSlider):
         super().__init__(Qt.Orientation.Horizontal)
         self.setRange(0.0, 1.0)
         self.setDecimals(2)
-        self.setSingleStep(0.01)
-        self.setPageStep(0.1)
+        self.setSingleStep(0.01)  # type: ignore[arg-type]
+        self.setPageStep(0.1)  # type: ignore[arg-type]
         self.setMinimumWidth(110)
         self.setFocusProxy(self._slider)
         self.setAccessibleName(name)

@@ -81,7 +81,9 @@ class TrainingPage(QMainWindow):
         )
         firsts = [self._dock(stack[0].title, stack[0]) for stack in stacks]
         self.addDockWidget(area.BottomDockWidgetArea, firsts[0])
-        self.splitDockWidget(*firsts, Qt.Orientation.Horizontal)  # before there are tabs, which would take it in
+        self.splitDockWidget(
+            firsts[0], firsts[1], Qt.Orientation.Horizontal
+        )  # before there are tabs, which would take it in
         for first, stack in zip(firsts, stacks, strict=True):
             for view in stack[1:]:
                 self.tabifyDockWidget(first, self._dock(view.title, view))

@@ -42,6 +42,7 @@ class MainWindow(QMainWindow):
         self.actions_ = Actions(self)
         self.settings.edited.connect(self._field_edited)
         self.settings.data_wanted.connect(self.files.choose_table)
+        self.settings.threads_chosen.connect(self.model.set_threads)
         self.cards.edited.connect(self.document.change)
         self.cards.refused.connect(self.show_refusal)
         self.training.run_table.keep_wanted.connect(self.keep_run)
@@ -64,7 +65,8 @@ class MainWindow(QMainWindow):
         self.hint = QLabel()
         self.problem = plots.caption()
         self.problem.setStyleSheet(f"color: {plots.VERMILION}; font-weight: bold")
-        self.progress = QProgressBar(maximumWidth=200)
+        self.progress = QProgressBar()
+        self.progress.setMaximumWidth(200)
         self.progress.setAccessibleName("Progress of the training")
         self.statusBar().addWidget(self.figures, 3)
         self.statusBar().addWidget(self.hint)
@@ -129,6 +131,7 @@ class MainWindow(QMainWindow):
 
     def _restart(self, file: str = "", twin: bool | None = None) -> None:
         self.hint.clear()
+        self.settings.clear_problems()
         self.notice = ""
         self.model.reset(self.document.config, twin=self.model.twin_wanted if twin is None else twin, file=file)
         self.training.clear()
@@ -180,7 +183,10 @@ class MainWindow(QMainWindow):
     # -- what is shown
 
     def _tick(self) -> None:
+        failed = self.model.status is Status.FAILED
         if self.model.tick():
+            if self.model.status is Status.FAILED and not failed:
+                self.settings.show_problem(self.model.field, self.model.message)
             self.refresh()
         self.files.tick()
 
