@@ -18,7 +18,8 @@ from fastdrop.experiments import (
     Snapshot,
     UnitView,
 )
-from fastdrop_gui.training import About, Failure, Saved, Start, TrainingProcess, Update, Wanted
+from fastdrop_gui.messages import About, Failure, Saved, Start, Update, Wanted
+from fastdrop_gui.training import TrainingProcess
 
 MOST_KEPT = 400
 """Looks at distributions and units that are kept; beyond, every other one goes: a day's training takes no more."""

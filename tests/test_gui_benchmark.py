@@ -15,7 +15,7 @@ from fastdrop.bench import compare, peers, plan, report, results
 from fastdrop.bench.measure import Timing
 from fastdrop.cli import main as cli
 from fastdrop.errors import BackendUnavailable
-from fastdrop_gui import benchmark
+from fastdrop_gui import benchmark, benchmark_figures
 from fastdrop_gui.benchmark import Began, Benchmark, Choice, Ended, Gpu, Status
 
 pytest.importorskip("PySide6")
@@ -181,13 +181,13 @@ def test_lines_of_the_roofline():
     ]
     found.append(result(elements=1 << 10, p=0.1, threads=1, copy=1e-6))  # fewer sizes
     found.append(result("dropout backward", p=0.5, copy=1e-6))
-    drawn = {(line.p, line.threads): line for line in benchmark.lines(found, "dropout")}
+    drawn = {(line.p, line.threads): line for line in benchmark_figures.lines(found, "dropout")}
     assert set(drawn) == {(p, threads) for p in (None, 0.5, 0.3) for threads in (0, 1, 2)}
     for (p, _), line in drawn.items():
         assert [size for size, _ in line.points] == [1 << 10, 1 << 16]
         assert all(math.isclose(rate, 16.0 if p is None else 8.0) for _, rate in line.points)
-    assert benchmark.operations([found[-1], *found]) == ["dropout", "dropout backward"]
-    assert benchmark.operations([result("call overhead")]) == []
+    assert benchmark_figures.operations([found[-1], *found]) == ["dropout", "dropout backward"]
+    assert benchmark_figures.operations([result("call overhead")]) == []
 
 
 def test_what_was_saved_and_what_is_new_stand_in_one_row(tmp_path):
@@ -204,28 +204,28 @@ def test_what_was_saved_and_what_is_new_stand_in_one_row(tmp_path):
         (0.1, True, False),
     ]
     assert rows[0].change == next(iter(compare.compare(model.saved, model.report())))
-    texts = [[text for text, _ in benchmark.cells(row)] for row in rows]
+    texts = [[text for text, _ in benchmark_figures.cells(row)] for row in rows]
     assert texts[0][5:] == ["2 µs", "4.1", "50% of copy", "1 µs", "slower (× 0.50)"]
     assert texts[1][5:] == ["–", "–", "–", "1 µs", "–"]
     assert texts[2][5:] == ["1 µs", "8.19", "100% of copy", "–", "–"]
-    numbers = [dict(zip(benchmark.FIGURES, row, strict=True)) for row in benchmark.figures(rows)]
+    numbers = [dict(zip(benchmark_figures.FIGURES, row, strict=True)) for row in benchmark_figures.figures(rows)]
     assert len(numbers) == 6
     assert (numbers[0]["seconds"], numbers[0]["seconds before"], numbers[0]["change"]) == (2e-6, 1e-6, "slower")
     assert (numbers[2]["seconds"], numbers[2]["seconds before"]) == ("", 1e-6)
 
 
 def test_figures_in_words():
-    assert [benchmark.rate_text(rate) for rate in (2654.4, 99.96, 0.2974)] == ["2654", "100", "0.297"]
-    assert [benchmark.time_text(seconds) for seconds in (2.5, 1.5e-3, 4e-7)] == ["2.5 s", "1.5 ms", "0.4 µs"]
+    assert [benchmark_figures.rate_text(rate) for rate in (2654.4, 99.96, 0.2974)] == ["2654", "100", "0.297"]
+    assert [benchmark_figures.time_text(seconds) for seconds in (2.5, 1.5e-3, 4e-7)] == ["2.5 s", "1.5 ms", "0.4 µs"]
 
 
 def test_a_case_that_failed_has_its_reason():
     case = plan.Case("dropout", (1024,), "float32", 0.5, 1)
     failed = results.Result(case, {"fastdrop": "MemoryError: no room"})
-    row = benchmark.Row(case, failed, None, None)
-    assert benchmark.cells(row)[5] == ("failed", math.inf)
-    assert benchmark.bars(failed)[0].problem == "MemoryError: no room"
-    assert benchmark.figures([row])[0][-1] == "MemoryError: no room"
+    row = benchmark_figures.Row(case, failed, None, None)
+    assert benchmark_figures.cells(row)[5] == ("failed", math.inf)
+    assert benchmark_figures.bars(failed)[0].problem == "MemoryError: no room"
+    assert benchmark_figures.figures([row])[0][-1] == "MemoryError: no room"
 
 
 # --- the view
@@ -331,8 +331,10 @@ def test_a_run_fills_table_bars_and_roofline(qtbot, view):
     assert texts(view, 0) == ["dropout"] * 8 + ["call overhead"]
     assert "of copy" in texts(view, column(view, "speed"))[0]
     curves = view.roofline.curves
-    assert {name for name, _ in curves} == {line.name for line in benchmark.lines(view.model.results, "dropout")}
-    for line in benchmark.lines(view.model.results, "dropout"):
+    assert {name for name, _ in curves} == {
+        line.name for line in benchmark_figures.lines(view.model.results, "dropout")
+    }
+    for line in benchmark_figures.lines(view.model.results, "dropout"):
         curve = curves[line.name, False]
         assert list(zip(curve.xData, curve.yData, strict=True)) == line.points
         assert curve.opts["pen"].style() == Qt.PenStyle.SolidLine
@@ -355,7 +357,7 @@ def test_bars_are_the_newest_cases_or_the_chosen_ones(qtbot, view):
     rates = [first.gigabytes_per_second(name) for name in first.candidates]
     assert list(view.bars.bars.opts["width"]) == rates
     shown = [label.toPlainText() for label in view.bars.labels if label.isVisible()]
-    assert shown == [f"{benchmark.rate_text(rate)} GB/s" for rate in rates]
+    assert shown == [f"{benchmark_figures.rate_text(rate)} GB/s" for rate in rates]
     patterns = [brush.style() for brush in view.bars.bars.opts["brushes"]]
     assert patterns[0] != Qt.BrushStyle.SolidPattern
     assert set(patterns[1:]) == {Qt.BrushStyle.SolidPattern}
@@ -366,7 +368,7 @@ def test_bars_are_the_newest_cases_or_the_chosen_ones(qtbot, view):
     view.quantity.setFocus()
     qtbot.keyClick(view.quantity, Qt.Key.Key_Down)
     assert "time" in view.bars.widget.getAxis("bottom").labelText
-    assert view.bars.labels[0].toPlainText() == benchmark.time_text(first.timing().median)
+    assert view.bars.labels[0].toPlainText() == benchmark_figures.time_text(first.timing().median)
     press(qtbot, view.follow)
     assert "call overhead" in view.case.text()
 

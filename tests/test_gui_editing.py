@@ -13,7 +13,7 @@ from fastdrop.experiments import ConfigError, Experiment, ExperimentConfig, Trai
 from fastdrop.experiments.config import FITTING, NETWORKS
 from fastdrop_gui import editing
 from fastdrop_gui.model import MOST_KEPT, ExperimentModel, Status, Thinned
-from fastdrop_gui.training import Allowance
+from fastdrop_gui.worker import Allowance
 
 CONFIG = ExperimentConfig(dataset="moons", hidden=(16, 8), epochs=500)
 WAIT = 60.0

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
 from fastdrop.experiments import ExperimentConfig
 from fastdrop.experiments.config import DROPOUT_KINDS
 from fastdrop_gui import editing
-from fastdrop_gui.training import About
+from fastdrop_gui.messages import About
 from fastdrop_gui.views import plots
 from fastdrop_gui.views.settings import Choice
 from fastdrop_gui.views.sliders import RateSlider

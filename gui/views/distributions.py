@@ -3,7 +3,6 @@
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QSignalBlocker
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout
 
 from fastdrop.experiments.observe import QUANTILES
@@ -35,9 +34,7 @@ class DistributionsView(View):
         self.kind.addItem("Weights", "weights")
         self.kind.addItem("Activations", "activations")
         self.kind.setAccessibleName("What is distributed")
-        self.layer = QComboBox()
-        plots.narrow(self.layer)
-        self.layer.setAccessibleName("Layer")
+        self.layer = plots.NarrowChoice("Layer")
         self.caption = plots.caption()
         self.over_time = plots.plot("epoch", "value", name="Histogram over time")
         self.image = pg.ImageItem(axisOrder="row-major")
@@ -71,13 +68,7 @@ class DistributionsView(View):
     def _offer(self) -> None:
         """The layers that there are; the chosen one stays chosen."""
         names = [layer for kind, layer in self._series if kind == self.kind.currentData()]
-        if names != [self.layer.itemText(place) for place in range(self.layer.count())]:
-            blocker = QSignalBlocker(self.layer)
-            chosen = self.layer.currentText()
-            self.layer.clear()
-            self.layer.addItems(names)
-            self.layer.setCurrentIndex(max(0, self.layer.findText(chosen)))
-            blocker.unblock()
+        self.layer.offer(names)
         self._draw()
 
     @property

@@ -3,8 +3,8 @@
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QPointF, QSignalBlocker, Qt, Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollBar, QVBoxLayout
+from PySide6.QtCore import QPointF, Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QScrollBar, QVBoxLayout
 
 from fastdrop.experiments import LayerView
 from fastdrop_gui.views import cells, plots
@@ -36,13 +36,9 @@ class HeatMapView(View):
         super().__init__()
         self._views: tuple[LayerView, ...] = ()
         self._lookups = {"sequential": cells.shades("viridis"), "diverging": cells.shades("CET-D1")}
-        self.layer = QComboBox()
-        plots.narrow(self.layer)
-        self.layer.setAccessibleName("Layer")
-        self.order = QComboBox()
+        self.layer = plots.NarrowChoice("Layer")
+        self.order = plots.NarrowChoice("Order of the units")
         self.order.addItems(list(ORDERS))
-        plots.narrow(self.order)
-        self.order.setAccessibleName("Order of the units")
         self.order.setToolTip(
             "In which order units stand; the order is taken when it is chosen, so that they keep still"
         )
@@ -82,16 +78,8 @@ class HeatMapView(View):
     def show_layers(self, views: tuple[LayerView, ...]) -> None:
         """Draw the newest snapshot's layers; the chosen one stays chosen."""
         names = [view.name for view in views]
-        shown = [self.layer.itemText(index) for index in range(self.layer.count())]
         self._views = views
-        if names != shown:
-            blocker = QSignalBlocker(self.layer)
-            index, chosen = self.layer.currentIndex(), self.layer.currentText()
-            self.layer.clear()
-            self.layer.addItems(names)
-            # The first is nobody's choice: with DropConnect the first shows the weights' mask.
-            self.layer.setCurrentIndex(max(0, self.layer.findText(chosen)) if index > 0 else 0)
-            blocker.unblock()
+        self.layer.offer(names, keep_first=False)  # with DropConnect the first shows the weights' mask
         self._draw()
 
     def clear(self) -> None:

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QSignalBlocker, Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QVBoxLayout
 
 from fastdrop.experiments import LayerView, UnitView
 from fastdrop_gui.views import plots
@@ -20,9 +20,7 @@ class InspectorView(View):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer = QComboBox()
-        plots.narrow(self.layer)
-        self.layer.setAccessibleName("Layer")
+        self.layer = plots.NarrowChoice("Layer")
         self.unit = QSpinBox(minimum=1, maximum=1)
         self.unit.setAccessibleName("Unit")
         self.caption = QLabel()
@@ -70,13 +68,7 @@ class InspectorView(View):
         """Take the newest snapshot's layers."""
         self._views = tuple(view for view in views if not view.is_weights)
         names = [view.name for view in self._views]
-        if names != [self.layer.itemText(place) for place in range(self.layer.count())]:
-            blocker = QSignalBlocker(self.layer)
-            chosen = self.layer.currentText()
-            self.layer.clear()
-            self.layer.addItems(names)
-            self.layer.setCurrentIndex(max(0, self.layer.findText(chosen)))
-            blocker.unblock()
+        if self.layer.offer(names):
             self._chosen()
         self._describe()
 

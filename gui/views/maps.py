@@ -3,8 +3,7 @@
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QSignalBlocker
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QVBoxLayout
 
 from fastdrop.experiments import LayerView
 from fastdrop_gui.views import cells, plots
@@ -23,9 +22,7 @@ class MapsView(View):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer = QComboBox()
-        plots.narrow(self.layer)
-        self.layer.setAccessibleName("Layer")
+        self.layer = plots.NarrowChoice("Layer")
         self.example = QSpinBox(minimum=1, maximum=1)
         self.example.setAccessibleName("Example of the newest batch")
         self.caption = plots.caption(NOTHING)
@@ -55,13 +52,7 @@ class MapsView(View):
         """Draw the newest snapshot's maps."""
         self._views = tuple(view for view in views if len(view.shape) == 3)
         names = [view.name for view in self._views]
-        if names != [self.layer.itemText(place) for place in range(self.layer.count())]:
-            blocker = QSignalBlocker(self.layer)
-            chosen = self.layer.currentText()
-            self.layer.clear()
-            self.layer.addItems(names)
-            self.layer.setCurrentIndex(max(0, self.layer.findText(chosen)))
-            blocker.unblock()
+        self.layer.offer(names)
         if self._views:
             self.example.setMaximum(self._views[0].values.shape[1])
         self._draw()

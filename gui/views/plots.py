@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication, QComboBox, QLabel, QSizePolicy, QWidget
 from superqt import QElidingLabel
@@ -54,12 +54,32 @@ def caption(text: str = "") -> QElidingLabel:
     return label
 
 
-def narrow(box: QComboBox) -> None:
-    """Let a combo box be as narrow as a dock may get; its list is as wide as its names."""
-    box.setMinimumContentsLength(9)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-    box.view().setTextElideMode(Qt.TextElideMode.ElideNone)
+class NarrowChoice(QComboBox):
+    """A choice that may be as narrow as its dock; its list is as wide as the names."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setAccessibleName(name)
+        self.setMinimumContentsLength(9)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.view().setTextElideMode(Qt.TextElideMode.ElideNone)
+
+    def offer(self, names: Sequence[str], *, keep_first: bool = True) -> bool:
+        """Offer these, without signals; the chosen one stays chosen. Returns whether they are others than before.
+
+        With `keep_first` the first stays so by its name as well; without, whatever is first then is chosen: it was
+        nobody's choice.
+        """
+        if list(names) == [self.itemText(place) for place in range(self.count())]:
+            return False
+        blocker = QSignalBlocker(self)
+        index, chosen = self.currentIndex(), self.currentText()
+        self.clear()
+        self.addItems(list(names))
+        self.setCurrentIndex(max(0, self.findText(chosen)) if keep_first or index > 0 else 0)
+        blocker.unblock()
+        return True
 
 
 def plot(bottom: str, left: str, *, name: str = "") -> pg.PlotWidget:

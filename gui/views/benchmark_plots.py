@@ -1,0 +1,278 @@
+"""Parts of the benchmark's tab: the table's model, the bars, the roofline."""
+
+import math
+from typing import Any
+
+import pyqtgraph as pg
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    Qt,
+)
+from PySide6.QtGui import QBrush, QColor, QPalette
+from PySide6.QtWidgets import (
+    QApplication,
+    QLabel,
+)
+
+from fastdrop.bench.measure import SUBJECT
+from fastdrop_gui import benchmark_figures
+from fastdrop_gui.benchmark_figures import Bar, Line, Row
+from fastdrop_gui.views import plots
+
+_Index = QModelIndex | QPersistentModelIndex
+
+
+class CasesModel(QAbstractTableModel):
+    """Every case with fastdrop's figures; with a saved run, also what they were before and what changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[Row] = []
+        self._cells: list[list[tuple[str, Any]]] = []
+        self._compared = False
+
+    def show_rows(self, rows: list[Row], compared: bool) -> None:
+        """Show these; where they only go on from those that are shown, what is chosen stays chosen."""
+        shown = len(self.rows)
+        same = [row.case.key for row in self.rows] == [row.case.key for row in rows[:shown]]
+        cells = [benchmark_figures.cells(row) for row in rows]
+        if not same or compared != self._compared or not shown:
+            self.beginResetModel()
+            self.rows, self._cells, self._compared = rows, cells, compared
+            self.endResetModel()
+            return
+        if len(rows) > shown:
+            self.beginInsertRows(QModelIndex(), shown, len(rows) - 1)
+        self.rows, self._cells = rows, cells
+        if len(rows) > shown:
+            self.endInsertRows()
+        self.dataChanged.emit(self.index(0, 0), self.index(shown - 1, self.columnCount() - 1))
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        return (*benchmark_figures.HEADINGS, *(benchmark_figures.COMPARED if self._compared else ()))
+
+    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008 - Qt's signature
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self.headings)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if role != Qt.ItemDataRole.DisplayRole or orientation != Qt.Orientation.Horizontal:
+            return None
+        return self.headings[section]
+
+    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        text, key = self._cells[index.row()][index.column()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return text
+        if role == Qt.ItemDataRole.UserRole:  # what is sorted by
+            return key
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self.rows[index.row()].shown.error or None
+        if role == Qt.ItemDataRole.TextAlignmentRole and self.headings[index.column()] not in _WORDS:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        return None
+
+
+_WORDS = ("operation", "dtype", "change")
+
+
+class BarsPlot:
+    """A bar for everyone who took part in a case. fastdrop's is hatched and marked by a triangle."""
+
+    def __init__(self) -> None:
+        self.widget = plots.plot("GB/s", "", name="Bars of a case: everyone who took part")
+        self.widget.setMenuEnabled(False)
+        self.widget.setMouseEnabled(x=False, y=False)
+        self.widget.getPlotItem().vb.invertY(True)
+        self.widget.getPlotItem().vb.sigResized.connect(self._fit)
+        self.bars = pg.BarGraphItem(x0=0, y=[0], width=[0], height=0.7)
+        self.bars.hide()  # it cannot be empty
+        self.widget.addItem(self.bars)
+        self.labels: list[pg.TextItem] = []
+        self.shown: list[Bar] = []
+        self.lengths: list[float] = []
+
+    def draw(self, shown: list[Bar], of_times: bool) -> None:
+        """These bars, as long as their throughput is high, or their times are long."""
+        self.shown = shown
+        rates = not of_times and (not shown or any(not math.isnan(bar.rate) for bar in shown))
+        longest = max((bar.seconds for bar in shown if not math.isnan(bar.seconds)), default=1.0)
+        unit, size = next((pair for pair in (("s", 1.0), ("ms", 1e-3)) if longest >= pair[1]), ("µs", 1e-6))
+        self.widget.setLabel("bottom", "GB/s" if rates else f"time of a call ({unit})")
+        values = [bar.rate if rates else bar.seconds / size for bar in shown]
+        self.lengths = [0.0 if math.isnan(value) else value for value in values]
+        texts = [self._text(bar, rates) for bar in shown]
+        while len(self.labels) < len(texts):
+            label = pg.TextItem(anchor=(0, 0.5))
+            self.widget.addItem(label, ignoreBounds=True)
+            self.labels.append(label)
+        for number, label in enumerate(self.labels):
+            label.setVisible(number < len(texts))
+            if number < len(texts):
+                label.setText(texts[number])
+                label.setPos(self.lengths[number], number)
+        names = [f"▶ {bar.name}" if bar.name == SUBJECT else bar.name for bar in shown]
+        self.widget.getAxis("left").setTicks([list(enumerate(names))])
+        self.widget.setYRange(-0.6, max(len(shown), 1) - 0.4, padding=0)
+        self.color()
+        self._fit()
+
+    @staticmethod
+    def _text(bar: Bar, rates: bool) -> str:
+        if bar.problem:
+            return "failed"
+        time = benchmark_figures.time_text(bar.seconds)
+        return f"{benchmark_figures.rate_text(bar.rate)} GB/s" if rates and not math.isnan(bar.rate) else time
+
+    def _fit(self) -> None:
+        """As wide as leaves room for the text at the end of every bar."""
+        width = max(1.0, self.widget.getPlotItem().vb.width())
+        room = [
+            (length, min(0.8, (label.boundingRect().width() + 6) / width))
+            for length, label in zip(self.lengths, self.labels, strict=False)
+        ]
+        end = max((length / (1 - share) for length, share in room), default=1.0)
+        self.widget.setXRange(0, end or 1.0, padding=0)
+
+    def color(self) -> None:
+        """In the theme's colours."""
+        plots.color_plot(self.widget)
+        text = QApplication.palette().color(QPalette.ColorRole.Text)
+        brushes = []
+        for bar in self.shown:
+            own = bar.name == SUBJECT
+            color = QColor(plots.lightened(plots.VERMILION if own else plots.BLUE))
+            brushes.append(QBrush(color, Qt.BrushStyle.BDiagPattern if own else Qt.BrushStyle.SolidPattern))
+        pens = [pg.mkPen(brush.color(), width=1) for brush in brushes]
+        self.bars.setVisible(bool(brushes))
+        if brushes:
+            self.bars.setOpts(y=list(range(len(self.shown))), width=self.lengths, brushes=brushes, pens=pens)
+        for label in self.labels:
+            label.setColor(text)
+
+
+COPY = ("t1", "▲", "")
+"""Of a line: its symbol in the plot and in the key, and its colour; none is the text's."""
+_MARKS = {0.5: ("o", "●", plots.BLUE), 0.3: ("s", "■", plots.VERMILION), 0.25: ("d", "◆", plots.GREEN)}
+_OTHER_P = ("star", "★", plots.PURPLE)
+_APART = {"bottom": 42, "left": 18}
+"""Pixels from one label of an axis to the next."""
+
+
+def mark(p: float | None) -> tuple[str, str, str]:
+    """Symbol, its sign in text, and colour."""
+    symbol, sign, color = COPY if p is None else _MARKS.get(p, _OTHER_P)
+    text = QApplication.palette().color(QPalette.ColorRole.Text).name()
+    return symbol, sign, plots.lightened(color) if color else text
+
+
+class Roofline:
+    """Throughput against elements, both logarithmic.
+
+    The symbol says copy or p, and is hollow for one thread, filled for more and large for the GPU; dashes are the saved
+    run's. `key` explains those that are there.
+    """
+
+    def __init__(self) -> None:
+        self.widget = plots.plot("elements (float32)", "GB/s", name="Throughput against elements")
+        self.widget.setMenuEnabled(False)
+        self.widget.setMouseEnabled(x=False, y=False)
+        self.widget.setLogMode(x=True, y=True)
+        self.widget.getPlotItem().layout.setContentsMargins(0, 6, 16, 0)  # for half of the last labels
+        for axis in _APART:
+            self.widget.getAxis(axis).setStyle(hideOverlappingLabels=False)
+        self.widget.getPlotItem().vb.sigResized.connect(self._frame)
+        self.key = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
+        self.key.setAccessibleName("What the lines are")
+        self.curves: dict[tuple[str, bool], pg.PlotDataItem] = {}
+        self._lines: list[tuple[Line, bool]] = []
+        self._drawn: dict[tuple[str, bool], list[tuple[int, float]]] = {}
+
+    def draw(self, now: list[Line], saved: list[Line]) -> None:
+        """The newest run's lines, and the saved one's below them."""
+        self._lines = [*((line, True) for line in saved), *((line, False) for line in now)]
+        wanted = {(line.name, old): line.points for line, old in self._lines}
+        for key in self.curves.keys() - wanted.keys():
+            self.widget.removeItem(self.curves.pop(key))
+        for line, old in self._lines:
+            key = line.name, old
+            if key not in self.curves:
+                self.curves[key] = self.widget.plot()
+                self.curves[key].setZValue(0 if old else 1)
+            elif self._drawn.get(key) == line.points:
+                continue
+            self.curves[key].setData(*map(list, zip(*line.points, strict=True)), **self._look(line, old))
+        self._drawn = wanted
+        self._explain()
+        self._frame()
+
+    def color(self) -> None:
+        """In the theme's colours."""
+        plots.color_plot(self.widget)
+        for line, old in self._lines:
+            curve, look = self.curves[line.name, old], self._look(line, old)
+            curve.setPen(look["pen"])
+            curve.setSymbolPen(look["symbolPen"])
+            curve.setSymbolBrush(look["symbolBrush"])
+        self._explain()
+
+    @staticmethod
+    def _look(line: Line, old: bool) -> dict[str, Any]:
+        symbol, _, color = mark(line.p)
+        return {
+            "pen": pg.mkPen(color, width=1, style=Qt.PenStyle.DashLine if old else Qt.PenStyle.SolidLine),
+            "symbol": symbol,
+            "symbolSize": 7 if line.threads else 12,
+            "symbolPen": pg.mkPen(color, width=1),
+            "symbolBrush": None if line.threads == 1 else pg.mkBrush(color),
+        }
+
+    def _explain(self) -> None:
+        self.key.setText(self._key())
+        self.key.setVisible(bool(self._lines))
+
+    def _key(self) -> str:
+        signs = []
+        for p in sorted({line.p for line, _ in self._lines}, key=lambda p: -2.0 if p is None else -p):
+            _, sign, color = mark(p)
+            signs.append(f'<span style="color: {color}">{sign}</span>&nbsp;' + ("copy" if p is None else f"p = {p:g}"))
+        fills = {0: "large", 1: "hollow"}
+        for threads in sorted({line.threads for line, _ in self._lines}, key=lambda count: count or math.inf):
+            signs.append(f"{fills.get(threads, 'filled')}: {benchmark_figures.place(threads)}")
+        return ", ".join([*signs, *(["dashed: saved run"] if any(old for _, old in self._lines) else [])])
+
+    def _frame(self) -> None:
+        """Ranges around the points, and round numbers on both axes."""
+        points = [point for line, _ in self._lines for point in line.points]
+        if not points:
+            for axis in _APART:
+                self.widget.getAxis(axis).setTicks([[]])
+            return
+        box, sizes = self.widget.getPlotItem().vb, sorted({size for size, _ in points})
+        x, y = [math.log10(size) for size in sizes], [math.log10(rate) for _, rate in points]
+        margin = max(0.06 * (x[-1] - x[0]), 0.1)
+        self.widget.setXRange(x[0] - margin, x[-1] + margin, padding=0)
+        names = [(at, _size_text(size)) for at, size in zip(x, sizes, strict=True)]
+        self._set_ticks("bottom", names, box.width() / (x[-1] - x[0] + 2 * margin))
+        low, high = min(y) - 0.1, max(y) + 0.1
+        self.widget.setYRange(low, high, padding=0)
+        steps = [math.log10(digit) + power for power in range(-6, 7) for digit in (1, 2, 5)]
+        rates = [(step, f"{10**step:g}") for step in steps if low <= step <= high]
+        self._set_ticks("left", rates, box.height() / (high - low))
+
+    def _set_ticks(self, axis: str, ticks: list[tuple[float, str]], pixels: float) -> None:
+        """As many as there is room for, the last one always."""
+        kept: list[tuple[float, str]] = []
+        for at, text in reversed(ticks):
+            if not kept or (kept[-1][0] - at) * pixels >= _APART[axis]:
+                kept.append((at, text))
+        self.widget.getAxis(axis).setTicks([kept])
+
+
+def _size_text(size: int) -> str:
+    return f"2^{size.bit_length() - 1}" if size & (size - 1) == 0 else f"{size / 1e6:.3g}M"

@@ -1,0 +1,335 @@
+"""What runs in the trainer's process: commands between batches, batches as fast as allowed, looks on an allowance."""
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from fastdrop.errors import BackendUnavailable
+from fastdrop.experiments import (
+    ConfigError,
+    DataError,
+    Experiment,
+    ExperimentConfig,
+    Snapshot,
+    StateError,
+    Trainer,
+    TrainingDiverged,
+    UnitView,
+    load_experiment,
+    observe,
+    one_blas_thread,
+    save_experiment,
+)
+from fastdrop.experiments.archive import write_arrays
+from fastdrop.threads import get_num_threads, set_num_threads
+from fastdrop_gui.messages import About, Failure, Kind, Saved, Start, Update, Wanted
+
+LOOKING_SHARE = 0.03
+"""Of the process's time, at most about, for each of snapshots, boundary, mistakes and distributions."""
+WITHOUT_SNAPSHOTS = 1 / 60
+"""Seconds after a snapshot in which no other is made: the window draws 30 a second."""
+
+Result = TypeVar("Result")
+
+
+class Allowance:
+    """Lets something cost at most a share of the time: after it took t seconds, it waits for t / share."""
+
+    def __init__(self, share: float, least: float) -> None:
+        self._share, self._least, self._next = share, least, 0.0
+
+    def __call__(self, work: Callable[[], Result]) -> Result | None:
+        """The result of `work`, or None where it is not its turn."""
+        begin = time.perf_counter()
+        if begin < self._next:
+            return None
+        result = work()
+        end = time.perf_counter()
+        self._next = end + max(self._least, (end - begin) / self._share)
+        return result
+
+    @property
+    def due(self) -> float:
+        """Seconds until its turn."""
+        return max(0.0, self._next - time.perf_counter())
+
+    def now(self) -> None:
+        """Make it its turn."""
+        self._next = 0.0
+
+
+@dataclass
+class _Sent:
+    """What the window has got of this experiment."""
+
+    step: int = -1
+    twin_step: int = -1
+    records: int = 0
+    twin_records: int = 0
+    about: bool = False
+    looks: dict[str, Any] = field(default_factory=dict)
+
+
+class _Worker:
+    """The process's end: commands between batches, batches as fast as allowed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.run = 0
+        self.trainer: Trainer | None = None
+        self.twin: Trainer | None = None
+        self.running = False
+        self.steps_left: int | None = None
+        self.wanted: Wanted | None = None
+        self.sent = _Sent()
+        self.steps_per_second = 0.0
+        self.due = 0.0
+        self.snapshots = Allowance(LOOKING_SHARE, WITHOUT_SNAPSHOTS)
+        self.looks = {name: Allowance(LOOKING_SHARE, 0.1) for name in ("boundary", "mistakes", "distributions")}
+
+    def loop(self) -> None:
+        while True:
+            while self.connection.poll(self._patience()):
+                kind, value = self.connection.recv()
+                if kind == "stop":
+                    return
+                self._obey(kind, value)
+            if self.running or self._twin_is_behind():
+                self._train()
+            self._report()
+
+    def _twin_is_behind(self) -> bool:
+        return self.twin is not None and self.trainer is not None and self.twin.step_count < self.trainer.step_count
+
+    def _patience(self) -> float | None:
+        """How long to wait for a command: not at all at full speed, for ever when there is nothing to do."""
+        if self._twin_is_behind():
+            return 0.0
+        if not self.running:
+            return self._news_due()
+        return max(0.0, self.due - time.monotonic()) if self.steps_per_second else 0.0
+
+    def _obey(self, kind: Kind, value: Any) -> None:
+        if kind == "start":
+            self.run, start = value
+            self._start(start)
+        elif kind == "speed":
+            self.steps_per_second = value
+            self.due = time.monotonic()
+        elif kind == "threads":
+            set_num_threads(value)
+        elif kind == "snapshot":
+            self.wanted = value
+        elif kind == "pause":
+            self.running, self.steps_left = False, None
+        elif self.trainer is None:
+            return
+        elif kind in ("rates", "learning_rate", "epochs"):
+            self._change(kind, value)
+        elif kind == "twin":
+            self._set_twin(value)
+        elif kind == "save":
+            self._save(*value)
+        else:
+            self._go(value if kind == "step" else None)
+
+    def _go(self, steps: int | Literal["epoch"] | None) -> None:
+        """Train so many batches, to the epoch's end, or until told otherwise."""
+        assert self.trainer is not None
+        if steps == "epoch":
+            steps = self.trainer.steps_per_epoch - self.trainer.step_count % self.trainer.steps_per_epoch
+        self.running = not self.trainer.finished
+        self.steps_left = None if steps is None else (self.steps_left or 0) + steps
+        self.due = time.monotonic()
+
+    def _change(self, kind: Kind, value: Any) -> None:
+        """Change what may change while training runs."""
+        assert self.trainer is not None
+        if kind == "rates":
+            self.trainer.rates = value
+        for trainer in filter(None, (self.trainer, self.twin)):
+            if kind == "learning_rate":
+                trainer.learning_rate = value
+            elif kind == "epochs":
+                trainer.extend(max(value, -(-trainer.step_count // trainer.steps_per_epoch)))
+        self.sent.step = -1  # the picture changes, also while the training stands still
+        self.sent.looks.clear()
+
+    def _set_twin(self, wanted: bool) -> None:
+        assert self.trainer is not None
+        if wanted and self.twin is None:
+            self.twin = Trainer(self.trainer.config.without_dropout(), self.trainer.dataset)
+        elif not wanted:
+            self.twin = None
+        self.sent.twin_records, self.sent.twin_step, self.sent.step = 0, -1, -1
+
+    def _start(self, start: Start) -> None:
+        self.trainer, self.twin, self.running, self.steps_left = None, None, False, None
+        self.sent = _Sent()
+        for allowance in (self.snapshots, *self.looks.values()):
+            allowance.now()
+        try:
+            states = load_experiment(start.file).states if start.file else {}
+            trainer = Trainer(start.config)
+            if "main" in states:
+                trainer.restore(states["main"])
+            self.trainer = trainer
+            if start.twin or "twin" in states:
+                self._set_twin(True)
+                if "twin" in states:
+                    assert self.twin is not None
+                    self.twin.restore(states["twin"])
+        except (BackendUnavailable, ConfigError, DataError, StateError, MemoryError, OSError) as error:
+            self.trainer = self.twin = None
+            self._fail(str(error) or "there is not enough memory for this network", _field_of(error, start.config))
+
+    def _fail(self, message: str, field: str = "") -> None:
+        self.running = False
+        if self._twin_is_behind():  # it was the twin that failed, and would again
+            self.twin = None
+        self.connection.send(Failure(self.run, message, field))
+
+    def _train(self) -> None:
+        """One batch; a twin that is behind catches up first."""
+        assert self.trainer is not None
+        try:
+            if self._twin_is_behind():
+                assert self.twin is not None
+                self.twin.step()
+                return
+            self.trainer.step()
+            if self.twin is not None:
+                self.twin.step()
+        except TrainingDiverged as error:
+            self._fail(str(error), "learning_rate")
+        except MemoryError:
+            self._fail("there is not enough memory for this network")
+        if self.steps_per_second:
+            self.due = max(self.due + 1.0 / self.steps_per_second, time.monotonic() - 0.1)
+        if self.steps_left is not None:
+            self.steps_left -= 1
+        if self.trainer.finished or self.steps_left == 0:
+            self.running, self.steps_left = False, None
+
+    def _news_due(self) -> float | None:
+        """Seconds until there is something to report; None where there is not."""
+        if self.wanted is None or self.trainer is None:
+            return None
+        stale = [allowance.due for name, allowance in self.looks.items() if self._is_stale(name)]
+        moved = self.trainer.step_count != self.sent.step or self._twin_step() != self.sent.twin_step
+        if moved or self._is_stale("unit"):
+            stale.append(self.snapshots.due)
+        return min(stale) if stale else None
+
+    def _twin_step(self) -> int:
+        return -1 if self.twin is None else self.twin.step_count
+
+    def _is_stale(self, name: str) -> bool:
+        """Whether a look that is wanted was taken at another step, or at another unit."""
+        assert self.trainer is not None
+        wanted = getattr(self.wanted, name)
+        return bool(wanted) and self.sent.looks.get(name) != (wanted, self.trainer.step_count)
+
+    def _report(self) -> None:
+        if self._news_due() != 0.0:
+            return
+        self.snapshots.now()
+        update = self.snapshots(self._update)
+        assert update is not None
+        self.connection.send(update)
+        self.wanted = None
+
+    def _update(self) -> Update:
+        trainer, sent = self.trainer, self.sent
+        assert trainer is not None
+        assert self.wanted is not None
+        snapshot = trainer.snapshot()
+        twin = self.twin.history if self.twin is not None else []
+        update = Update(
+            self.run,
+            replace(snapshot, history=()),
+            snapshot.history[sent.records :],
+            tuple(twin[sent.twin_records :]),
+            None if self.twin is None else self.twin.step_count,
+            trainer.total_steps,
+            trainer.steps_per_epoch,
+            trainer.finished,
+            None if sent.about else _about(trainer),
+            self._look("boundary", lambda: observe.boundary(trainer)),
+            self._look("mistakes", lambda: observe.mistakes(trainer)),
+            self._look("distributions", lambda: observe.distributions(trainer)),
+            self._unit(snapshot),
+        )
+        sent.about = True
+        sent.step, sent.twin_step = snapshot.step, self._twin_step()
+        sent.records, sent.twin_records = len(snapshot.history), len(twin)
+        return update
+
+    def _look(self, name: str, look: Callable[[], Result]) -> Result | None:
+        if not self._is_stale(name):
+            return None
+        assert self.trainer is not None
+        if self.looks[name].due:
+            return None
+        result = self.looks[name](look)
+        self.sent.looks[name] = (getattr(self.wanted, name), self.trainer.step_count)
+        return result
+
+    def _unit(self, snapshot: Snapshot) -> UnitView | None:
+        assert self.trainer is not None
+        assert self.wanted is not None
+        if self.wanted.unit is None:
+            return None
+        self.sent.looks["unit"] = (self.wanted.unit, self.trainer.step_count)
+        return observe.unit(self.trainer, snapshot.layers, *self.wanted.unit)
+
+    def _save(self, path: str, experiment: Experiment) -> None:
+        """Write an experiment or its weights; which, the name's end says."""
+        assert self.trainer is not None
+        trainers = {"main": self.trainer} | ({"twin": self.twin} if self.twin is not None else {})
+        problem = ""
+        try:
+            if Path(path).suffix.lower() == ".npz":
+                write_arrays(path, dict(self.trainer.weights()))
+            else:
+                states = {name: trainer.state() for name, trainer in trainers.items()}
+                save_experiment(path, replace(experiment, states=states))
+        except (BackendUnavailable, OSError, MemoryError) as error:
+            problem = str(error) or type(error).__name__
+        self.connection.send(Saved(self.run, path, self.trainer.step_count, problem))
+
+
+def _field_of(error: Exception, config: ExperimentConfig) -> str:
+    """The field that a failure to start is about."""
+    if isinstance(error, BackendUnavailable):
+        return "backend" if config.backend != "cpu" else "dataset"
+    return "dataset" if isinstance(error, DataError) else getattr(error, "field", "")
+
+
+def _about(trainer: Trainer) -> About:
+    data = trainer.dataset
+    examples = f"{len(data.x_train)} to train, {len(data.x_test)} to test"
+    return About(
+        f"{examples}, {data.features} features, {data.classes} classes",
+        data.features,
+        data.classes,
+        data.class_names,
+        data.feature_names,
+        data.image_shape,
+        trainer.network.summary((data.features,)),
+    )
+
+
+def work(connection: Connection) -> None:
+    """Serve the window until it is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the window decides; Ctrl-C in its terminal reaches both
+    set_num_threads(max(1, get_num_threads() - 1))  # a core for the window
+    try:
+        with one_blas_thread():
+            _Worker(connection).loop()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the window is gone
