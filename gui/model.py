@@ -21,6 +21,10 @@ from fastdrop.experiments import (
 from fastdrop_gui.messages import About, Failure, Saved, Start, Update, Wanted
 from fastdrop_gui.training import TrainingProcess
 
+PATIENCE = 3.0
+"""Seconds that a process gets to finish loading what is no longer wanted."""
+SILENCE = 2.0
+"""Seconds after which the window says that it hears nothing."""
 MOST_KEPT = 400
 """Looks at distributions and units that are kept; beyond, every other one goes: a day's training takes no more."""
 
@@ -62,6 +66,7 @@ class ExperimentModel:
         self._run = 0
         self._speed = 0.0
         self._threads = 0
+        self._heard = time.monotonic()
         self._rates: tuple[float, ...] | None = None
         self.wanted = Wanted()
         self._asked = Wanted()
@@ -71,11 +76,11 @@ class ExperimentModel:
         self.reset(config)
 
     def reset(self, config: ExperimentConfig, *, twin: bool = False, file: str = "") -> None:
-        """Start anew, from the initial weights or from a file's. A process that is busy loading is replaced."""
-        if self.status is Status.LOADING or self._lost:
-            self._process.close(patience=0.0)
-            self._process = TrainingProcess()
-        self._lost = False
+        """Start anew, from the initial weights or from a file's.
+
+        A process that loads something else gets to it in a moment; one that does not within `PATIENCE` is replaced.
+        """
+        busy, silent = self.status is Status.LOADING and not self._lost, self.silence > 0
         self._run += 1  # what the process still says of the experiment before is not listened to
         self.config = config
         self._rates = None
@@ -96,7 +101,21 @@ class ExperimentModel:
         self.total_steps = 0
         self.steps_per_epoch = 1
         self._times: deque[tuple[float, int]] = deque(maxlen=30)
-        self._process.send("start", (self._run, Start(config, twin, file)))
+        self._start = Start(config, twin, file)
+        self._queued = busy or silent
+        if not busy:
+            self._loading_since = time.monotonic()
+        self._send_start()
+
+    def _send_start(self) -> None:
+        """Give the process its experiment; one that is gone, or takes too long over another, is replaced first."""
+        stuck = self._queued and time.monotonic() - self._loading_since > PATIENCE
+        if self._lost or stuck:
+            self._process.close(patience=0.0)
+            self._process = TrainingProcess()
+            self._lost = self._queued = False
+            self._loading_since = time.monotonic()
+        self._process.send("start", (self._run, self._start))
         self._process.send("speed", self._speed)
         if self._threads:
             self._process.send("threads", self._threads)
@@ -106,6 +125,7 @@ class ExperimentModel:
         """Train until paused or finished."""
         if self.status in (Status.READY, Status.PAUSED):
             self.status = Status.RUNNING
+            self._heard = time.monotonic()
             self._times.clear()
             self._process.send("run")
 
@@ -165,6 +185,12 @@ class ExperimentModel:
         return self.snapshot is not None and not self._lost
 
     @property
+    def silence(self) -> float:
+        """Seconds without news where there should be some: a batch takes long, or the process does not answer."""
+        passed = time.monotonic() - self._heard
+        return passed if self.status is Status.RUNNING and passed > SILENCE else 0.0
+
+    @property
     def steps_per_second(self) -> float:
         """Over the last 30 snapshots; 0 where that is not known."""
         if len(self._times) < 2:
@@ -182,6 +208,7 @@ class ExperimentModel:
         """Take in what the process has sent, and ask for the next snapshot."""
         changed = False
         for message in self._process.receive():
+            self._heard = time.monotonic()
             if isinstance(message, Saved):
                 self.saved.append(message)
             elif message.run not in (self._run, None):
@@ -193,6 +220,8 @@ class ExperimentModel:
             else:
                 self._take(message)
             changed = True
+        if self.status is Status.LOADING and self._queued and time.monotonic() - self._loading_since > PATIENCE:
+            self._send_start()
         if self._rates is not None and self.status is not Status.LOADING:
             self._process.send("rates", self._rates)
             self._rates = None

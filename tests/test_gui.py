@@ -497,3 +497,15 @@ def test_the_number_of_threads_is_handed_on(qtbot, window):
     threads = window.settings.threads
     threads.setValue(threads.minimum() if threads.value() > threads.minimum() else threads.maximum())
     assert (("threads", threads.value()) in sent) == (threads.minimum() < threads.maximum())
+
+
+def test_a_process_that_does_not_answer_is_told_and_rewind_replaces_it(qtbot, window, monkeypatch):
+    monkeypatch.setattr("fastdrop_gui.model.PATIENCE", 0.5)
+    click(qtbot, window, window.actions_.run)
+    qtbot.waitUntil(lambda: window.model.snapshot.step > 3, timeout=WAIT)
+    process = window.model._process
+    os.kill(process._process.pid, signal.SIGSTOP)
+    qtbot.waitUntil(lambda: "no news for" in window.figures.text(), timeout=WAIT)
+    click(qtbot, window, window.actions_.rewind)
+    ready(qtbot, window)
+    assert window.model._process is not process

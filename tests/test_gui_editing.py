@@ -239,3 +239,27 @@ def test_a_killed_process_is_told_and_replaced(model):
     assert not model.can_save
     model.reset(CONFIG)
     wait(model, lambda: model.status is Status.READY)
+
+
+def test_quick_changes_while_it_loads_keep_the_process(model):
+    process = model._process
+    for seed in range(1, 6):
+        model.reset(CONFIG.replace(seed=seed))
+    wait(model, lambda: model.status is Status.READY)
+    assert model._process is process
+    assert model.config.seed == 5
+    expected = ExperimentModel(CONFIG.replace(seed=5))
+    wait(expected, lambda: expected.status is Status.READY)
+    assert model.history == expected.history
+    expected.close()
+
+
+def test_a_process_that_is_stuck_in_loading_is_replaced(model, monkeypatch):
+    monkeypatch.setattr("fastdrop_gui.model.PATIENCE", 0.3)
+    process = model._process
+    os.kill(process._process.pid, signal.SIGSTOP)
+    model.reset(CONFIG.replace(seed=1))
+    model.reset(CONFIG.replace(seed=2))
+    wait(model, lambda: model.status is Status.READY)
+    assert model._process is not process
+    assert model.config.seed == 2

@@ -304,3 +304,15 @@ def test_an_unexpected_error_is_shown_with_details_to_copy_and_the_app_goes_on(q
 
 def test_settings_of_other_programs_are_left_alone(window, home):
     assert str(home) in QSettings().fileName()
+
+
+def test_what_was_not_saved_is_there_as_the_last_session(qtbot, window, open_window):
+    trained(qtbot, window)
+    window.settings.rate.setValue(0.3)
+    history = list(window.model.history)
+    window.close()
+    second = open_window(ExperimentConfig())
+    press(qtbot, second, Qt.Key.Key_O, SHIFT)
+    qtbot.waitUntil(lambda: second.model.status is Status.PAUSED, timeout=WAIT)
+    assert second.document.config == CONFIG.replace(rate=0.3)
+    assert second.model.history == history

@@ -103,6 +103,7 @@ class Actions:
         self._add(menu, "&Open …", "Ctrl+O", files.choose)
         self.recent = menu.addMenu("Open &recent")
         self.recent.aboutToShow.connect(self._fill_recent)
+        self._add(menu, "Open the &last session", "Ctrl+Shift+O", files.open_last)
         self._add(menu, "Open a &table of your own …", "Ctrl+D", files.choose_table)
         menu.addSeparator()
         self._add(menu, "&Save", "Ctrl+S", files.save)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fastdrop_gui.views.window import MainWindow
 
 AUTOSAVE_SECONDS = 60.0
+_CLOSING_SECONDS = 2.0
 _RECENT = 8
 _FRAME_SECONDS = 0.12
 """Between two frames of a film."""
@@ -37,6 +38,7 @@ class Files(QObject):
         self.autosave = recovery.Autosave()
         self._autosaved: tuple[int, ExperimentConfig] | None = None
         self._next_autosave = time.monotonic() + AUTOSAVE_SECONDS
+        self._autosaving = False
         self._film: exporting.Film | None = None
         self._writing: tuple[exporting.Film, str] | None = None
         self._next_frame = 0.0
@@ -99,8 +101,7 @@ class Files(QObject):
 
     def _use_table(self, path: str, label: str) -> None:
         window = self._window
-        window.document.change(editing.with_file(window.document.config, str(path), label), f"table {Path(path).name}")
-        window.rewind()
+        window.begin(editing.with_file(window.document.config, str(path), label), f"table {Path(path).name}")
 
     def recent(self) -> list[str]:
         """Files that were opened or saved, the newest first."""
@@ -162,18 +163,22 @@ class Files(QObject):
 
     def tick(self) -> None:
         """Hear of files that the training's process has written; autosave; film."""
-        model = self._window.model
-        while model.saved:
-            saved = model.saved.pop(0)
-            if saved.path == str(self.autosave.path):
-                continue
-            if saved.problem:
-                QMessageBox.warning(self._window, "Save", saved.problem)
-            else:
-                self._saved(saved.path)
+        self._hear()
         if time.monotonic() >= self._next_autosave:
             self.autosave_now()
         self._film_on()
+
+    def _hear(self) -> None:
+        """Take in which files the training's process has written."""
+        saved_files = self._window.model.saved
+        while saved_files:
+            saved = saved_files.pop(0)
+            if saved.path == str(self.autosave.path):
+                self._autosaving = False
+            elif saved.problem:
+                QMessageBox.warning(self._window, "Save", saved.problem)
+            else:
+                self._saved(saved.path)
 
     def autosave_now(self) -> None:
         """Keep what there is for after a crash, if it has changed."""
@@ -185,6 +190,7 @@ class Files(QObject):
             return
         self._autosaved = state
         if self._state_fits():
+            self._autosaving = True
             window.model.save(str(self.autosave.path), self._experiment())
             return
         try:
@@ -223,8 +229,25 @@ class Files(QObject):
             path.unlink(missing_ok=True)
 
     def shutdown(self) -> None:
-        """An orderly end."""
-        self.autosave.discard()
+        """An orderly end: what there is can be opened again as the last session."""
+        self.autosave_now()
+        end = time.monotonic() + _CLOSING_SECONDS
+        while self._autosaving and time.monotonic() < end:
+            self._window.model.tick()
+            self._hear()
+            time.sleep(0.01)
+        self.autosave.end()
+
+    def open_last(self) -> None:
+        """Go on where the last window was when it was closed."""
+        path = recovery.last_session()
+        if not path.exists():
+            self._window.show_problem("there is no last session to open")
+            return
+        try:
+            self._begin(load_experiment(path), "", str(path))
+        except ConfigError as error:
+            QMessageBox.warning(self._window, "Open the last session", str(error))
 
     # -- sharing
 

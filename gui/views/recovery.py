@@ -29,10 +29,16 @@ class Autosave:
                 return
             number += 1
 
-    def discard(self) -> None:
-        """After an orderly end: there is nothing to recover."""
-        self.path.unlink(missing_ok=True)
+    def end(self) -> None:
+        """After an orderly end there is nothing to recover; what was there is the last session."""
+        if self.path.exists():
+            self.path.replace(last_session())
         self._lock.unlock()
+
+
+def last_session() -> Path:
+    """What the window had that was closed last."""
+    return folder() / "last-session"
 
 
 def left_behind() -> list[Path]:

@@ -144,8 +144,13 @@ class MainWindow(QMainWindow):
     def new_seed(self) -> None:
         """Other initial weights, order of batches and masks."""
         config = self.document.config
-        self.document.change(config.replace(seed=(config.seed + 1) % 2**31), "new seed")
-        self.rewind()
+        self.begin(config.replace(seed=(config.seed + 1) % 2**31), "new seed")
+
+    def begin(self, config: ExperimentConfig, text: str) -> None:
+        """Take a configuration and start with it, whatever runs now."""
+        self.document.change(config, text)
+        if self.model.status is not Status.LOADING or self.model.config != config:  # else it has just begun
+            self.rewind()
 
     def set_twin(self, wanted: bool) -> None:
         """Train the twin without dropout beside it, or no more."""
@@ -176,8 +181,7 @@ class MainWindow(QMainWindow):
 
     def open_config(self, config: ExperimentConfig, name: str = "") -> None:
         """Take a preset's or a pasted configuration, and begin with it."""
-        self.document.change(config, f"open {name or 'a configuration'}")
-        self.rewind()
+        self.begin(config, f"open {name or 'a configuration'}")
         self.tabs.setCurrentWidget(self.training)
 
     # -- what is shown
@@ -188,6 +192,8 @@ class MainWindow(QMainWindow):
             if self.model.status is Status.FAILED and not failed:
                 self.settings.show_problem(self.model.field, self.model.message)
             self.refresh()
+        elif self.model.silence:
+            self.figures.setText(self._figures())
         self.files.tick()
 
     def refresh(self) -> None:
@@ -218,7 +224,9 @@ class MainWindow(QMainWindow):
             twin = model.twin_history[-1]
             behind = ", catching up" if (model.twin_step or 0) < model.snapshot.step - model.steps_per_epoch else ""
             text += f"   without dropout: test {twin.test_accuracy:.1%}, gap {twin.gap:.1%}{behind}"
-        if model.status is Status.RUNNING and model.steps_per_second:
+        if model.silence:
+            text += f"   no news for {model.silence:.0f} s (Rewind ends it)"
+        elif model.status is Status.RUNNING and model.steps_per_second:
             left = model.seconds_left
             time = f"{left:.0f} s" if left < 120 else f"{left / 60:.0f} min"
             text += f"   {model.steps_per_second:.0f} batches/s, {time} left"
