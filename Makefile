@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit native format setup clean
+.PHONY: app test test-all check unit native peers format setup clean
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -35,10 +35,18 @@ unit: setup
 
 # Minutes. What is skipped is listed: an instruction set that this processor lacks. A missing tool is a failure.
 native: setup
+	@$(BIN)/python fastdrop/system.py gui --install
 	@$(BIN)/python fastdrop/system.py native --install
 	@$(BIN)/python -m pip install --quiet --group native
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 \
 		tests/test_native.py tests/test_cuda_native.py
+	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -q tests/test_gui_x11.py
+
+# PyTorch and Keras have some of the same layers: their values, gradients and statistics against ours.
+peers: setup
+	@$(BIN)/python -m pip install --quiet --group peers
+	KERAS_BACKEND=torch OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -k "torch or keras" \
+		tests/test_family.py tests/test_nn_layers.py tests/test_keras.py
 
 format: setup
 	$(BIN)/ruff check --fix .

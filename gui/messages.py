@@ -80,6 +80,14 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """Something to know about experiment number `run`, which goes on."""
+
+    run: int
+    message: str
+
+
+@dataclass(frozen=True)
 class Saved:
     """A file that was written, or why not; `step` is what it holds."""
 
@@ -89,7 +97,7 @@ class Saved:
     problem: str = ""
 
 
-Message = Update | Failure | Saved
+Message = Update | Failure | Notice | Saved
 Kind = Literal[
     "start",
     "run",

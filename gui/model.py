@@ -18,7 +18,7 @@ from fastdrop.experiments import (
     Snapshot,
     UnitView,
 )
-from fastdrop_gui.messages import About, Failure, Saved, Start, Update, Wanted
+from fastdrop_gui.messages import About, Failure, Notice, Saved, Start, Update, Wanted
 from fastdrop_gui.training import TrainingProcess
 
 PATIENCE = 3.0
@@ -84,6 +84,7 @@ class ExperimentModel:
         self._run += 1  # what the process still says of the experiment before is not listened to
         self.config = config
         self._rates = None
+        self._stop_at: int | None = None
         self.status = Status.LOADING
         self.message = self.field = ""
         self.about: About | None = None
@@ -126,6 +127,7 @@ class ExperimentModel:
         if self.status in (Status.READY, Status.PAUSED):
             self.status = Status.RUNNING
             self._heard = time.monotonic()
+            self._stop_at = None
             self._times.clear()
             self._process.send("run")
 
@@ -138,7 +140,10 @@ class ExperimentModel:
     def step(self, epoch: bool = False) -> None:
         """Train on one batch, or to the epoch's end."""
         if self.status in (Status.READY, Status.PAUSED):
-            self.status = Status.PAUSED
+            step = self.snapshot.step if self.snapshot else 0
+            self._stop_at = (step // self.steps_per_epoch + 1) * self.steps_per_epoch if epoch else None
+            self.status = Status.RUNNING if epoch else Status.PAUSED
+            self._heard = time.monotonic()
             self._process.send("step", "epoch" if epoch else 1)
 
     def change(self, config: ExperimentConfig) -> None:
@@ -160,6 +165,8 @@ class ExperimentModel:
         """Train the same network without dropout beside it; one that comes late catches up."""
         self.twin_wanted = wanted
         self.twin_history, self.twin_step = [], None
+        if self.status is not Status.FAILED:
+            self.message = ""
         self._process.send("twin", wanted)
 
     def set_speed(self, steps_per_second: float) -> None:
@@ -213,6 +220,8 @@ class ExperimentModel:
                 self.saved.append(message)
             elif message.run not in (self._run, None):
                 continue
+            elif isinstance(message, Notice):
+                self.message, self.twin_wanted = message.message, False
             elif isinstance(message, Failure):
                 self.status = Status.FAILED
                 self.message, self.field = message.message, message.field
@@ -238,7 +247,8 @@ class ExperimentModel:
         self.snapshot = update.snapshot
         self.history += update.records
         self._take_twin(update)
-        self.about = update.about or self.about
+        if update.about is not None:  # the first of an experiment: a file may have brought a twin
+            self.about, self.twin_wanted = update.about, update.twin_step is not None or self.twin_wanted
         self.boundary = update.boundary or self.boundary
         self.mistakes = update.mistakes or self.mistakes
         self.unit = update.unit or self.unit
@@ -248,6 +258,8 @@ class ExperimentModel:
         self._times.append((time.monotonic(), update.snapshot.step))
         if update.finished:
             self.status = Status.FINISHED
+        elif self.status is Status.RUNNING and self._stop_at is not None and update.snapshot.step >= self._stop_at:
+            self.status = Status.PAUSED
         elif self.status is Status.LOADING:
             self.status = Status.READY if update.snapshot.step == 0 else Status.PAUSED
 
@@ -255,7 +267,6 @@ class ExperimentModel:
         if update.twin_step is None:
             self.twin_history, self.twin_step = [], None
             return
-        self.twin_wanted = True
         if update.twin_records and update.twin_records[0].epoch == 0:
             self.twin_history = []
         self.twin_history += update.twin_records

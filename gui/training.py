@@ -8,6 +8,8 @@ beyond the curves (`Wanted`) takes a small share of the process's time, whatever
 """
 
 import multiprocessing
+import queue
+import threading
 from typing import Any
 
 from fastdrop_gui.messages import Failure, Kind, Message
@@ -15,7 +17,7 @@ from fastdrop_gui.worker import work
 
 
 class TrainingProcess:
-    """The window's end. No call waits for the trainer, as long as commands come no faster than it reads them."""
+    """The window's end. No call waits for the trainer."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -24,14 +26,23 @@ class TrainingProcess:
         self._process.start()
         theirs.close()
         self._lost = False
+        self._commands: queue.SimpleQueue[tuple[Kind, Any] | None] = queue.SimpleQueue()
+        self._sender = threading.Thread(target=self._send_all, daemon=True, name="fastdrop commands")
+        self._sender.start()
+
+    def _send_all(self) -> None:
+        """Hand commands on; a process that does not read makes this thread wait, not the window."""
+        while (command := self._commands.get()) is not None:
+            try:
+                self._connection.send(command)
+            except (BrokenPipeError, OSError, ValueError):
+                self._lost = True
+                return
 
     def send(self, kind: Kind, value: Any = None) -> None:
         """Give a command; it is lost if the process is."""
         if not self._lost:
-            try:
-                self._connection.send((kind, value))
-            except (BrokenPipeError, OSError):
-                self._lost = True
+            self._commands.put((kind, value))
 
     def receive(self) -> list[Message]:
         """What has come in since the last call."""
@@ -50,8 +61,10 @@ class TrainingProcess:
     def close(self, patience: float = 0.5) -> None:
         """Ask the process to stop, and end it if it does not within so many seconds."""
         self.send("stop")
+        self._commands.put(None)
         self._process.join(timeout=patience)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+        self._sender.join(timeout=0.5)
         self._connection.close()

@@ -26,7 +26,7 @@ from fastdrop.experiments import (
 )
 from fastdrop.experiments.archive import write_arrays
 from fastdrop.threads import get_num_threads, set_num_threads
-from fastdrop_gui.messages import About, Failure, Kind, Saved, Start, Update, Wanted
+from fastdrop_gui.messages import About, Failure, Kind, Notice, Saved, Start, Update, Wanted
 
 LOOKING_SHARE = 0.03
 """Of the process's time, at most about, for each of snapshots, boundary, mistakes and distributions."""
@@ -86,6 +86,8 @@ class _Worker:
         self.steps_left: int | None = None
         self.wanted: Wanted | None = None
         self.sent = _Sent()
+        self.learning_rates: list[tuple[int, float]] = []
+        """By the step from which on each was used: changes while training ran, for a twin that comes late."""
         self.steps_per_second = 0.0
         self.due = 0.0
         self.snapshots = Allowance(LOOKING_SHARE, WITHOUT_SNAPSHOTS)
@@ -151,11 +153,15 @@ class _Worker:
         assert self.trainer is not None
         if kind == "rates":
             self.trainer.rates = value
+        if kind == "learning_rate":
+            self.learning_rates.append((self.trainer.step_count, value))
         for trainer in filter(None, (self.trainer, self.twin)):
-            if kind == "learning_rate":
+            if kind == "learning_rate" and trainer.step_count == self.trainer.step_count:
                 trainer.learning_rate = value
             elif kind == "epochs":
                 trainer.extend(max(value, -(-trainer.step_count // trainer.steps_per_epoch)))
+        if self.trainer.finished:
+            self.running, self.steps_left = False, None
         self.sent.step = -1  # the picture changes, also while the training stands still
         self.sent.looks.clear()
 
@@ -169,7 +175,7 @@ class _Worker:
 
     def _start(self, start: Start) -> None:
         self.trainer, self.twin, self.running, self.steps_left = None, None, False, None
-        self.sent = _Sent()
+        self.sent, self.learning_rates = _Sent(), []
         for allowance in (self.snapshots, *self.looks.values()):
             allowance.now()
         try:
@@ -189,21 +195,31 @@ class _Worker:
 
     def _fail(self, message: str, field: str = "") -> None:
         self.running = False
-        if self._twin_is_behind():  # it was the twin that failed, and would again
-            self.twin = None
         self.connection.send(Failure(self.run, message, field))
+
+    def _step_twin(self) -> None:
+        """One batch of the twin, with the learning rate that the other had at that step; its failure is its own."""
+        assert self.twin is not None
+        for step, learning_rate in self.learning_rates:
+            if step == self.twin.step_count:
+                self.twin.learning_rate = learning_rate
+        try:
+            self.twin.step()
+        except (TrainingDiverged, MemoryError) as error:
+            self.twin = None
+            self.sent.twin_step = -2
+            self.connection.send(Notice(self.run, f"the twin without dropout stopped: {error or 'out of memory'}"))
 
     def _train(self) -> None:
         """One batch; a twin that is behind catches up first."""
         assert self.trainer is not None
+        if self._twin_is_behind():
+            self._step_twin()
+            return
         try:
-            if self._twin_is_behind():
-                assert self.twin is not None
-                self.twin.step()
-                return
             self.trainer.step()
             if self.twin is not None:
-                self.twin.step()
+                self._step_twin()
         except TrainingDiverged as error:
             self._fail(str(error), "learning_rate")
         except MemoryError:

@@ -7,6 +7,8 @@ import pytest
 
 import fastdrop as fd
 from fastdrop import nn
+from fastdrop.nn.advice import DropoutInactiveWarning
+from fastdrop.nn.losses import evaluate
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((7, 12)).astype(np.float32)
@@ -142,11 +144,106 @@ def test_progress_and_cancellation():
     result = fd.mc_dropout(
         model(), x, samples=9, rng=0, progress=lambda done, samples: seen.append((done, samples)) or done < 4
     )
-    assert seen == [(1, 9), (2, 9), (3, 9), (4, 9)]
+    assert seen == [(done / 2, 9) for done in range(1, 9)]  # 2100 rows are split in two
     assert result.samples == 4
+    stops = []
+    halfway = fd.mc_dropout(model(), x, samples=9, rng=0, progress=lambda done, _: stops.append(done) or done < 2.5)
+    assert stops[-1] == 2.5
+    assert halfway.samples == 2  # the third was not whole
+    np.testing.assert_array_equal(halfway.mean, fd.mc_dropout(model(), x, samples=2, rng=0).mean)
+    stops.clear()
+    first = fd.mc_dropout(model(), x, samples=9, rng=0, progress=lambda done, _: stops.append(done) or False)
+    assert stops == [0.5]
+    assert first.samples == 1
+    assert np.isfinite(first.mean).all()
     full = []
-    fd.mc_dropout(model(), x, samples=3, progress=lambda done, samples: full.append(done))
-    assert full == [1, 2, 3]
+    fd.mc_dropout(model(), X, samples=600, progress=lambda done, samples: full.append(done))
+    assert full == [292, 584, 600]
+
+
+class TestManyRows:
+    """x of more rows than one call takes is split."""
+
+    x = np.repeat(X, 5, axis=0)
+
+    @pytest.fixture(autouse=True)
+    def few_at_once(self, monkeypatch):
+        monkeypatch.setattr("fastdrop.nn.monte_carlo.ROWS_AT_ONCE", 12)
+
+    def test_no_call_is_larger(self):
+        network, calls = model(), []
+        for place in (0, 3):
+            forward = network.layers[place].forward
+            network.layers[place].forward = lambda x, forward=forward, place=place: (
+                calls.append((place, len(x))) or forward(x)
+            )
+        result = fd.mc_dropout(network, self.x, samples=4, rng=1)
+        assert result.mean.shape == (35, 4)
+        assert [rows for place, rows in calls if place == 0] == [11, 12, 12]  # before dropout: once
+        assert [rows for place, rows in calls if place == 3] == [11, 12, 12] * 4
+
+    def test_the_statistics_are_the_same(self):
+        network = model()
+        network(X)
+        split = fd.mc_dropout(network, self.x, samples=1500, rng=1)
+        slow = sampled(network, 1500)
+        for name, wanted in (("mean", slow.mean(axis=0)), ("std", slow.std(axis=0))):
+            found = getattr(split, name).reshape(7, 5, 4)  # every example five times, with masks of their own
+            np.testing.assert_allclose(found.mean(axis=1), wanted, atol=0.02)
+            assert (found[:, 0] != found[:, 1]).any()
+
+    def test_samples_of_one_mask_share_it_over_the_parts(self):
+        for layer in (
+            nn.DropConnectLinear(12, 4, rng=0, per_example=False),
+            nn.Sequential(nn.Embedding(5, 4, p=0.5, rng=0), nn.Flatten()),
+        ):
+            words = np.zeros((35, 1), int) if isinstance(layer, nn.Sequential) else np.ones((35, 12), np.float32)
+            result = fd.mc_dropout(nn.Sequential(layer, nn.Tanh()), words, samples=20, outputs="values", rng=3)
+            assert result.std.max() > 0
+            assert (result.mean == result.mean[0]).all()
+
+    def test_functions_get_parts(self):
+        calls, rng = [], np.random.default_rng(0)
+        result = fd.mc_dropout(
+            lambda x: calls.append(len(x)) or x * rng.random(x.shape), self.x, samples=2, outputs="values"
+        )
+        assert calls == [11, 12, 12] * 2
+        assert result.mean.shape == self.x.shape
+
+
+class TestFunctions:
+    @pytest.mark.parametrize("training", [True, False])
+    @pytest.mark.parametrize("name", ["forward", "__call__"])
+    def test_a_models_forward_is_the_model(self, name, training):
+        network = model()
+        network(X)
+        network.train(training)
+        norm = network.layers[1]
+        before = norm.running_mean.copy()
+        found = fd.mc_dropout(getattr(network, name), X, samples=20, rng=5)
+        np.testing.assert_array_equal(norm.running_mean, before)
+        np.testing.assert_array_equal(found.mean, fd.mc_dropout(network, X, samples=20, rng=5).mean)
+        assert (found.std > 0).any()
+        assert network.training is training
+
+    def test_other_methods_are_functions(self):
+        class Ours(nn.Sequential):
+            def predict(self, x):
+                return self.forward(x)
+
+        with pytest.warns(DropoutInactiveWarning):
+            fd.mc_dropout(Ours(nn.Dropout(0.5)).eval().predict, X, samples=3)
+
+    def test_equal_samples_are_told_of(self):
+        network = model().eval()
+        with pytest.warns(DropoutInactiveWarning, match="all 5 samples are the same") as caught:
+            result = fd.mc_dropout(lambda x: network.forward(x), X, samples=5)
+        assert caught[0].filename == __file__
+        assert result.std.max() < 1e-6
+        fd.mc_dropout(lambda x: network.forward(x), X, samples=1)  # one is always the same as itself
+        network.train()
+        fd.mc_dropout(lambda x: network.forward(x), X, samples=5)  # warnings are errors here
+        fd.mc_dropout(lambda x: 1e4 * network.forward(x), X[:1], samples=50)  # though probabilities are 0 and 1
 
 
 @pytest.mark.parametrize(
@@ -177,14 +274,48 @@ class TestDropoutActiveWarning:
         with pytest.warns(nn.DropoutActiveWarning, match="model.eval"):
             nn.accuracy(network(X), self.labels)
 
-    @pytest.mark.parametrize("prepare", [lambda network: network.eval(), lambda network: network])
-    def test_none_without_dropout(self, prepare):
-        network = prepare(model(p=0.5 if prepare(model()).training is False else 0.0))
-        nn.accuracy(network(X), self.labels)  # warnings are errors here
+    @pytest.mark.parametrize(
+        "part",
+        [
+            nn.softmax,
+            lambda y: y[:5],
+            lambda y: y[::2][1:],
+            lambda y: y.T.T.reshape(7, 4),
+            lambda y: nn.softmax(y[:5]),
+            lambda y: nn.softmax(y)[:5].view(),
+        ],
+    )
+    def test_parts_and_probabilities_of_them(self, part):
+        predictions = part(model()(X))
+        with pytest.warns(nn.DropoutActiveWarning):
+            nn.accuracy(predictions, self.labels[: len(predictions)])
+        evaluated = part(model().eval()(X))
+        nn.accuracy(evaluated, self.labels[: len(evaluated)])  # warnings are errors here
+
+    def test_a_model_that_ends_in_a_view(self):
+        network = nn.Sequential(nn.Dropout(0.5), nn.Reshape(3, 4), nn.LastStep())
+        with pytest.warns(nn.DropoutActiveWarning):
+            nn.accuracy(network(X)[:4], self.labels[:4])
+
+    def test_the_loss_of_training_is_meant_to_have_dropout(self):
+        nn.softmax_cross_entropy(model()(X), self.labels)
+
+    @pytest.mark.parametrize("how", [{"p": 0.5, "training": False}, {"p": 0.0, "training": True}])
+    def test_none_without_dropout(self, how):
+        network = model(how["p"]).train(how["training"])
+        nn.accuracy(nn.softmax(network(X)), self.labels)
 
     def test_others_predictions_are_not_meant(self):
         model()(X)
         nn.accuracy(RNG.standard_normal((7, 4)), self.labels)
+
+    def test_none_in_another_models_place_in_memory(self):
+        """What is remembered goes with its array: an array that gets its memory is not taken for it."""
+        network = model()
+        for _ in range(50):
+            del_me = network.train()(X)
+            del del_me
+            nn.accuracy(network.eval()(X), self.labels)
 
     def test_it_can_be_turned_off(self):
         with warnings.catch_warnings():
@@ -195,6 +326,43 @@ class TestDropoutActiveWarning:
         with pytest.warns(nn.DropoutActiveWarning) as caught:
             nn.accuracy(model()(X), self.labels)
         assert caught[0].filename == __file__
+
+
+class TestEvaluate:
+    labels = np.arange(7) % 4
+
+    @pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
+    def test_batches_make_no_difference(self, batch_size):
+        network = model()
+        network(X)
+        network.layers[1].training = False
+        modes = [module.training for module in network.modules()]
+        state = network.layers[3].stream.state, network.layers[1].running_mean.copy()
+        found = evaluate(network, X, self.labels, batch_size=batch_size)
+        assert [module.training for module in network.modules()] == modes
+        assert network.layers[3].stream.state == state[0]
+        np.testing.assert_array_equal(network.layers[1].running_mean, state[1])
+        logits = network.eval()(X)
+        assert found.accuracy == pytest.approx(nn.accuracy(logits, self.labels))
+        assert found.loss == pytest.approx(nn.softmax_cross_entropy(logits, self.labels)[0], rel=1e-5)
+
+    def test_modes_come_back_after_an_error(self):
+        network = model()
+        with pytest.raises(ValueError, match="matmul"):
+            evaluate(network, X[:, :3], self.labels)
+        assert all(module.training for module in network.modules())
+
+    @pytest.mark.parametrize(
+        ("x", "labels", "size", "words"),
+        [
+            (X[:0], labels[:0], 5, "0 examples"),
+            (X, labels[:3], 5, "7 examples and 3"),
+            (X, labels, 0, "batch_size.*0"),
+        ],
+    )
+    def test_refusals(self, x, labels, size, words):
+        with pytest.raises(ValueError, match=words):
+            evaluate(model(), x, labels, batch_size=size)
 
 
 class TestVarianceShiftWarning:

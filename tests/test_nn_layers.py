@@ -48,7 +48,11 @@ LAYERS = {
     "LSTM": (lambda: nn.LSTM(6, 5, **DROPPING), SEQUENCE),
     "LSTM with locked dropout": (lambda: nn.LSTM(6, 5, p=0.4, recurrent_p=0.3, **DROPPING), SEQUENCE),
     "LSTM with zoneout": (lambda: nn.LSTM(6, 5, zoneout=0.4, **DROPPING), SEQUENCE),
-    "LSTM with all": (lambda: nn.LSTM(6, 5, p=0.2, recurrent_p=0.3, zoneout=0.4, **DROPPING), SEQUENCE),
+    "LSTM with zoneout of the cell": (lambda: nn.LSTM(6, 5, zoneout_cell=0.4, **DROPPING), SEQUENCE),
+    "LSTM with all": (
+        lambda: nn.LSTM(6, 5, p=0.2, recurrent_p=0.3, zoneout=0.4, zoneout_cell=0.5, **DROPPING),
+        SEQUENCE,
+    ),
     "two LSTMs": (lambda: nn.Sequential(nn.LSTM(6, 5, **DROPPING), nn.LSTM(5, 3, p=0.3, **DROPPING)), SEQUENCE),
     "LastStep": (nn.LastStep, SEQUENCE),
     "MeanOverSteps": (nn.MeanOverSteps, SEQUENCE),
@@ -176,6 +180,47 @@ def test_lstm_by_definition():
         np.testing.assert_allclose(y, state, rtol=1e-12)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_zoneout_of_states_and_cells_by_definition(training):
+    """Krueger et al. 2017: an updated hidden unit sees its new memory, whether the cell keeps this one or not."""
+    layer = nn.LSTM(3, 4, zoneout=0.3, zoneout_cell=0.4, **DROPPING).train(training)
+    x = RNG.standard_normal((2, 6, 3))
+    shares = {"zoneout": [], "zoneout_cell": []}  # of the new value, for every step
+    for name, seen in shares.items():
+        zoneout = getattr(layer, name)
+
+        def mix(new, previous, zoneout=zoneout, seen=seen):
+            y = nn.Zoneout.mix(zoneout, new, previous)
+            seen.append(1 - zoneout.p if zoneout.mask is None else np.asarray(zoneout.mask))
+            return y
+
+        zoneout.mix = mix
+    y = layer(x)
+    state = memory = np.zeros((2, 4))
+    for step, (of_state, of_cell) in enumerate(zip(*shares.values(), strict=True)):
+        sums = x[:, step] @ layer.weight.value.T + state @ layer.recurrent_weight.value.T + layer.bias.value
+        enter, forget, leave = (1 / (1 + np.exp(-sums[:, part * 4 : part * 4 + 4])) for part in range(3))
+        new = forget * memory + enter * np.tanh(sums[:, 12:])
+        state = (1 - of_state) * state + of_state * leave * np.tanh(new)
+        memory = (1 - of_cell) * memory + of_cell * new
+        np.testing.assert_allclose(y[:, step], state, rtol=1e-7)  # shares are counted in 2**-32
+    if training:
+        decisions = np.concatenate([*shares["zoneout"], *shares["zoneout_cell"]])
+        assert decisions.shape == (24, 4)
+        assert 0.4 < decisions.mean() < 0.9
+
+
+def test_zoneout_of_cells_at_rate_0_moves_no_other_mask():
+    x = RNG.standard_normal((2, 6, 3))
+    layer = nn.LSTM(3, 4, p=0.2, zoneout=0.3, **DROPPING)
+    layer(x)
+    calls = layer.zoneout.stream.calls
+    assert calls == 1 + 1 + 6  # inputs, recurrence, and the hidden state at every step
+    layer.zoneout_cell.p = 0.1
+    layer(x)
+    assert layer.zoneout.stream.calls - calls == 1 + 1 + 6 + 6
+
+
 def test_attention_by_definition():
     layer, x = nn.MultiHeadAttention(6, 2, causal=True, **DOUBLE), RNG.standard_normal((4, 6))
     query, key, value = (x @ weight.T for weight in layer.projection.weight.value.reshape(3, 6, 6))
@@ -267,7 +312,10 @@ def test_a_dropped_branch_leaves_the_example_alone():
 
 
 COMPOSITES = {
-    "LSTM": (lambda rng: nn.LSTM(8, 8, p=0.5, recurrent_p=0.4, zoneout=0.3, rng=0, mask_rng=rng), [0.3, 0.4, 0.5]),
+    "LSTM": (
+        lambda rng: nn.LSTM(8, 8, p=0.5, recurrent_p=0.4, zoneout=0.3, zoneout_cell=0.2, rng=0, mask_rng=rng),
+        [0.2, 0.3, 0.4, 0.5],
+    ),
     "attention": (lambda rng: nn.MultiHeadAttention(8, 2, p=0.5, rng=0, mask_rng=rng), [0.5]),
     "block": (
         lambda rng: nn.TransformerBlock(8, 2, 9, p=0.5, attention_p=0.2, drop_path=0.1, rng=0, mask_rng=rng),

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from fastdrop import nn
 from fastdrop.cli import main as cli
@@ -13,7 +14,22 @@ from fastdrop.experiments import ConfigError, ExperimentConfig, Trainer, load_da
 from fastdrop.experiments.config import DROPOUT_KINDS, NETWORKS
 from fastdrop.experiments.model import build_network
 from fastdrop.experiments.reviews import BAD, GOOD, WORDS, reviews
-from fastdrop.experiments.studies import STUDIES, Finding, Work, available_cores, processes, save, save_overview
+from fastdrop.experiments.studies import (
+    STUDIES,
+    Finding,
+    Work,
+    available_cores,
+    ensemble,
+    normalization,
+    pictures,
+    processes,
+    save,
+    save_overview,
+    scaling,
+    sequences,
+    spatial,
+    uncertainty,
+)
 from fastdrop.experiments.studies.spatial import told
 from fastdrop.experiments.studies.study import Spread
 from fastdrop.experiments.studies.uncertainty import calibration
@@ -199,6 +215,51 @@ def test_every_study_runs_and_is_saved(name, tmp_path):
         assert words in page
     for link in [part.split(")")[0] for part in page.split("](")[1:]]:
         assert link.startswith("#") or (tmp_path / link).exists(), link
+    assert_readable(finding.figure)
+    CHECKS.get(name, lambda figure: None)(finding.figure)
+
+
+def assert_readable(figure):
+    """Titles no wider than their panels, and no words outside the picture or struck through by a panel's frame."""
+    FigureCanvasAgg(figure).draw()
+    for axis in figure.axes:
+        panel = axis.get_window_extent()
+        assert axis.title.get_window_extent().width <= 1.02 * panel.width, axis.get_title()
+        for text in axis.texts:
+            words = text.get_window_extent()
+            assert panel.y0 < words.y0, text
+            assert words.y1 < panel.y1, text
+        if axis.get_legend() is not None:
+            assert axis.get_legend().get_window_extent().width < 0.75 * panel.width
+    assert figure.bbox.width >= max(axis.get_tightbbox().x1 for axis in figure.axes)
+
+
+def check_rates(figure):
+    for axis in figure.axes[:2]:
+        styles = [line.get_linestyle() for line in axis.lines]
+        assert sorted(styles) == ["-"] * 5 + ["--"] * 5  # test and train, of five rates
+        low, high = axis.get_ylim()
+        assert all(low <= value <= high for line in axis.lines for value in line.get_ydata())
+        assert axis.get_legend() is None  # it stands below, over no curve
+
+
+def check_weights(figure):
+    assert figure.axes[1].get_yscale() == "log"
+    for line in figure.axes[1].lines:
+        values = line.get_ydata()
+        assert np.isfinite(values).sum() > 20
+        assert values[np.isfinite(values)].min() > 0
+
+
+def check_forgetting(figure):
+    """One line stands for evaluation mode at every rate, whose calls are shown as differences from it."""
+    *calls, evaluation = figure.axes[0].lines
+    assert set(evaluation.get_ydata()) == {0.0}
+    assert all(np.mean(line.get_ydata()) < 0 for line in calls)
+    assert len({line.get_label() for line in calls}) == 3
+
+
+CHECKS = {"rates": check_rates, "weights": check_weights, "forgetting-eval": check_forgetting}
 
 
 def test_verdicts_name_what_is_missing():
@@ -249,6 +310,158 @@ def test_two_processes_give_what_one_gives():
 def test_a_failure_ends_the_processes():
     with pytest.raises(ConfigError), processes(2) as executor:
         Work(executor, quick=False).map(train, [ExperimentConfig(network="cnn", dataset="wine", hidden=(4, 8))] * 4)
+
+
+class TestMeasuring:
+    """The helpers that measure, on networks of seconds and on numbers that can be told by heart."""
+
+    small = config(train_share=0.5, rate=0.5, epochs=3, hidden=(32, 16))
+
+    def test_running_means(self):
+        drawn = [np.array([1.0, 10.0]), np.array([3.0, 10.0]), np.array([8.0, 40.0])]
+        found = list(ensemble.running_means(iter(drawn).__next__, (1, 3)))
+        np.testing.assert_array_equal(found, [[1.0, 10.0], [4.0, 20.0]])
+
+    def test_sub_networks_are_averaged(self):
+        scores = ensemble.scores_of(self.small)
+        accuracy, loss = scores.averaged.T
+        assert scores.averaged.shape == (8, 2)
+        assert scores.scaled != tuple(scores.averaged[0])  # one sub-network is not the whole
+        assert loss[-1] < loss[0] - 0.1
+        assert accuracy[-1] > accuracy[0]
+        assert abs(accuracy[-1] - accuracy[-2]) < 0.03
+
+    @pytest.mark.parametrize(
+        ("accuracies", "words"),
+        [
+            ([1, 2, 3, 4, 5, 6, 7, 8], "reaches weight scaling's from 50 on"),
+            ([1, 2, 3, 4, 5, 5, 7, 5], "reaches weight scaling's at 100, and is below it at the other numbers"),
+            ([1, 2, 3, 4, 7, 5, 7, 5], "reaches weight scaling's at 20, 100, and is below it"),
+            ([1, 2, 3, 4, 5, 5, 5, 5], "is below weight scaling's at every number up to 200"),
+            ([9] * 8, "reaches weight scaling's from 1 on"),
+        ],
+    )
+    def test_where_weight_scaling_is_reached(self, accuracies, words):
+        assert ensemble.where_reached(accuracies, 6).startswith(words)
+
+    def test_dropout_is_on_where_evaluation_is_forgotten(self):
+        found = scaling.forgotten_of(self.small)
+        assert found.calls.std() > 0
+        assert found.agreement < 0.99
+        assert found.evaluated > found.calls.mean()
+
+    def test_activations_are_scaled_wrongly(self):
+        np.testing.assert_array_equal(scaling._Scaled(3.0)(np.array([1.0, -2.0])), [3.0, -6.0])
+        found = scaling.mismatch_of(self.small)
+        assert len(set(found.loss)) == 3
+        last = Trainer(self.small)
+        while not last.finished:
+            last.step()
+        assert found.accuracy[0] == last.history[-1].test_accuracy
+        assert found.loss[0] == pytest.approx(last.history[-1].test_loss, rel=1e-5)
+
+    def test_what_is_gained_behind_batch_normalisation(self):
+        accuracy = {
+            "no dropout": np.array([0.9, 0.9, 0.9]),
+            "one before": np.array([0.70, 0.71, 0.72]),
+            "one after": np.array([0.80, 0.82, 0.81]),
+            "first, plain": np.array([0.75, 0.75, 0.75]),
+            "last, plain": np.array([0.77, 0.78, 0.76]),
+        }
+        gains = normalization.Gains.of(accuracy)
+        assert gains.normalised.mean == pytest.approx(0.1)
+        assert gains.plain.mean == pytest.approx(0.02)
+        assert gains.difference.mean == pytest.approx(0.08)
+        assert gains.difference == pytest.approx(Spread.of([0.08, 0.08, 0.08]), abs=1e-9)
+
+    def test_positions_of_dropout_are_compared_at_equal_amounts(self):
+        def dropped(name):
+            study = STUDIES["batch-norm"].configs[name]
+            network = build_network(study, load_dataset("digits"), Stream(0))
+            sizes = [size for size, block in zip(study.hidden, network.blocks, strict=True) if block.dropper]
+            layers = network.layers
+            place = next(n for n, layer in enumerate(layers) if isinstance(layer, nn.Dropout))
+            return sizes, study.rates, any(isinstance(layer, nn.BatchNorm) for layer in layers[place:])
+
+        before, after, first, last = map(dropped, ("one-before", "one-after", "first-plain", "last-plain"))
+        assert before[:2] == after[:2] == first[:2] == last[:2]
+        assert len(before[0]) == 1
+        assert (before[2], after[2], first[2], last[2]) == (True, False, False, False)
+
+    def test_the_variance_shifts_behind_dropout(self):
+        changes = {"epochs": 5, "data_seed": 1, "hidden": (32, 32, 32)}
+        shifts = {
+            name: normalization.shift_of(STUDIES["batch-norm"].configs[name].replace(**changes))
+            for name in ("one-before", "one-after", "first-plain")
+        }
+        before, after = (np.mean(shifts[name].ratios[1:]) for name in ("one-before", "one-after"))
+        assert before > after + 0.1
+        assert shifts["first-plain"].ratios == ()
+        assert shifts["one-before"].history.shape == (6, 4)
+
+    def test_the_least_sure_are_rejected_first(self):
+        sure, unsure = [0.98, 0.01, 0.01], [0.4, 0.3, 0.3]
+        mean = np.array([unsure, sure] * 10)
+        kept = uncertainty.kept_accuracy(mean, np.array([False, True] * 10))
+        assert kept[0] == 1.0  # half is kept
+        assert kept[-1] == 0.5  # all are
+        assert kept == sorted(kept, reverse=True)
+
+    def test_what_is_told_has_a_spread(self):
+        one, other = (spatial.told_of(seed) for seed in (0, 1))
+        assert one.shape == (3, 7)
+        assert (one[0] != other[0]).all()
+        standard, whole, blocks = one
+        assert (np.diff(standard[:-1]) > 0).all()
+        assert whole.max() < 0.02
+        assert (blocks[1:] < standard[1:]).all()
+
+    def test_sub_networks_are_counted(self):
+        draws = np.array([1, 10, 1000])
+        assert pictures.different(24, draws, 0) == [1, 10, 1000]
+        assert pictures.different(2, draws, 0)[-1] == 4
+        assert pictures.different(8, draws, 0) != pictures.different(8, draws, 1)
+
+    def test_the_share_that_is_dropped(self):
+        view = pictures.activations_of(self.small)
+        assert pictures.dropped_share(view) == pytest.approx(0.5, abs=0.1)
+        assert pictures.dropped_share(pictures.activations_of(self.small.replace(rate=0.0))) == 0
+
+    @pytest.mark.parametrize("how", [{"rate": 0.2}, {"rate": 0.0}, {"rate": 1.0}])
+    def test_a_network_is_built_at_its_configurations_rate(self, how):
+        network = build_network(config(**how), load_dataset("digits"), Stream(1))
+        assert [dropper.p for dropper in network.droppers] == [how["rate"]] * 2
+        layered = config(layer_dropout=("standard", "gaussian"), layer_rates=(0.1, 0.7))
+        network = build_network(layered, load_dataset("digits"), Stream(1))
+        assert [dropper.p for dropper in network.droppers] == [0.1, 0.7]
+
+    def test_dropconnect_as_published_drops_biases(self):
+        trainer = Trainer(STUDIES["dropconnect"].configs["dropconnect"].replace(hidden=(16,), epochs=1))
+        trainer.step()
+        layer = trainer.network.layers[0]
+        assert layer.drop_bias
+        assert layer.mask.shape[1:] == (16, 65)
+
+
+def test_the_best_of_several_is_judged_as_such():
+    """Of three kinds that do nothing, one is above two standard errors in one run of 15, not of 44."""
+    gain = Spread(2.3, 4.0, 1.0)
+    assert gain.positive
+    assert [gain.positive_among(count) for count in (1, 2, 3)] == [True, True, False]
+    assert not Spread(-3.0, 4.0, 1.0).positive_among(1)
+    gains = {
+        "attention, dropout 0.1": gain,
+        "attention, DropPath 0.1": Spread(0.0, 4.0, 1.0),
+        "LSTM, dropout 0.3": gain,
+        "LSTM, locked 0.3": gain,
+        "LSTM, zoneout 0.1": gain,
+        "text, dropout 0.5": Spread(1.9, 4.0, 1.0),
+    }
+    assert sequences.shown_by(gains) == {"attention": True, "LSTM": False, "text": False}
+
+
+def test_all_studies_leave_a_margin_below_a_quarter_of_an_hour():
+    assert sum(study.expected for study in STUDIES.values()) < 600
 
 
 class TestCommand:

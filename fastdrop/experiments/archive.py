@@ -128,5 +128,5 @@ def load_experiment(path: str | os.PathLike[str]) -> Experiment:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ConfigError as error:
         raise ConfigError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-    except (ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error):
+    except (ValueError, LookupError, TypeError, EOFError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error):
         raise ConfigError(f"{path}: not an experiment of fastdrop, or damaged") from None

@@ -113,7 +113,7 @@ def _dense(builder: _Builder, features: int, sizes: tuple[int, ...], first: int)
         dropper: DropoutModule | None = None
         layers: list[nn.Module] = []
         if kind == "dropconnect":
-            dropper = nn.DropConnectLinear(features, outputs, rate, rng=builder.rng, mask_rng=stream)
+            dropper = nn.DropConnectLinear(features, outputs, rate, drop_bias=True, rng=builder.rng, mask_rng=stream)
             layers.append(dropper)
         else:
             layers.append(nn.Linear(features, outputs, rng=builder.rng))

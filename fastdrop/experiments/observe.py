@@ -73,6 +73,8 @@ class LayerView:
         What the second axis is: samples, or inputs and how many of them.
     shape : tuple of int
         Of one sample's activations: (units,), or (channels, height, width).
+    unseen : bool
+        Whether something is dropped here that `kept` does not show, such as noise, or what is dropped inside a layer.
     weights : numpy.ndarray of float32 or None, shape (units, inputs)
         Between the first units of the layer before and this one's first, where there is one number for each pair.
     """
@@ -83,6 +85,7 @@ class LayerView:
     columns: str = "sample"
     shape: tuple[int, ...] = ()
     weights: NDArray[np.float32] | None = None
+    unseen: bool = False
 
     @property
     def is_weights(self) -> bool:
@@ -251,6 +254,7 @@ def _block(block: Block, x: NDArray[Any], before: Block | None) -> Generator[Lay
         kept,
         shape=x.shape[1:],
         weights=None if dense is None else _first(dense.weight.value),
+        unseen=kept is None and any(dropper.drops for dropper in block.droppers),
     )
     return x
 
@@ -288,8 +292,8 @@ def distributions(trainer: "Trainer") -> Distributions:
     activations, means = {}, {}
     with np.errstate(over="ignore", invalid="ignore"):
         for block in trainer.network.blocks:
-            for layer in block.layers:
-                x = layer(x)
+            for module in block.layers:
+                x = module(x)
             seen = moved(x, "cpu").reshape(len(x), -1)
             activations[block.name], means[block.name] = _quantiles(seen), seen.mean(axis=0)
         probabilities = moved(nn.softmax(trainer.network.head(x)), "cpu")

@@ -231,6 +231,10 @@ class Trainer:
             for name, owner, key in places:
                 if state[name].shape != _get(owner, key).shape:
                     raise StateError(f"{name} has shape {state[name].shape}, not {_get(owner, key).shape}")
+            for name in ("order", "newest_rows"):
+                rows = state[name]
+                if rows.size and not 0 <= rows.min() <= rows.max() < len(self.dataset.x_train):
+                    raise StateError(f"{name} names examples that the data set has not")
             for stream, saved in zip(self.streams, numbers["streams"], strict=True):
                 stream.state = saved
             self._order_rng.bit_generator.state = numbers["order_rng"]

@@ -6,7 +6,7 @@ batch normalisation. Arrays have shape (batch, features), (batch, channels, posi
 
 from fastdrop.nn import schedules
 from fastdrop.nn.activations import GELU, SELU, ReLU, Sigmoid, Tanh
-from fastdrop.nn.advice import DropoutActiveWarning, VarianceShiftWarning
+from fastdrop.nn.advice import DropoutActiveWarning, DropoutInactiveWarning, VarianceShiftWarning
 from fastdrop.nn.attention import LearnedPositions, MultiHeadAttention, SoftmaxDropout
 from fastdrop.nn.convolution import AvgPool2d, Conv2d, GlobalAveragePool, MaxPool2d
 from fastdrop.nn.dropout import (
@@ -24,7 +24,7 @@ from fastdrop.nn.dropout import (
 )
 from fastdrop.nn.embedding import Embedding
 from fastdrop.nn.layers import BatchNorm, Flatten, LayerNorm, Linear, Reshape
-from fastdrop.nn.losses import accuracy, softmax, softmax_cross_entropy
+from fastdrop.nn.losses import Evaluation, accuracy, evaluate, softmax, softmax_cross_entropy
 from fastdrop.nn.module import Module, Parameter, Sequential
 from fastdrop.nn.monte_carlo import MonteCarlo, mc_dropout
 from fastdrop.nn.optimizers import SGD, Adam, Optimizer
@@ -47,8 +47,10 @@ __all__ = [
     "DropPath",
     "Dropout",
     "DropoutActiveWarning",
+    "DropoutInactiveWarning",
     "DropoutModule",
     "Embedding",
+    "Evaluation",
     "FeatureAlphaDropout",
     "Flatten",
     "GaussianDropout",
@@ -78,6 +80,7 @@ __all__ = [
     "VarianceShiftWarning",
     "Zoneout",
     "accuracy",
+    "evaluate",
     "mc_dropout",
     "schedules",
     "softmax",

@@ -42,7 +42,7 @@ class Module:
 
     def __call__(self, x: Array) -> Array:
         y = self.forward(x)
-        if self.training and any(module.drops for module in self.modules()):
+        if self.training and not advice.made_with_dropout_on(y) and any(module.drops for module in self.modules()):
             advice.remember_dropout_on(y)
         return y
 
@@ -133,7 +133,8 @@ class Module:
 class Sequential(Module):
     """Layers one after the other.
 
-    Warns with `VarianceShiftWarning` where batch normalisation comes after a layer that drops.
+    Warns with `VarianceShiftWarning`, once, where batch normalisation comes after a layer that drops: when it is made,
+    or in the first training call after the layer's rate has been raised from 0.
 
     Examples
     --------
@@ -149,7 +150,7 @@ class Sequential(Module):
 
     def __init__(self, *layers: Module) -> None:
         self.layers = list(layers)
-        advice.check_order(self.modules())
+        self._told_of_order = advice.check_order(self.modules())
 
     def children(self) -> Iterator[tuple[str, Module]]:
         for number, layer in enumerate(self.layers):
@@ -158,6 +159,8 @@ class Sequential(Module):
     def forward(self, x: Array) -> Array:
         for layer in self.layers:
             x = layer.forward(x)
+        if self.training:
+            self._told_of_order = advice.after_training_forward(self.modules(), x, self._told_of_order)
         return x
 
     def backward(self, dy: Array) -> Array:

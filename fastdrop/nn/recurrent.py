@@ -62,6 +62,8 @@ class LSTM(Module):
         Probability of dropping a hidden unit on its way to the next step, at all steps of a sequence alike.
     zoneout : float
         Probability that a hidden unit keeps its previous value, decided anew at every step.
+    zoneout_cell : float
+        The same for a unit's memory (the cell).
     rng : None, int or numpy.random.Generator
         For the initial weights: normal with variance 1 / inputs and 1 / hidden.
     mask_rng : None, int, numpy.random.Generator or Stream
@@ -70,20 +72,29 @@ class LSTM(Module):
 
     Notes
     -----
-    The rates stand in the parts: `dropout.p`, `recurrent_dropout.p` and `zoneout.p`, and may change between calls.
+    The rates stand in the parts: `dropout.p`, `recurrent_dropout.p`, `zoneout.p` and `zoneout_cell.p`, and may change
+    between calls. With the gates i (input), f (forget), o (output), the candidate g, and masks d of the units that keep
+    their previous values, 1 with the probabilities `zoneout_cell` and `zoneout`, zoneout is::
+
+        new_t = f_t * c_{t-1} + i_t * g_t
+        c_t = dc_t * c_{t-1} + (1 - dc_t) * new_t
+        h_t = dh_t * h_{t-1} + (1 - dh_t) * o_t * tanh(new_t)
+
+    so that a hidden unit which is updated sees its new memory, kept or not. Evaluation takes the masks' means. At rate
+    0 the cell draws no masks, so that the others stay what they are without it.
 
     References
     ----------
     Hochreiter, Schmidhuber: "Long short-term memory", Neural Computation 9 (1997). Gers, Schmidhuber, Cummins:
     "Learning to forget", Neural Computation 12 (2000): the forget gate. Jozefowicz, Zaremba, Sutskever: "An empirical
     exploration of recurrent network architectures", ICML 2015: its bias begins at 1. Gal, Ghahramani
-    2016, equation 7, and Krueger et al. 2017, equation 5: the dropout, as in `LockedDropout` and `Zoneout`.
+    2016, equation 7, and Krueger et al. 2017, section 3.2: the dropout, as in `LockedDropout` and `Zoneout`.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastdrop import nn
-    >>> layer = nn.LSTM(3, 16, p=0.2, recurrent_p=0.2, zoneout=0.1, rng=0, mask_rng=0)
+    >>> layer = nn.LSTM(3, 16, p=0.2, recurrent_p=0.2, zoneout=0.1, zoneout_cell=0.2, rng=0, mask_rng=0)
     >>> layer(np.ones((2, 5, 3), np.float32)).shape
     (2, 5, 16)
     """
@@ -96,6 +107,7 @@ class LSTM(Module):
         p: float = 0.0,
         recurrent_p: float = 0.0,
         zoneout: float = 0.0,
+        zoneout_cell: float = 0.0,
         rng: int | np.random.Generator | None = None,
         mask_rng: RNG = None,
         dtype: DTypeLike = np.float32,
@@ -109,10 +121,10 @@ class LSTM(Module):
         self.bias.value[hidden : 2 * hidden] = 1  # remember at first, so that early inputs are learned from
         self.dropout = LockedDropout(p, rng=stream)
         self.recurrent_dropout = Dropout(recurrent_p, rng=stream)
-        self.zoneout = Zoneout(zoneout, rng=stream)
+        self.zoneout, self.zoneout_cell = (Zoneout(rate, rng=stream) for rate in (zoneout, zoneout_cell))
 
     def children(self) -> Iterator[tuple[str, Module]]:
-        for name in ("dropout", "recurrent_dropout", "zoneout"):
+        for name in ("dropout", "recurrent_dropout", "zoneout", "zoneout_cell"):
             yield name, getattr(self, name)
 
     def forward(self, x: Array) -> Array:
@@ -129,8 +141,10 @@ class LSTM(Module):
         self._gates = make.empty_like(projected)
         self._states = make.zeros((steps + 1, batch, hidden), projected.dtype)  # hidden states and memory,
         self._memory = make.zeros((steps + 1, batch, hidden), projected.dtype)  # after the zeros before step 0
-        self._masks: list[Any] = []  # zoneout's, of every step
-        self._zoneout_p = self.zoneout.p
+        self._tanh_memory = make.empty_like(self._memory[1:])  # of the new memory, kept or not
+        self._masks: list[Any] = []  # zoneout's, of every step: of the hidden state,
+        self._cell_masks: list[Any] = []  # and of the memory
+        self._zoneout_p, self._cell_p = self.zoneout.p, self.zoneout_cell.p
         for step in range(steps):
             self._step(step, projected[step])
         return self._states[1:].swapaxes(0, 1)
@@ -141,8 +155,13 @@ class LSTM(Module):
         gates[:, : 3 * hidden] = sigmoid(sums[:, : 3 * hidden])
         gates[:, 3 * hidden :] = np.tanh(sums[:, 3 * hidden :])
         enter, forget, leave, candidate = self._parts(gates)
-        self._memory[step + 1] = forget * self._memory[step] + enter * candidate
-        self._states[step + 1] = self.zoneout.mix(leave * np.tanh(self._memory[step + 1]), previous)
+        memory = forget * self._memory[step] + enter * candidate
+        self._tanh_memory[step] = np.tanh(memory)
+        if self._cell_p > 0:
+            memory = self.zoneout_cell.mix(memory, self._memory[step])
+            self._cell_masks.append(self.zoneout_cell.mask)
+        self._memory[step + 1] = memory
+        self._states[step + 1] = self.zoneout.mix(leave * self._tanh_memory[step], previous)
         self._masks.append(self.zoneout.mask)
 
     def backward(self, dy: Array) -> Array:
@@ -151,17 +170,20 @@ class LSTM(Module):
         # Derivatives of all activation functions at once, from their values.
         slopes = self._gates * (1 - self._gates)
         slopes[:, :, 3 * hidden :] = 1 - self._gates[:, :, 3 * hidden :] ** 2
-        tanh_memory = np.tanh(self._memory[1:])
+        tanh_memory = self._tanh_memory
         dstate = dmemory = np.zeros_like(self._states[0])
         for step in reversed(range(steps)):
             dnew, dstate = F.zoneout_backward(dy[:, step] + dstate, self._masks[step], p=self._zoneout_p)
             enter, forget, leave, candidate = self._parts(self._gates[step])
+            kept: Any = 0.0  # what goes past this step, to the memory before it
+            if self._cell_p > 0:
+                dmemory, kept = F.zoneout_backward(dmemory, self._cell_masks[step], p=self._cell_p)
             dmemory = dmemory + dnew * leave * (1 - tanh_memory[step] ** 2)
             gradients = (dmemory * candidate, dmemory * self._memory[step], dnew * tanh_memory[step], dmemory * enter)
             for part, gradient in zip(self._parts(dsums[step]), gradients, strict=True):
                 part[...] = gradient
             dsums[step] *= slopes[step]
-            dmemory = dmemory * forget
+            dmemory = dmemory * forget + kept
             dstate = dstate + (dsums[step] @ self.recurrent_weight.value) * self._kept
         rows = dsums.reshape(steps * batch, 4 * hidden)
         self.weight.grad = rows.T @ self._x

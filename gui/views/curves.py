@@ -43,6 +43,7 @@ class CurvesView(View):
         self._twin: list[EpochRecord] = []
         self._runs: tuple[Run, ...] = ()
         self._drawn: tuple[int, ...] = ()
+        self._twin_named = False
         for quantity in QUANTITIES:
             layout.addWidget(self._plot(quantity))
         self.recolor()
@@ -91,7 +92,10 @@ class CurvesView(View):
             for quantity in QUANTITIES:
                 for who in ("train", "test"):
                     self._set(f"{prefix}{who}_{quantity}", epochs, shown)
-        self._name_twin(bool(twin))
+        for gap in self.gaps.values():
+            gap.setVisible(len(history) > 1)
+        if bool(twin) != self._twin_named:
+            self._name_twin(bool(twin))
         if runs != self._runs:
             self._show_runs(runs)
 
@@ -101,6 +105,7 @@ class CurvesView(View):
 
     def _name_twin(self, there: bool) -> None:
         """The twin stands in the legend while there is one."""
+        self._twin_named = there
         for quantity in QUANTITIES:
             legend = self.plots[quantity].getPlotItem().legend
             for who in ("train", "test"):

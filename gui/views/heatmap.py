@@ -86,8 +86,8 @@ class HeatMapView(View):
         """Show nothing, as before the first snapshot; the chosen layer stays chosen."""
         self._views = ()
         self.image.clear()
-        self.caption.clear()
-        self.readout.clear()
+        self.caption.setText("")
+        self.readout.setText("")
 
     @property
     def view(self) -> LayerView | None:
@@ -156,7 +156,7 @@ class HeatMapView(View):
         if (view.values < 0).any():
             scale = f"blue −, red +, up to ±{float(np.abs(view.values).max(initial=0.0)):.2g}"
         if dropped is None:
-            note = "nothing is dropped here" if "weights" not in view.name else ""
+            note = "this kind's masks cannot be seen here" if view.unseen else "nothing is dropped here"
         else:
             assert view.kept is not None
             note = f"☒ dropped ({1 - view.kept.mean():.0%})"
@@ -175,7 +175,7 @@ class HeatMapView(View):
             return
         place = self._place_at(self._pointer)
         if place is None:
-            self.readout.clear()
+            self.readout.setText("")
             return
         unit, column = self._unit_at(place[0]), place[1]
         dropped = view.kept is not None and not view.kept[unit, column]

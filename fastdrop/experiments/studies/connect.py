@@ -82,9 +82,8 @@ STUDIES = [
         "dropconnect",
         "DropConnect against dropout against neither",
         "DropConnect generalises better than dropout, which does better than neither.",
-        "Digits, 89 to train on; 512 hidden units, p = 0.5, a mask of the weights for every example, 30 seeds; "
-        "inference "
-        f"by the mean weights, and by moment matching with {_SAMPLES} draws.",
+        "Digits, 89 to train on; 512 hidden units, p = 0.5, 30 seeds. DropConnect as published: a mask of the weights "
+        f"and biases for every example; inference by the mean weights, and by moment matching with {_SAMPLES} draws.",
         {name.lower(): config for name, config in _VARIANTS.items()},
         dropconnect,
         45,

@@ -1,6 +1,7 @@
 """Study 13: weight scaling against the average of sampled sub-networks."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,24 +23,37 @@ class Scores(NamedTuple):
     averaged: NDArray[np.float64]
 
 
+def running_means(predict: Callable[[], NDArray[Any]], counts: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """The means of the first so many predictions, for each count; these grow."""
+    total: Any = 0.0
+    for number in range(1, counts[-1] + 1):
+        total = total + predict()
+        if number in counts:
+            yield total / number
+
+
 def scores_of(config: ExperimentConfig) -> Scores:
     """Train; then average the probabilities of more and more sub-networks."""
     done = trained(config)
     data, network = done.dataset, done.network
-    total = np.zeros((len(data.x_test), data.classes))
-    averaged, rows = [], np.arange(len(data.y_test))
     network.eval()
-    for block in network.blocks:
-        for dropper in block.droppers:
-            dropper.training = True
-    for count in range(1, max(_COUNTS) + 1):
-        total += nn.softmax(network.forward(data.x_test).astype(np.float64))
-        if count in _COUNTS:
-            mean = total / count
-            averaged.append(
-                (float((mean.argmax(axis=1) == data.y_test).mean()), float(-np.log(mean[rows, data.y_test]).mean()))
-            )
+    for dropper in network.droppers:
+        dropper.training = True
+    averaged, rows = [], np.arange(len(data.y_test))
+    for mean in running_means(lambda: nn.softmax(network.forward(data.x_test).astype(np.float64)), _COUNTS):
+        right = float((mean.argmax(axis=1) == data.y_test).mean())
+        averaged.append((right, float(-np.log(mean[rows, data.y_test]).mean())))
     return Scores((done.history[-1].test_accuracy, done.history[-1].test_loss), np.array(averaged))
+
+
+def where_reached(means: Sequence[float], scaled: float) -> str:
+    """At which numbers of sub-networks the average's accuracy is weight scaling's or above it, in words."""
+    reached = [count for count, mean in zip(_COUNTS, means, strict=True) if mean >= scaled]
+    if not reached:
+        return f"is below weight scaling's at every number up to {_COUNTS[-1]}"
+    if reached == list(_COUNTS[-len(reached) :]):
+        return f"reaches weight scaling's from {reached[0]} on"
+    return f"reaches weight scaling's at {', '.join(map(str, reached))}, and is below it at the other numbers"
 
 
 def ensemble(work: Work) -> Finding:
@@ -58,26 +72,23 @@ def ensemble(work: Work) -> Finding:
     single = Spread.of(scaled[:, 0] - averaged[:, 0, 0])
     many = Spread.of(averaged[:, -1, 0] - scaled[:, 0])
     loss = Spread.of(averaged[:, -1, 1] - scaled[:, 1])
-    reached = next(
-        (c for c, v in zip(_COUNTS, averaged[:, :, 0].mean(axis=0), strict=True) if v >= scaled[:, 0].mean()), 0
-    )
-    where = (
-        f"reaches weight scaling's accuracy from {reached} on"
-        if reached
-        else "does not reach weight scaling's accuracy"
-    )
+    where = where_reached(averaged[:, :, 0].mean(axis=0).tolist(), float(scaled[:, 0].mean()))
     return Finding(
         shown={
             "as accurate as the average": abs(many.mean) + 2 * many.error < 0.01,
             "more accurate than one": single.positive,
         },
         sentence=f"Weight scaling is {single.interval()} more accurate than one sub-network; the average of "
-        f"{_COUNTS[-1]} differs from it by {many.interval('+.4f')} in accuracy and {loss.interval()} nats in loss, and "
-        f"{where}.",
+        f"{_COUNTS[-1]} differs from it by {many.interval('+.4f')} in accuracy and {loss.interval()} nats in loss. The "
+        f"average's mean accuracy {where}.",
         columns=["", "test accuracy", "test loss"],
         rows=[["weight scaling", f"{Spread.of(scaled[:, 0])}", f"{Spread.of(scaled[:, 1])}"]]
         + [
-            [f"{count} sub-networks", f"{Spread.of(averaged[:, place, 0])}", f"{Spread.of(averaged[:, place, 1])}"]
+            [
+                f"{count} sub-network{'s' if count > 1 else ''}",
+                f"{Spread.of(averaged[:, place, 0])}",
+                f"{Spread.of(averaged[:, place, 1])}",
+            ]
             for place, count in enumerate(_COUNTS)
         ],
         figure=figure,
@@ -94,6 +105,6 @@ STUDIES = [
         "averaged.",
         {"": _CONFIG},
         ensemble,
-        12,
+        6,
     )
 ]

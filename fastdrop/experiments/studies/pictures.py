@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 import fastdrop.functional as F
 from fastdrop.experiments.config import ExperimentConfig
-from fastdrop.experiments.studies.drawing import COLORS, label
-from fastdrop.experiments.studies.study import Finding, Study
+from fastdrop.experiments.studies.drawing import COLORS, band, label
+from fastdrop.experiments.studies.study import Finding, Spread, Study
 from fastdrop.experiments.studies.work import Work, trained
 from fastdrop.experiments.trainer import LayerView
 from fastdrop.stream import Stream
@@ -23,36 +23,34 @@ _UNITS = (6, 5, 4)
 
 
 def activations_of(config: ExperimentConfig) -> LayerView:
-    """What the probe examples do in the first hidden layer after training."""
+    """What the newest batch does in the first hidden layer after training, dropped as it was."""
     return trained(config).snapshot().layers[0]
 
 
 def subnetworks(work: Work) -> Finding:
     """Study 5."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
-    views = work.map(activations_of, [work.shorten(_CONFIG.replace(rate=rate)) for rate in _RATES])
+    seeds = work.seeds(8)
+    configs = [_CONFIG.replace(rate=rate, seed=seed, data_seed=seed) for rate in _RATES for seed in seeds]
+    found = work.map(activations_of, [work.shorten(config) for config in configs])
+    groups = [found[place * len(seeds) : (place + 1) * len(seeds)] for place in range(len(_RATES))]
+    views = [group[0] for group in groups]
     figure = Figure(figsize=(13, 9.5), layout="constrained")
     figure.suptitle("What dropout does to activations, and the sub-networks that it trains", fontweight="bold")
     grid = figure.add_gridspec(3, 4, height_ratios=(1.2, 1, 1))
     order = np.argsort(-views[0].values.mean(axis=1))
     highest = max(float(np.quantile(view.values, 0.99)) for view in views)
-    for place, (rate, view) in enumerate(zip(_RATES, views, strict=True)):
-        axis = figure.add_subplot(grid[0, place])
+    maps = [figure.add_subplot(grid[0, place]) for place in range(len(_RATES))]
+    for axis, rate, view in zip(maps, _RATES, views, strict=True):
         _heat_map(axis, view, order, highest)
-        label(axis, "example", "unit" if place == 0 else "", f"p = {rate}")
-    growth = figure.add_subplot(grid[1, :2])
-    units = np.arange(1, 385)
-    growth.plot(units, units * np.log10(2), color=COLORS[0])
-    for marked, what in ((24, "this layer of 24"), (266, "atoms in the universe, about 10^80"), (384, "256 + 128")):
-        growth.plot(marked, marked * np.log10(2), "o", color=COLORS[1])
-        side = (8, -10, "left") if marked < 100 else (-8, 4, "right")
-        at = (marked, marked * np.log10(2))
-        growth.annotate(what, at, side[:2], textcoords="offset points", ha=side[2], fontsize=8)
-    label(growth, "hidden units", "log10 of the number of sub-networks", "2^units sub-networks")
-    growth.grid(alpha=0.25)
-    found = figure.add_subplot(grid[1, 2:])
-    rows, data = _count(found)
+        label(axis, "example", "unit" if rate == 0 else "", f"p = {rate}")
+    lit = ScalarMappable(Normalize(0, highest), "viridis")
+    figure.colorbar(lit, ax=maps, label="activation; light grey: dropped", extend="max", aspect=30)
+    _growth(figure.add_subplot(grid[1, :2]))
+    rows, data = _count(figure.add_subplot(grid[1, 2:]), seeds)
     weights = np.random.default_rng(3)
     edges = [weights.normal(size=(after, before)) for before, after in zip(_UNITS, (*_UNITS[1:], 2), strict=True)]
     for place in range(4):
@@ -60,22 +58,27 @@ def subnetworks(work: Work) -> Finding:
         kept = None if place == 0 else _masks(Stream(100 + place))
         _network(axis, edges, kept)
         axis.set_title("all units" if place == 0 else f"batch {place}, p = 0.5", fontsize=10)
-    silent = [float((view.values == 0).mean()) for view in views]
-    dropped = [0.0 if view.kept is None else float((~view.kept).mean()) for view in views]
+    silent = [Spread.of([(view.values == 0).mean() for view in group]) for group in groups]
+    dropped = [Spread.of([dropped_share(view) for view in group]) for group in groups]
     distinct = data["1000 masks of 24 units"]
     return Finding(
         shown={
-            "another sub-network nearly every time": distinct > 990,
-            "as many dropped as p says": all(abs(s - p) < 0.05 for s, p in zip(dropped, _RATES, strict=True)),
+            "another sub-network nearly every time": min(distinct) > 990,
+            "as many dropped as p says": all(abs(s.mean - p) < 0.02 for s, p in zip(dropped, _RATES, strict=True)),
         },
-        sentence=f"1,000 masks of a layer of 24 units at p = 0.5 are {distinct} different sub-networks, of "
-        "16,777,216 that "
-        f"there are; of the activations shown, {', '.join(f'{share:.0%}' for share in dropped)} are dropped.",
+        sentence=f"1,000 masks of a layer of 24 units at p = 0.5 are {Spread.of(distinct):.1f} different sub-networks, "
+        "of 16,777,216 that there are; of the activations shown, "
+        f"{', '.join(f'{share.mean:.1%}' for share in dropped)} are dropped.",
         columns=["p", "dropped", "zero, dropped or not"],
-        rows=[[f"{p}", f"{d:.3f}", f"{s:.3f}"] for p, d, s in zip(_RATES, dropped, silent, strict=True)] + rows,
+        rows=[[f"{p}", f"{d}", f"{s}"] for p, d, s in zip(_RATES, dropped, silent, strict=True)] + rows,
         figure=figure,
         data=data,
     )
+
+
+def dropped_share(view: LayerView) -> float:
+    """Of the activations shown."""
+    return 0.0 if view.kept is None else float((~view.kept).mean())
 
 
 def _heat_map(axis: "Axes", view: LayerView, order: NDArray[np.intp], highest: float) -> None:
@@ -87,34 +90,46 @@ def _heat_map(axis: "Axes", view: LayerView, order: NDArray[np.intp], highest: f
     if view.kept is not None:
         colors[~view.kept[order]] = to_rgb("#f0f0f0")
     axis.imshow(colors, aspect="auto", interpolation="nearest")
-    if view.kept is not None:
-        how: dict[str, Any] = {
-            "transform": axis.transAxes,
-            "ha": "right",
-            "va": "bottom",
-            "fontsize": 7,
-            "color": "grey",
-        }
-        axis.text(0.99, 1.01, "light: dropped", **how)
 
 
-def _count(axis: "Axes") -> tuple[list[list[str]], dict[str, Any]]:
+def _growth(axis: "Axes") -> None:
+    """How the number of sub-networks grows with units."""
+    units = np.arange(1, 385)
+    axis.plot(units, units * np.log10(2), color=COLORS[0])
+    for marked, what in ((24, "this layer of 24"), (266, "atoms in the universe, about 10^80"), (384, "256 + 128")):
+        at = (marked, marked * np.log10(2))
+        axis.plot(*at, "o", color=COLORS[1])
+        side = (8, -10, "left") if marked < 100 else (-8, 4, "right")
+        axis.annotate(what, at, side[:2], textcoords="offset points", ha=side[2], fontsize=8)
+    axis.set_ylim(-10, 140)
+    label(axis, "hidden units", "log10 of the number of sub-networks", "2^units sub-networks")
+    axis.grid(alpha=0.25)
+
+
+def different(units: int, draws: NDArray[np.intp], seed: int) -> list[int]:
+    """How many different sub-networks a layer of so many units has been after so many masks, for each number."""
+    stream = Stream(1000 * seed + units)
+    masks = np.array([F.dropout(np.ones(units), 0.5, rng=stream)[0] != 0 for _ in range(draws[-1])])
+    codes = masks @ (1 << np.arange(units))
+    return [len(np.unique(codes[:count])) for count in draws]
+
+
+def _count(axis: "Axes", seeds: range) -> tuple[list[list[str]], dict[str, Any]]:
     """How many different sub-networks so many masks meet, in layers of several sizes."""
     draws = np.unique(np.logspace(0, 3, 25).astype(int))
     rows, data = [], {}
-    for units, color in zip((4, 8, 16, 24), COLORS, strict=False):
-        stream = Stream(units)
-        masks = np.array([F.dropout(np.ones(units), 0.5, rng=stream)[0] != 0 for _ in range(1000)])
-        codes = masks @ (1 << np.arange(units))
-        different = [len(np.unique(codes[:count])) for count in draws]
-        axis.plot(draws, different, color=color, label=f"{units} units: 2^{units} = {2**units:,}")
-        rows.append([f"{units} units", f"{different[-1]} different of 1,000", f"2^{units} = {2**units:,}"])
-        data[f"1000 masks of {units} units"] = different[-1]
+    for units, color, style in zip((4, 8, 16, 24), COLORS, ("-", "-", "-", "--"), strict=False):
+        counts = np.array([different(units, draws, seed) for seed in seeds])
+        band(axis, draws, counts / draws, f"{units} units: 2^{units} = {2**units:,}", color, style)
+        rows.append(
+            [f"{units} units", f"{Spread.of(counts[:, -1]):.1f} different of 1,000", f"2^{units} = {2**units:,}"]
+        )
+        data[f"1000 masks of {units} units"] = counts[:, -1].tolist()
     axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.legend(fontsize=8)
+    axis.set_ylim(0, 1.05)
+    axis.legend(fontsize=8, loc="lower left")
     axis.grid(alpha=0.25)
-    label(axis, "masks drawn, p = 0.5", "different sub-networks", "every batch trains another one")
+    label(axis, "masks drawn, p = 0.5", "share of sub-networks that are new", "every batch trains another one")
     return rows, data
 
 
@@ -153,11 +168,10 @@ STUDIES = [
         "sub-networks",
         "Activations and sub-networks",
         "A layer of n units has 2^n sub-networks, and nearly every batch trains another one.",
-        "Digits, 48 + 24 hidden units, trained at p = 0, 0.3, 0.5 and 0.7: the first layer, dropout on; masks of "
-        "layers "
-        "of 4 to 24 units.",
+        "Digits, 48 + 24 hidden units, trained at p = 0, 0.3, 0.5 and 0.7: the first layer as the newest batch had it; "
+        "1,000 masks of layers of 4 to 24 units. 8 seeds; the picture shows the first one's activations.",
         {"": _CONFIG},
         subnetworks,
-        3,
+        5,
     )
 ]

@@ -139,12 +139,13 @@ def forgetting(work: Work) -> Finding:
     groups = [found[place * len(seeds) : (place + 1) * len(seeds)] for place in range(len(_FORGOTTEN_RATES))]
     lost = [Spread.of([one.evaluated - one.calls.mean() for one in group]) for group in groups]
     figure, axes = panels("Evaluation mode forgotten", 2)
-    for place, (rate, group, color) in enumerate(zip(_FORGOTTEN_RATES, groups, COLORS, strict=False)):
-        axes[0, 0].plot(group[0].calls, ".", color=color, markersize=4, label=f"p = {rate}, dropout on")
-        axes[0, 0].axhline(group[0].evaluated, color=color, linewidth=1, linestyle=":")
+    for rate, group, color in zip(_FORGOTTEN_RATES, groups, COLORS, strict=False):
+        first = group[0]
+        name = f"p = {rate}, evaluated: {first.evaluated:.3f}"
+        axes[0, 0].plot(first.calls - first.evaluated, ".", color=color, markersize=4, label=name)
         axes[0, 1].hist(np.concatenate([one.calls for one in group]), 40, color=color, alpha=0.7, label=f"p = {rate}")
-        del place
-    label(axes[0, 0], "call", "test accuracy", "the same examples, call after call; dotted: evaluation mode")
+    axes[0, 0].axhline(0.0, color="black", linewidth=1, linestyle=":")
+    label(axes[0, 0], "call, dropout on", "accuracy less that in evaluation mode", "the same examples, call after call")
     label(axes[0, 1], "test accuracy of a call", "calls", f"{len(seeds)} seeds, {_CALLS} calls each")
     for axis in axes[0]:
         axis.legend(fontsize=8)
@@ -192,7 +193,7 @@ STUDIES = [
         "hidden activations scaled wrongly at inference.",
         {"": _CONFIG},
         scaling,
-        4,
+        3,
     ),
     Study(
         "forgetting-eval",
@@ -201,6 +202,6 @@ STUDIES = [
         "Digits, half of them to train on; 256 + 128 hidden units, 5 seeds; the test set predicted 100 times.",
         {"": _FORGET},
         forgetting,
-        10,
+        4,
     ),
 ]

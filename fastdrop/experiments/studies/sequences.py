@@ -1,5 +1,7 @@
 """Study 12: attention, recurrence and text."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from fastdrop.experiments.config import ExperimentConfig
@@ -8,7 +10,7 @@ from fastdrop.experiments.studies.study import Finding, Spread, Study, numbers
 from fastdrop.experiments.studies.work import TEST_ACCURACY, TEST_LOSS, TRAIN_ACCURACY, Work
 
 _ATTENTION = ExperimentConfig(
-    dataset="digits", train_share=0.3, network="attention", hidden=(32, 64, 64), rate=0.1, epochs=60
+    dataset="digits", train_share=0.3, network="attention", hidden=(32, 64, 64), rate=0.1, epochs=30
 )
 _LSTM = ExperimentConfig(dataset="digits", train_share=0.3, network="lstm", hidden=(48,), rate=0.3, epochs=40)
 _TEXT = ExperimentConfig(
@@ -28,6 +30,12 @@ _TASKS = {
     },
     "text": {"none": _TEXT.replace(dropout="none"), "dropout 0.5": _TEXT},
 }
+
+
+def shown_by(gains: Mapping[str, Spread]) -> dict[str, bool]:
+    """By task: whether one of its kinds of dropout gains more than the best of as many useless ones would."""
+    groups = {task: [gains[f"{task}, {name}"] for name in list(variants)[1:]] for task, variants in _TASKS.items()}
+    return {task: any(gain.positive_among(len(group)) for gain in group) for task, group in groups.items()}
 
 
 def sequences(work: Work) -> Finding:
@@ -57,9 +65,8 @@ def sequences(work: Work) -> Finding:
         dots(axes[1, place], list(accuracy), list(variants))
         label(axes[1, place], "", "test accuracy", "every seed")
         data[task] = dict(zip(variants, numbers(accuracy), strict=True))
-    helped = [name for name, gain in gains.items() if gain.positive]
     return Finding(
-        shown={task: any(name.startswith(task) for name in helped) for task in _TASKS},
+        shown=shown_by(gains),
         sentence="Test accuracy against none: "
         + "; ".join(f"{name} {gain.interval()}" for name, gain in gains.items())
         + ". Test loss: "
@@ -77,8 +84,10 @@ STUDIES = [
         "sequences",
         "Attention, recurrence, text",
         "Some form of dropout raises test accuracy in each: a transformer, an LSTM, and a network that reads text.",
-        "Digits read row by row, 539 to train on: two transformer blocks of width 32, an LSTM of 48 units. Generated "
-        "reviews, 800 to train on, one label in ten wrong: an embedding and two hidden layers. 16 seeds.",
+        "Digits read row by row, 539 to train on: two transformer blocks of width 32, an LSTM of 48 units (zoneout of "
+        "its hidden state, not of its cell). Generated reviews, 800 to train on, one label in ten wrong: an embedding "
+        "and two hidden layers. 16 seeds. Where several kinds of dropout have a chance, each has to gain more: 2.28 "
+        "standard errors where there are two, 2.43 where there are three (Bonferroni).",
         {
             f"{task.lower()}-{name.split()[0].lower()}": config
             for task, variants in _TASKS.items()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -96,6 +97,14 @@ class Spread(NamedTuple):
     def positive(self) -> bool:
         """Above 0 by more than two standard errors."""
         return self.mean > 2 * self.error and self.mean > 0
+
+    def positive_among(self, count: int) -> bool:
+        """Above 0 by so much that not even one of so many, all 0 in truth, is likely to be (Bonferroni).
+
+        For one this is `positive`: two standard errors, which chance exceeds once in 44; for three 2.43.
+        """
+        errors = -NormalDist().inv_cdf(NormalDist().cdf(-2.0) / count)
+        return self.mean > errors * self.error and self.mean > 0
 
     @property
     def negative(self) -> bool:

@@ -1,6 +1,6 @@
 """Studies 1, 2, 3 and 10: what the training curves, and the weights, do."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,9 @@ from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.studies.drawing import COLORS, band, dots, label, panels
 from fastdrop.experiments.studies.study import Finding, Spread, Study, numbers
 from fastdrop.experiments.studies.work import TEST_ACCURACY, TEST_LOSS, TRAIN_ACCURACY, TRAIN_LOSS, Work, trained
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _OVERFIT = ExperimentConfig(dataset="noisy-labels", hidden=(128, 128), dropout="none", epochs=200)
 
@@ -128,21 +131,7 @@ def rates(work: Work) -> Finding:
     best = int(test[:, :half].mean(axis=1).argmax())
     gain = Spread.of(test[best, half:] - test[0, half:])
     end = Spread.of(test[best, half:] - test[-1, half:])
-    figure, axes = panels("The rate of dropout, from 0 to 0.9", 3)
-    epochs = np.arange(runs.shape[2])
-    for rate, color in zip((0.0, 0.3, 0.5, 0.7, 0.9), COLORS, strict=False):
-        place = _RATES.index(rate)
-        band(axes[0, 0], epochs, runs[place, :, :, TEST_LOSS], f"p = {rate}", color)
-    label(axes[0, 0], "epoch", "test loss in nats", "training")
-    axes[0, 0].set_ylim(0.25, 1.15)
-    axes[0, 0].legend(fontsize=8, ncols=3, loc="upper center")
-    band(axes[0, 1], _RATES, train.T, "train", COLORS[0], mark="o")
-    band(axes[0, 1], _RATES, test.T, "test", COLORS[1], mark="o")
-    axes[0, 1].axvline(_RATES[best], color="grey", linestyle=":")
-    label(axes[0, 1], "p", "accuracy", f"best by half of the seeds: p = {_RATES[best]}")
-    axes[0, 1].legend()
-    band(axes[0, 2], _RATES, (train - test).T, "gap", COLORS[2], mark="o")
-    label(axes[0, 2], "p", "train less test accuracy", "generalisation gap")
+    figure = _rates_picture(runs, best)
     rows = [
         [
             f"{rate}",
@@ -167,7 +156,37 @@ def rates(work: Work) -> Finding:
     )
 
 
+def _rates_picture(runs: NDArray[np.float64], best: int) -> "Figure":
+    """Training curves of five rates, and what all rates end at; `runs` is (rates, seeds, epochs + 1, 4)."""
+    figure, axes = panels("The rate of dropout, from 0 to 0.9", 2, 2, (5.6, 3.4))
+    epochs = np.arange(runs.shape[2])
+    for axis, quantity, columns in (
+        (axes[0, 0], "loss in nats", (TRAIN_LOSS, TEST_LOSS)),
+        (axes[0, 1], "accuracy", (TRAIN_ACCURACY, TEST_ACCURACY)),
+    ):
+        for rate, color in zip((0.0, 0.3, 0.5, 0.7, 0.9), COLORS, strict=False):
+            train, test = (runs[_RATES.index(rate), :, :, column] for column in columns)
+            axis.plot(epochs, train.mean(axis=0), "--", color=color, linewidth=1)
+            band(axis, epochs, test, f"p = {rate}", color)
+        label(axis, "epoch", quantity, "training (dashed) and test (solid)")
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, title="the curves above", fontsize=8, title_fontsize=8, ncols=5, loc="outside lower center")
+    train, test = runs[:, :, -1, TRAIN_ACCURACY], runs[:, :, -1, TEST_ACCURACY]
+    band(axes[1, 0], _RATES, train.T, "train", COLORS[0], "--", mark="o")
+    band(axes[1, 0], _RATES, test.T, "test", COLORS[1], mark="o")
+    axes[1, 0].axvline(_RATES[best], color="grey", linestyle=":")
+    label(axes[1, 0], "p", "accuracy at the end", f"best by half of the seeds: p = {_RATES[best]}")
+    axes[1, 0].legend(loc="lower left", fontsize=8)
+    band(axes[1, 1], _RATES, (train - test).T, "gap", COLORS[2], mark="o")
+    label(axes[1, 1], "p", "train less test accuracy", "generalisation gap")
+    return figure
+
+
 _WEIGHTS = ExperimentConfig(dataset="digits", train_share=0.3, hidden=(128, 64), epochs=60)
+
+
+_FEWEST = 10
+"""Weights of all seeds in a bin; fewer are not drawn, since the logarithm makes much of them."""
 
 
 class Weights(NamedTuple):
@@ -212,15 +231,20 @@ def weights(work: Work) -> Finding:
     change = Spread.of(second["standard deviation"] - first["standard deviation"])
     kurtosis = Spread.of(second["excess kurtosis"] - first["excess kurtosis"])
     figure, axes = panels("Weights of the first layer", 2)
-    bins = np.linspace(-0.8, 0.8, 81)
-    for (name, group), color in zip(groups.items(), COLORS, strict=False):
-        counts = np.array([np.histogram(one.weights, bins, density=True)[0] for one in group])
-        for axis in axes[0]:
-            band(axis, (bins[1:] + bins[:-1]) / 2, counts, name, color)
+    bins = np.linspace(-0.8, 0.8, 65)
+    middle = (bins[1:] + bins[:-1]) / 2
+    for (name, group), color, style in zip(groups.items(), COLORS, ("--", "-"), strict=False):
+        densities = np.array([np.histogram(one.weights, bins, density=True)[0] for one in group])
+        together = np.histogram([one.weights for one in group], bins)[0]
+        band(axes[0, 0], middle, densities, name, color, style)
+        shown = np.where(together >= _FEWEST, densities.mean(axis=0), np.nan)
+        axes[0, 1].plot(middle, shown, style, color=color)
     axes[0, 1].set_yscale("log")
     label(axes[0, 0], "weight", "density")
-    label(axes[0, 1], "weight", "density", "the same, logarithmic: the tails")
-    axes[0, 0].legend()
+    label(axes[0, 1], "weight", "density", f"logarithmic: the tails, down to {_FEWEST} weights")
+    axes[0, 0].set_xlim(-0.8, 1.1)  # room for the legend
+    axes[0, 0].set_xticks([-0.5, 0.0, 0.5])
+    axes[0, 0].legend(loc="upper right", fontsize=8)
     rows = [[name, f"{Spread.of(first[name]):.4f}", f"{Spread.of(second[name]):.4f}"] for name in first]
     return Finding(
         shown={"smaller weights": change.negative},
@@ -246,7 +270,7 @@ STUDIES = [
         "with data of its own.",
         {"": _OVERFIT},
         overfitting,
-        22,
+        5,
     ),
     Study(
         "with-and-without",
@@ -256,7 +280,7 @@ STUDIES = [
         "p = 0.5, 200 epochs; 20 seeds, each with data of its own.",
         {"with": _LINEAR, "without": _LINEAR.replace(dropout="none")},
         with_and_without,
-        36,
+        11,
     ),
     Study(
         "rates",
@@ -275,6 +299,6 @@ STUDIES = [
         "Digits, 539 to train on; 128 + 64 hidden units, 60 epochs, 8 seeds.",
         {"with": _WEIGHTS, "without": _WEIGHTS.replace(dropout="none")},
         weights,
-        8,
+        3,
     ),
 ]
