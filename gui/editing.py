@@ -153,6 +153,14 @@ def only_live(before: ExperimentConfig, after: ExperimentConfig) -> bool:
     return before.replace(**{name: getattr(after, name) for name in names}) == after
 
 
+def with_live(running: ExperimentConfig, after: ExperimentConfig) -> ExperimentConfig:
+    """What runs, with those of the new settings that may change while it does."""
+    changed = running.replace(learning_rate=after.learning_rate, epochs=after.epochs)
+    if after.kinds != running.kinds:
+        return changed
+    return _with_layers(changed, list(changed.hidden), list(changed.kinds), list(after.rates))
+
+
 def lightest_size(config: ExperimentConfig, number: int) -> int:
     """The step in which a layer's size may change."""
     if config.network == "mlp" and config.kinds[number] == "spatial":

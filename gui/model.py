@@ -192,6 +192,11 @@ class ExperimentModel:
         return self.snapshot is not None and not self._lost
 
     @property
+    def is_lost(self) -> bool:
+        """Whether the process has ended by itself."""
+        return self._lost
+
+    @property
     def silence(self) -> float:
         """Seconds without news where there should be some: a batch takes long, or the process does not answer."""
         passed = time.monotonic() - self._heard

@@ -9,12 +9,13 @@ import pytest
 pytest.importorskip("PySide6")
 from guitools import CONFIG, WAIT, choose, click, home, open_window, ready, type_number, window  # noqa: F401
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent, QGuiApplication
+from PySide6.QtGui import QDropEvent, QGuiApplication, QWheelEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractScrollArea,
     QAbstractSlider,
     QAbstractSpinBox,
+    QApplication,
     QComboBox,
     QDockWidget,
     QLineEdit,
@@ -509,3 +510,82 @@ def test_a_process_that_does_not_answer_is_told_and_rewind_replaces_it(qtbot, wi
     click(qtbot, window, window.actions_.rewind)
     ready(qtbot, window)
     assert window.model._process is not process
+
+
+def test_numbers_are_read_as_people_write_them(qtbot, window):
+    box = window.settings.fields["learning_rate"]
+    for text, value in (("1e-5", 1e-5), ("0,5", 0.5), ("2.5E-4", 2.5e-4)):
+        type_number(qtbot, box, text)
+        assert window.document.config.learning_rate == value
+    assert box.text() == "0.00025"
+
+
+def test_what_is_typed_and_not_entered_counts_when_something_is_done(qtbot, window):
+    box = window.settings.fields["epochs"]
+    box.setFocus()
+    box.selectAll()
+    qtbot.keyClicks(box, "9")
+    click(qtbot, window, window.actions_.rewind)
+    assert window.document.config.epochs == 9
+    ready(qtbot, window)
+    assert window.model.config.epochs == 9
+
+
+def test_the_wheel_changes_only_the_field_that_has_the_keyboard(qtbot, window):
+    box = window.settings.fields["batch_size"]
+
+    def turn():
+        place = QPointF(5, 5)
+        event = QWheelEvent(
+            place,
+            box.mapToGlobal(place),
+            QPoint(),
+            QPoint(0, 120),
+            Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier,
+            Qt.ScrollPhase.NoScrollPhase,
+            False,
+        )
+        QApplication.sendEvent(box, event)
+
+    window.settings.rate.setFocus()
+    turn()
+    assert box.value() == CONFIG.batch_size
+    box.setFocus()
+    turn()
+    assert box.value() == CONFIG.batch_size + 1
+
+
+def test_an_epoch_can_be_paused_and_ends_by_itself(qtbot, window):
+    window.actions_.speed.setCurrentText("10 batches/s")
+    click(qtbot, window, window.actions_.step_epoch)
+    assert window.model.status is Status.RUNNING
+    qtbot.waitUntil(lambda: window.model.snapshot.step >= 2, timeout=WAIT)
+    click(qtbot, window, window.actions_.pause)
+    qtbot.wait(400)
+    step = window.model.snapshot.step
+    assert 2 <= step < 15
+    qtbot.wait(300)
+    assert window.model.snapshot.step == step
+    window.actions_.speed.setCurrentText("full speed")
+    click(qtbot, window, window.actions_.step_epoch)
+    qtbot.waitUntil(lambda: window.model.status is Status.PAUSED, timeout=WAIT)
+    assert window.model.snapshot.step == 15
+
+
+def test_rates_move_also_while_other_changes_wait(qtbot, window):
+    window.actions_.step.trigger()
+    qtbot.waitUntil(lambda: window.model.snapshot.step == 1, timeout=WAIT)
+    type_number(qtbot, window.settings.fields["batch_size"], "64")
+    assert "Rewind" in window.hint.text()
+    window.settings.rate.setValue(1.0)
+    qtbot.waitUntil(lambda: not window.model.snapshot.layers[0].kept.any(), timeout=WAIT)
+    assert window.model.config.batch_size == CONFIG.batch_size
+
+
+def test_no_tab_bar_is_left_behind_and_tab_goes_to_what_is_seen(qtbot, window):
+    bars = [bar for bar in window.training.findChildren(QTabBar) if bar.isVisible()]
+    assert len(bars) == 2
+    assert not window.training.mistakes.isEnabled()
+    window.training.raise_view(window.training.mistakes)
+    qtbot.waitUntil(window.training.mistakes.isEnabled, timeout=WAIT)

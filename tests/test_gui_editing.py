@@ -263,3 +263,39 @@ def test_a_process_that_is_stuck_in_loading_is_replaced(model, monkeypatch):
     wait(model, lambda: model.status is Status.READY)
     assert model._process is not process
     assert model.config.seed == 2
+
+
+def test_a_late_twin_trains_with_the_learning_rates_of_its_steps(model):
+    model.step(epoch=True)
+    wait(model, lambda: model.snapshot.step == model.steps_per_epoch)
+    model.change(model.config.replace(learning_rate=0.05))
+    model.step(epoch=True)
+    wait(model, lambda: model.snapshot.step == 2 * model.steps_per_epoch)
+    model.set_twin(True)
+    wait(model, lambda: model.twin_step == 2 * model.steps_per_epoch)
+    twin = Trainer(CONFIG.without_dropout())
+    for step in range(2 * twin.steps_per_epoch):
+        if step == twin.steps_per_epoch:
+            twin.learning_rate = 0.05
+        twin.step()
+    assert [record.test_accuracy for record in model.twin_history] == [record.test_accuracy for record in twin.history]
+
+
+def test_a_twins_failure_is_its_own(model):
+    config = CONFIG.replace(hidden=(80, 16), rate=1.0, optimizer="sgd", learning_rate=10.0, epochs=20)
+    model.reset(config, twin=True)
+    wait(model, lambda: model.status is Status.READY)
+    model.run()
+    wait(model, lambda: "the twin without dropout stopped" in model.message)
+    assert not model.twin_wanted
+    wait(model, lambda: model.status is Status.FINISHED)
+
+
+def test_fewer_epochs_than_were_trained_end_the_training(model):
+    model.reset(CONFIG.replace(batch_size=480, epochs=100_000))
+    wait(model, lambda: model.status is Status.READY)
+    model.run()
+    wait(model, lambda: model.snapshot.step > 50)
+    model.change(model.config.replace(epochs=10))
+    wait(model, lambda: model.status is Status.FINISHED)
+    assert model.snapshot.step == model.total_steps

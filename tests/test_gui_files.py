@@ -18,7 +18,7 @@ from PySide6.QtCore import QSettings, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QFileDialog, QMessageBox
 
-from fastdrop.experiments import ExperimentConfig, load_experiment
+from fastdrop.experiments import Experiment, ExperimentConfig, load_experiment, save_experiment
 from fastdrop_gui.model import Status
 from fastdrop_gui.views import dialogs, recovery
 from fastdrop_gui.views.dialogs import ExportDialog, UnexpectedError
@@ -316,3 +316,126 @@ def test_what_was_not_saved_is_there_as_the_last_session(qtbot, window, open_win
     qtbot.waitUntil(lambda: second.model.status is Status.PAUSED, timeout=WAIT)
     assert second.document.config == CONFIG.replace(rate=0.3)
     assert second.model.history == history
+
+
+def questions(monkeypatch, answer):
+    """Answer the boxes that ask, by a part of a button's text; what they said is returned."""
+    asked = []
+    monkeypatch.setattr(QMessageBox, "exec", lambda box: asked.append(box.text()))
+    monkeypatch.setattr(
+        QMessageBox,
+        "clickedButton",
+        lambda box: next(button for button in box.buttons() if answer in button.text().replace("&", "")),
+    )
+    return asked
+
+
+def test_saving_with_settings_that_wait_asks_and_never_empties_a_file(qtbot, window, home, answer, monkeypatch):
+    path = home / "run.fastdrop"
+    trained(qtbot, window)
+    answer(path)
+    press(qtbot, window, Qt.Key.Key_S)
+    qtbot.waitUntil(lambda: window.document.path == str(path), timeout=WAIT)
+    window.settings.fields["batch_size"].setValue(64)
+    asked = questions(monkeypatch, "Cancel")
+    before = path.read_bytes()
+    press(qtbot, window, Qt.Key.Key_S)
+    assert "wait for Rewind" in asked[0]
+    assert path.read_bytes() == before
+    questions(monkeypatch, "trained network")
+    trained_more = window.model.snapshot.step
+    window.actions_.step.trigger()
+    qtbot.waitUntil(lambda: window.model.snapshot.step == trained_more + 1, timeout=WAIT)
+    press(qtbot, window, Qt.Key.Key_S)
+    qtbot.waitUntil(lambda: path.read_bytes() != before, timeout=WAIT)
+    found = load_experiment(path)
+    assert found.states
+    assert found.config == CONFIG
+    assert window.document.config.batch_size == 64
+
+
+def test_saving_while_a_file_loads_waits_for_its_weights(qtbot, window, home, answer):
+    path = home / "run.fastdrop"
+    trained(qtbot, window)
+    answer(path)
+    press(qtbot, window, Qt.Key.Key_S)
+    qtbot.waitUntil(lambda: window.document.path == str(path), timeout=WAIT)
+    window.files.open(str(path))
+    assert window.model.status is Status.LOADING
+    press(qtbot, window, Qt.Key.Key_S)
+    qtbot.waitUntil(lambda: not window.files._waiting and not window.files._sent, timeout=WAIT)
+    assert len(load_experiment(path).history) == 3
+
+
+def test_without_a_trainer_a_trained_file_is_not_emptied_unasked(qtbot, window, home, answer, monkeypatch):
+    path = home / "run.fastdrop"
+    trained(qtbot, window)
+    answer(path)
+    press(qtbot, window, Qt.Key.Key_S)
+    qtbot.waitUntil(lambda: window.document.path == str(path), timeout=WAIT)
+    os.kill(window.model._process._process.pid, signal.SIGKILL)
+    qtbot.waitUntil(lambda: window.model.status is Status.FAILED, timeout=WAIT)
+    asked = []
+    monkeypatch.setattr(
+        QMessageBox, "question", lambda *arguments: asked.append(arguments[2]) or QMessageBox.StandardButton.No
+    )
+    press(qtbot, window, Qt.Key.Key_S)
+    assert "holds a trained network" in asked[0]
+    assert load_experiment(path).states
+
+
+def test_a_file_that_is_written_late_is_not_taken_for_another_document(qtbot, window, home):
+    other = home / "other.toml"
+    CONFIG.replace(dataset="xor").save(other)
+    trained(qtbot, window, 1)
+    window.files.save_to(str(home / "first.fastdrop"))
+    window.files.open(str(other))
+    qtbot.waitUntil((home / "first.fastdrop").exists, timeout=WAIT)
+    ready(qtbot, window)
+    qtbot.waitUntil(lambda: not window.files._sent, timeout=WAIT)
+    assert window.document.path == str(other)
+    assert window.windowTitle().startswith("other.toml")
+
+
+def test_an_edit_after_save_is_not_marked_saved(qtbot, window, home):
+    window.files.save_to(str(home / "run.fastdrop"))
+    window.settings.rate.setValue(0.1)
+    qtbot.waitUntil(lambda: window.document.path != "", timeout=WAIT)
+    assert window.isWindowModified()
+    trained(qtbot, window, 1)
+    window.files.save()
+    qtbot.waitUntil(lambda: not window.isWindowModified(), timeout=WAIT)
+    trained_steps = window.model.snapshot.step
+    window.actions_.step.trigger()
+    qtbot.waitUntil(lambda: window.model.snapshot.step == trained_steps + 1 and window.isWindowModified(), timeout=WAIT)
+
+
+def test_what_two_windows_left_is_offered_one_after_the_other(qtbot, home, open_window):
+    good, damaged = (recovery.folder() / f"{99990 + number}-1.fastdrop" for number in range(2))
+    save_experiment(good, Experiment(CONFIG.replace(dataset="xor")))
+    damaged.write_bytes(b"damaged")
+    os.utime(good, (1, 1))
+    window = open_window()
+    window.files.offer_recovery()
+    box = window.findChildren(QMessageBox)[-1]
+    next(button for button in box.buttons() if "Discard" in button.text()).click()
+    assert not damaged.exists()
+    assert good.exists()
+    box = window.findChildren(QMessageBox)[-1]
+    next(button for button in box.buttons() if "Recover" in button.text()).click()
+    qtbot.waitUntil(lambda: window.document.config.dataset == "xor", timeout=WAIT)
+
+
+def test_an_experiment_that_another_one_replaces_is_the_last_session(qtbot, window):
+    trained(qtbot, window)
+    history = list(window.model.history)
+    press(qtbot, window, Qt.Key.Key_N)
+    ready(qtbot, window)
+    assert window.document.config == ExperimentConfig()
+    click(qtbot, window, window.actions_.step)  # which makes this one worth keeping, too
+    qtbot.waitUntil(lambda: window.model.snapshot.step == 1, timeout=WAIT)
+    press(qtbot, window, Qt.Key.Key_O, SHIFT)
+    qtbot.waitUntil(lambda: window.model.status is Status.PAUSED and len(window.model.history) == 3, timeout=WAIT)
+    assert window.model.history == history
+    press(qtbot, window, Qt.Key.Key_O, SHIFT)
+    qtbot.waitUntil(lambda: window.document.config == ExperimentConfig(), timeout=WAIT)

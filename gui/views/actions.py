@@ -48,6 +48,7 @@ class Actions:
             action.setIcon(themed_icon(icon))
         if keys:
             action.setShortcuts([QKeySequence(key) for key in keys.split(";")])
+        action.triggered.connect(self._window.commit)  # connected first, so done first
         action.triggered.connect(lambda _checked=False: call())
         return action
 

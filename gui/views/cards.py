@@ -1,7 +1,7 @@
 """The network as a row of cards: one for the data, one for each layer, one for the classes."""
 
 from PySide6.QtCore import QMimeData, QSignalBlocker, Qt, Signal
-from PySide6.QtGui import QDrag, QDragEnterEvent, QDragMoveEvent, QDropEvent, QKeyEvent, QMouseEvent
+from PySide6.QtGui import QDrag, QDragEnterEvent, QDragMoveEvent, QDropEvent, QFocusEvent, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import (
     QApplication,
     QFrame,
@@ -19,7 +19,7 @@ from fastdrop.experiments.config import DROPOUT_KINDS
 from fastdrop_gui import editing
 from fastdrop_gui.messages import About
 from fastdrop_gui.views import plots
-from fastdrop_gui.views.settings import Choice
+from fastdrop_gui.views.settings import Choice, calm
 from fastdrop_gui.views.sliders import RateSlider
 
 _MIME = "application/x-fastdrop-layer"
@@ -47,6 +47,8 @@ class LayerCard(QFrame):
         self.size_box.setKeyboardTracking(False)
         self.kind = Choice({})
         self.rate = RateSlider()
+        for widget in (self.size_box, self.kind, self.rate):
+            calm(widget)
         self.left = _button("◂", "Move to the left (Ctrl+Left)")
         self.right = _button("▸", "Move to the right (Ctrl+Right)")
         self.add = _button("+", "Add a layer like this behind it (Ctrl+Insert)")
@@ -98,6 +100,17 @@ class LayerCard(QFrame):
         self.right.setEnabled(number < count - 1)
         self.remove.setEnabled(editing.can_remove(config))
         self.add.setEnabled(count < 16)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """A frame says that keys go to this card."""
+        super().focusInEvent(event)
+        self.setFrameShape(QFrame.Shape.Box)
+        self.setLineWidth(2)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setLineWidth(1)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         buttons = {

@@ -49,6 +49,7 @@ class Document(QObject):
         super().__init__(parent)
         self.config = config
         self.path = ""
+        self._number = 0
         self.stack = QUndoStack(self)
         self.stack.cleanChanged.connect(self.file_changed)
 
@@ -64,15 +65,25 @@ class Document(QObject):
     def open(self, config: ExperimentConfig, path: str) -> None:
         """Begin with a file's configuration; what was before cannot be undone."""
         self.path = path
+        self._number += 1
         self.config = config
         self.stack.clear()
         self.file_changed.emit()
 
-    def saved_as(self, path: str) -> None:
-        """Note the file that holds what is here."""
+    @property
+    def mark(self) -> object:
+        """What stands here now: which document, and which of its states."""
+        return self._number, self.stack.index(), self.config
+
+    def saved_as(self, path: str, mark: object) -> bool:
+        """Note the file that holds what stood here when `mark` was taken; False where that was another document."""
+        if not isinstance(mark, tuple) or mark[0] != self._number:
+            return False
         self.path = path
-        self.stack.setClean()
+        if mark == self.mark:
+            self.stack.setClean()
         self.file_changed.emit()
+        return True
 
     @property
     def is_modified(self) -> bool:

@@ -1,5 +1,7 @@
 """What has to do with files: opening, saving, autosave and recovery, sharing as text, exports."""
 
+import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +12,11 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QMessageBox
 
 from fastdrop.errors import BackendUnavailable
-from fastdrop.experiments import ConfigError, Experiment, ExperimentConfig, load_experiment, save_experiment
+from fastdrop.experiments import ConfigError, Experiment, ExperimentConfig, Run, load_experiment, save_experiment
 from fastdrop.experiments.archive import SUFFIX
 from fastdrop.experiments.files import write_atomically
 from fastdrop_gui import editing
+from fastdrop_gui.model import Status
 from fastdrop_gui.views import exporting, recovery
 from fastdrop_gui.views.dialogs import ExportDialog
 
@@ -36,9 +39,13 @@ class Files(QObject):
         super().__init__(window)
         self._window = window
         self.autosave = recovery.Autosave()
-        self._autosaved: tuple[int, ExperimentConfig] | None = None
+        self._autosaved: tuple[int, ExperimentConfig, tuple[Run, ...]] | None = None
         self._next_autosave = time.monotonic() + AUTOSAVE_SECONDS
         self._autosaving = False
+        self._sent: dict[str, object] = {}
+        """Files under way, and what the document was when they were sent."""
+        self._waiting = ""
+        self._saved_step = 0
         self._film: exporting.Film | None = None
         self._writing: tuple[exporting.Film, str] | None = None
         self._next_frame = 0.0
@@ -75,6 +82,8 @@ class Files(QObject):
 
     def _begin(self, experiment: Experiment, path: str, states: str) -> None:
         window = self._window
+        self.keep_last()
+        self._saved_step, self._waiting = _steps_of(experiment), ""
         window.document.open(experiment.config, path)
         window.settings.show_config(experiment.config)
         window.cards.show_config(experiment.config)
@@ -83,7 +92,16 @@ class Files(QObject):
         if experiment.states:
             window.restart_from(states)
         else:
+            window.set_twin(False)
             window.rewind()
+
+    def keep_last(self) -> None:
+        """Before another experiment takes its place, keep one that was trained, as the last session."""
+        window = self._window
+        if self._step() > 0 and window.model.can_save and self.is_unsaved:
+            experiment = Experiment(window.model.config, runs=window.training.runs)
+            window.model.save(str(recovery.last_session()), experiment)
+            window.statusBar().showMessage("the experiment before can be opened again (Ctrl+Shift+O)", 6000)
 
     def choose_table(self) -> None:
         """Ask for the user's own table."""
@@ -131,13 +149,47 @@ class Files(QObject):
 
     def save_to(self, path: str) -> None:
         """Write configuration, weights and curves; a name that ends in .toml takes the configuration alone."""
-        window = self._window
+        window, model = self._window, self._window.model
         if path.lower().endswith(".toml"):
             self._write(path, lambda: window.document.config.save(path))
+        elif model.status is Status.LOADING:
+            self._waiting = path  # its weights are on their way
         elif self._state_fits():
-            window.model.save(path, self._experiment())
-        else:  # nothing is trained with this configuration
+            self._send(path, window.document.config)
+        elif model.can_save and model.snapshot is not None and model.snapshot.step > 0:
+            self._ask_what_to_save(path)
+        elif self._may_replace(path):  # there are no weights
             self._write(path, lambda: save_experiment(path, self._experiment()))
+
+    def _send(self, path: str, config: ExperimentConfig) -> None:
+        """Let the training's process write; what the document was then is what the file will hold."""
+        self._sent[path] = self._window.document.mark if config == self._window.document.config else None
+        self._window.model.save(path, Experiment(config, runs=self._window.training.runs))
+
+    def _ask_what_to_save(self, path: str) -> None:
+        """Settings were changed and wait for Rewind: the trained network is another one than they describe."""
+        box = QMessageBox(self._window)
+        box.setWindowTitle("Save")
+        box.setText("Settings were changed and wait for Rewind. The trained network does not have them yet.")
+        network = box.addButton("Save the &trained network", QMessageBox.ButtonRole.AcceptRole)
+        settings = box.addButton("Save the new &settings alone", QMessageBox.ButtonRole.DestructiveRole)
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.exec()
+        if box.clickedButton() is network:
+            self._send(path, self._window.model.config)
+        elif box.clickedButton() is settings:
+            self._write(path, lambda: save_experiment(path, self._experiment()))
+
+    def _may_replace(self, path: str) -> bool:
+        """Whether a file may lose the trained network that it holds."""
+        try:
+            held = Path(path).exists() and load_experiment(path).states
+        except ConfigError:
+            held = {}
+        if not held:
+            return True
+        text = f"{path} holds a trained network, and there is none now. Replace it by the configuration alone?"
+        return QMessageBox.question(self._window, "Save", text) is QMessageBox.StandardButton.Yes
 
     def _state_fits(self) -> bool:
         """Whether the network at hand is the configuration's."""
@@ -153,12 +205,14 @@ class Files(QObject):
         except (BackendUnavailable, ConfigError, OSError, ValueError) as error:
             QMessageBox.warning(self._window, "Save", str(error))
         else:
-            self._saved(path)
+            self._saved(path, self._window.document.mark, self._saved_step)
 
-    def _saved(self, path: str) -> None:
+    def _saved(self, path: str, mark: object = None, step: int = 0) -> None:
+        """A file is there, with so many steps: the document's, if that is still the one that was sent."""
         if path.lower().endswith((SUFFIX, ".toml")):
-            self._window.document.saved_as(path)
             self._remember(path)
+            if self._window.document.saved_as(path, mark):
+                self._saved_step = step
         self._window.statusBar().showMessage(f"written: {path}", 4000)
 
     def tick(self) -> None:
@@ -173,26 +227,49 @@ class Files(QObject):
         saved_files = self._window.model.saved
         while saved_files:
             saved = saved_files.pop(0)
+            mark = self._sent.pop(saved.path, None)
             if saved.path == str(self.autosave.path):
                 self._autosaving = False
+                if saved.problem:
+                    self._autosaved = None
+                    self._window.show_problem(f"not autosaved: {saved.problem}")
+            elif saved.path == str(recovery.last_session()):
+                continue
             elif saved.problem:
                 QMessageBox.warning(self._window, "Save", saved.problem)
             else:
-                self._saved(saved.path)
+                self._saved(saved.path, mark, saved.step)
+        if self._waiting and self._window.model.status is not Status.LOADING:
+            path, self._waiting = self._waiting, ""
+            self.save_to(path)
+        if self._sent and self._window.model.is_lost:
+            paths, self._sent = ", ".join(self._sent), {}
+            self._window.show_problem(f"not written, since the training process ended: {paths}")
+
+    def _step(self) -> int:
+        return self._window.model.snapshot.step if self._window.model.snapshot else 0
+
+    @property
+    def is_unsaved(self) -> bool:
+        """Whether the configuration is another than the file's, or the network was trained since."""
+        document = self._window.document
+        return document.is_modified or self._step() != self._saved_step
 
     def autosave_now(self) -> None:
         """Keep what there is for after a crash, if it has changed."""
         self._next_autosave = time.monotonic() + AUTOSAVE_SECONDS
-        window = self._window
-        step = window.model.snapshot.step if window.model.snapshot else 0
-        state = (step, window.document.config)
-        if state == self._autosaved or (step == 0 and not window.document.is_modified):
+        window, step = self._window, self._step()
+        state = (step, window.document.config, window.training.runs)
+        if state == self._autosaved or (step == 0 and not window.document.is_modified and not window.training.runs):
             return
         self._autosaved = state
-        if self._state_fits():
+        if window.model.can_save and (step > 0 or self._state_fits()):
             self._autosaving = True
-            window.model.save(str(self.autosave.path), self._experiment())
+            config = window.document.config if self._state_fits() else window.model.config
+            window.model.save(str(self.autosave.path), Experiment(config, runs=window.training.runs))
             return
+        if self.autosave.path.exists() and step == 0 and window.model.status is Status.FAILED:
+            return  # what was trained before is worth more than a configuration that fails
         try:
             save_experiment(self.autosave.path, self._experiment())
         except (BackendUnavailable, OSError) as error:
@@ -218,15 +295,20 @@ class Files(QObject):
     def _recover(self, found: list[Path], wanted: bool, later: bool) -> None:
         if later:
             return
-        if wanted:
-            found[0].replace(self.autosave.path)  # ours now; if this window dies as well, it is found again
-            experiment_path = str(self.autosave.path)
-            try:
-                self._begin(load_experiment(experiment_path), "", experiment_path)
-            except ConfigError as error:
-                QMessageBox.warning(self._window, "Recover", str(error))
-        for path in found[0 if not wanted else 1 :]:
-            path.unlink(missing_ok=True)
+        if not wanted:
+            found[0].unlink(missing_ok=True)
+            self.offer_recovery()  # of another window, if one was left as well
+            return
+        try:
+            experiment = load_experiment(found[0])
+        except ConfigError as error:
+            QMessageBox.warning(self._window, "Recover", str(error))
+            found[0].replace(found[0].with_suffix(".damaged"))
+            self.offer_recovery()
+            return
+        found[0].replace(self.autosave.path)  # ours now; if this window dies as well, it is found again
+        self._begin(experiment, "", str(self.autosave.path))
+        self._saved_step = -1  # no file of the user's holds it
 
     def shutdown(self) -> None:
         """An orderly end: what there is can be opened again as the last session."""
@@ -244,8 +326,11 @@ class Files(QObject):
         if not path.exists():
             self._window.show_problem("there is no last session to open")
             return
+        opened = path.with_name("opened-session")  # the one at hand becomes the last session meanwhile
+        shutil.copyfile(path, opened)
         try:
-            self._begin(load_experiment(path), "", str(path))
+            self._begin(load_experiment(opened), "", str(opened))
+            self._saved_step = -1  # no file of the user's holds it
         except ConfigError as error:
             QMessageBox.warning(self._window, "Open the last session", str(error))
 
@@ -271,13 +356,16 @@ class Files(QObject):
         """A path that the user chose, with the kinds' ending."""
         path, _ = QFileDialog.getSaveFileName(self._window, title, name, kinds)
         suffix = kinds.partition("*")[2].rstrip(")")
-        return path if not path or Path(path).suffix else path + suffix
+        return path if not path or Path(path).suffix.lower() == suffix else path + suffix
 
     def export_view(self) -> None:
         """Ask which view, as what, and where to."""
         window = self._window
         views = [view for view in window.training.views if window.training.is_seen(view)]
         views += [view for view in window.pages.views if view.isVisible()]
+        if not views:
+            window.show_problem("there is no view to export: all are closed")
+            return
         dialog = ExportDialog(views, window.focused_view(), window)
         if not dialog.exec():
             return
@@ -332,3 +420,11 @@ class Files(QObject):
         if done:
             self._writing = None
             self._saved(path)
+
+
+def _steps_of(experiment: Experiment) -> int:
+    """How many batches the file's network was trained on; a state that does not say so will be refused later."""
+    try:
+        return int(json.loads(str(experiment.states["main"]["numbers"]))["step_count"])
+    except (KeyError, TypeError, ValueError):
+        return 0

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
+from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -56,6 +57,50 @@ class Choice(QComboBox):
             self.addItem(name, name)
             self.setItemData(self.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
         self.setCurrentIndex(max(0, self.findData(chosen)))
+
+
+class NumberBox(QDoubleSpinBox):
+    """A number, also as 1e-5 or 0,5."""
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        """Whatever may become a number may be typed."""
+        if not set(text) <= set("0123456789.,eE+-"):
+            return QValidator.State.Invalid, text, position
+        value = _float(text)
+        fits = value is not None and self.minimum() <= value <= self.maximum()
+        return QValidator.State.Acceptable if fits else QValidator.State.Intermediate, text, position
+
+    def valueFromText(self, text: str) -> float:
+        value = _float(text)
+        return self.value() if value is None else value
+
+    def textFromValue(self, value: float) -> str:
+        return f"{value:.10g}"
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return None
+
+
+class CalmWheel(QObject):
+    """Fields follow the mouse's wheel only when they have the keyboard: scrolling the panel changes nothing."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return False
+
+
+def calm(widget: QWidget) -> None:
+    """Let the wheel pass over a field, and over what is inside it."""
+    for part in (widget, *widget.findChildren(QWidget)):
+        if part.focusPolicy() & Qt.FocusPolicy.WheelFocus == Qt.FocusPolicy.WheelFocus:
+            part.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        part.installEventFilter(CalmWheel(part))
 
 
 class SettingsPanel(QWidget):
@@ -113,7 +158,7 @@ class SettingsPanel(QWidget):
     def _training(self) -> QGroupBox:
         group, form = _group("Training")
         self._add(form, "optimizer", "&Optimiser", Choice(dict.fromkeys(OPTIMIZERS, "")))
-        self._add(form, "learning_rate", "&Learning rate", _number(1e-7, 100.0, 0.001, 7))
+        self._add(form, "learning_rate", "&Learning rate", _number(1e-9, 100.0, 0.001, 12))
         self._add(form, "learning_rate_schedule", "It falls", Choice(dict.fromkeys(LEARNING_RATE_SCHEDULES, "")))
         self._add(form, "momentum", "Momentum", _number(0.0, 0.9999, 0.05, 4))
         self._add(form, "weight_decay", "Weight decay", _number(0.0, 10.0, 0.001, 5))
@@ -146,6 +191,7 @@ class SettingsPanel(QWidget):
         form.addRow(label, widget)
         form.addRow(problem)
         self.fields[name], self._problems[name] = widget, problem
+        calm(widget)
         signal, value = _reading(widget)
         signal.connect(lambda *_: self.edited.emit(name, value()))
 
@@ -217,7 +263,7 @@ def _wrapped() -> QLabel:
 
 
 def _number(low: float, high: float, step: float, decimals: int) -> QDoubleSpinBox:
-    return QDoubleSpinBox(minimum=low, maximum=high, singleStep=step, decimals=decimals)
+    return NumberBox(minimum=low, maximum=high, singleStep=step, decimals=decimals)
 
 
 def _reading(widget: QWidget) -> tuple[Any, Callable[[], Any]]:

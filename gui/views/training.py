@@ -52,41 +52,44 @@ class TrainingPage(QMainWindow):
             self.mistakes: lambda: self.mistakes.show_mistakes(model.mistakes),
         }
         self.setCentralWidget(self.cards)
-        self._arrange()
+        self._redraw_timer = QTimer(self, singleShot=True, interval=0)
+        self._redraw_timer.timeout.connect(self.refresh)
+        self.is_arranged = False
+        self._scroll = QScrollArea(widgetResizable=True)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setWidget(self.settings)
+        self._dock("Settings", self._scroll)
+        for view in self._drawing:
+            self._dock(view.title, view)
         self.inspector.wanted.connect(lambda unit: self._update_wanted())
         for view in (self.heatmap, self.network):
             view.unit_chosen.connect(self._inspect)
-        self._redraw_timer = QTimer(self, singleShot=True, interval=0)
-        self._redraw_timer.timeout.connect(self.refresh)
 
     @property
     def views(self) -> Sequence[View]:
         """All that can be looked at here."""
         return list(self._drawing)
 
-    def _arrange(self) -> None:
+    def arrange(self) -> None:
         """The layout to begin with: settings on the left, two stacks of views below the cards."""
+        self.is_arranged = True
         area = Qt.DockWidgetArea
         self.setCorner(Qt.Corner.BottomLeftCorner, area.LeftDockWidgetArea)
-        scroll = QScrollArea(widgetResizable=True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(self.settings)
-        scroll.setMinimumWidth(
-            self.settings.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width() + 4
-        )
-        self.addDockWidget(area.LeftDockWidgetArea, self._dock("Settings", scroll))
+        bar = self._scroll.verticalScrollBar().sizeHint().width()
+        self._scroll.setMinimumWidth(self.settings.minimumSizeHint().width() + bar + 4)
+        self.addDockWidget(area.LeftDockWidgetArea, self.docks[self._scroll])
         stacks = (
             (self.curves, self.boundary, self.distributions, self.run_table),
             (self.heatmap, self.network, self.maps, self.inspector, self.mistakes),
         )
-        firsts = [self._dock(stack[0].title, stack[0]) for stack in stacks]
+        firsts = [self.docks[stack[0]] for stack in stacks]
         self.addDockWidget(area.BottomDockWidgetArea, firsts[0])
         self.splitDockWidget(
             firsts[0], firsts[1], Qt.Orientation.Horizontal
         )  # before there are tabs, which would take it in
         for first, stack in zip(firsts, stacks, strict=True):
             for view in stack[1:]:
-                self.tabifyDockWidget(first, self._dock(view.title, view))
+                self.tabifyDockWidget(first, self.docks[view])
             first.raise_()
         self.resizeDocks([self.docks[stack[0]] for stack in stacks], [500, 500], Qt.Orientation.Horizontal)
 
@@ -95,6 +98,7 @@ class TrainingPage(QMainWindow):
         dock.setObjectName(f"dock {title}")
         dock.setWidget(widget)
         dock.setAccessibleName(title)
+        dock.visibilityChanged.connect(widget.setEnabled)  # or Tab would go to docks that are behind others
         dock.visibilityChanged.connect(lambda _visible: self._redraw_timer.start())
         self.docks[widget] = dock
         return dock

@@ -1,8 +1,17 @@
 """The main window: pages, what runs, and how changes reach it."""
 
-from PySide6.QtCore import QEvent, QSettings, QSignalBlocker, Qt, QTimer
-from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QLabel, QMainWindow, QMessageBox, QProgressBar, QTabWidget, QWidget
+from PySide6.QtCore import QByteArray, QEvent, QSettings, Qt, QTimer
+from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QLabel,
+    QMainWindow,
+    QMessageBox,
+    QProgressBar,
+    QTabWidget,
+    QWidget,
+)
 
 from fastdrop.experiments import ConfigError, ExperimentConfig, Run
 from fastdrop_gui import editing
@@ -27,7 +36,8 @@ class MainWindow(QMainWindow):
 
     def __init__(self, config: ExperimentConfig, file: str = "") -> None:
         super().__init__()
-        self.resize(1320, 880)
+        room = self.screen().availableGeometry()
+        self.resize(min(1320, room.width()), min(880, room.height()))
         self.setAcceptDrops(True)
         self.document = Document(config, self)
         self.model = ExperimentModel(config)
@@ -101,6 +111,7 @@ class MainWindow(QMainWindow):
         elif self.model.status is Status.FAILED or snapshot is None or snapshot.step == 0:
             self.rewind()
         else:
+            self.model.change(editing.with_live(running, after))
             self.hint.setText(_CHANGED)
         self.refresh()
 
@@ -181,6 +192,7 @@ class MainWindow(QMainWindow):
 
     def open_config(self, config: ExperimentConfig, name: str = "") -> None:
         """Take a preset's or a pasted configuration, and begin with it."""
+        self.files.keep_last()
         self.begin(config, f"open {name or 'a configuration'}")
         self.tabs.setCurrentWidget(self.training)
 
@@ -200,6 +212,7 @@ class MainWindow(QMainWindow):
         """Draw the model."""
         model = self.model
         self.actions_.enable()
+        self.setWindowModified(self.files.is_unsaved)
         self.training.refresh()
         text = model.message or self.notice
         self.problem.setText(text)
@@ -240,7 +253,7 @@ class MainWindow(QMainWindow):
     def _show_title(self) -> None:
         name = self.document.path.replace("\\", "/").rpartition("/")[2] or "new experiment"
         self.setWindowTitle(f"{name}[*] – fastdrop")
-        self.setWindowModified(self.document.is_modified)
+        self.setWindowModified(self.files.is_unsaved)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -252,7 +265,7 @@ class MainWindow(QMainWindow):
     # -- files that are dropped, and the end
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if event.mimeData().hasUrls():
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
@@ -262,15 +275,24 @@ class MainWindow(QMainWindow):
             QTimer.singleShot(0, lambda: self.files.open_any(paths[0]))  # the other program waits for the drop's end
 
     def _restore_layout(self) -> None:
-        settings = QSettings()
-        geometry, layout = settings.value("geometry"), settings.value("layout")
-        if geometry is not None:
+        geometry = QSettings().value("geometry")
+        if isinstance(geometry, QByteArray):  # not what somebody has written into the file
             self.restoreGeometry(geometry)
-        if layout is not None:
-            self.training.restoreState(layout, _LAYOUT_VERSION)
-        blocker = QSignalBlocker(self.tabs)
-        self.tabs.setCurrentIndex(0)
-        blocker.unblock()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Docks are put in their places when the window is there: before, Qt leaves a tab bar of an earlier place."""
+        super().showEvent(event)
+        if not self.training.is_arranged:
+            self.training.arrange()
+            layout = QSettings().value("layout")
+            if isinstance(layout, QByteArray):
+                self.training.restoreState(layout, _LAYOUT_VERSION)
+
+    def commit(self) -> None:
+        """Take in what is typed into a box and not yet entered."""
+        widget = QApplication.focusWidget()
+        if isinstance(widget, QAbstractSpinBox):
+            widget.interpretText()
 
     def save_layout(self) -> None:
         """Remember where everything stands."""
