@@ -58,6 +58,18 @@ def press(qtbot, window, key, *more):
     qtbot.keyClick(window, key, keys)
 
 
+def questions(monkeypatch, answer):
+    """Answer the boxes that ask, by a part of a button's text; what they said is returned."""
+    asked = []
+    monkeypatch.setattr(QMessageBox, "exec", lambda box: asked.append(box.text()))
+    monkeypatch.setattr(
+        QMessageBox,
+        "clickedButton",
+        lambda box: next(button for button in box.buttons() if answer in button.text().replace("&", "")),
+    )
+    return asked
+
+
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 
 
@@ -95,9 +107,10 @@ def test_saving_again_needs_no_name_and_save_as_another(qtbot, window, home, ans
     assert window.isWindowModified()
 
 
-def test_a_changed_configuration_is_saved_without_the_other_ones_weights(qtbot, window, home, answer):
+def test_a_changed_configuration_is_saved_without_the_other_ones_weights(qtbot, window, home, answer, monkeypatch):
     trained(qtbot, window)
     window.cards.cards[0].size_box.setValue(24)  # waits for rewind
+    questions(monkeypatch, "settings alone")
     answer(home / "run.fastdrop")
     press(qtbot, window, Qt.Key.Key_S)
     found = load_experiment(home / "run.fastdrop")
@@ -316,18 +329,6 @@ def test_what_was_not_saved_is_there_as_the_last_session(qtbot, window, open_win
     qtbot.waitUntil(lambda: second.model.status is Status.PAUSED, timeout=WAIT)
     assert second.document.config == CONFIG.replace(rate=0.3)
     assert second.model.history == history
-
-
-def questions(monkeypatch, answer):
-    """Answer the boxes that ask, by a part of a button's text; what they said is returned."""
-    asked = []
-    monkeypatch.setattr(QMessageBox, "exec", lambda box: asked.append(box.text()))
-    monkeypatch.setattr(
-        QMessageBox,
-        "clickedButton",
-        lambda box: next(button for button in box.buttons() if answer in button.text().replace("&", "")),
-    )
-    return asked
 
 
 def test_saving_with_settings_that_wait_asks_and_never_empties_a_file(qtbot, window, home, answer, monkeypatch):

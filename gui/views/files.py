@@ -213,6 +213,7 @@ class Files(QObject):
             self._remember(path)
             if self._window.document.saved_as(path, mark):
                 self._saved_step = step
+                self._window.document.file_changed.emit()  # the title knows of steps, too
         self._window.statusBar().showMessage(f"written: {path}", 4000)
 
     def tick(self) -> None:
