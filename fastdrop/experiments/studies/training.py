@@ -122,7 +122,7 @@ _RATE = ExperimentConfig(dataset="noisy-linear", hidden=(128, 64), epochs=60)
 
 def rates(work: Work) -> Finding:
     """Study 3. Half of the seeds choose the best rate, the others judge it: the best of ten flatters itself."""
-    seeds = work.seeds(30)
+    seeds = work.seeds(40)
     configs = [_RATE.replace(rate=rate, seed=seed, data_seed=seed) for rate in _RATES for seed in seeds]
     runs = work.train(configs)
     runs = runs.reshape(len(_RATES), len(seeds), *runs.shape[1:])
@@ -286,7 +286,7 @@ STUDIES = [
         "rates",
         "The rate, from 0 to 0.9",
         "The best rate lies strictly between: test accuracy is higher there than without dropout and than at p = 0.9.",
-        "The noisy linear task, which 128 + 64 hidden units can learn by heart; ten rates, 30 seeds, each with data of "
+        "The noisy linear task, which 128 + 64 hidden units can learn by heart; ten rates, 40 seeds, each with data of "
         "its own; half of them choose the rate, the others judge it.",
         {"p-0.0": _RATE.replace(rate=0.0), "p-0.5": _RATE},
         rates,
