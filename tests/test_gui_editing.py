@@ -282,7 +282,7 @@ def test_a_late_twin_trains_with_the_learning_rates_of_its_steps(model):
 
 
 def test_a_twins_failure_is_its_own(model):
-    config = CONFIG.replace(hidden=(80, 16), rate=1.0, optimizer="sgd", learning_rate=10.0, epochs=20)
+    config = CONFIG.replace(hidden=(80, 16), rate=1.0, optimizer="sgd", learning_rate=100.0, epochs=20)
     model.reset(config, twin=True)
     wait(model, lambda: model.status is Status.READY)
     model.run()

@@ -287,6 +287,9 @@ class MainWindow(QMainWindow):
             layout = QSettings().value("layout")
             if isinstance(layout, QByteArray):
                 self.training.restoreState(layout, _LAYOUT_VERSION)
+                for dock in self.training.docks.values():
+                    if dock.isHidden():
+                        QTimer.singleShot(0, dock.hide)  # again: Qt shows docks that were just added a moment later
 
     def commit(self) -> None:
         """Take in what is typed into a box and not yet entered."""
