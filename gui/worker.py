@@ -28,8 +28,9 @@ from fastdrop.experiments.archive import write_arrays
 from fastdrop.threads import get_num_threads, set_num_threads
 from fastdrop_gui.messages import About, Failure, Kind, Notice, Saved, Start, Update, Wanted
 
-LOOKING_SHARE = 0.03
-"""Of the process's time, at most about, for each of snapshots, boundary, mistakes and distributions."""
+SNAPSHOT_SHARE = 0.04
+LOOKING_SHARE = 0.02
+"""Of the process's time, at most about: for snapshots, and for each of boundary, mistakes and distributions."""
 WITHOUT_SNAPSHOTS = 1 / 60
 """Seconds after a snapshot in which no other is made: the window draws 30 a second."""
 
@@ -90,7 +91,7 @@ class _Worker:
         """By the step from which on each was used: changes while training ran, for a twin that comes late."""
         self.steps_per_second = 0.0
         self.due = 0.0
-        self.snapshots = Allowance(LOOKING_SHARE, WITHOUT_SNAPSHOTS)
+        self.snapshots = Allowance(SNAPSHOT_SHARE, WITHOUT_SNAPSHOTS)
         self.looks = {name: Allowance(LOOKING_SHARE, 0.1) for name in ("boundary", "mistakes", "distributions")}
 
     def loop(self) -> None:
@@ -253,17 +254,16 @@ class _Worker:
     def _report(self) -> None:
         if self._news_due() != 0.0:
             return
-        self.snapshots.now()
-        update = self.snapshots(self._update)
-        assert update is not None
-        self.connection.send(update)
+        self.connection.send(self._update())
         self.wanted = None
 
     def _update(self) -> Update:
         trainer, sent = self.trainer, self.sent
         assert trainer is not None
         assert self.wanted is not None
-        snapshot = trainer.snapshot()
+        self.snapshots.now()
+        snapshot = self.snapshots(trainer.snapshot)  # its cost alone: looks have allowances of their own
+        assert snapshot is not None
         twin = self.twin.history if self.twin is not None else []
         update = Update(
             self.run,

@@ -111,7 +111,7 @@ def test_the_network_crosses_out_dropped_units_and_draws_no_line_to_them(shown):
     assert crosses == [(0.0, float(network._places(0)[1]))]
     places = {round(float(y), 6) for item in (network.positive, network.negative) for y in item.getData()[1][0::2]}
     assert round(float(network._places(0)[1]), 6) not in places
-    assert len(network.positive.getData()[0]) == 2  # 3.0; the weaker half is not drawn
+    assert len(network.positive.getData()[0]) == 2  # 3.0; the weaker ones are not drawn
     assert len(network.negative.getData()[0]) == 2  # -4.0
     assert "dropped: 1 of 5" in network.caption.text()
 

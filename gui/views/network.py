@@ -14,7 +14,7 @@ from fastdrop_gui.views import plots
 from fastdrop_gui.views.plots import Table, View
 
 _SIZE = 17
-_STRONGEST = 0.5
+_STRONGEST = 0.25
 """Share of a layer's connections that are drawn, the strongest; all would be a grey block."""
 
 
@@ -153,11 +153,7 @@ class NetworkView(View):
             (True, self.positive, plots.BLUE, Qt.PenStyle.SolidLine),
             (False, self.negative, plots.ORANGE, Qt.PenStyle.DashLine),
         ):
-            pen = plots.pen(color, style)
-            shade = pen.color()
-            shade.setAlpha(110)
-            pen.setColor(shade)
-            item.setData(*map(np.array, lines[sign]), pen=pen)
+            item.setData(*map(np.array, lines[sign]), pen=plots.pen(color, style))
 
     def _frame(self) -> None:
         """Axes, redrawn only where layers have changed."""
