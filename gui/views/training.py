@@ -91,7 +91,11 @@ class TrainingPage(QMainWindow):
             for view in stack[1:]:
                 self.tabifyDockWidget(first, self.docks[view])
             first.raise_()
-        self.resizeDocks([self.docks[stack[0]] for stack in stacks], [500, 500], Qt.Orientation.Horizontal)
+
+    def balance(self) -> None:
+        """Give both stacks their share of the width."""
+        docks = [self.docks[self.curves], self.docks[self.heatmap]]
+        self.resizeDocks(docks, [450, 600], Qt.Orientation.Horizontal)
 
     def _dock(self, title: str, widget: QWidget) -> QDockWidget:
         dock = QDockWidget(title)

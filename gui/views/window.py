@@ -285,7 +285,9 @@ class MainWindow(QMainWindow):
         if not self.training.is_arranged:
             self.training.arrange()
             layout = QSettings().value("layout")
-            if isinstance(layout, QByteArray):
+            if not isinstance(layout, QByteArray):
+                QTimer.singleShot(0, self.training.balance)  # when sizes are known
+            else:
                 self.training.restoreState(layout, _LAYOUT_VERSION)
                 for dock in self.training.docks.values():
                     if dock.isHidden():
