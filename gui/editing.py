@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastdrop.experiments import DATASETS, ExperimentConfig
-from fastdrop.experiments.config import FITTING, NETWORKS, SPATIAL_GROUP, TYPICAL_HIDDEN, places
+from fastdrop.experiments.config import FITTING, SPATIAL_GROUP, TYPICAL_HIDDEN, places
 
 LIVE = ("rate", "layer_rates", "learning_rate", "epochs")
 """Fields that may change while training runs."""
@@ -174,8 +174,3 @@ def title(config: ExperimentConfig) -> str:
     drops = "no dropout" if not kinds else kinds[0] if len(set(kinds)) == 1 else ", ".join(kinds)
     data = config.data_file.replace("\\", "/").rpartition("/")[2] or config.dataset
     return f"{data}, {drops}, seed {config.seed}"
-
-
-def network_description(config: ExperimentConfig) -> str:
-    """The network's kind in words."""
-    return NETWORKS[config.network]
