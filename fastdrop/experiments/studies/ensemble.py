@@ -105,6 +105,6 @@ STUDIES = [
         "averaged.",
         {"": _CONFIG},
         ensemble,
-        6,
+        9,
     )
 ]

@@ -172,6 +172,6 @@ STUDIES = [
         "1,000 masks of layers of 4 to 24 units. 8 seeds; the picture shows the first one's activations.",
         {"": _CONFIG},
         subnetworks,
-        5,
+        7,
     )
 ]

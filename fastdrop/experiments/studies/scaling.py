@@ -193,7 +193,7 @@ STUDIES = [
         "hidden activations scaled wrongly at inference.",
         {"": _CONFIG},
         scaling,
-        3,
+        4,
     ),
     Study(
         "forgetting-eval",
@@ -202,6 +202,6 @@ STUDIES = [
         "Digits, half of them to train on; 256 + 128 hidden units, 5 seeds; the test set predicted 100 times.",
         {"": _FORGET},
         forgetting,
-        4,
+        8,
     ),
 ]

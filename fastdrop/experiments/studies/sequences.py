@@ -94,6 +94,6 @@ STUDIES = [
             for name, config in variants.items()
         },
         sequences,
-        150,
+        285,
     )
 ]

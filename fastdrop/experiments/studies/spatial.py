@@ -82,7 +82,7 @@ def told_of(seed: int) -> NDArray[np.float64]:
 def spatial(work: Work) -> Finding:
     """Study 6."""
     kinds = _KINDS[1:]
-    seeds = work.seeds(16)
+    seeds = work.seeds(12)
     shares = np.array(work.map(told_of, seeds))
     curves = {kind: shares[:, place, :-1] for place, kind in enumerate(kinds)}
     pixels = {kind: shares[:, place, -1] for place, kind in enumerate(kinds)}
@@ -149,10 +149,10 @@ STUDIES = [
         "What standard dropout hides in a feature map, its neighbours still tell; dropping the whole map hides it. On "
         "convolutions standard dropout helps less than blocks or whole maps.",
         f"Autoregressive sequences and digits, p = {_P}: how much of a dropped element's variance its kept neighbours' "
-        "mean tells, 16 seeds for sequences, split and masks. Then a network of two convolutions on digits, 359 to "
-        "train on, dropout behind each, 80 epochs, 16 seeds.",
+        "mean tells, 12 seeds for sequences, split and masks. Then a network of two convolutions on digits, 359 to "
+        "train on, dropout behind each, 80 epochs, 12 seeds.",
         {kind: _CONFIG.replace(dropout=kind) for kind in _KINDS},
         spatial,
-        100,
+        122,
     )
 ]

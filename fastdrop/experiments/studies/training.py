@@ -122,7 +122,7 @@ _RATE = ExperimentConfig(dataset="noisy-linear", hidden=(128, 64), epochs=60)
 
 def rates(work: Work) -> Finding:
     """Study 3. Half of the seeds choose the best rate, the others judge it: the best of ten flatters itself."""
-    seeds = work.seeds(40)
+    seeds = work.seeds(30)
     configs = [_RATE.replace(rate=rate, seed=seed, data_seed=seed) for rate in _RATES for seed in seeds]
     runs = work.train(configs)
     runs = runs.reshape(len(_RATES), len(seeds), *runs.shape[1:])
@@ -270,7 +270,7 @@ STUDIES = [
         "with data of its own.",
         {"": _OVERFIT},
         overfitting,
-        5,
+        6,
     ),
     Study(
         "with-and-without",
@@ -280,17 +280,17 @@ STUDIES = [
         "p = 0.5, 200 epochs; 20 seeds, each with data of its own.",
         {"with": _LINEAR, "without": _LINEAR.replace(dropout="none")},
         with_and_without,
-        11,
+        21,
     ),
     Study(
         "rates",
         "The rate, from 0 to 0.9",
         "The best rate lies strictly between: test accuracy is higher there than without dropout and than at p = 0.9.",
-        "The noisy linear task, which 128 + 64 hidden units can learn by heart; ten rates, 40 seeds, each with data of "
+        "The noisy linear task, which 128 + 64 hidden units can learn by heart; ten rates, 30 seeds, each with data of "
         "its own; half of them choose the rate, the others judge it.",
         {"p-0.0": _RATE.replace(rate=0.0), "p-0.5": _RATE},
         rates,
-        75,
+        74,
     ),
     Study(
         "weights",
@@ -299,6 +299,6 @@ STUDIES = [
         "Digits, 539 to train on; 128 + 64 hidden units, 60 epochs, 8 seeds.",
         {"with": _WEIGHTS, "without": _WEIGHTS.replace(dropout="none")},
         weights,
-        3,
+        6,
     ),
 ]

@@ -210,6 +210,6 @@ STUDIES = [
         "to the nearest training point. Digits, 179 to train on, 256 + 128 hidden units, p = 0.2 and 0.5, 20 seeds.",
         {"moons": _MOONS, "digits": _DIGITS},
         monte_carlo,
-        18,
+        27,
     )
 ]
