@@ -1,5 +1,6 @@
 """`fastdrop-gui` and `fastdrop gui`: open the window."""
 
+import gc
 import signal
 import sys
 from collections.abc import Sequence
@@ -26,7 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_application() -> QApplication:
-    """The application, under the name by which its settings are kept."""
+    """The application, under the name by which its settings are kept.
+
+    What the imports have made stays to the end: the garbage collector, which would look through it for tens of
+    milliseconds now and then, need not.
+    """
+    gc.freeze()
     application = QApplication(sys.argv[:1])
     application.setOrganizationName("fastdrop")
     application.setApplicationName("fastdrop")

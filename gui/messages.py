@@ -25,7 +25,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the window shows now beside curves and layers."""
+    """What the window shows now beside curves."""
 
     layers: bool = True
     boundary: bool = False

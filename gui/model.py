@@ -81,6 +81,7 @@ class ExperimentModel:
         A process that loads something else gets to it in a moment; one that does not within `PATIENCE` is replaced.
         """
         busy, silent = self.status is Status.LOADING and not self._lost, self.silence > 0
+        self._begun = time.monotonic()
         self._run += 1  # what the process still says of the experiment before is not listened to
         self.config = config
         self._rates = None
@@ -203,6 +204,11 @@ class ExperimentModel:
         return passed if self.status is Status.RUNNING and passed > SILENCE else 0.0
 
     @property
+    def loading_seconds(self) -> float:
+        """Since the experiment at hand began to load; 0 where it is loaded."""
+        return time.monotonic() - self._begun if self.status is Status.LOADING else 0.0
+
+    @property
     def steps_per_second(self) -> float:
         """Over the last 30 snapshots; 0 where that is not known."""
         if len(self._times) < 2:
@@ -249,7 +255,8 @@ class ExperimentModel:
 
     def _take(self, update: Update) -> None:
         self._ask()
-        self.snapshot = update.snapshot
+        seen = self.snapshot.layers if self.snapshot is not None else ()
+        self.snapshot = replace(update.snapshot, layers=update.snapshot.layers or seen)
         self.history += update.records
         self._take_twin(update)
         if update.about is not None:  # the first of an experiment: a file may have brought a twin

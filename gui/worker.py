@@ -1,5 +1,7 @@
 """What runs in the trainer's process: commands between batches, batches as fast as allowed, looks on an allowance."""
 
+import gc
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments import (
     ConfigError,
     DataError,
+    Dataset,
     Experiment,
     ExperimentConfig,
     Snapshot,
@@ -29,10 +32,15 @@ from fastdrop.threads import get_num_threads, set_num_threads
 from fastdrop_gui.messages import About, Failure, Kind, Notice, Saved, Start, Update, Wanted
 
 SNAPSHOT_SHARE = 0.04
-LOOKING_SHARE = 0.02
+LOOKING_SHARE = 0.01
 """Of the process's time, at most about: for snapshots, and for each of boundary, mistakes and distributions."""
+NICENESS = 5
+"""Where the window and the training want one core, the window goes first: it wants little, and soon."""
 WITHOUT_SNAPSHOTS = 1 / 60
 """Seconds after a snapshot in which no other is made: the window draws 30 a second."""
+
+UNHEARD = 0.003
+"""Seconds for which a command may wait while batches are trained."""
 
 Result = TypeVar("Result")
 
@@ -86,24 +94,37 @@ class _Worker:
         self.running = False
         self.steps_left: int | None = None
         self.wanted: Wanted | None = None
+        self._loaded: tuple[object, Dataset] | None = None
         self.sent = _Sent()
         self.learning_rates: list[tuple[int, float]] = []
         """By the step from which on each was used: changes while training ran, for a twin that comes late."""
         self.steps_per_second = 0.0
-        self.due = 0.0
+        self.due = self.listen_at = 0.0
         self.snapshots = Allowance(SNAPSHOT_SHARE, WITHOUT_SNAPSHOTS)
         self.looks = {name: Allowance(LOOKING_SHARE, 0.1) for name in ("boundary", "mistakes", "distributions")}
 
     def loop(self) -> None:
-        while True:
-            while self.connection.poll(self._patience()):
-                kind, value = self.connection.recv()
-                if kind == "stop":
-                    return
-                self._obey(kind, value)
+        while self._listens():
             if self.running or self._twin_is_behind():
                 self._train()
             self._report()
+
+    def _listens(self) -> bool:
+        """Obey what has come, or comes while there is nothing to do; False where it is to stop.
+
+        At full speed not after every batch: to ask the system takes its time.
+        """
+        patience = self._patience()
+        if patience == 0.0 and time.perf_counter() < self.listen_at:
+            return True
+        while self.connection.poll(patience):
+            kind, value = self.connection.recv()
+            if kind == "stop":
+                return False
+            self._obey(kind, value)
+            patience = self._patience()
+        self.listen_at = time.perf_counter() + UNHEARD
+        return True
 
     def _twin_is_behind(self) -> bool:
         return self.twin is not None and self.trainer is not None and self.twin.step_count < self.trainer.step_count
@@ -181,7 +202,7 @@ class _Worker:
             allowance.now()
         try:
             states = load_experiment(start.file).states if start.file else {}
-            trainer = Trainer(start.config)
+            trainer = Trainer(start.config, self.dataset(start.config))
             if "main" in states:
                 trainer.restore(states["main"])
             self.trainer = trainer
@@ -193,6 +214,17 @@ class _Worker:
         except (BackendUnavailable, ConfigError, DataError, StateError, MemoryError, OSError) as error:
             self.trainer = self.twin = None
             self._fail(str(error) or "there is not enough memory for this network", _field_of(error, start.config))
+
+    def dataset(self, config: ExperimentConfig) -> Dataset:
+        """The data set; a large file is not read again at each rewind, unless it has changed."""
+        name, of_a_file = config.data_file, config.dataset == "file"
+        source = (config.dataset, config.label, config.noise, config.train_share, config.data_seed, name)
+        stat = Path(name).stat() if of_a_file and Path(name).exists() else None
+        key = (*source, stat and (stat.st_mtime_ns, stat.st_size))
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None  # before the other is there: both may not fit into memory
+            self._loaded = key, config.load_dataset()
+        return self._loaded[1]
 
     def _fail(self, message: str, field: str = "") -> None:
         self.running = False
@@ -238,7 +270,7 @@ class _Worker:
             return None
         stale = [allowance.due for name, allowance in self.looks.items() if self._is_stale(name)]
         moved = self.trainer.step_count != self.sent.step or self._twin_step() != self.sent.twin_step
-        if moved or self._is_stale("unit"):
+        if moved or self._is_stale("unit") or self._is_stale("layers"):
             stale.append(self.snapshots.due)
         return min(stale) if stale else None
 
@@ -262,8 +294,10 @@ class _Worker:
         assert trainer is not None
         assert self.wanted is not None
         self.snapshots.now()
-        snapshot = self.snapshots(trainer.snapshot)  # its cost alone: looks have allowances of their own
+        with_layers = self.wanted.layers or self.wanted.unit is not None
+        snapshot = self.snapshots(lambda: trainer.snapshot(layers=with_layers))  # looks have allowances of their own
         assert snapshot is not None
+        sent.looks["layers"] = (with_layers, snapshot.step)
         twin = self.twin.history if self.twin is not None else []
         update = Update(
             self.run,
@@ -344,6 +378,9 @@ def work(connection: Connection) -> None:
     """Serve the window until it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the window decides; Ctrl-C in its terminal reaches both
     set_num_threads(max(1, get_num_threads() - 1))  # a core for the window
+    gc.freeze()  # what the imports have made stays: the collector need not look through it
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     try:
         with one_blas_thread():
             _Worker(connection).loop()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -426,9 +427,9 @@ def test_dark_and_light_are_followed_by_plots(qtbot, window):
         set_scheme(Qt.ColorScheme.Unknown)
 
 
-def drop(window, path):
+def drop(window, *paths):
     data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(path))])
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
     buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
     window.dropEvent(QDropEvent(QPointF(200, 200), Qt.DropAction.CopyAction, data, buttons, keys))
 
@@ -438,6 +439,41 @@ def test_an_experiment_that_is_dropped_is_opened(qtbot, window, home):
     drop(window, home / "run.toml")
     qtbot.waitUntil(lambda: window.model.config.dataset == "xor", timeout=WAIT)
     ready(qtbot, window)
+
+
+def test_of_several_files_that_are_dropped_the_first_is_opened_and_that_is_said(qtbot, window, home):
+    CONFIG.replace(dataset="xor").save(home / "first.toml")
+    CONFIG.replace(dataset="wine").save(home / "second.toml")
+    drop(window, home / "first.toml", home / "second.toml")
+    qtbot.waitUntil(lambda: window.model.config.dataset == "xor", timeout=WAIT)
+    assert "2 files were dropped" in window.statusBar().currentMessage()
+    assert "first.toml" in window.statusBar().currentMessage()
+    ready(qtbot, window)
+
+
+@pytest.mark.qt_log_ignore("This plugin does not support raise", extend=True)
+def test_the_layout_can_be_reset(qtbot, window):
+    page = window.training
+    before = {view: page.docks[view].size() for view in (page.curves, page.heatmap)}
+    page.docks[page.curves].hide()
+    page.docks[page.heatmap].setFloating(True)
+    page.removeDockWidget(page.docks[page.boundary])
+    qtbot.keyClick(window, Qt.Key.Key_0, Qt.KeyboardModifier.ControlModifier)
+    assert not page.docks[page.heatmap].isFloating()
+    qtbot.waitUntil(lambda: page.is_seen(page.curves) and page.is_seen(page.heatmap), timeout=WAIT)
+    page.raise_view(page.boundary)
+    qtbot.waitUntil(lambda: page.is_seen(page.boundary), timeout=WAIT)
+    page.raise_view(page.curves)
+    for view, size in before.items():
+        qtbot.waitUntil(lambda view=view, size=size: page.docks[view].size() == size, timeout=WAIT)
+
+
+def test_long_loading_is_told_with_its_seconds(window, monkeypatch):
+    window.rewind()
+    assert window.figures.text() == "loading"
+    monkeypatch.setattr(window.model, "_begun", time.monotonic() - 3.2)
+    window._tick()
+    assert window.figures.text() == "loading for 3 s (a large network or table)"
 
 
 def test_configurations_are_copied_and_pasted(qtbot, window):

@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from fastdrop.experiments import ConfigError, Experiment, ExperimentConfig, Trainer, load_experiment
+from fastdrop.experiments import ConfigError, DataError, Experiment, ExperimentConfig, Trainer, load_experiment
 from fastdrop.experiments.config import FITTING, NETWORKS
 from fastdrop_gui import editing
 from fastdrop_gui.model import MOST_KEPT, ExperimentModel, Status, Thinned
-from fastdrop_gui.worker import Allowance
+from fastdrop_gui.worker import Allowance, _Worker
 
 CONFIG = ExperimentConfig(dataset="moons", hidden=(16, 8), epochs=500)
 WAIT = 60.0
@@ -230,6 +230,46 @@ def test_what_is_not_wanted_is_not_computed(model):
     wait(model, lambda: model.distributions)
     epochs, means = model.history_of_unit("hidden 2", 3)
     assert len(epochs) == len(means) >= 1
+
+
+def test_layers_come_only_while_they_are_looked_at(model):
+    seen = model.snapshot.layers
+    assert [view.name for view in seen] == ["hidden 1", "hidden 2", "output probabilities"]
+    model.want(layers=False)
+    model.tick()
+    for step in (1, 2):
+        model.step()
+        wait(model, lambda step=step: model.snapshot.step == step)
+    assert model.snapshot.layers is seen  # what was seen last stays
+    model.want(layers=True)  # and comes at once, though nothing moves
+    wait(model, lambda: model.snapshot.layers is not seen)
+    assert model.snapshot.step == 2
+
+
+def test_a_data_set_is_read_again_only_where_it_has_changed(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("a,b,kind\n" + "".join(f"{row},{row % 7},{row % 2}\n" for row in range(40)))
+    config = editing.with_file(CONFIG, str(path), "kind")
+    worker = _Worker(None)
+    first = worker.dataset(config)
+    assert worker.dataset(config.replace(seed=3, rate=0.1)) is first
+    assert worker.dataset(config.replace(train_share=0.5)) is not first
+    kept = worker.dataset(config)
+    path.write_text("a,b,kind\n" + "".join(f"{row},{row % 7},{row % 4}\n" for row in range(40)))
+    assert worker.dataset(config) is not kept
+    assert worker.dataset(config).classes == 4
+    path.unlink()
+    with pytest.raises(DataError, match=r"own\.csv"):
+        worker.dataset(config)
+
+
+def test_loading_is_timed(model):
+    assert model.loading_seconds == 0.0
+    model.reset(CONFIG)
+    time.sleep(0.02)
+    assert 0.02 <= model.loading_seconds < WAIT
+    wait(model, lambda: model.status is Status.READY)
+    assert model.loading_seconds == 0.0
 
 
 def test_a_killed_process_is_told_and_replaced(model):

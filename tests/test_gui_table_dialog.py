@@ -38,6 +38,14 @@ def show(qtbot):
         dialog.reject()
 
 
+def test_long_names_do_not_stretch_the_dialog(show, tmp_path):
+    path = tmp_path / "long.csv"
+    path.write_text("a,kind\n" + "".join(f"{row},{'xy'[row % 2] * 900}\n" for row in range(20)))
+    dialog = show(path)
+    assert dialog.facts.text().endswith(f"2 classes: {'x' * 23}… (10), {'y' * 23}… (10)")
+    assert dialog.minimumSizeHint().width() < 640
+
+
 def headings(dialog):
     model = dialog.table.model()
     return [model.headerData(place, Qt.Orientation.Horizontal) for place in range(model.columnCount())]

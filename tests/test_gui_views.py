@@ -10,7 +10,7 @@ from fastdrop.experiments import Boundary, EpochRecord, LayerView, Mistakes, Run
 from fastdrop.experiments.observe import QUANTILES
 from fastdrop_gui.model import Thinned
 from fastdrop_gui.views.boundary import BoundaryView
-from fastdrop_gui.views.curves import MOST_POINTS, CurvesView
+from fastdrop_gui.views.curves import MOST_POINTS, CurvesView, stepped
 from fastdrop_gui.views.distributions import DistributionsView, densities
 from fastdrop_gui.views.heatmap import CELL, HeatMapView
 from fastdrop_gui.views.inspector import InspectorView
@@ -114,6 +114,18 @@ def test_the_network_crosses_out_dropped_units_and_draws_no_line_to_them(shown):
     assert len(network.positive.getData()[0]) == 2  # 3.0; the weaker ones are not drawn
     assert len(network.negative.getData()[0]) == 2  # -4.0
     assert "dropped: 1 of 5" in network.caption.text()
+
+
+def test_symbols_of_the_network_are_made_once(shown):
+    """pyqtgraph draws a symbol anew for every pen and brush object that it has not met."""
+    network = shown(NetworkView)
+    values = np.linspace(0, 1, 40, dtype=np.float32).reshape(10, 4)
+    views = [LayerView("hidden 1", np.roll(values, turn), values > 0.1, shape=(10,)) for turn in range(30)]
+    for view in views:
+        network.show_layers((view,))
+    pens = {id(pen) for pen in network.units.data["pen"]} | {id(network.units.opts["pen"])}
+    network.show_layers((views[0],))
+    assert {id(pen) for pen in network.units.data["pen"]} | {id(network.units.opts["pen"])} == pens
 
 
 def test_connections_that_dropconnect_drops_are_not_drawn(shown):
@@ -261,3 +273,35 @@ def test_the_inspector_shows_a_unit_and_asks_for_another(shown):
     assert view.curve.getData()[1].tolist() == [0.5, 0.7]
     view.show_unit(UnitView(0, 1, image), ([], []))  # another unit's, late
     assert view.image.image is None
+
+
+def test_axes_grow_in_steps(shown):
+    """Every change of a range draws an axis anew, which takes longer than the curve."""
+    assert [stepped(value) for value in (0, 0.3, 0.31, 1, 1.01, 99, 137, 8.1e6)] == [
+        *(1.0, pytest.approx(0.3), pytest.approx(0.4), 1.0, 1.2, 100.0, 150.0, 1e7)
+    ]
+    curves = shown(CurvesView)
+    ranges = set()
+    for count in range(82, 100):
+        curves.show_history(records(count))
+        curves.grab()
+        ranges.add(tuple(map(tuple, curves.plots["loss"].getPlotItem().vb.viewRange())))
+    assert len(ranges) == 1
+    (x, y) = ranges.pop()
+    assert x[0] <= 0
+    assert 99 < x[1] < 120
+    assert 1.5 < y[1] < 1.8
+
+
+def test_distributions_are_drawn_only_where_there_is_more(shown, monkeypatch):
+    view = shown(DistributionsView)
+    series = Thinned()
+    series.add(0.0, np.linspace(-1, 1, len(QUANTILES), dtype=np.float32))
+    view.show_distributions({("weights", "hidden 1"): series})
+    drawn = []
+    monkeypatch.setattr(view.image, "setImage", lambda *_args, **_more: drawn.append(1))
+    view.show_distributions({("weights", "hidden 1"): series})
+    assert not drawn
+    series.add(1.0, np.linspace(-2, 1, len(QUANTILES), dtype=np.float32))
+    view.show_distributions({("weights", "hidden 1"): series})
+    assert drawn

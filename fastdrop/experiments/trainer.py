@@ -177,14 +177,14 @@ class Trainer:
             if self.step_count % self.steps_per_epoch == 0:
                 yield self.snapshot()
 
-    def snapshot(self, weights: bool = False) -> Snapshot:
+    def snapshot(self, *, layers: bool = True, weights: bool = False) -> Snapshot:
         """What the network does now; looking does not change the training."""
         return Snapshot(
             self.step_count,
             self.step_count / self.steps_per_epoch,
             float(np.mean(self._epoch_losses)) if self._epoch_losses else math.nan,
             tuple(self.history),
-            tuple(observe.layers(self)),
+            tuple(observe.layers(self)) if layers else (),
             self.weights() if weights else {},
         )
 

@@ -1,5 +1,6 @@
 """Train and test curves, as training goes, with the gap shaded; the twin's and kept runs' beside them."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,10 +13,11 @@ from fastdrop.experiments import EpochRecord, Run
 from fastdrop_gui.views import plots
 from fastdrop_gui.views.plots import COLORS, STYLES, Table, View
 
-MOST_POINTS = 600
+MOST_POINTS = 240
 """Of a curve; more than a plot has pixels would only cost time."""
 TWIN_COLOR = plots.GREEN
 _GAP_SHADE = 60
+_STEPS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 QUANTITIES = ("accuracy", "loss")
 
 
@@ -23,6 +25,14 @@ def thinned(values: Sequence[EpochRecord]) -> Sequence[EpochRecord]:
     """At most about `MOST_POINTS` of them, the last one among them."""
     apart = -(-len(values) // MOST_POINTS)
     return values if apart <= 1 else [*values[:-1:apart], values[-1]]
+
+
+def stepped(value: float) -> float:
+    """The value, rounded up to one of ten in a decade: an axis that moves seldom is drawn seldom."""
+    if not 0 < value < math.inf:
+        return 1.0
+    decade = 10.0 ** math.floor(math.log10(value))
+    return next((step * decade for step in _STEPS if value <= step * decade), 10 * decade)
 
 
 class CurvesView(View):
@@ -37,8 +47,11 @@ class CurvesView(View):
         layout.setContentsMargins(0, 0, 0, 0)
         self.curves: dict[str, pg.PlotDataItem] = {}
         self.plots: dict[str, pg.PlotWidget] = {}
+        self.frames: dict[str, pg.PlotCurveItem] = {}
+        """Unseen, around the curves: the range that a plot chooses by itself grows in steps."""
         self.gaps: dict[str, pg.FillBetweenItem] = {}
         self.run_curves: dict[str, list[pg.PlotDataItem]] = {quantity: [] for quantity in QUANTITIES}
+        self._corners: dict[str, tuple[list[float], list[float]]] = {}
         self._history: list[EpochRecord] = []
         self._twin: list[EpochRecord] = []
         self._runs: tuple[Run, ...] = ()
@@ -56,6 +69,8 @@ class CurvesView(View):
             self.curves[f"{who}_{quantity}"] = plot.plot(name=who)
         for who in ("train", "test"):
             self.curves[f"twin {who}_{quantity}"] = plot.plot()
+        self.frames[quantity] = pg.PlotCurveItem(pen=None)
+        plot.addItem(self.frames[quantity])
         gap = pg.FillBetweenItem(self.curves[f"train_{quantity}"], self.curves[f"test_{quantity}"])
         plot.addItem(gap)
         self.gaps[quantity] = gap
@@ -92,6 +107,8 @@ class CurvesView(View):
             for quantity in QUANTITIES:
                 for who in ("train", "test"):
                     self._set(f"{prefix}{who}_{quantity}", epochs, shown)
+            if not prefix:
+                self._grow(shown)
         for gap in self.gaps.values():
             gap.setVisible(len(history) > 1)
         if bool(twin) != self._twin_named:
@@ -99,9 +116,24 @@ class CurvesView(View):
         if runs != self._runs:
             self._show_runs(runs)
 
+    def _grow(self, records: Sequence[EpochRecord]) -> None:
+        """Give the axes room for these."""
+        losses = [loss for record in records for loss in (record.train_loss, record.test_loss) if math.isfinite(loss)]
+        highest = {"accuracy": 1.0, "loss": stepped(max(losses, default=1.0))}
+        last = stepped(records[-1].epoch) if records else 1.0
+        for quantity, frame in self.frames.items():
+            corner = [0.0, last], [0.0, highest[quantity]]
+            if corner != self._corners.get(quantity):
+                self._corners[quantity] = corner
+                frame.setData(*corner)
+
     def _set(self, name: str, epochs: NDArray[np.float64], records: Sequence[EpochRecord]) -> None:
         attribute = name.removeprefix("twin ")
-        self.curves[name].setData(epochs, np.array([getattr(record, attribute) for record in records], float))
+        curve = self.curves[name]
+        # The gap is drawn anew for each of its curves: once, when the test curve is there, is enough.
+        blocked = curve.blockSignals(name.startswith("train"))
+        curve.setData(epochs, np.array([getattr(record, attribute) for record in records], float))
+        curve.blockSignals(blocked)
 
     def _name_twin(self, there: bool) -> None:
         """The twin stands in the legend while there is one."""

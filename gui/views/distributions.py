@@ -45,6 +45,7 @@ class DistributionsView(View):
         self.bars = pg.BarGraphItem(x0=[0.0], y=[0.0], width=[0.0], height=[0.0])
         self.now.addItem(self.bars)
         self._series: dict[tuple[str, str], Thinned] = {}
+        self._drawn: tuple[object, ...] = ()
         top = QHBoxLayout()
         top.addWidget(self.kind)
         top.addWidget(self.layer)
@@ -61,9 +62,16 @@ class DistributionsView(View):
         self.layer.currentIndexChanged.connect(self._draw)
 
     def show_distributions(self, series: dict[tuple[str, str], Thinned]) -> None:
-        """Draw what was gathered so far."""
+        """Draw what was gathered so far, if there is more of it."""
         self._series = series
-        self._offer()
+        if self._state() != self._drawn:
+            self._offer()
+
+    def _state(self) -> tuple[object, ...]:
+        """What is drawn, and up to where."""
+        shown = self.shown
+        newest = shown[-1][0] if shown else None
+        return id(shown), newest, len(self._series), plots.is_dark()
 
     def _offer(self) -> None:
         """The layers that there are; the chosen one stays chosen."""
@@ -78,6 +86,7 @@ class DistributionsView(View):
 
     def _draw(self) -> None:
         series = self.shown
+        self._drawn = self._state()
         if not series:
             self.image.clear()
             self.bars.setOpts(x0=[0.0], y=[0.0], width=[0.0], height=[0.0])

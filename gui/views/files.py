@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,13 @@ class Files(QObject):
             self.open_table(path)
         else:
             self.open(path)
+
+    def open_dropped(self, paths: Sequence[str]) -> None:
+        """Open what was dropped; of several files the first, and say so: a window holds one experiment."""
+        self.open_any(paths[0])
+        if len(paths) > 1:
+            text = f"{len(paths)} files were dropped: a window holds one, {Path(paths[0]).name}"
+            self._window.statusBar().showMessage(text, 8000)
 
     def open(self, path: str) -> bool:
         """Take an experiment file's configuration, curves and weights; on an error the one at hand goes on."""

@@ -49,6 +49,7 @@ class InspectorView(View):
         self._views: tuple[LayerView, ...] = ()
         self._weights: UnitView | None = None
         self._history: tuple[list[float], list[float]] = ([], [])
+        self._framed = (0, 0)
         self.layer.currentIndexChanged.connect(self._chosen)
         self.unit.valueChanged.connect(self._chosen)
 
@@ -79,8 +80,9 @@ class InspectorView(View):
 
     def show_unit(self, weights: UnitView | None, history: tuple[list[float], list[float]]) -> None:
         """Draw the weights, if they are the chosen unit's, and its history."""
-        self._history = history
-        self.curve.setData(*map(np.array, history))
+        if history != self._history:
+            self._history = history
+            self.curve.setData(*map(np.array, history))
         place, unit = self.layer.currentIndex(), self.unit.value() - 1
         self._weights = weights if weights is not None and (weights.block, weights.unit) == (place, unit) else None
         if self._weights is None:
@@ -89,11 +91,17 @@ class InspectorView(View):
             values = np.nan_to_num(self._weights.weights)
             top = max(float(np.abs(values).max(initial=0.0)), 1e-12)
             self.image.setImage(values, autoLevels=False, levels=(-top, top))
-            height, width = values.shape
-            self.image.setRect(0.5, 0.5, width, height)
-            self.weights.setAspectLocked(height > 1)
-            self.weights.setRange(xRange=(0.5, width + 0.5), yRange=(0.5, height + 0.5), padding=0.02)
+            self._frame(*values.shape)
         self._describe()
+
+    def _frame(self, height: int, width: int) -> None:
+        """Axes around the weights, where their shape has changed."""
+        if (height, width) == self._framed:
+            return
+        self._framed = height, width
+        self.image.setRect(0.5, 0.5, width, height)
+        self.weights.setAspectLocked(height > 1)
+        self.weights.setRange(xRange=(0.5, width + 0.5), yRange=(0.5, height + 0.5), padding=0.02)
 
     def _chosen(self) -> None:
         place = self.layer.currentIndex()

@@ -14,6 +14,8 @@ from fastdrop_gui.views import plots
 from fastdrop_gui.views.plots import Table, View
 
 _SIZE = 17
+_SHADES = 64
+"""Of an activation; pyqtgraph draws a symbol for each."""
 _STRONGEST = 0.25
 """Share of a layer's connections that are drawn, the strongest; all would be a grey block."""
 
@@ -49,15 +51,16 @@ class NetworkView(View):
         self.plot.setMouseEnabled(False, False)
         self.plot.setMenuEnabled(False)
         self.plot.invertY(True)
-        self.positive = pg.PlotDataItem(connect="pairs")
-        self.negative = pg.PlotDataItem(connect="pairs")
+        self.positive = pg.PlotCurveItem(connect="pairs")
+        self.negative = pg.PlotCurveItem(connect="pairs")
         self.units = pg.ScatterPlotItem(size=_SIZE, pxMode=True)
         self.crosses = pg.ScatterPlotItem(size=_SIZE - 4, symbol="x", pxMode=True)
         for item in (self.positive, self.negative, self.units, self.crosses):
             self.plot.addItem(item)
         self.units.sigClicked.connect(self._click)
-        self._brushes = [pg.mkBrush(tuple(color)) for color in plots.lookup("viridis")]
-        self._grey = pg.mkBrush(120, 120, 120, 90)
+        self._shades = [pg.mkBrush(tuple(color)) for color in plots.lookup("viridis", _SHADES)]
+        self._shades.append(pg.mkBrush(120, 120, 120, 90))  # of a dropped unit
+        self._colored: tuple[object, ...] = ()
         self._views: tuple[LayerView, ...] = ()
         self._columns: list[_Column] = []
         self._framed: tuple[object, ...] = ()
@@ -83,6 +86,7 @@ class NetworkView(View):
 
     def _draw(self) -> None:
         self._columns = self._arranged()
+        self._color()
         self._draw_units()
         self._draw_connections()
         self._frame()
@@ -116,25 +120,33 @@ class NetworkView(View):
         return np.asarray(places, np.float64)
 
     def _draw_units(self) -> None:
-        xs, ys, brushes, crossed, data = [], [], [], [], []
-        for number, column in enumerate(self._columns):
-            top = max(float(np.abs(np.nan_to_num(column.values)).max(initial=0.0)), 1e-12)
-            shades = (np.abs(np.nan_to_num(column.values)) / top * 255).astype(int)
-            places = self._places(number)
-            for unit, (y, shade, kept) in enumerate(zip(places, shades, column.kept, strict=True)):
-                xs.append(float(number))
-                ys.append(float(y))
-                brushes.append(self._brushes[shade] if kept else self._grey)
-                data.append((number, unit))
-                if not kept:
-                    crossed.append((float(number), float(y)))
-        pen = pg.mkPen(plots.text_color(), width=1)
-        self.units.setData(xs, ys, brush=brushes, pen=pen, data=data)
-        color = pg.mkPen(plots.lightened(plots.VERMILION), width=2)
-        self.crosses.setData([x for x, _ in crossed], [y for _, y in crossed], pen=color, brush=None)
+        columns = self._columns
+        if not columns:
+            self.units.clear()
+            self.crosses.clear()
+            return
+        xs = np.repeat(np.arange(len(columns), dtype=np.float64), [len(column.values) for column in columns])
+        ys = np.concatenate([self._places(number) for number in range(len(columns))])
+        kept = np.concatenate([column.kept for column in columns])
+        shades = np.where(kept, np.concatenate([_shades(column.values) for column in columns]), _SHADES)
+        data = [(number, unit) for number, column in enumerate(columns) for unit in range(len(column.values))]
+        self.units.setData(xs, ys, brush=[self._shades[shade] for shade in shades], data=data)
+        self.crosses.setData(xs[~kept], ys[~kept])
+
+    def _color(self) -> None:
+        """Pens in the theme's colours. They are made once: pyqtgraph draws each symbol anew for a pen that is new."""
+        theme = (plots.text_color().name(), plots.is_dark())
+        if theme == self._colored:
+            return
+        self._colored = theme
+        self.units.setPen(pg.mkPen(plots.text_color(), width=1))
+        self.crosses.setPen(pg.mkPen(plots.lightened(plots.VERMILION), width=2))
+        self.crosses.setBrush(None)
+        self.positive.setPen(plots.pen(plots.BLUE))
+        self.negative.setPen(plots.pen(plots.ORANGE, Qt.PenStyle.DashLine))
 
     def _draw_connections(self) -> None:
-        lines: dict[bool, tuple[list[float], list[float]]] = {True: ([], []), False: ([], [])}
+        lines: dict[bool, list[NDArray[np.float64]]] = {True: [], False: []}
         for number in range(1, len(self._columns)):
             before, column = self._columns[number - 1], self._columns[number]
             if column.weights is None:
@@ -143,17 +155,15 @@ class NetworkView(View):
             alive = column.kept[: len(weights), None] & before.kept[None, : weights.shape[1]]
             if column.connections is not None:
                 alive &= column.connections[: weights.shape[0], : weights.shape[1]]
-            strong = np.abs(weights) >= np.quantile(np.abs(weights), 1 - _STRONGEST)
+            alive &= np.abs(weights) >= np.quantile(np.abs(weights), 1 - _STRONGEST)
             here, there = self._places(number), self._places(number - 1)
-            for unit, source in np.argwhere(alive & strong):
-                xs, ys = lines[bool(weights[unit, source] >= 0)]
-                xs += [number - 1.0, float(number)]
-                ys += [float(there[source]), float(here[unit])]
-        for sign, item, color, style in (
-            (True, self.positive, plots.BLUE, Qt.PenStyle.SolidLine),
-            (False, self.negative, plots.ORANGE, Qt.PenStyle.DashLine),
-        ):
-            item.setData(*map(np.array, lines[sign]), pen=plots.pen(color, style))
+            for sign in lines:
+                units, sources = np.nonzero(alive & ((weights >= 0) == sign))
+                ends = [np.full(len(units), number - 1.0), there[sources], np.full(len(units), number), here[units]]
+                lines[sign].append(np.stack(ends, axis=1).reshape(-1, 2))
+        for sign, item in ((True, self.positive), (False, self.negative)):
+            points = np.concatenate(lines[sign]) if lines[sign] else np.empty((0, 2))
+            item.setData(points[:, 0], points[:, 1])
 
     def _frame(self) -> None:
         """Axes, redrawn only where layers have changed."""
@@ -186,6 +196,12 @@ class NetworkView(View):
             for unit, (value, kept) in enumerate(zip(column.values, column.kept, strict=True))
         ]
         return Table(["layer", "unit", "activation", "mask"], rows)
+
+
+def _shades(values: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Places in the table of brushes: the strongest of the layer is bright."""
+    strength = np.abs(np.nan_to_num(values))
+    return np.asarray(strength / max(float(strength.max(initial=0.0)), 1e-12) * (_SHADES - 1), np.intp)
 
 
 def _maps(values: NDArray[Any], shape: tuple[int, ...], maps: int) -> NDArray[Any]:

@@ -28,6 +28,7 @@ from fastdrop_gui.views.plots import VERMILION
 
 POLL_MS = 50
 _CLASSES_NAMED = 6
+_LONGEST_NAME = 24
 _COLUMNS_MEASURED = 200
 """More are as wide as they are: measuring them all would take too long."""
 _NOTHING = Preview((), (), None, {})
@@ -264,9 +265,14 @@ class TableDialog(QDialog):
         super().done(result)
 
 
+def _short(name: str) -> str:
+    """A name that may stand in a sentence: one of a thousand letters would stretch the window."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+
+
 def facts_text(facts: Facts) -> str:
     """What would be trained on, in a sentence."""
-    named = [f"{name} ({count:,})" for name, count in facts.classes[:_CLASSES_NAMED]]
+    named = [f"{_short(name)} ({count:,})" for name, count in facts.classes[:_CLASSES_NAMED]]
     more = len(facts.classes) - len(named)
     classes = ", ".join(named) + (f" and {more} more" if more else "")
     features = "1 feature" if facts.features == 1 else f"{facts.features:,} features"

@@ -92,10 +92,22 @@ class TrainingPage(QMainWindow):
                 self.tabifyDockWidget(first, self.docks[view])
             first.raise_()
 
-    def balance(self) -> None:
-        """Give both stacks their share of the width."""
+    def reset_layout(self) -> None:
+        """All views back in their places, also those that were closed or float."""
+        for dock in self.docks.values():
+            dock.setFloating(False)
+            self.removeDockWidget(dock)
+        self.arrange()
+        for dock in self.docks.values():
+            dock.show()
+        for view in (self.curves, self.heatmap):
+            self.docks[view].raise_()
+        self.balance_soon()
+
+    def balance_soon(self) -> None:
+        """Give both stacks their share of the width, when sizes are known."""
         docks = [self.docks[self.curves], self.docks[self.heatmap]]
-        self.resizeDocks(docks, [450, 600], Qt.Orientation.Horizontal)
+        QTimer.singleShot(0, self, lambda: self.resizeDocks(docks, [450, 600], Qt.Orientation.Horizontal))
 
     def _dock(self, title: str, widget: QWidget) -> QDockWidget:
         dock = QDockWidget(title)
@@ -155,6 +167,7 @@ class TrainingPage(QMainWindow):
         place = self.inspector.layer.currentIndex()
         unit = (place, self.inspector.unit.value() - 1) if self.is_seen(self.inspector) and place >= 0 else None
         self.model.want(
+            layers=any(self.is_seen(view) for view in (self.heatmap, self.network, self.maps)),
             boundary=self.is_seen(self.boundary),
             mistakes=self.is_seen(self.mistakes),
             unit=unit,

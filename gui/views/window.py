@@ -204,7 +204,7 @@ class MainWindow(QMainWindow):
             if self.model.status is Status.FAILED and not failed:
                 self.settings.show_problem(self.model.field, self.model.message)
             self.refresh()
-        elif self.model.silence:
+        elif self.model.silence or self.model.status is Status.LOADING:
             self.figures.setText(self._figures())
         self.files.tick()
 
@@ -219,7 +219,7 @@ class MainWindow(QMainWindow):
         self.problem.setVisible(bool(text))
         self.problem.setToolTip(text)
         if model.snapshot is None:
-            self.figures.setText(model.status.value)
+            self.figures.setText(self._figures())
             self.progress.setRange(0, 0 if model.status is Status.LOADING else 1)
             return
         self.progress.setRange(0, _PROGRESS_STEPS)
@@ -227,8 +227,11 @@ class MainWindow(QMainWindow):
         self.figures.setText(self._figures())
 
     def _figures(self) -> str:
-        model, latest = self.model, self.model.history[-1]
-        assert model.snapshot is not None
+        model = self.model
+        if model.snapshot is None:
+            seconds = model.loading_seconds
+            return model.status.value + (f" for {seconds:.0f} s (a large network or table)" if seconds >= 2 else "")
+        latest = model.history[-1]
         text = (
             f"{model.status.value}   epoch {model.snapshot.epoch:.1f}   train {latest.train_accuracy:.1%}   "
             f"test {latest.test_accuracy:.1%}   gap {latest.gap:.1%}"
@@ -272,7 +275,7 @@ class MainWindow(QMainWindow):
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         if paths:
             event.acceptProposedAction()
-            QTimer.singleShot(0, lambda: self.files.open_any(paths[0]))  # the other program waits for the drop's end
+            QTimer.singleShot(0, lambda: self.files.open_dropped(paths))  # the other program waits for the drop's end
 
     def _restore_layout(self) -> None:
         geometry = QSettings().value("geometry")
@@ -286,7 +289,7 @@ class MainWindow(QMainWindow):
             self.training.arrange()
             layout = QSettings().value("layout")
             if not isinstance(layout, QByteArray):
-                QTimer.singleShot(0, self.training.balance)  # when sizes are known
+                self.training.balance_soon()
             else:
                 self.training.restoreState(layout, _LAYOUT_VERSION)
                 for dock in self.training.docks.values():

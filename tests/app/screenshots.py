@@ -16,7 +16,7 @@ from pathlib import Path
 SCALES = ("1", "1.5")
 SIZE = (1280, 800)
 TARGET = Path(__file__).parents[2] / "docs" / "screenshots"
-COLORS = 160
+COLORS = 255
 """Of a picture: a third of the bytes, and nothing that can be seen is lost."""
 MOST_SECONDS = 150.0
 
