@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit native peers format setup clean
+.PHONY: app test test-all check unit torch native peers format setup clean
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -18,7 +18,7 @@ test: check unit
 
 test-all: test native
 
-check: setup
+check: setup torch
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src_kernels
@@ -29,7 +29,7 @@ check: setup
 	cd $(LAYOUT) && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml
 	cd $(LAYOUT) && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml
 
-unit: setup
+unit: setup torch
 	@$(BIN)/python fastdrop/system.py gui --install
 	QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m "not native and not gpu"
 
@@ -41,6 +41,9 @@ native: setup
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 \
 		tests/test_native.py tests/test_cuda_native.py
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -q tests/test_gui_x11.py
+
+torch: setup
+	@$(BIN)/python -m pip install --quiet --group torch
 
 # PyTorch and Keras have some of the same layers: their values, gradients and statistics against ours.
 peers: setup

@@ -5,6 +5,7 @@ One mask everywhere, bit for bit; none is stored. `fastdrop.nn` is a small layer
 """
 
 from fastdrop._version import __version__
+from fastdrop.backends import from_dlpack
 from fastdrop.blocks import BlockMask, CutoutMask
 from fastdrop.errors import BackendUnavailable
 from fastdrop.functional import (
@@ -81,6 +82,7 @@ __all__ = [
     "embedding_dropout_backward",
     "feature_alpha_dropout",
     "feature_alpha_dropout_backward",
+    "from_dlpack",
     "gaussian_dropout",
     "gaussian_dropout_backward",
     "get_num_threads",

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -57,6 +57,12 @@ class RegionMask:
     def _scale(self, dropped: NDArray[np.bool_]) -> Any:
         """What kept elements are multiplied by, as an array of no axes on the mask's device; None for nothing."""
         return None
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be cut: its regions cross any window's border, and its scale counts all "
+            "elements; apply it whole, or index numpy.asarray(mask)"
+        )
 
     @property
     def _identity(self) -> tuple[Any, ...]:

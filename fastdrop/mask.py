@@ -1,12 +1,12 @@
 """`Mask`: the recipe of a mask. The decisions themselves are recomputed whenever they are needed."""
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastdrop.backends import backend_for, namespace, prepare
+from fastdrop.backends import Window, backend_for, cut, namespace, on_device_of, prepare_chunkwise
 from fastdrop.rule import (
     RULE_VERSION,
     check_probability,
@@ -22,6 +22,10 @@ class Mask:
     """Which elements of an array of one shape are kept, as a recipe of a few dozen bytes.
 
     The functions of this package make masks; calling one applies it: ``mask(dy)`` is dropout's backward pass.
+
+    A mask can be cut: ``mask[1000:2000, ::2]`` is the recipe of that window, by basic slicing as NumPy does it (slices
+    with any step, integers, an ellipsis, None), and ``mask[w](x[w])`` is ``mask(x)[w]`` bit for bit. Arrays and lists
+    raise TypeError, what lies outside IndexError.
 
     Attributes
     ----------
@@ -47,6 +51,8 @@ class Mask:
     True
     >>> np.array_equal(mask(np.ones((2, 4))), y)
     True
+    >>> np.array_equal(mask[1, ::2](np.ones(2)), y[1, ::2])
+    True
     """
 
     __slots__ = ("p", "recipe", "shape", "shared_axes")
@@ -67,11 +73,11 @@ class Mask:
 
     @property
     def keep_prob(self) -> float:
-        return keep_probability(self.recipe.threshold)
+        return keep_probability(self._source.threshold)
 
     @property
     def scale(self) -> float:
-        return self.recipe.scale
+        return self._source.scale
 
     @property
     def decision_shape(self) -> tuple[int, ...]:
@@ -80,10 +86,30 @@ class Mask:
 
     def __call__(self, array: Any, out: Any = None) -> NDArray[Any]:
         """Apply the mask: kept elements times `scale`, dropped ones +0.0. Also the backward pass."""
-        backend, x, y = prepare(array, out, "array")
+        backend, x, y = prepare_chunkwise(array, out, "array")
         if x.shape != self.shape:
             raise ValueError(f"a mask of shape {self.shape} cannot be applied to an array of shape {x.shape}")
         return backend.apply(x, y, self.recipe, self.shared_axes)
+
+    def __getitem__(self, index: Any) -> "Mask":
+        """The recipe of a window: basic slicing as NumPy does it."""
+        return self._cut(index, None)
+
+    def _cut(self, index: Any, window: Window | None) -> "Mask":
+        """A plain mask where the window has the decisions of one: so equal recipes are equal masks."""
+        shape, shared_axes, found = cut(self.shape, self.shared_axes, window, index)
+        mask = Mask.__new__(Mask if found is None else MaskWindow)
+        mask.shape, mask.shared_axes, mask.p = shape, shared_axes, self.p
+        if isinstance(mask, MaskWindow) and found is not None:
+            mask.window, mask._origin = found, self._source
+        else:
+            mask.recipe = self._source
+        return mask
+
+    @property
+    def _source(self) -> kernels.Recipe:
+        """The recipe that the decisions come from, be they the first ones of it or not."""
+        return self.recipe
 
     def first(self) -> NDArray[np.bool_]:
         """The decisions for index 0 of the first axis alone, without drawing the others: shape ``shape[1:]``.
@@ -92,7 +118,7 @@ class Mask:
         """
         if not self.shape or 0 in self.shared_axes:
             raise ValueError(f"a mask of shape {self.shape} with shared axes {self.shared_axes} has no first part")
-        return self._decisions((1, *self.decision_shape[1:]))[0]
+        return self[0]._decisions()
 
     def packed(self, *, like: Any = None) -> NDArray[np.uint8]:
         """The decisions in C order over `decision_shape`, eight to a byte, lowest bit first; 1 is kept.
@@ -108,8 +134,8 @@ class Mask:
         `numpy.asarray(mask)` is the same.
         """
         if 0 in self.shape:  # nothing to see, however many decisions the other axes have
-            return self._decisions((0,), like).reshape(self.shape)
-        kept = self._decisions(self.decision_shape, like)
+            return backend_for(like=like).booleans(self._recipe_for(like), 0, like).reshape(self.shape)
+        kept = self._decisions(like)
         return kept if kept.shape == self.shape else namespace(kept).broadcast_to(kept, self.shape).copy()
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
@@ -118,17 +144,18 @@ class Mask:
         kept = self.booleans()
         return kept if dtype is None else kept.astype(dtype, copy=False)
 
-    def _decisions(self, shape: tuple[int, ...], like: Any = None) -> NDArray[np.bool_]:
-        """As many decisions as `shape` has elements, from the first on."""
+    def _decisions(self, like: Any = None) -> NDArray[np.bool_]:
+        """All decisions: an array of `decision_shape`."""
+        shape = self.decision_shape
         return backend_for(like=like).booleans(self._recipe_for(like), math.prod(shape), like).reshape(shape)
 
     def _recipe_for(self, like: Any) -> Any:
         """The recipe as the backend of `like` takes it: the CPU cannot read a call number on a GPU."""
-        return getattr(self.recipe, "on_host", self.recipe) if namespace(like) is np else self.recipe
+        return getattr(self._source, "on_host", self._source) if namespace(like) is np else self._source
 
     @property
     def _identity(self) -> tuple[Any, ...]:
-        return self.shape, self.shared_axes, self.p, self.recipe
+        return self.shape, self.shared_axes, self.p, self._source
 
     def __eq__(self, other: object) -> bool:
         """Whether the other mask is the same recipe for the same shape."""
@@ -139,7 +166,7 @@ class Mask:
 
     def __repr__(self) -> str:
         shared = f", shared_axes={self.shared_axes}" if self.shared_axes else ""
-        return f"Mask(shape={self.shape}, p={self.p}, key={self.recipe.key}, call={self.recipe.call}{shared})"
+        return f"Mask(shape={self.shape}, p={self.p}, key={self._source.key}, call={self._source.call}{shared})"
 
     def __getstate__(self) -> dict[str, Any]:
         values = {
@@ -156,3 +183,81 @@ class Mask:
         self.shape, self.shared_axes = state["shape"], state["shared_axes"]
         key, call, threshold = state["recipe"]
         self.p, self.recipe = state["p"], kernels.Recipe(key, call, threshold, state["scale"])
+
+
+class MaskWindow(Mask):
+    """A part of a mask, which cutting one makes: the same recipe, other decisions than its first ones.
+
+    Only what is documented of `Mask` knows of windows. Functions that read decisions from a recipe's first one on, such
+    as `dropconnect_backward`, ask for `recipe` and are refused.
+
+    Attributes
+    ----------
+    window : Window
+        The first decision's number, and by how much the numbers grow along each axis.
+
+    Examples
+    --------
+    >>> import fastdrop as fd
+    >>> import numpy as np
+    >>> _, mask = fd.dropout(np.ones((4, 6)), p=0.5, rng=0)
+    >>> mask[::-1, 2]
+    Mask(shape=(4,), p=0.5, key=0, call=0, window=Window(first=20, strides=(-6,)))
+    >>> mask[::-1][::-1] == mask
+    True
+    """
+
+    __slots__ = ("_origin", "window")
+
+    @property
+    def recipe(self) -> NoReturn:  # type: ignore[override]
+        raise TypeError(
+            "this mask is a window of another: it can be called, looked at and cut, and dropout_backward takes it; "
+            "this function needs a whole mask"
+        )
+
+    @property
+    def _source(self) -> kernels.Recipe:
+        return self._origin
+
+    def __call__(self, array: Any, out: Any = None) -> NDArray[Any]:
+        """Apply the window to an array of its shape. Also the backward pass."""
+        backend, x, y = prepare_chunkwise(array, out, "array")
+        if x.shape != self.shape:
+            raise ValueError(f"a window of shape {self.shape} cannot be applied to an array of shape {x.shape}")
+        return backend.apply(x, y, self._origin, (), self.window)
+
+    def __getitem__(self, index: Any) -> Mask:
+        """A window of the window: basic slicing as NumPy does it."""
+        return self._cut(index, self.window)
+
+    def packed(self, *, like: Any = None) -> NDArray[np.uint8]:
+        """The window's decisions in C order over `decision_shape`, packed as `Mask.packed` says."""
+        kept = self._decisions(like)
+        with on_device_of(like):
+            bits: NDArray[np.uint8] = namespace(like).packbits(kept.reshape(-1), bitorder="little")
+            return bits
+
+    def _decisions(self, like: Any = None) -> NDArray[np.bool_]:
+        backend = backend_for(like=like)
+        with on_device_of(like):
+            ones = namespace(like).ones(self.decision_shape, np.float32)
+        y, x = backend.prepare_out(ones, ones)
+        return backend.apply(x, y, self._recipe_for(like), (), self.window).astype(np.bool_)
+
+    @property
+    def _identity(self) -> tuple[Any, ...]:
+        return *super()._identity, self.window
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, window={self.window})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "window": tuple(self.window)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        check_version(state)
+        self.shape, self.shared_axes, self.p = state["shape"], state["shared_axes"], state["p"]
+        self.window = Window(*state["window"])
+        key, call, threshold = state["recipe"]
+        self._origin = kernels.Recipe(key, call, threshold, state["scale"])

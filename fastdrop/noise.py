@@ -1,7 +1,7 @@
 """`GaussianNoise`: the recipe of multiplicative noise. The numbers themselves are drawn again when they are needed."""
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -55,6 +55,11 @@ class GaussianNoise:
         if self.p == 0.0:
             return backend.scaled_copy(x, y, 1.0)
         return backend.gaussian(x, y, self.recipe, self.sigma)
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        raise TypeError(
+            "noise cannot be cut as masks can: index its factors, numpy.asarray(noise)[...], and multiply by them"
+        )
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         """The factors, in float32 unless another dtype is asked for."""

@@ -57,6 +57,16 @@ def keep(key: int, call: int, threshold: int, shape: tuple[int, ...]) -> NDArray
     return (uniform40(key, call, np.arange(math.prod(shape))) < np.uint64(threshold)).reshape(shape)
 
 
+def keep_window(
+    key: int, call: int, threshold: int, shape: tuple[int, ...], first: int, strides: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Which decisions of a window are "keep"; at an index stands number first + sum(index[axis] * strides[axis])."""
+    number = np.full(shape, first)
+    for index, stride in zip(np.indices(shape, sparse=True), strides, strict=True):
+        number += index * stride
+    return uniform40(key, call, number) < np.uint64(threshold)
+
+
 def arithmetic(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """What a dtype is computed in: float32 for float16 and bfloat16, itself otherwise."""
     return np.dtype(np.float32) if dtype.itemsize == 2 else dtype

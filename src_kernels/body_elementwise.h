@@ -374,6 +374,22 @@ static void NAME(row)(const fd_elementwise *e, fd_operation operation, int conti
     }
 }
 
+/* The same where neighbours' decisions are not neighbours, in a mask's window with steps: picked one by one. */
+static void NAME(stepped)(const fd_elementwise *e, fd_operation operation, int contiguous, bit_source *source,
+                          uint64_t decision, int64_t count, const int64_t *offset) {
+    const int last = e->ndim - 1;
+    uint32_t words[FD_TILE_WORDS + 1];
+    int64_t at[FD_MAX_OPERANDS];
+    for (int64_t done = 0; done < count; done += FD_TILE) {
+        const int64_t some = count - done < FD_TILE ? count - done : FD_TILE;
+        memset(words, 0, sizeof words);
+        for (int64_t i = 0; i < some; i++, decision += (uint64_t)e->decision_stride[last])
+            words[i / 32] |= (uint32_t)keep_one(source, decision) << i % 32;
+        for (int k = 0; k < e->operands; k++) at[k] = offset[k] + done * e->stride[k][last];
+        NAME(stretch)(e, operation, contiguous, words, 0, some, at);
+    }
+}
+
 /* Rows that follow one another without a gap and all have the decisions from `decision` on, as channels last has them at
  * every position: the row's bits are laid side by side until there are enough for a long run. */
 static void NAME(repeated)(const fd_elementwise *e, fd_operation operation, bit_source *source, uint64_t decision,
@@ -398,7 +414,7 @@ static void NAME(repeated)(const fd_elementwise *e, fd_operation operation, bit_
 
 static void NAME(elementwise)(const fd_elementwise *e, fd_operation operation, int64_t begin, int64_t end) {
     const int last = e->ndim - 1, contiguous = NAME(is_contiguous)(e, operation);
-    int64_t index[FD_MAX_DIMS], offset[FD_MAX_OPERANDS] = {0}, decision = 0, rest = begin;
+    int64_t index[FD_MAX_DIMS], offset[FD_MAX_OPERANDS] = {0}, decision = (int64_t)e->first, rest = begin;
     int repeats = contiguous && last > 0 && e->decision_stride[last] == 1 && e->decision_stride[last - 1] == 0 &&
                   e->shape[last] <= FD_TILE / 2;
     for (int k = 0; repeats && k < e->operands; k++)
@@ -413,8 +429,8 @@ static void NAME(elementwise)(const fd_elementwise *e, fd_operation operation, i
         const NAME(place) here = NAME(place_at)(e, operation, at);
         NAME(cycle) cycle;
         NAME(cycle_begin)(&cycle, here.in[1], e->shape[1], begin % e->shape[1]);
-        begin += NAME(pipelined)(operation, e->stream, e->recipe, (uint64_t)begin, end - begin, (S)e->scale, here.y,
-                                 here.in, here.sums, &cycle);
+        begin += NAME(pipelined)(operation, e->stream, e->recipe, e->first + (uint64_t)begin, end - begin, (S)e->scale,
+                                 here.y, here.in, here.sums, &cycle);
         rest = begin;
     }
     for (int axis = last; axis >= 0; axis--) {
@@ -434,8 +450,10 @@ static void NAME(elementwise)(const fd_elementwise *e, fd_operation operation, i
             NAME(repeated)(e, operation, &source, (uint64_t)decision, count, rows, offset);
         else if (e->decision_stride[last] == 0)
             NAME(shared)(e, operation, contiguous, keep_one(&source, (uint64_t)decision), count, offset);
-        else
+        else if (e->decision_stride[last] == 1)
             NAME(row)(e, operation, contiguous, &source, (uint64_t)decision, count, offset);
+        else
+            NAME(stepped)(e, operation, contiguous, &source, (uint64_t)decision, count, offset);
         rows = rows > 1 ? rows : 1;
         begin += rows * count;
         if (begin >= end) break;

@@ -48,6 +48,7 @@ cdef extern from "kernels.h" nogil:
         char *data[5]
         int ndim
         int64_t shape[64]
+        uint64_t first
         int64_t decision_stride[64]
         int64_t stride[5][64]
 
@@ -338,11 +339,12 @@ cdef inline bint is_large(cnp.ndarray array) noexcept:
     return 2 * cnp.PyArray_NBYTES(array) > _cached
 
 
-cdef bint describe(fd_elementwise *e, tuple arrays, tuple shared_axes):
+cdef bint describe(fd_elementwise *e, tuple arrays, tuple shared_axes, uint64_t first=0, tuple strides=None):
     """Fill in the geometry; neighbouring axes that one stride can walk become one. False: no elements.
 
     The arrays broadcast to the first, the one that is written, as NumPy does it: a missing or single element along an
-    axis has a stride of 0 there.
+    axis has a stride of 0 there. Decisions begin with number `first`; they have these strides, one for each axis, or
+    are numbered in C order over the axes that are not shared.
     """
     cdef cnp.ndarray array = <cnp.ndarray> arrays[0]
     cdef int ndim = cnp.PyArray_NDIM(array)
@@ -353,7 +355,10 @@ cdef bint describe(fd_elementwise *e, tuple arrays, tuple shared_axes):
     cdef bint shared[64]
     cdef bint merges
     cdef cnp.ndarray operand
+    if strides is not None and len(strides) != ndim:
+        raise ValueError(f"{ndim} axes have {len(strides)} strides of decisions")
     e.operands = operands
+    e.first = first
     for k in range(operands):
         e.data[k] = cnp.PyArray_BYTES(<cnp.ndarray> arrays[k])
     for axis in range(ndim):
@@ -366,7 +371,9 @@ cdef bint describe(fd_elementwise *e, tuple arrays, tuple shared_axes):
         if size == 0:
             return False
         decision_stride = 0 if shared[axis] else decision
-        if not shared[axis]:
+        if strides is not None:
+            decision_stride = strides[axis]
+        elif not shared[axis]:
             decision *= size
         if size == 1:
             continue
@@ -405,10 +412,13 @@ cdef bint describe(fd_elementwise *e, tuple arrays, tuple shared_axes):
 
 
 def apply(cnp.ndarray y not None, cnp.ndarray x not None, tuple shared_axes not None, Recipe recipe not None,
-          int threads):
-    """y = keep ? x * scale : 0. Same shape and dtype, aligned, native; y is x or does not overlap it."""
+          int threads, uint64_t first=0, tuple strides=None):
+    """y = keep ? x * scale : 0. Same shape and dtype, aligned, native; y is x or does not overlap it.
+
+    Where `strides` are given, decisions are those of a window: see `describe`.
+    """
     cdef fd_elementwise e
-    if not describe(&e, (y, x), shared_axes):
+    if not describe(&e, (y, x), shared_axes, first, strides):
         return
     e.recipe = recipe.numbers
     e.scale = recipe.scale
@@ -457,6 +467,7 @@ def bias_backward(str activation not None, cnp.ndarray dx not None, cnp.ndarray 
     if cnp.PyArray_SIZE(x) == 0:
         return
     e.ndim = 2
+    e.first = 0
     e.shape[0], e.shape[1] = cnp.PyArray_SIZE(x) // columns, columns
     e.decision_stride[0], e.decision_stride[1] = columns, 1
     e.operands = 5

@@ -1,12 +1,14 @@
 /* Arrays whose elements do not lie side by side, and decisions that several elements share.
  *
  * Axes as on the CPU: merged where one stride can walk two of them, decisions numbered in C order, a decision stride of 0
- * along axes that share one. Which of the four kernels runs is decided in fastdrop/backends/cuda/geometry.py:
+ * along axes that share one. A mask's window begins with another decision than 0 and may have any strides of decisions.
+ * Which of the five kernels runs is decided in fastdrop/backends/cuda/geometry.py:
  *
  *   strided     no shared axis, lanes along the last one
  *   transposed  no shared axis, lanes along another one, that memory runs along
  *   rows        the last axis is shared: one decision for a row, of which nothing is read if it is dropped
  *   columns     another axis is shared: a thread draws its columns' decisions once and walks along that axis
+ *   window      what the others cannot: decisions that do not follow each other, lanes along the last axis
  */
 #include "cuda.cuh"
 
@@ -19,12 +21,13 @@ struct fd_walk {
     char *data[FD_OPERANDS];
     int64_t ndim;
     int64_t shape[FD_MOST_AXES];
-    int64_t decision_stride[FD_MOST_AXES];      /* in decisions */
+    uint64_t first;                            /* decision */
+    int64_t decision_stride[FD_MOST_AXES];     /* in decisions */
     int64_t stride[FD_OPERANDS][FD_MOST_AXES]; /* in bytes */
     int64_t along;  /* the axis that lanes run along (transposed), or that threads walk along (columns) */
     int64_t lanes;  /* rows: lanes that share a row, a power of two up to 32; columns: positions side by side */
     int64_t steps;  /* rows, columns: accesses of a thread, one after the other */
-    int64_t pieces; /* rows, columns: into how many a row, or a walk, is cut */
+    int64_t pieces; /* rows, columns: into how many a row, or a walk, is cut; window: how many there are */
     int64_t threads; /* that have work */
 };
 
@@ -52,7 +55,7 @@ __device__ __forceinline__ fd_place fd_locate(const fd_walk &walk, uint64_t numb
     fd_place place;
 #pragma unroll
     for (int k = 0; k < FD_OPERANDS; k++) place.data[k] = walk.data[k];
-    place.decision = 0;
+    place.decision = walk.first;
 #pragma unroll 1
     for (int64_t axis = walk.ndim - 2; axis >= 0; axis--) {
         if (axis == along) continue;
@@ -131,6 +134,56 @@ FD_KERNEL fd_transposed_kernel(const fd_walk walk) {
             if (at + k < count)
                 *(T *)(place.data[0] + (at + k) * y_step) =
                     fd_compute<OPERATION, T>(bits >> (at + k) & 1, a[k], b[k], scale);
+    }
+}
+
+/* The keep bits of `count` elements along the last axis, whose decisions are `step` apart. */
+__device__ __forceinline__ uint32_t fd_keep_stepped(const fd_masks &masks, uint64_t decision, int64_t step, int count) {
+    if (step == 1) return fd_keep_from(masks, decision, ~0u >> (32 - count));
+    uint32_t keep = 0;
+#pragma unroll 1
+    for (int at = 0; at < count; at++, decision += (uint64_t)step)
+        if (fd_keep_word(masks, decision / 32, 1u << (decision % 32))) keep |= 1u << at;
+    return keep;
+}
+
+/* Where piece `number` begins, 32 elements of a row or its rest, and how many elements it has; none beyond the last one. */
+__device__ __forceinline__ int fd_locate_piece(const fd_walk &walk, uint64_t number, fd_place *place) {
+    const int64_t last = walk.ndim - 1, columns = walk.shape[last];
+    if ((int64_t)number >= walk.pieces) return 0;
+    int64_t piece;
+    *place = fd_locate(walk, fd_split(number, (columns + 31) / 32, &piece), -1);
+    fd_move(walk, last, 32 * piece, place);
+    return columns - 32 * piece < 32 ? (int)(columns - 32 * piece) : 32;
+}
+
+/* A lane draws the bits of one piece; then the warp goes through its 32 pieces, a lane to an element. For dropout alone. */
+template <typename T, int OPERATION>
+FD_KERNEL fd_window_kernel(const fd_walk walk) {
+    typedef typename fd_arithmetic<T>::type real;
+    __shared__ uint32_t words[FD_MOST_WARPS][FD_WARP];
+    const int lane = threadIdx.x % FD_WARP, warp = threadIdx.x / FD_WARP;
+    const uint64_t first = ((uint64_t)blockIdx.x * (blockDim.x / FD_WARP) + warp) * FD_WARP;
+    if ((int64_t)first >= walk.pieces) return;
+    const int64_t last = walk.ndim - 1;
+    const real scale = (real)walk.draws.scale;
+    fd_place place = {};
+    const int own = fd_locate_piece(walk, first + lane, &place);
+    words[warp][lane] = own ? fd_keep_stepped(fd_masks_of(walk.draws), place.decision, walk.decision_stride[last], own) : 0;
+    __syncwarp();
+#pragma unroll 1
+    for (int piece = 0; piece < FD_WARP; piece += FD_AT_ONCE) {
+        T a[FD_AT_ONCE], *y[FD_AT_ONCE];
+#pragma unroll
+        for (int k = 0; k < FD_AT_ONCE; k++) {
+            y[k] = 0;
+            if (lane >= fd_locate_piece(walk, first + piece + k, &place)) continue;
+            y[k] = (T *)(place.data[0] + lane * walk.stride[0][last]);
+            a[k] = *(const T *)(place.data[1] + lane * walk.stride[1][last]);
+        }
+#pragma unroll
+        for (int k = 0; k < FD_AT_ONCE; k++)
+            if (y[k]) *y[k] = fd_compute<OPERATION, T>(words[warp][piece + k] >> lane & 1, a[k], a[k], scale);
     }
 }
 

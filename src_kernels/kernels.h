@@ -12,7 +12,8 @@
 typedef enum { FD_FLOAT32, FD_FLOAT64, FD_FLOAT16, FD_BFLOAT16, FD_DTYPES } fd_dtype;
 
 /* Arrays of one shape and their decisions, walked in C order; strides of operands in bytes, of decisions in decisions.
- * A stride of 0 decisions means that one decision is shared along that axis. */
+ * The decision at an index is number first + sum(index[axis] * decision_stride[axis]). A stride of 0 decisions means that
+ * one decision is shared along that axis; a mask's window may have any strides, also negative ones. */
 typedef struct {
     fd_recipe recipe;
     double scale;
@@ -21,7 +22,8 @@ typedef struct {
     char *data[FD_MAX_OPERANDS];
     int ndim; /* at least 1 */
     int64_t shape[FD_MAX_DIMS];
-    int64_t decision_stride[FD_MAX_DIMS]; /* the last is 0 or 1 */
+    uint64_t first;
+    int64_t decision_stride[FD_MAX_DIMS];
     int64_t stride[FD_MAX_OPERANDS][FD_MAX_DIMS];
 } fd_elementwise;
 

@@ -10,14 +10,19 @@ import pytest
 
 from fastdrop.backends.cuda import geometry, source, structs
 from fastdrop.backends.cuda.geometry import Operand
+from fastdrop.backends.window import whole
 from fastdrop.threads import kernels
 
 KERNELS = Path(source.__file__).parents[3] / "src_kernels"
 
 
-def plan(*arrays, shared=(), bias=False):
+def plan(*arrays, shared=(), bias=False, window=None):
     operands = tuple(Operand(a.ctypes.data % 16, a.shape, a.strides) for a in arrays)
-    return geometry.plan(operands, shared, arrays[0].itemsize, bias)
+    return geometry.plan(operands, shared, arrays[0].itemsize, bias, window)
+
+
+def merge(shape, shared, operands):
+    return geometry.merge(shape, whole(shape, shared).strides, operands)
 
 
 def array(*shape, dtype=np.float32):
@@ -53,16 +58,16 @@ def test_the_lanes_run_along_memory():
 def test_axes_that_one_stride_walks_are_merged():
     x = array(4, 5, 6, 7)
     operand = Operand(0, x.shape, x.strides)
-    assert geometry.merge(x.shape, (), [operand]) == [geometry.Axis(840, 1, (4,))]
-    assert geometry.merge(x.shape, (2, 3), [operand]) == [geometry.Axis(20, 1, (168,)), geometry.Axis(42, 0, (4,))]
-    assert geometry.merge(x.shape, (1,), [operand]) == [
+    assert merge(x.shape, (), [operand]) == [geometry.Axis(840, 1, (4,))]
+    assert merge(x.shape, (2, 3), [operand]) == [geometry.Axis(20, 1, (168,)), geometry.Axis(42, 0, (4,))]
+    assert merge(x.shape, (1,), [operand]) == [
         geometry.Axis(4, 42, (840,)),
         geometry.Axis(5, 0, (168,)),
         geometry.Axis(42, 1, (4,)),
     ]
-    assert geometry.merge((1, 1), (), [Operand(0, (1, 1), (4, 4))]) == []
+    assert merge((1, 1), (), [Operand(0, (1, 1), (4, 4))]) == []
     row = Operand(0, (7,), (4,))
-    assert geometry.merge((3, 7), (), [Operand(0, (3, 7), (28, 4)), row]) == [
+    assert merge((3, 7), (), [Operand(0, (3, 7), (28, 4)), row]) == [
         geometry.Axis(3, 7, (28, 0)),
         geometry.Axis(7, 1, (4, 4)),
     ]
@@ -103,6 +108,26 @@ def test_a_bias_is_not_loaded_across_a_rows_end():
     assert plan(odd, odd, short, bias=True).width == 1
     assert plan(x, x, bias, bias=True).fields == {"count": 2560, "columns": 64}
     assert plan(x[:, ::2], x[:, ::2], bias[::2], bias=True).kernel == "fd_strided_kernel"
+
+
+def test_windows_have_kernels_of_their_own():
+    """Flat and strided kernels number decisions from 0 on, one after the other: never for a window."""
+    x = array(40, 64)
+    found = plan(x, x, window=(64, 1))
+    assert (found.kernel, found.threads) == ("fd_window_kernel", 96)  # one run of 2560, 80 pieces of 32
+    assert (found.fields["shape"], found.fields["pieces"]) == ([2560], 80)
+    found = plan(x[:, 3:50], x[:, 3:50], window=(1000, 1))
+    assert (found.kernel, found.fields["pieces"], found.threads) == ("fd_window_kernel", 80, 96)
+    assert plan(x, x, window=(128, 2)).fields["decision_stride"] == [2]
+    assert plan(x, x, window=(-64, -1)).kernel == "fd_window_kernel"
+    assert plan(x.T, x.T, window=(1000, 1)).kernel == "fd_transposed_kernel"
+    assert plan(x.T, x.T, window=(1000, 2)).kernel == "fd_window_kernel"
+    assert plan(x, x, window=(1000, 0)).kernel == "fd_rows_kernel"
+    assert plan(x, x, window=(0, 1)).kernel == "fd_columns_kernel"
+    assert plan(x, x, window=(0, -1)).kernel == "fd_window_kernel"
+    single = array()
+    assert plan(single, single, window=()).kernel == "fd_rows_kernel"
+    assert plan(single, single).kernel == "fd_flat_kernel"
 
 
 def test_few_warps_spread_over_the_device():

@@ -118,7 +118,7 @@ def test_emulation_under_sanitizers():
         "FASTDROP_EMULATION_FLAGS": flags,
     }
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not gpu and not native"]
-    command += ["-k", "emulated and not elements", "tests/test_cuda.py"]
+    command += ["-k", "emulated and not elements", "tests/test_cuda.py", "tests/test_windows.py"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, (result.stdout + result.stderr)[-5000:]
     assert re.search(r"\d+ passed", result.stdout)

@@ -6,50 +6,18 @@ import signal
 import numpy as np
 import pytest
 
-from fastdrop.experiments import ExperimentConfig, Trainer
+from fastdrop.experiments import Trainer
 
 pytest.importorskip("PySide6")
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication, QLabel
+from sweeptools import CONFIG, WAIT, press, sweep, view, write  # noqa: F401
 
-from fastdrop_gui.views.sweep import SweepView, time_text
+from fastdrop_gui.views.sweep import time_text
 
 # What the offscreen platform says of every window that has a least size.
 pytestmark = [pytest.mark.gui, pytest.mark.qt_log_ignore("propagateSizeHints")]
-
-CONFIG = ExperimentConfig(dataset="moons", hidden=(8,), epochs=2, learning_rate=0.01)
-WAIT = 30_000
-
-
-@pytest.fixture
-def view(qtbot):
-    view = SweepView(CONFIG)
-    qtbot.addWidget(view)
-    view.resize(800, 600)
-    view.show()
-    qtbot.waitExposed(view)
-    yield view
-    view.shutdown()
-
-
-def write(qtbot, view, parameter, text, seeds=2):
-    """Choose a parameter and type values."""
-    view.parameter.setCurrentIndex(view.parameter.findData(parameter))
-    view.values.selectAll()
-    qtbot.keyClicks(view.values, text)
-    view.seeds.setValue(seeds)
-
-
-def press(qtbot, button):
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-
-
-def sweep(qtbot, view, parameter="rate", text="0, 0.9", seeds=2):
-    write(qtbot, view, parameter, text, seeds)
-    press(qtbot, view.start_button)
-    assert view.is_running
-    qtbot.waitUntil(lambda: not view.is_running and "finished" in view.status.text(), timeout=WAIT)
 
 
 def place(view, result):
@@ -59,9 +27,9 @@ def place(view, result):
 
 def test_how_many_runs_before_one_starts(qtbot, view):
     write(qtbot, view, "rate", "0:0.9:0.1", seeds=5)
-    assert view.plan.text() == "10 values × 5 seeds = 50 runs."
+    assert view.settings.plan.text() == "10 values × 5 seeds = 50 runs."
     write(qtbot, view, "rate", "0.5", seeds=1)
-    assert view.plan.text() == "1 value × 1 seed = 1 run."
+    assert view.settings.plan.text() == "1 value × 1 seed = 1 run."
     assert view.start_button.isEnabled()
     assert not view.is_running
 
@@ -77,22 +45,22 @@ def test_how_many_runs_before_one_starts(qtbot, view):
 )
 def test_values_that_cannot_be_are_told_beside_the_field(qtbot, view, parameter, text, words):
     write(qtbot, view, parameter, text)
-    assert "⚠" in view.plan.text()
-    assert words in view.plan.text()
+    assert "⚠" in view.settings.plan.text()
+    assert words in view.settings.plan.text()
     assert not view.start_button.isEnabled()
-    qtbot.keyClick(view.values, Qt.Key.Key_Return)
+    qtbot.keyClick(view.settings.values, Qt.Key.Key_Return)
     assert not view.is_running
-    view.parameter.setCurrentIndex(view.parameter.findData("epochs"))
+    view.settings.parameter.setCurrentIndex(view.settings.parameter.findData("epochs"))
     assert view.start_button.isEnabled()
-    view.parameter.setCurrentIndex(view.parameter.findData(parameter))
-    assert view.values.text() == text
+    view.settings.parameter.setCurrentIndex(view.settings.parameter.findData(parameter))
+    assert view.settings.values.text() == text
 
 
 def test_what_changes_nothing_is_told(qtbot, view):
     view.set_config(CONFIG.replace(dropout="none"))
-    assert "No layer drops" in view.plan.text()
+    assert "No layer drops" in view.settings.plan.text()
     view.set_config(CONFIG)
-    assert "No layer drops" not in view.plan.text()
+    assert "No layer drops" not in view.settings.plan.text()
 
 
 def test_the_curve_is_mean_and_deviation_of_the_runs(qtbot, view):
@@ -104,7 +72,7 @@ def test_the_curve_is_mean_and_deviation_of_the_runs(qtbot, view):
     found = {(result.value, result.seed): result.final for result in view.results}
     picture = view._picture
     for quantity in ("test_accuracy", "gap", "train_loss"):
-        view.quantity.setCurrentIndex(view.quantity.findData(quantity))
+        view.settings.quantity.setCurrentIndex(view.settings.quantity.findData(quantity))
         figures = np.array([[getattr(found[value, seed], quantity) for seed in (3, 4)] for value in (0.0, 0.9)])
         x, mean = picture.mean.getData()
         np.testing.assert_array_equal(x, [0.0, 0.9])
@@ -114,7 +82,7 @@ def test_the_curve_is_mean_and_deviation_of_the_runs(qtbot, view):
         assert sorted(picture.points.getData()[1]) == sorted(figures.ravel())
         low, high, box = figures.min(), figures.max(), view.plot.getPlotItem().vb
         qtbot.waitUntil(lambda low=low, high=high, box=box: box.viewRange()[1][0] < low <= high < box.viewRange()[1][1])
-        assert view.quantity.currentText() in view.plot.getAxis("left").labelText
+        assert view.settings.quantity.currentText() in view.plot.getAxis("left").labelText
     assert picture.band.isVisible()
     assert not picture.band.path().isEmpty()
     assert view.plot.getAxis("bottom").labelText == "dropout rate p"
@@ -178,11 +146,11 @@ def test_a_chosen_run_has_its_configuration_and_curves(qtbot, view):
 
 def test_a_sweep_keeps_its_own_configuration(qtbot, view):
     write(qtbot, view, "rate", "0.1, 0.2, 0.3")
-    qtbot.keyClick(view.values, Qt.Key.Key_Return)
+    qtbot.keyClick(view.settings.values, Qt.Key.Key_Return)
     assert view.is_running
     assert not view.start_button.isEnabled()
     view.set_config(CONFIG.replace(dataset="xor"))
-    view.parameter.setCurrentIndex(view.parameter.findData("epochs"))
+    view.settings.parameter.setCurrentIndex(view.settings.parameter.findData("epochs"))
     qtbot.waitUntil(lambda: not view.is_running, timeout=WAIT)
     assert {result.config.dataset for result in view.results} == {"moons"}
     assert "on moons" in view.status.text()
@@ -193,7 +161,7 @@ def test_a_sweep_keeps_its_own_configuration(qtbot, view):
 
 
 def test_new_data_for_each_seed(qtbot, view):
-    qtbot.keyClick(view.new_data, Qt.Key.Key_Space)
+    qtbot.keyClick(view.settings.new_data, Qt.Key.Key_Space)
     sweep(qtbot, view, text="0.5")
     assert {(result.config.seed, result.config.data_seed) for result in view.results} == {(0, 0), (1, 1)}
 
@@ -289,10 +257,24 @@ def test_fits_into_a_small_window_and_is_named(qtbot, view):
     view.resize(420, 360)
     qtbot.wait(50)
     assert view.width() == 420
-    for widget in (view.parameter, view.quantity, view.values, view.seeds, view.cores, view.new_data, view.list):
+    for widget in (
+        view.settings.parameter,
+        view.settings.quantity,
+        view.settings.values,
+        view.settings.seeds,
+        view.settings.cores,
+        view.settings.new_data,
+        view.list,
+    ):
         assert widget.accessibleName()
     labels = [label for label in view.findChildren(QLabel) if label.buddy()]
-    assert {label.buddy() for label in labels} >= {view.parameter, view.values, view.seeds, view.cores, view.quantity}
+    assert {label.buddy() for label in labels} >= {
+        view.settings.parameter,
+        view.settings.values,
+        view.settings.seeds,
+        view.settings.cores,
+        view.settings.quantity,
+    }
     for label in labels:
         assert label.width() >= label.sizeHint().width()
 

@@ -11,9 +11,10 @@ from multiprocessing.connection import wait
 import numpy as np
 import pytest
 
-from fastdrop.experiments import ConfigError, ExperimentConfig, Trainer
+from fastdrop.experiments import ConfigError, ExperimentConfig, SweepStopped, Trainer, sweep, sweep_results
 from fastdrop.experiments.parameters import MOST_VALUES, PARAMETERS, values_from
-from fastdrop.experiments.sweep import MOST_RUNS, QUANTITIES, Run, Sweep, SweepRun, curve, train_run
+from fastdrop.experiments.sweep_processes import ProcessSweep
+from fastdrop.experiments.sweeps import MOST_RUNS, QUANTITIES, Run, Sweep, curve, train_run
 
 CONFIG = ExperimentConfig(dataset="moons", hidden=(8,), epochs=2, learning_rate=0.01)
 
@@ -23,8 +24,8 @@ def start():
     """A function that starts a sweep which is closed in the end."""
     started = []
 
-    def start(sweep, processes=1):
-        started.append(SweepRun(sweep, processes))
+    def start(plan, processes=1):
+        started.append(ProcessSweep(plan, processes))
         return started[-1]
 
     yield start
@@ -262,7 +263,7 @@ def test_a_process_that_dies_is_told(start):
 
 def test_no_processes_are_refused():
     with pytest.raises(ValueError, match="at least one process"):
-        SweepRun(Sweep(CONFIG, "rate", [0.1], [0]), 0)
+        ProcessSweep(Sweep(CONFIG, "rate", [0.1], [0]), 0)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks into /proc")
@@ -272,11 +273,12 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path):
         textwrap.dedent("""
         import os, time
         from fastdrop.experiments import ExperimentConfig
-        from fastdrop.experiments.sweep import Sweep, SweepRun
+        from fastdrop.experiments.sweep_processes import ProcessSweep
+        from fastdrop.experiments.sweeps import Sweep
 
         if __name__ == "__main__":
             config = ExperimentConfig(dataset="moons", hidden=(8,), epochs=100_000)
-            run = SweepRun(Sweep(config, "rate", [0.1], [0]), 1)
+            run = ProcessSweep(Sweep(config, "rate", [0.1], [0]), 1)
             while not run.progress:
                 run.poll()
                 time.sleep(0.01)
@@ -301,5 +303,56 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path):
 
 
 def test_knows_nothing_of_qt():
-    code = "import sys, fastdrop.experiments.sweep; sys.exit('PySide6' in sys.modules or 'pyqtgraph' in sys.modules)"
+    code = "import sys, fastdrop.experiments; sys.exit('PySide6' in sys.modules or 'pyqtgraph' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_in_one_call():
+    polled = []
+    results = sweep(CONFIG.replace(seed=3), "rate", "0:0.8:0.4", seeds=2, processes=2, progress=polled.append)
+    plan = Sweep(CONFIG, "rate", (0.0, 0.4, 0.8), (3, 4))
+    assert [(result.value, result.seed, result.config) for result in results] == list(plan.runs())
+    for run, result in zip(plan.runs(), results, strict=True):
+        np.testing.assert_array_equal(result.figures, train_run(run).figures)
+    assert polled[-1].progress == 1.0
+    assert {id(run) for run in polled} == {id(polled[0])}
+
+
+def test_results_as_they_come_and_leaving_early():
+    plan = Sweep(CONFIG.replace(epochs=50), "rate", (0.1, 0.5), range(50))
+    started = []
+    for result in sweep_results(plan, processes=1, progress=started.append):
+        assert result.outcome == "finished"
+        break
+    (run,) = set(started)
+    assert not run.is_running
+    assert all(wait([process.sentinel], timeout=0) for process in run._processes)
+
+
+def test_a_sweep_that_stops_hands_over_what_had_come():
+    plan = Sweep(CONFIG.replace(epochs=100), "rate", (0.1, 0.2, 0.3), range(20))
+
+    killed = []
+
+    def kill(run):
+        if run.results and not killed:
+            killed.append(run._processes[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    with pytest.raises(SweepStopped, match="ended unexpectedly") as stopped:
+        sweep(plan.config, plan.parameter, plan.values, plan.seeds, processes=1, progress=kill)
+    assert 1 <= len(stopped.value.results) < plan.count
+
+
+def test_a_run_counts_once_however_often_its_result_comes(start):
+    run = start(Sweep(CONFIG, "rate", (0.1, 0.2), [0]))
+    first, second = (train_run(each) for each in run.sweep.runs())
+    run._collect = lambda: [first, first]
+    assert run.poll() == [first]
+    assert run.poll() == []
+    assert run.is_running
+    assert run.progress == 0.5
+    run._collect = lambda: [first, second]
+    assert run.poll() == [second]
+    assert run.results == [first, second]
+    assert not run.is_running

@@ -1,5 +1,6 @@
 """The backend of an array is chosen by the array's type; callers see no difference."""
 
+from fastdrop.backends.exchange import from_dlpack
 from fastdrop.backends.select import (
     BACKENDS,
     Backend,
@@ -9,6 +10,21 @@ from fastdrop.backends.select import (
     namespace,
     on_device_of,
     prepare,
+    prepare_chunkwise,
 )
+from fastdrop.backends.window import Window, cut
 
-__all__ = ["BACKENDS", "Backend", "backend_for", "backend_named", "moved", "namespace", "on_device_of", "prepare"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "Window",
+    "backend_for",
+    "backend_named",
+    "cut",
+    "from_dlpack",
+    "moved",
+    "namespace",
+    "on_device_of",
+    "prepare",
+    "prepare_chunkwise",
+]

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.backends.dtypes import advice, arithmetic
+from fastdrop.backends.exchange import on_host, speaks
+from fastdrop.backends.window import Window
 from fastdrop.rule import KEEP_ALL, TILE
 from fastdrop.threads import kernels, threads_for
 
@@ -18,12 +20,25 @@ def as_input(array: Any, name: str) -> Array:
     """An aligned array of a dtype that has kernels, in native byte order; copied only where it is not one already."""
     if type(array) is np.ndarray and kernels.is_ready(array):
         return array
-    result = np.asarray(array)
+    check_class(array, name)
+    result = np.asarray(on_host(array, name) if speaks(array) and not isinstance(array, np.ndarray) else array)
     if not _has_kernels(result.dtype):
         raise TypeError(f"{name} has dtype {result.dtype}; {advice(result.dtype)}")
     if not result.dtype.isnative:
         result = result.astype(result.dtype.newbyteorder("="))
     return result if result.flags.aligned else result.copy(order="K")
+
+
+def check_class(array: Any, name: str) -> None:
+    """Refuse a subclass of ndarray: its mask or its unit would be lost, and nobody would see it.
+
+    A file in memory is an array as any other; results are not written to it.
+    """
+    if isinstance(array, np.ndarray) and type(array) not in (np.ndarray, np.memmap):
+        raise TypeError(
+            f"{name} is a {type(array).__name__}, and results are plain arrays: what it is beyond its values would be "
+            f"lost; give numpy.asarray({name}) if that may be"
+        )
 
 
 def _has_kernels(dtype: np.dtype[Any]) -> bool:
@@ -37,6 +52,7 @@ def prepare_out(x: Array, out: Any, *others: Array) -> tuple[Array, ...]:
     """The array to write to, checked, and the inputs, copied where they overlap it without being the same."""
     if out is None:
         return np.empty_like(x), x, *others
+    check_class(out, "out")
     if not others and kernels.fits(x, out):
         return out, x
     if not isinstance(out, np.ndarray):
@@ -56,13 +72,18 @@ def _is_apart(array: Array, out: Array) -> bool:
     return kernels.is_apart(array, out)
 
 
-def apply(x: Array, out: Array, recipe: Recipe, shared_axes: tuple[int, ...] = ()) -> Array:
-    """out = keep ? x * scale : +0, decisions numbered in C order over the axes that are not shared.
+def apply(
+    x: Array, out: Array, recipe: Recipe, shared_axes: tuple[int, ...] = (), window: Window | None = None
+) -> Array:
+    """out = keep ? x * scale : +0, decisions numbered in C order over the axes that are not shared, or as in `window`.
 
     out and x as `prepare_out` gives them.
     """
     target = out if kernels.is_ready(out) else np.empty_like(x)
-    kernels.apply(target, x, shared_axes, recipe, threads_for(x.size))
+    if window is None:
+        kernels.apply(target, x, shared_axes, recipe, threads_for(x.size))
+    else:
+        kernels.apply(target, x, (), recipe, threads_for(x.size), *window)
     if target is not out:
         out[...] = target
     return out

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.backends import cpu
+from fastdrop.backends import cpu, dask
 from fastdrop.backends.cuda import device
+from fastdrop.backends.window import Window
 from fastdrop.threads import kernels
 
 Array = NDArray[np.floating[Any]]
@@ -23,7 +24,9 @@ class Backend(Protocol):
     def as_input(self, array: Any, name: str) -> Array: ...
     def arithmetic(self, dtype: np.dtype[Any]) -> np.dtype[Any]: ...
     def prepare_out(self, x: Array, out: Any, *others: Array) -> tuple[Array, ...]: ...
-    def apply(self, x: Array, out: Array, recipe: Recipe, shared_axes: tuple[int, ...] = ()) -> Array: ...
+    def apply(
+        self, x: Array, out: Array, recipe: Recipe, shared_axes: tuple[int, ...] = (), window: Window | None = None
+    ) -> Array: ...
     def elementwise(
         self,
         operation: str,
@@ -52,9 +55,14 @@ def backend_for(**arrays: Any) -> Backend:
     Raises
     ------
     TypeError
-        If they lie on different devices.
+        If they lie on different devices, or a Dask array is not alone.
     """
     given = [array for array in arrays.values() if array is not None]
+    if any(map(dask.is_array, given)):
+        if len(given) > 1:
+            where = ", ".join(f"{name} is {_place(array)}" for name, array in arrays.items() if array is not None)
+            raise TypeError(f"{dask.ALONE}; {where}")
+        return dask
     on_gpus = [array for array in given if device.is_array(array)]
     if not on_gpus:
         return cpu
@@ -70,6 +78,8 @@ def backend_for(**arrays: Any) -> Backend:
 def _place(array: Any) -> str:
     if device.is_array(array):
         return f"on CUDA device {array.device.id}"
+    if dask.is_array(array):
+        return "a Dask array"
     return "a NumPy array" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
 
 
@@ -81,6 +91,18 @@ def prepare(x: Any, out: Any, name: str) -> tuple[Backend, Array, Array]:
     backend = backend_for(**{name: x, "out": out})
     y, x = backend.prepare_out(backend.as_input(x, name), out)
     return backend, x, y
+
+
+def prepare_chunkwise(x: Any, out: Any, name: str) -> tuple[Backend, Array, Array]:
+    """As `prepare`, for what can go over a Dask array chunk by chunk; then there is nothing to write to."""
+    y = kernels.target(x, out)
+    if y is not None:
+        return cpu, x, y
+    if not (dask.is_array(x) or dask.is_array(out)):
+        return prepare(x, out, name)
+    backend = backend_for(**{name: x, "out": out})
+    x = backend.as_input(x, name)
+    return backend, x, x
 
 
 def backend_named(name: str) -> Backend:

@@ -30,6 +30,10 @@ def bench(options: argparse.Namespace) -> int:
     """Measure, print, save; Ctrl-C keeps what was measured."""
     if options.action == "compare":
         return compare_files(options)
+    if options.action == "torch":
+        from fastdrop.cli.bench_torch import bench_torch
+
+        return bench_torch(options)
     if options.save:
         report.check_target(options.save, ".json")
     if options.plot:

@@ -21,6 +21,7 @@ from fastdrop.experiments.config import (
     ExperimentConfig,
 )
 from fastdrop.experiments.datasets import DATASETS
+from fastdrop.experiments.parameters import PARAMETERS
 from fastdrop.experiments.tables import DataError
 
 _DEFAULTS = ExperimentConfig()
@@ -50,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     gui = commands.add_parser("gui", help="open the desktop app", formatter_class=_Formatter)
     gui.add_argument("config", nargs="?", type=Path, metavar="FILE", help="an experiment (.fastdrop, .toml) or a table")
     _add_reproduce(commands)
+    _add_sweep(commands)
     _add_bench(commands)
     commands.add_parser("doctor", help="say what is installed, what is missing and how to get it")
     return parser
@@ -133,6 +135,30 @@ def _add_reproduce(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     reproduce.add_argument("--processes", type=int, metavar="N", help="(default: all cores)")
 
 
+def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    sweep = commands.add_parser(
+        "sweep",
+        allow_abbrev=False,
+        help="train one parameter over a range, several seeds of each value",
+        formatter_class=_Formatter,
+        description="Train every value of a parameter with every seed, on all cores or on a cluster, and print the\n"
+        "curve. Their number does not change the results. Ctrl-C stops; with --save, the same command continues.",
+        epilog="examples:\n"
+        "  fastdrop sweep config.toml --param p=0:0.9:0.1 --seeds 20 --save rates.parquet\n"
+        "  fastdrop sweep config.toml --param optimizer=adam,sgd --seeds 0,1,5\n"
+        "  fastdrop sweep config.toml --param batch_size=8:256:x2 --cluster tcp://10.0.0.5:8786\n"
+        "\nparameters:\n" + "".join(f"  {name:<22} {known.title}\n" for name, known in PARAMETERS.items()),
+    )
+    sweep.add_argument("config", type=Path, metavar="FILE", help="an experiment: .toml or .fastdrop")
+    sweep.add_argument("--param", required=True, metavar="NAME=VALUES", help="see below; p is the rate")
+    sweep.add_argument("--seeds", default="5", metavar="N", help="so many, or a list such as 0,1,2 (default: 5)")
+    sweep.add_argument("--new-data", action="store_true", help="each seed also decides the data and their split")
+    sweep.add_argument("--save", type=Path, metavar="FILE.parquet", help="a table that takes the results as they come")
+    where = sweep.add_mutually_exclusive_group()
+    where.add_argument("--processes", type=int, metavar="N", help="on this computer (default: all cores)")
+    where.add_argument("--cluster", metavar="ADDRESS", help="the scheduler of a cluster of dask.distributed")
+
+
 def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     bench = commands.add_parser(
         "bench",
@@ -145,7 +171,8 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "  fastdrop bench --quick                                less than a minute\n"
         "  fastdrop bench --save figures.json --plot figures.png everything\n"
         "  fastdrop bench --device cuda --save gpu.json          a GPU, and from which size on it pays to go there\n"
-        "  fastdrop bench compare before.json after.json         what changed\n",
+        "  fastdrop bench compare before.json after.json         what changed\n"
+        "  fastdrop bench torch                                  training steps in PyTorch, a minute\n",
     )
     bench.add_argument("--quick", action="store_true", help="a part of it, in less than a minute")
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what to measure (default: cpu)")
@@ -153,7 +180,7 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     bench.add_argument("--only", nargs="+", metavar="NAME", help="some operations, such as dropout or dropout-backward")
     bench.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
     bench.add_argument("--plot", type=Path, metavar="FILE.png", help="draw throughput against size")
-    actions = bench.add_subparsers(dest="action", metavar="compare")
+    actions = bench.add_subparsers(dest="action", metavar="compare | torch")
     compare = actions.add_parser(
         "compare",
         allow_abbrev=False,
@@ -165,6 +192,15 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     compare.add_argument("first", type=Path, metavar="A.json")
     compare.add_argument("second", type=Path, metavar="B.json")
+    steps = actions.add_parser(
+        "torch",
+        allow_abbrev=False,
+        help="measure whole training steps in PyTorch",
+        formatter_class=_Formatter,
+        description="Measure training steps of a transformer layer and of an MLP, and Monte Carlo passes, with\n"
+        "torch's dropout and with fastdrop's, against the same with p = 0, in one run. Masks are checked first.",
+    )
+    steps.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
 
 
 def config_from(options: argparse.Namespace) -> ExperimentConfig:
@@ -204,6 +240,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 from fastdrop.cli.reproduce import reproduce
 
                 return reproduce(options)
+            case "sweep":
+                from fastdrop.cli.sweep import sweep
+
+                return sweep(options)
             case "doctor":
                 from fastdrop.cli.doctor import doctor
 

@@ -5,6 +5,9 @@ from fastdrop.experiments.blas import one_blas_thread
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
 from fastdrop.experiments.datasets import DATASETS, Dataset, load_dataset
 from fastdrop.experiments.observe import Boundary, Distributions, EpochRecord, LayerView, Mistakes, Snapshot, UnitView
+from fastdrop.experiments.sweep_table import TableError
+from fastdrop.experiments.sweeping import SweepStopped, sweep, sweep_results
+from fastdrop.experiments.sweeps import Sweep
 from fastdrop.experiments.tables import DataError
 from fastdrop.experiments.trainer import StateError, Trainer, TrainingDiverged
 
@@ -23,6 +26,9 @@ __all__ = [
     "Run",
     "Snapshot",
     "StateError",
+    "Sweep",
+    "SweepStopped",
+    "TableError",
     "Trainer",
     "TrainingDiverged",
     "UnitView",
@@ -30,4 +36,6 @@ __all__ = [
     "load_experiment",
     "one_blas_thread",
     "save_experiment",
+    "sweep",
+    "sweep_results",
 ]

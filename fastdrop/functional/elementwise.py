@@ -6,7 +6,7 @@ from typing import Any, Literal
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from numpy.typing import NDArray
 
-from fastdrop.backends import backend_for, prepare
+from fastdrop.backends import backend_for, prepare_chunkwise
 from fastdrop.blocks import BlockMask, CutoutMask
 from fastdrop.mask import Mask
 from fastdrop.noise import GaussianNoise
@@ -32,9 +32,12 @@ def dropout(
 
     Parameters
     ----------
-    x : array_like or cupy.ndarray of float16, bfloat16 (of ml_dtypes), float32 or float64
+    x : array_like, cupy.ndarray or dask.array.Array of float16, bfloat16 (of ml_dtypes), float32 or float64
         Any shape and strides. A CuPy array is computed on its GPU, by the same mask, and gives CuPy arrays; so it is
-        with all functions of this package.
+        with all functions of this package. A Dask array gives one whose chunks are computed when they are asked for,
+        each by its window of the mask, ``mask[rows, columns]``: however it is cut, the result is that of the whole
+        array. So it is with this function, `spatial_dropout`, `drop_path`, `locked_dropout`, `embedding_dropout` and
+        their gradients. Other packages' arrays that speak DLPack: `from_dlpack` shares their memory.
     p : float
         Probability of dropping, 0 to 1, honoured to 2**-40.
     rng : None, int, numpy.random.Generator or Stream
@@ -47,7 +50,7 @@ def dropout(
         "inverted" multiplies kept elements by 1 / (1 - p) in training; "classic" leaves them, and multiplies by 1 - p
         when `training` is False.
     out : numpy.ndarray, optional
-        Where to write, of x's shape and dtype in native byte order; `x` itself works in place.
+        Where to write, of x's shape and dtype in native byte order; `x` itself works in place. Not with Dask arrays.
 
     Returns
     -------
@@ -55,12 +58,13 @@ def dropout(
         x's shape and dtype. A dropped element is +0.0, also where x is inf or NaN; a kept one is x times the scale
         (float16 and bfloat16: the product in float32, rounded once).
     mask : Mask or None
-        The recipe of the mask, for `dropout_backward`; None if `training` is False.
+        The recipe of the mask, for `dropout_backward`; None if `training` is False. It is drawn by this call, also for
+        a Dask array.
 
     Raises
     ------
     ValueError
-        If p is outside [0, 1] or NaN, or an axis or `out` does not fit.
+        If p is outside [0, 1] or NaN, or an axis or `out` does not fit, or a Dask array has chunks of unknown sizes.
     TypeError
         If x is not of a floating-point dtype that has kernels, p is no number, or x and out are on different devices.
         A call that fails draws no mask.
@@ -84,7 +88,7 @@ def dropout(
     >>> np.array_equal(dx != 0, y != 0)
     True
     """
-    backend, array, y = prepare(x, out, "x")
+    backend, array, y = prepare_chunkwise(x, out, "x")
     axes = () if shared_axes is None else tuple(sorted(normalize_axis_tuple(shared_axes, array.ndim, "shared_axes")))
     if not training:
         scale = keep_probability(threshold_of(p)) if check_scaling(scaling) == "classic" else 1.0
@@ -103,10 +107,11 @@ def dropout_backward(dy: Any, mask: Recipe | None, *, out: Any = None) -> NDArra
     Parameters
     ----------
     dy : array_like of float16, bfloat16 (of ml_dtypes), float32 or float64
-        Gradient with respect to y, of the mask's shape.
+        Gradient with respect to y, of the mask's shape. A Dask array gives one, as in `dropout`.
     mask : Mask, GaussianNoise, BlockMask, CutoutMask or None
-        What the forward call returned; None returns dy's values. (Classic scaling multiplies by 1 - p where `training`
-        is False and returns None like any evaluation: whoever differentiates that multiplies by 1 - p too.)
+        What the forward call returned, or a window of it; None returns dy's values. (Classic scaling multiplies by
+        1 - p where `training` is False and returns None like any evaluation: whoever differentiates that multiplies by
+        1 - p too.)
     out : numpy.ndarray, optional
         Where to write; `dy` itself works in place.
 
@@ -128,7 +133,7 @@ def dropout_backward(dy: Any, mask: Recipe | None, *, out: Any = None) -> NDArra
     """
     if mask is not None:
         return mask(dy, out)
-    backend, array, dx = prepare(dy, out, "dy")
+    backend, array, dx = prepare_chunkwise(dy, out, "dy")
     return backend.scaled_copy(array, dx, 1.0)
 
 

@@ -6,27 +6,25 @@ from typing import Any
 from PySide6.QtCore import QEvent, QPointF, QSortFilterProxyModel, Qt, QTimer, Signal
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QCheckBox,
-    QComboBox,
     QGridLayout,
     QHeaderView,
     QLabel,
-    QLineEdit,
     QProgressBar,
     QPushButton,
-    QSpinBox,
     QSplitter,
     QTableView,
     QVBoxLayout,
     QWidget,
 )
 
-from fastdrop.experiments import ConfigError, ExperimentConfig
-from fastdrop.experiments.parameters import PARAMETERS, values_from
-from fastdrop.experiments.studies import available_cores
-from fastdrop.experiments.sweep import QUANTITIES, Result, Sweep, SweepRun, curve
+from fastdrop.errors import BackendUnavailable
+from fastdrop.experiments import ExperimentConfig, TableError
+from fastdrop.experiments.parameters import PARAMETERS
+from fastdrop.experiments.sweep_run import SweepRun
+from fastdrop.experiments.sweeps import QUANTITIES, Result, curve
 from fastdrop_gui.views import plots
 from fastdrop_gui.views.sweep_curve import RunsModel, SweepCurve, short
+from fastdrop_gui.views.sweep_settings import SweepSettings, number
 
 POLL_MS = 100
 _STEPS = 1000
@@ -52,68 +50,24 @@ class SweepView(plots.View):
 
     def __init__(self, config: ExperimentConfig | None = None) -> None:
         super().__init__()
-        self._config = config or ExperimentConfig()
-        self._sweep: Sweep | None = None
+        self.settings = SweepSettings(config or ExperimentConfig())
         self._run: SweepRun | None = None
         self._hovered: Result | None = None
-        self._texts = {name: parameter.example for name, parameter in PARAMETERS.items()}
         self._picture = SweepCurve()
         self.plot = self._picture.widget
         self._runs = RunsModel()
         self._timer = QTimer(self, interval=POLL_MS)
         self._timer.timeout.connect(self._poll)
         layout = QVBoxLayout(self)
-        layout.addLayout(self._settings())
+        layout.addWidget(self.settings)
         layout.addLayout(self._buttons())
         layout.addWidget(self._results(), 1)
         self._connect()
         self._built = True
         self._recolor()
-        self._parameter_chosen()
+        self._enable()
 
     # --- what stands where
-
-    def _settings(self) -> QGridLayout:
-        self.parameter = QComboBox()
-        for name, parameter in PARAMETERS.items():
-            self.parameter.addItem(parameter.title, name)
-        self.quantity = QComboBox()
-        for name, text in QUANTITIES.items():
-            self.quantity.addItem(short(name), name)
-            self.quantity.setItemData(self.quantity.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
-        self.values = QLineEdit()
-        self.values.setToolTip("0:0.9:0.1 is a range in steps of 0.1, 8:256:x2 doubles; or values between commas")
-        self.seeds = QSpinBox(minimum=1, maximum=1000, value=5)
-        self.seeds.setToolTip("How many, from the configuration's seed on")
-        self.new_data = QCheckBox("ne&w data for each seed")
-        self.new_data.setToolTip("The seed also decides generated data, and the split into train and test")
-        cores = available_cores()
-        self.cores = QSpinBox(minimum=1, maximum=cores, value=max(1, cores - 1), suffix=f" of {cores}")
-        self.cores.setToolTip("One process on each; their number does not change the results")
-        self.plan = QLabel(wordWrap=True)
-        grid = QGridLayout()
-        fields: list[tuple[str, QWidget, int, int, int]] = [
-            ("Para&meter", self.parameter, 0, 0, 1),
-            ("&Quantity", self.quantity, 0, 2, 1),
-            ("V&alues", self.values, 1, 0, 3),
-            ("Seeds per &point", self.seeds, 3, 0, 1),
-            ("Cores &used", self.cores, 3, 2, 1),
-        ]
-        for text, widget, row, column, span in fields:
-            label = QLabel(text)
-            label.setBuddy(widget)
-            widget.setAccessibleName(text.replace("&", ""))
-            grid.addWidget(label, row, column)
-            grid.addWidget(widget, row, column + 1, 1, span)
-        grid.addWidget(self.plan, 2, 1, 1, 3)
-        grid.addWidget(self.new_data, 4, 1, 1, 3)
-        for combo in (self.parameter, self.quantity):
-            combo.setMinimumContentsLength(6)
-            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.new_data.setAccessibleName("new data for each seed")
-        grid.setColumnStretch(1, 1)
-        grid.setColumnStretch(3, 1)
-        return grid
 
     def _buttons(self) -> QGridLayout:
         self.start_button = QPushButton("S&tart the sweep")
@@ -176,12 +130,9 @@ class SweepView(plots.View):
         return splitter
 
     def _connect(self) -> None:
-        self.parameter.currentIndexChanged.connect(self._parameter_chosen)
-        self.quantity.currentIndexChanged.connect(self._quantity_chosen)
-        self.values.textChanged.connect(self._check)
-        self.values.returnPressed.connect(self.start)
-        self.seeds.valueChanged.connect(self._check)
-        self.new_data.toggled.connect(self._check)
+        self.settings.changed.connect(self._enable)
+        self.settings.submitted.connect(self.start)
+        self.settings.quantity.currentIndexChanged.connect(self._quantity_chosen)
         self.start_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
         self.open_button.clicked.connect(self._open)
@@ -194,33 +145,10 @@ class SweepView(plots.View):
 
     def set_config(self, config: ExperimentConfig) -> None:
         """What the next sweep keeps the same; one that runs has its own."""
-        self._config = config
-        self._check()
-
-    def _parameter_chosen(self) -> None:
-        self.values.setText(self._texts[self.parameter.currentData()])
-        self._check()
-
-    def _check(self) -> None:
-        """Say how many runs the settings make, or what is wrong with them."""
-        name = self.parameter.currentData()
-        self._texts[name] = self.values.text()
-        first = self._config.seed
-        try:
-            values = values_from(self.values.text(), name)
-            seeds = range(first, first + self.seeds.value())
-            self._sweep = Sweep(self._config, name, values, seeds, self.new_data.isChecked())
-        except ConfigError as error:
-            self._sweep = None
-            self.plan.setText(f"⚠ {error}")
-        else:
-            count = self._sweep.count
-            runs = f"{_number(len(values), 'value')} × {_number(len(seeds), 'seed')} = {_number(count, 'run')}"
-            self.plan.setText(f"{runs}. {self._sweep.note}".rstrip())
-        self._enable()
+        self.settings.set_config(config)
 
     def _enable(self) -> None:
-        self.start_button.setEnabled(self._sweep is not None and not self.is_running)
+        self.start_button.setEnabled(self.settings.sweep is not None and not self.is_running)
         self.cancel_button.setEnabled(self.is_running)
 
     # --- the sweep under way
@@ -237,12 +165,16 @@ class SweepView(plots.View):
 
     def start(self) -> None:
         """Begin the sweep that is set up; what the last one found makes room."""
-        if self._sweep is None or self.is_running:
+        if self.settings.sweep is None or self.is_running:
             return
-        self._run = SweepRun(self._sweep, self.cores.value())
+        try:
+            self._run = self.settings.start()
+        except (BackendUnavailable, TableError) as error:
+            self.status.setText(f"⚠ {error}")
+            return
         self._hovered = None
-        self._runs.begin(self._sweep)
-        self._picture.begin(self._sweep)
+        self._runs.begin(self._run.sweep)
+        self._picture.begin(self._run.sweep)
         self._recolor()
         self._redraw()
         self._timer.start()
@@ -275,13 +207,16 @@ class SweepView(plots.View):
         assert run is not None
         self.progress.setValue(int(_STEPS * run.progress))
         config = run.sweep.config
-        parts = [f"{len(run.results)} of {_number(run.sweep.count, 'run')}"]
+        parts = [f"{len(run.results)} of {number(run.sweep.count, 'run')}"]
         failed = sum(bool(result.error) for result in run.results)
         if failed:
             parts.append(f"{failed} failed")
+        if run.kept:
+            parts.append(f"{run.kept} from the table")
         if run.is_running:
             left = run.seconds_left
-            parts.append("starting" if not run.progress else f"about {time_text(left)} left" if left else "running")
+            known = f"about {time_text(left)} left" if left else "running" if run.progress else "starting"
+            parts.append(run.note or known)
         else:
             self._timer.stop()
             parts.append("cancelled" if run.cancelled else "stopped" if run.problem else "finished")
@@ -291,20 +226,24 @@ class SweepView(plots.View):
 
     # --- what it found
 
+    @property
+    def _quantity(self) -> str:
+        return str(self.settings.quantity.currentData())
+
     def _quantity_chosen(self) -> None:
-        self._runs.show_quantity(self.quantity.currentData())
+        self._runs.show_quantity(self._quantity)
         self._recolor()
         if self._run is not None:
             self._redraw()
 
     def _redraw(self) -> None:
-        self._picture.draw(self.results, self.quantity.currentData())
+        self._picture.draw(self.results, self._quantity)
         self._picture.choose(self.chosen)
         self._read_out()
 
     def _recolor(self) -> None:
         plots.color_plot(self.plot)
-        self._picture.color(self.quantity.currentData())
+        self._picture.color(self._quantity)
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the desktop's theme."""
@@ -359,7 +298,7 @@ class SweepView(plots.View):
     def table(self) -> plots.Table:
         """Every run: value, seed, and its figures after the last epoch."""
         sweep = self._runs.sweep
-        name = sweep.parameter if sweep else self.parameter.currentData()
+        name = sweep.parameter if sweep else self.settings.parameter.currentData()
         rows = []
         for result in self.results:
             assert sweep is not None
@@ -368,7 +307,3 @@ class SweepView(plots.View):
             rows.append((place, [sweep.name_of(result.value), result.seed, *figures, result.error]))
         rows.sort(key=lambda row: (row[0], row[1][1]))
         return plots.Table([name, "seed", *QUANTITIES, "error"], [row for _, row in rows])
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

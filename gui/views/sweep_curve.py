@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
 from fastdrop.experiments.parameters import PARAMETERS
-from fastdrop.experiments.sweep import QUANTITIES, Result, Sweep, curve
+from fastdrop.experiments.sweeps import QUANTITIES, Result, Sweep, curve
 from fastdrop_gui.views import plots
 
 _NEAR = 14

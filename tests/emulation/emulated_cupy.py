@@ -142,6 +142,7 @@ def make():
     module.copyto = _copyto
     for name in ("maximum", "multiply", "sqrt"):
         setattr(module, name, getattr(np, name))  # they go by their arguments' types
+    module.packbits = lambda array, bitorder: _own(np.packbits(_bare(_checked(array)), bitorder=bitorder))
     module.broadcast_to = lambda array, shape: _own(np.broadcast_to(array.view(np.ndarray), shape))
     stream = Stream()
     module.cuda = types.SimpleNamespace(

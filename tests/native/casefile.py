@@ -6,6 +6,7 @@
     then for each operand: type, place of its bytes, their number, place of the first element in them, place of the
     expected bytes (-1: it is only read); then the shape, the decisions' strides, and each operand's strides
 
+first_tile is where the bits begin, of elementwise kernels the first decision, of Gaussian noise the first group.
 threads is the largest number to run with (1 or 3), streams 1 or 2 (with streaming stores as well), sweep 0 for one
 alignment, 1 for each of the written operand's, 2 for all pairs. All numbers are little-endian.
 """
@@ -144,7 +145,7 @@ def decisions_of(shape, strides):
     """Every element's decision number."""
     number = np.zeros(shape, np.uint64)
     for axis, stride in enumerate(strides):
-        steps = [int(stride) * k for k in range(shape[axis])]
+        steps = [int(stride) * k % 2**64 for k in range(shape[axis])]
         number += np.array(steps, np.uint64).reshape([-1 if a == axis else 1 for a in range(len(shape))])
     assert number.size == math.prod(shape)
     return number

@@ -125,10 +125,10 @@ PAIRS = [(kind, kind) for kind in WRITABLE] + [("C", kind) for kind in [*WRITABL
 PAIRS += [(kind, "C") for kind in WRITABLE[1:]] + [("F", "F-padded"), ("F-padded", "F"), ("F", "F-backwards")]
 
 
-def strided(file, label, operation, recipe, scale, shape, kinds, dtype, decision_strides, merge=True, **more):
+def strided(file, label, operation, recipe, scale, shape, kinds, dtype, decision_strides, merge=True, first=0, **more):
     """One case of arrays in memory of these kinds, the written one's first."""
     inputs = [lay(kind, shape, dtype, lambda n, k=k: values(n, dtype, 40 + k)) for k, kind in enumerate(kinds[1:])]
-    kept = expected.keep(recipe, shape, decision_strides)
+    kept = expected.keep(recipe, shape, decision_strides, first)
     y = lay(kinds[0], shape, dtype, lambda n: np.full(n * np.dtype(dtype).itemsize, UNSET, np.uint8).view(dtype))
     y[...] = expected.elementwise(operation, inputs, kept, scale)
     arrays = [y, *inputs]
@@ -149,6 +149,7 @@ def strided(file, label, operation, recipe, scale, shape, kinds, dtype, decision
         operation=OPERATIONS.index(operation),
         streams=2,
         nan=nan_rule(operation),
+        first_tile=first,
         **more,
     )
 
@@ -233,6 +234,39 @@ def shared(file):
             strided(file, f"{label}-choose", "choose", recipe, 1.5, shape, ["C"] * 3, dtype, steps, threads=3)
             row = [*["one-row"] * (len(shape) > 1), *["C"] * (len(shape) == 1)]
             strided(file, f"{label}-alpha", "alpha", recipe, 1.5, shape, ["C", "C", *row], dtype, steps, threads=3)
+
+
+def windows(file):
+    """Windows of masks: any first decision, rows that do not follow each other, steps of any size and sign."""
+    recipe = recipe_of(0.3, key=77, call=5)
+    geometries = [
+        ((4300,), 5, (1,)),
+        ((4300,), 9000, (-1,)),
+        ((4300,), 3, (2,)),
+        ((1,), 4099, (0,)),
+        ((300,), 7, (5000,)),
+    ]
+    geometries += [((9, 700), 1234, (1000, 1)), ((9, 700), 12_345, (-1000, 1)), ((9, 700), 15_000, (-1000, -3))]
+    geometries += [((130, 33), 2047, (1, 150)), ((130, 33), 2**40 + 9, (3, 1)), ((40, 64), 2040, (0, 1))]
+    geometries += [((40, 64), 2040, (0, -1)), ((40, 64), 2040, (-7, 0)), ((3, 5000), 2**33 - 4000, (-4, 1))]
+    geometries += [
+        ((3, 41, 90), 60_000, (-9000, 200, 2)),
+        ((3, 41, 90), 77, (9000, 0, 1)),
+        ((3, 41, 90), 7, (1, 0, -5)),
+    ]
+    for name, dtype in DTYPES.items():
+        for shape, first, steps in geometries:
+            pairs = [("C", "C"), ("C", "thirds"), ("backwards", "C")]
+            pairs += [("F", "F"), ("F", "C"), ("padded", "padded")] * (len(shape) > 1)
+            for y, x in pairs:
+                label = f"window-{name}-{'x'.join(map(str, shape))}-{first}-{'_'.join(map(str, steps))}-{y}-{x}"
+                strided(file, label, "dropout", recipe, 2.0, shape, [y, x], dtype, steps, first=first, threads=3)
+            more = {"first": first, "threads": 3}
+            strided(file, f"{label}-add", "dropout_add", recipe, 1.5, shape, ["C"] * 3, dtype, steps, **more)
+        more = {"first": 12_345, "threads": 3}
+        kinds, shape = ["C", "C", "one-row"], (90, 100)
+        for operation in ("bias_relu", "alpha"):  # a run over many rows, from any decision on
+            strided(file, f"window-{operation}-{name}", operation, recipe, 1.5, shape, kinds, dtype, (100, 1), **more)
 
 
 def far(file):
@@ -443,7 +477,7 @@ def copies(file):
 
 def main(folder):
     file = CaseFile()
-    for part in (contiguous, layouts, shared, far, backward, softmax, gaussian, dropconnect, bits, copies):
+    for part in (contiguous, layouts, shared, windows, far, backward, softmax, gaussian, dropconnect, bits, copies):
         before = len(file.lines)
         part(file)
         print(f"{part.__name__}: {len(file.lines) - before} cases")

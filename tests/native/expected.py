@@ -34,11 +34,11 @@ def uniform(key, call, count):
     return reference.uniform40(key, call, np.arange(count))
 
 
-def keep(recipe, shape, strides):
-    """The decisions of elements whose axes step through them by these strides."""
-    if list(strides) == [1]:
+def keep(recipe, shape, strides, first=0):
+    """The decisions of elements whose axes step through them by these strides, from the first one on."""
+    if list(strides) == [1] and first == 0:
         return uniform(recipe.key, recipe.call, shape[0]) < np.uint64(recipe.threshold)
-    numbers, place = np.unique(decisions_of(shape, strides), return_inverse=True)
+    numbers, place = np.unique(decisions_of(shape, strides) + np.uint64(first), return_inverse=True)
     return (reference.uniform40(recipe.key, recipe.call, numbers) < np.uint64(recipe.threshold))[place].reshape(shape)
 
 

@@ -156,6 +156,7 @@ static void call(const fd_kernels *kernels, char *const at[]) {
     } else if (!strcmp(kernel, "elementwise")) {
         fd_elementwise e = {.recipe = t->recipe, .scale = t->scale, .stream = now.stream, .operands = t->operands};
         e.ndim = t->ndim;
+        e.first = t->first_tile; /* the first decision */
         memcpy(e.shape, t->shape, sizeof t->shape);
         memcpy(e.decision_stride, t->decision_stride, sizeof t->decision_stride);
         for (int k = 0; k < t->operands; k++) {

@@ -1,12 +1,15 @@
 """Which kernel walks arrays of these shapes and strides, and with how many threads. Plain numbers in and out.
 
-Axes are merged as src_kernels/cpu.pyx does it for the CPU, so that decisions are numbered alike.
+Axes are merged as src_kernels/cpu.pyx does it for the CPU, so that decisions are numbered alike. A window's first
+decision goes to the kernel as it is; it does not change the plan.
 """
 
 import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from fastdrop.backends.window import whole
 
 THREADS = 128
 """Of a block: FD_MOST_THREADS in src_kernels/cuda.cuh."""
@@ -49,15 +52,11 @@ class Plan(NamedTuple):
     fields: dict[str, Any]
 
 
-def merge(shape: tuple[int, ...], shared_axes: Sequence[int], operands: Sequence[Operand]) -> list[Axis]:
+def merge(shape: tuple[int, ...], decision_strides: Sequence[int], operands: Sequence[Operand]) -> list[Axis]:
     """The axes of arrays that broadcast to `shape`, as few as possible; none for a single element."""
     axes: list[Axis] = []  # from the last to the first
-    decision = 1
     for axis in range(len(shape) - 1, -1, -1):
-        size = shape[axis]
-        stride = 0 if axis in shared_axes else decision
-        if axis not in shared_axes:
-            decision *= size
+        size, stride = shape[axis], decision_strides[axis]
         if size == 1:
             continue
         strides = tuple(_stride(operand, axis - len(shape)) for operand in operands)
@@ -77,14 +76,25 @@ def _stride(operand: Operand, axis: int) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
-def plan(operands: tuple[Operand, ...], shared_axes: tuple[int, ...], itemsize: int, has_bias: bool) -> Plan:
-    """How to walk these arrays; the others broadcast to the first, which is written. `has_bias`: the last is a bias."""
+def plan(
+    operands: tuple[Operand, ...],
+    shared_axes: tuple[int, ...],
+    itemsize: int,
+    has_bias: bool,
+    window: tuple[int, ...] | None = None,
+) -> Plan:
+    """How to walk these arrays; the others broadcast to the first, which is written. `has_bias`: the last is a bias.
+
+    `window`: a window's strides of decisions.
+    """
     out = operands[0]
+    if window is not None:
+        return _window(merge(out.shape, window, operands), operands, itemsize)
     shared = any(out.shape[axis] > 1 for axis in shared_axes)
     if has_bias and not shared and all(is_contiguous(operand, itemsize) for operand in operands):
         # The bias begins again with every row, whose end no access may cross.
         return _flat(operands, itemsize, math.prod(out.shape), out.shape[-1])
-    return _plan(merge(out.shape, shared_axes, operands), operands, itemsize)
+    return _plan(merge(out.shape, whole(out.shape, shared_axes).strides, operands), operands, itemsize)
 
 
 def is_contiguous(operand: Operand, itemsize: int) -> bool:
@@ -108,24 +118,53 @@ def _flat(operands: Sequence[Operand], itemsize: int, count: int, columns: int) 
 def _plan(axes: list[Axis], operands: Sequence[Operand], itemsize: int) -> Plan:
     if not axes or (len(axes) == 1 and axes[0].decision_stride == 1 and set(axes[0].strides) == {itemsize}):
         return _flat(operands, itemsize, axes[0].size if axes else 1, 0)
-    shape = [axis.size for axis in axes]
-    fields: dict[str, Any] = {
+    fields = _fields(axes, operands)
+    if any(axis.decision_stride == 0 for axis in axes):
+        return _shared(axes, operands, itemsize, fields)
+    near = _near(axes)
+    if near == len(axes) - 1:
+        threads = in_warps(math.prod(fields["shape"]), WARP_ELEMENTS)
+        return Plan("fd_strided_kernel", 0, threads, {**fields, "threads": threads})
+    return _transposed(fields, near)
+
+
+def _window(axes: list[Axis], operands: Sequence[Operand], itemsize: int) -> Plan:
+    """Decisions that do not begin with the first one, or do not follow each other: never flat, never strided."""
+    axes = axes or [Axis(1, 0, (itemsize,) * len(operands))]
+    fields, step = _fields(axes, operands), axes[-1].decision_stride
+    if step == 0 or (step == 1 and any(axis.decision_stride == 0 for axis in axes)):
+        return _shared(axes, operands, itemsize, fields)
+    near = _near(axes)
+    if step == 1 and near < len(axes) - 1:
+        return _transposed(fields, near)
+    *rows, columns = fields["shape"]
+    pieces = math.prod(rows) * -(-columns // WARP)
+    threads = in_warps(pieces, WARP)
+    return Plan("fd_window_kernel", 0, threads, {**fields, "pieces": pieces, "threads": threads})
+
+
+def _fields(axes: Sequence[Axis], operands: Sequence[Operand]) -> dict[str, Any]:
+    return {
         "ndim": len(axes),
-        "shape": shape,
+        "shape": [axis.size for axis in axes],
         "decision_stride": [axis.decision_stride for axis in axes],
         "stride": [[axis.strides[k] for axis in axes] for k in range(len(operands))],
     }
-    if axes[-1].decision_stride == 0:
-        return _rows(axes, operands, itemsize, fields)
-    if any(axis.decision_stride == 0 for axis in axes):
-        return _columns(axes, operands, itemsize, fields)
-    # The axis that memory runs along: the written array's decides where two disagree.
-    near = min(range(len(axes)), key=lambda k: (*(abs(s) for s in axes[k].strides[:2]), -k))
-    if near == len(axes) - 1:
-        threads = in_warps(math.prod(shape), WARP_ELEMENTS)
-        return Plan("fd_strided_kernel", 0, threads, {**fields, "threads": threads})
-    threads = math.prod(shape[:-1]) * -(-shape[-1] // 32)
+
+
+def _near(axes: Sequence[Axis]) -> int:
+    """The axis that memory runs along: the written array's decides where two disagree."""
+    return min(range(len(axes)), key=lambda k: (*(abs(s) for s in axes[k].strides[:2]), -k))
+
+
+def _transposed(fields: dict[str, Any], near: int) -> Plan:
+    *rows, columns = fields["shape"]
+    threads = math.prod(rows) * -(-columns // 32)
     return Plan("fd_transposed_kernel", 0, threads, {**fields, "along": near, "threads": threads})
+
+
+def _shared(axes: list[Axis], operands: Sequence[Operand], itemsize: int, fields: dict[str, Any]) -> Plan:
+    return (_rows if axes[-1].decision_stride == 0 else _columns)(axes, operands, itemsize, fields)
 
 
 def _rows(axes: list[Axis], operands: Sequence[Operand], itemsize: int, fields: dict[str, Any]) -> Plan:

@@ -13,6 +13,7 @@ from fastdrop.backends.cuda import compiler, geometry, source, structs
 from fastdrop.backends.cuda.device import cupy, is_array
 from fastdrop.backends.cuda.geometry import Operand
 from fastdrop.backends.dtypes import ITEMSIZES, advice, arithmetic
+from fastdrop.backends.window import Window
 from fastdrop.rule import KEEP_ALL, LANES, NORMALS
 from fastdrop.threads import kernels
 
@@ -86,9 +87,11 @@ def _extent(array: Array) -> tuple[int, int]:
     return low, high + array.itemsize
 
 
-def apply(x: Array, out: Array, recipe: Recipe, shared_axes: tuple[int, ...] = ()) -> Array:
+def apply(
+    x: Array, out: Array, recipe: Recipe, shared_axes: tuple[int, ...] = (), window: Window | None = None
+) -> Array:
     """out = keep ? x * scale : +0."""
-    return elementwise("dropout", out, (x,), recipe, shared_axes)
+    return _elementwise("dropout", out, (x,), recipe, shared_axes, window)
 
 
 def elementwise(
@@ -99,16 +102,28 @@ def elementwise(
     shared_axes: tuple[int, ...] = (),
 ) -> Array:
     """One of the fused operations of src_kernels/operations.h; inputs broadcast to out."""
+    return _elementwise(operation, out, inputs, recipe, shared_axes, None)
+
+
+def _elementwise(
+    operation: str,
+    out: Array,
+    inputs: tuple[Array, ...],
+    recipe: Recipe,
+    shared_axes: tuple[int, ...],
+    window: Window | None,
+) -> Array:
     if out.size == 0:
         return out
     arrays = (out, *inputs)
     operands = tuple(Operand(structs.address(array) % geometry.ACCESS, array.shape, array.strides) for array in arrays)
-    plan = geometry.plan(operands, shared_axes, out.itemsize, operation in source.WITH_BIAS)
+    first, strides = window or (0, None)
+    plan = geometry.plan(operands, shared_axes, out.itemsize, operation in source.WITH_BIAS, strides)
     if plan.kernel == "fd_flat_kernel":
         fields = {"y": out, "x": inputs[0], "second": inputs[-1], **plan.fields}
         packed = structs.pack(structs.FLAT, recipe, **fields)
     else:
-        packed = structs.pack_walk(recipe, arrays, plan.fields)
+        packed = structs.pack_walk(recipe, arrays, {**plan.fields, "first": first})
     if operation == "dropout" and recipe.scale == 1.0:
         operation = "select"
     expression = source.elementwise(plan.kernel, operation, out.dtype.name, plan.width)

@@ -31,6 +31,7 @@ _FILES = {
     "fd_transposed_kernel": "cuda_walk.cu",
     "fd_rows_kernel": "cuda_walk.cu",
     "fd_columns_kernel": "cuda_walk.cu",
+    "fd_window_kernel": "cuda_walk.cu",
     "fd_bias_backward_kernel": "cuda_fused.cu",
     "fd_softmax_kernel": "cuda_fused.cu",
     "fd_gaussian_kernel": "cuda_gaussian.cu",
@@ -86,6 +87,7 @@ def instances() -> dict[str, list[str]]:
         for operation in ("select", "dropout", "dropout_add", "choose", "alpha"):
             for name in ("rows", "columns"):
                 found += [elementwise(f"fd_{name}_kernel", operation, dtype, width) for width in (WIDTHS[dtype], 1)]
+        found += [elementwise("fd_window_kernel", operation, dtype, 0) for operation in ("select", "dropout")]
         found += [bias_backward(activation, dtype) for activation in ("relu", "gelu")]
         found += [softmax(dtype, backward) for backward in (False, True)]
         found.append(gaussian(dtype))

@@ -26,6 +26,7 @@ WALK = np.dtype(
         ("data", "u8", OPERANDS),
         ("ndim", "i8"),
         ("shape", "i8", MOST_AXES),
+        ("first", "u8"),
         ("decision_stride", "i8", MOST_AXES),
         ("stride", "i8", (OPERANDS, MOST_AXES)),
         ("along", "i8"),

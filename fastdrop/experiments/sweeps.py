@@ -1,15 +1,11 @@
-"""Sweeps: one parameter over a range, several seeds of each value, in processes that are asked without waiting."""
+"""Sweeps: one parameter over a range, several seeds of each value; what is trained, and what came of it."""
 
+import dataclasses
+import hashlib
 import math
-import multiprocessing
-import os
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,12 +21,12 @@ from fastdrop.experiments.studies.work import (
     TEST_LOSS,
     TRAIN_ACCURACY,
     TRAIN_LOSS,
-    begin_worker,
     history,
     trainer,
 )
 from fastdrop.experiments.tables import DataError
 from fastdrop.experiments.trainer import Trainer, TrainingDiverged
+from fastdrop.rule import RULE_VERSION
 
 MOST_RUNS = 5000
 
@@ -42,6 +38,7 @@ QUANTITIES = {
     "train_loss": "train loss (nats)",
 }
 """What a run is judged by, after its last epoch: fields of `EpochRecord`, and their names in words."""
+NO_FIGURES = np.empty((0, 4))
 _COLUMNS = {
     "test_accuracy": TEST_ACCURACY,
     "train_accuracy": TRAIN_ACCURACY,
@@ -83,7 +80,7 @@ class Sweep:
     Examples
     --------
     >>> from fastdrop.experiments import ExperimentConfig
-    >>> from fastdrop.experiments.sweep import Sweep
+    >>> from fastdrop.experiments.sweeps import Sweep
     >>> sweep = Sweep(ExperimentConfig(dataset="moons"), "rate", (0.0, 0.5), range(2))
     >>> [(run.value, run.seed, run.config.rate) for run in sweep.runs()]
     [(0.0, 0, 0.0), (0.5, 0, 0.5), (0.0, 1, 0.0), (0.5, 1, 0.5)]
@@ -149,6 +146,23 @@ class Sweep:
             return config.replace(dataset=value, data_file="", label="")
         return config.replace(**{self.parameter: value})
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What two sweeps have in common whose runs belong together: all but values, seeds and where the data lie.
+
+        In types that JSON has. What a run replaces in the configuration counts for nothing.
+        """
+        replaced = {"rate": {"layer_rates"}, "dataset": {"data_file", "label"}}.get(self.parameter, set())
+        replaced |= {"seed", self.parameter} | ({"data_seed"} if self.new_data else set())
+        fields = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self.config).items()
+            if name not in replaced
+        }
+        if fields.pop("data_file", ""):
+            fields["data"] = hashlib.sha256(read_data(self.config.data_file)).hexdigest()
+        return {"rule": RULE_VERSION, "parameter": self.parameter, "new_data": self.new_data, **fields}
+
     def name_of(self, value: Any) -> str:
         """How a value is written."""
         for name, choice in PARAMETERS[self.parameter].choices.items():
@@ -169,6 +183,8 @@ class Result:
         Train loss, test loss, train accuracy, test accuracy; from before the first epoch on, as far as it came.
     error : str
         Why it did not come to its end, if it did not.
+    diverged : bool
+        Whether that was the training's own doing: it would happen again. Any other error is the machine's.
     """
 
     value: Any
@@ -176,6 +192,12 @@ class Result:
     config: ExperimentConfig
     figures: NDArray[np.float64]
     error: str = ""
+    diverged: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """One word: finished, diverged or failed."""
+        return "diverged" if self.diverged else "failed" if self.error else "finished"
 
     @property
     def history(self) -> tuple[EpochRecord, ...]:
@@ -215,7 +237,7 @@ def curve(sweep: Sweep, results: Iterable[Result], quantity: str) -> list[tuple[
 def train_run(run: Run, look: Callable[[Trainer], None] = lambda trainer: None) -> Result:
     """Train one run to its end, or to what stops it; `look` is called after every batch."""
     done: Trainer | None = None
-    error = ""
+    error, diverged = "", False
     try:
         done = trainer(run.config)
         while not done.finished:
@@ -223,180 +245,15 @@ def train_run(run: Run, look: Callable[[Trainer], None] = lambda trainer: None) 
             look(done)
     except (BackendUnavailable, ConfigError, DataError, TrainingDiverged, OSError) as problem:
         error = str(problem) or type(problem).__name__
+        diverged = isinstance(problem, TrainingDiverged)
     except MemoryError:
         error = "there is not enough memory for this network"
-    return Result(*run, np.empty((0, 4)) if done is None else history(done), error)
+    return Result(*run, NO_FIGURES if done is None else history(done), error, diverged)
 
 
-class SweepRun:
-    """A sweep under way, in processes of one thread each: their number changes the time and nothing else.
-
-    No call waits. Call `poll` regularly, and `close` at the end.
-
-    Parameters
-    ----------
-    sweep : Sweep
-    processes : int
-
-    Attributes
-    ----------
-    results : list of Result
-        In the order in which they came.
-    problem : str
-        Why it stopped before its end, if nobody asked it to.
-    cancelled : bool
-    """
-
-    def __init__(self, sweep: Sweep, processes: int) -> None:
-        if processes < 1:
-            raise ValueError(f"a sweep takes at least one process; got {processes}")
-        self.sweep = sweep
-        self.results: list[Result] = []
-        self.problem = ""
-        self.cancelled = False
-        context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks
-        shared = context.RawArray("q", sweep.count + 1)
-        self._epochs = np.frombuffer(shared, np.int64)
-        self._executor = ProcessPoolExecutor(
-            min(processes, sweep.count), mp_context=context, initializer=_begin, initargs=(shared,)
-        )
-        self._most_ahead = 2 * processes
-        self._processes: list[Any] = []
-        self._ended = False
-        self._waiting = enumerate(sweep.runs())
-        self._futures: dict[Future[Result | None], tuple[int, Run]] = {}
-        self._total_epochs = len(sweep.seeds) * sum(
-            run.config.epochs for run, _ in zip(sweep.runs(), sweep.values, strict=False)
-        )
-        self._begun: tuple[float, float] | None = None
-
-    @property
-    def is_running(self) -> bool:
-        return not self._ended
-
-    @property
-    def progress(self) -> float:
-        """The share of all epochs that is done."""
-        return float(self._epochs[:-1].sum()) / self._total_epochs
-
-    @property
-    def seconds_left(self) -> float | None:
-        """As it has gone so far; None where that is not known yet."""
-        if self._begun is None or self._ended:
-            return None
-        begun, before = self._begun
-        seconds, done = time.monotonic() - begun, self.progress - before
-        return seconds * (1 - self.progress) / done if seconds > 0.5 and done > 0 else None
-
-    def poll(self) -> list[Result]:
-        """What has finished since the last call; hands out more work."""
-        if self._ended:
-            return []
-        found: list[Result] = []
-        broken = False
-        for future in [future for future in self._futures if future.done()]:
-            number, run = self._futures.pop(future)
-            self._epochs[number] = run.config.epochs
-            try:
-                result = future.result()
-            except BrokenProcessPool:
-                self._epochs[number], broken = 0, True
-            except Exception as error:  # a defect: the others may still be well
-                found.append(Result(*run, np.empty((0, 4)), f"{type(error).__name__}: {error}"))
-            else:
-                assert result is not None, "only a cancelled sweep has runs without a result"
-                found.append(result)
-        self.results += found
-        if broken:
-            self._fail()
-        else:
-            self._hand_out()
-        if self._begun is None and self.progress > 0:
-            self._begun = (time.monotonic(), self.progress)
-        return found
-
-    def _hand_out(self) -> None:
-        """A few runs more than are processed; some milliseconds at most, as the first ones start the processes."""
-        deadline = time.monotonic() + 0.01
-        try:
-            while len(self._futures) < self._most_ahead and time.monotonic() < deadline:
-                following = next(self._waiting, None)
-                if following is None:
-                    break
-                self._futures[self._executor.submit(_work, *following)] = following
-        except BrokenProcessPool:
-            self._fail()
-            return
-        self._processes = list((self._executor._processes or {}).values())
-        if not self._futures and len(self.results) == self.sweep.count:
-            self._end()
-
-    def _fail(self) -> None:
-        self.problem = (
-            "A process of the sweep ended unexpectedly, perhaps for want of memory. "
-            f"The {len(self.results)} of {self.sweep.count} runs that were finished stay."
-        )
-        self._end()
-
-    def _end(self) -> None:
-        self._ended = True
-        self._epochs[-1] = 1
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        self._futures.clear()
-
-    def cancel(self) -> None:
-        """Stop; runs that are not finished are given up. Processes end by themselves, after the batch at hand."""
-        if not self._ended:
-            self.cancelled = True
-            self._end()
-
-    def close(self, patience: float = 0.5) -> None:
-        """Stop, and end processes that do not end by themselves within so many seconds."""
-        self.cancel()
-        deadline = time.monotonic() + patience
-        # By their sentinels: the pool's thread also collects exit statuses, and only one of two gets each.
-        alive = {process.sentinel: process for process in self._processes}
-        while alive and (left := deadline - time.monotonic()) > 0:
-            for ended in wait(list(alive), left):
-                del alive[ended]
-        for process in alive.values():
-            process.terminate()
-
-
-class _Cancelled(Exception):
-    pass
-
-
-_shared: Any = None
-"""In a process of a sweep: how many epochs each run has trained, and last whether the sweep was cancelled."""
-
-
-def _begin(shared: Any) -> None:
-    global _shared
-    _shared = shared
-    begin_worker()
-    if hasattr(os, "nice"):
-        os.nice(5)  # whoever watches comes first
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A pool's processes would wait for work for ever if their parent was killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _work(number: int, run: Run) -> Result | None:
-    """None if the sweep was cancelled in the meantime."""
-
-    def look(trainer: Trainer) -> None:
-        if _shared[-1]:
-            raise _Cancelled
-        _shared[number] = len(trainer.history) - 1
-
+def read_data(path: str) -> bytes:
+    """The user's own table as it stands in its file; DataError where it cannot be read."""
     try:
-        return None if _shared[-1] else train_run(run, look)
-    except _Cancelled:
-        return None
+        return Path(path).read_bytes()
+    except OSError as problem:
+        raise DataError(f"{path}: cannot be read: {problem.strerror or problem}") from None

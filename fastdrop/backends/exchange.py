@@ -1,0 +1,78 @@
+"""Arrays of other packages, taken as they lie: the DLPack protocol."""
+
+from typing import Any
+
+import numpy as np
+
+from fastdrop.backends.cuda import device
+
+# Numbers of DLPack's DLDeviceType: memory that the CPU reads (its own, and CUDA's pinned), and CUDA's (also managed).
+_HOST, _CUDA = (1, 3), (2, 13)
+
+
+def from_dlpack(array: Any) -> Any:
+    """The array of another package as one of NumPy's or CuPy's, by the DLPack protocol: the same memory, not a copy.
+
+    Parameters
+    ----------
+    array : object with ``__dlpack__`` and ``__dlpack_device__``
+        Of PyTorch, JAX, TensorFlow or any other package, in the CPU's or a CUDA GPU's memory.
+
+    Returns
+    -------
+    numpy.ndarray or cupy.ndarray
+        What lies in the CPU's memory is NumPy's (maybe read-only, which is enough for an input), what lies in a GPU's
+        is CuPy's. NumPy's and CuPy's own arrays are returned as they are.
+
+    Raises
+    ------
+    TypeError
+        If the object does not speak DLPack, lies elsewhere, is tracked by autograd, or has a dtype that the protocol or
+        NumPy does not know.
+    BackendUnavailable
+        If it lies on a GPU and there is no CuPy that can use it.
+
+    References
+    ----------
+    DLPack, the array API standard's protocol for exchanging data: https://dmlc.github.io/dlpack/latest/python_spec.html
+
+    Examples
+    --------
+    >>> import fastdrop as fd
+    >>> import numpy as np
+    >>> class Speaks:  # such as a torch.Tensor
+    ...     data = np.ones(4, np.float32)
+    ...     def __dlpack__(self, **options):
+    ...         return self.data.__dlpack__(**options)
+    ...     def __dlpack_device__(self):
+    ...         return self.data.__dlpack_device__()
+    >>> y, mask = fd.dropout(fd.from_dlpack(Speaks()), p=0.5, rng=0)
+    >>> type(y).__name__, y.dtype.name
+    ('ndarray', 'float32')
+    """
+    if isinstance(array, np.ndarray) or device.is_array(array):
+        return array
+    if not speaks(array):
+        raise TypeError(f"a {type(array).__name__} does not speak DLPack: it has no __dlpack__ and __dlpack_device__")
+    kind = int(array.__dlpack_device__()[0])
+    if kind not in _HOST + _CUDA:
+        raise TypeError(
+            f"a {type(array).__name__} on DLPack's device type {kind}: only the CPU's and CUDA's can be read"
+        )
+    package = np if kind in _HOST else device.require()
+    try:
+        return package.from_dlpack(array)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"a {type(array).__name__} cannot be read by DLPack: {error}") from error
+
+
+def speaks(array: Any) -> bool:
+    """Whether it offers the protocol."""
+    return hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__")
+
+
+def on_host(array: Any, name: str) -> Any:
+    """What speaks DLPack, as NumPy's; an error that says what to do for a GPU's."""
+    if int(array.__dlpack_device__()[0]) in _CUDA:
+        raise TypeError(f"{name} is a {type(array).__name__} on a GPU; give fastdrop.from_dlpack({name})")
+    return from_dlpack(array)

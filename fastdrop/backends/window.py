@@ -1,0 +1,113 @@
+"""Windows of masks: which decision an element has after its mask has been cut. Plain numbers in and out."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Window(NamedTuple):
+    """The decision at an index is number ``first + sum(index[axis] * strides[axis])``."""
+
+    first: int
+    strides: tuple[int, ...]
+    """One for each axis: 0 where one decision is shared, negative where a slice goes backwards."""
+
+
+class Cut(NamedTuple):
+    """What basic slicing makes of a mask's geometry."""
+
+    shape: tuple[int, ...]
+    shared_axes: tuple[int, ...]
+    window: Window | None
+    """None: the decisions are those of a whole mask of this shape."""
+
+
+def whole(shape: Sequence[int], shared_axes: Sequence[int]) -> Window:
+    """All of a mask: decisions numbered in C order over the axes that are not shared.
+
+    >>> whole((5, 2, 3), (1,))
+    Window(first=0, strides=(3, 0, 1))
+    """
+    strides, stride = [0] * len(shape), 1
+    for axis in range(len(shape) - 1, -1, -1):
+        if axis not in shared_axes:
+            strides[axis], stride = stride, stride * shape[axis]
+    return _normal(shape, 0, strides)
+
+
+def _normal(shape: Sequence[int], first: int, strides: Sequence[int]) -> Window:
+    """Equal for equal decisions: where an axis has no second element, its stride means nothing."""
+    if 0 in shape:
+        return Window(0, (0,) * len(shape))
+    return Window(first, tuple(stride if size > 1 else 0 for size, stride in zip(shape, strides, strict=True)))
+
+
+def cut(shape: tuple[int, ...], shared_axes: tuple[int, ...], window: Window | None, index: Any) -> Cut:
+    """Basic slicing as NumPy does it: slices, integers, an ellipsis and None.
+
+    >>> cut((4, 6), (), None, (slice(None, None, -1), slice(1, 5, 2)))
+    Cut(shape=(4, 2), shared_axes=(), window=Window(first=19, strides=(-6, 2)))
+    """
+    first, strides = window or whole(shape, shared_axes)
+    new_shape: list[int] = []
+    new_strides: list[int] = []
+    new_shared: list[int] = []
+    axis = 0
+    for item in _complete(index, len(shape)):
+        if item is None:
+            new_shape.append(1)
+            new_strides.append(0)
+            continue
+        size, stride = shape[axis], strides[axis]
+        if isinstance(item, slice):
+            start, stop, step = item.indices(size)
+            if axis in shared_axes:
+                new_shared.append(len(new_shape))
+            new_shape.append(len(range(start, stop, step)))
+            new_strides.append(stride * step)
+            first += stride * start
+        else:
+            if not -size <= item < size:
+                raise IndexError(f"index {item} is out of bounds for axis {axis} with size {size}")
+            first += stride * (item % size)
+        axis += 1
+    found = _normal(new_shape, first, new_strides)
+    made = Cut(tuple(new_shape), tuple(new_shared), found)
+    return made._replace(window=None) if found == whole(made.shape, made.shared_axes) else made
+
+
+def _complete(index: Any, ndim: int) -> list[Any]:
+    """None, a slice or an int for each axis of the array and of the result, in order."""
+    items = [_checked(item) for item in (index if isinstance(index, tuple) else (index,))]
+    if items.count(...) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    named = sum(item is not None and item is not ... for item in items)
+    if named > ndim:
+        raise IndexError(f"too many indices for mask: mask is {ndim}-dimensional, but {named} were indexed")
+    place = items.index(...) if ... in items else len(items)
+    return [*items[:place], *[slice(None)] * (ndim - named), *items[place + 1 :]]
+
+
+def _checked(item: Any) -> Any:
+    if item is None or item is ... or isinstance(item, slice):
+        return item
+    if not isinstance(item, (bool, np.bool_)):
+        try:
+            return operator.index(item)
+        except TypeError:
+            pass
+    kind = type(item).__name__
+    if isinstance(item, (bool, np.bool_)) or (hasattr(item, "__len__") and not isinstance(item, (str, bytes))):
+        raise TypeError(
+            f"a mask is cut by slices, integers, ... and None; a {kind} picks single elements, which no recipe "
+            "describes: index the array numpy.asarray(mask)"
+        )
+    raise IndexError(f"a mask is cut by slices, integers, ... and None; got a {kind}")
+
+
+def at(window: Window, place: Sequence[slice]) -> Window:
+    """The part of a window that begins where these slices do."""
+    first = window.first + sum(stride * part.start for stride, part in zip(window.strides, place, strict=True))
+    return Window(int(first), window.strides)

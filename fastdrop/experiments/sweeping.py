@@ -1,0 +1,170 @@
+"""Sweeps in one call: on the local cores, or on a cluster."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fastdrop.experiments.config import ConfigError, ExperimentConfig
+from fastdrop.experiments.parameters import values_from
+from fastdrop.experiments.studies.work import available_cores
+from fastdrop.experiments.sweep_processes import ProcessSweep
+from fastdrop.experiments.sweep_run import SweepRun
+from fastdrop.experiments.sweep_table import SweepTable
+from fastdrop.experiments.sweeps import Result, Sweep
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_POLL_SECONDS = 0.05
+
+
+class SweepStopped(RuntimeError):
+    """A sweep that came to no end; `results` are those that had come."""
+
+    def __init__(self, reason: str, results: Sequence[Result]) -> None:
+        super().__init__(reason)
+        self.results = list(results)
+
+
+def start_sweep(
+    sweep: Sweep,
+    *,
+    client: "Client | str | None" = None,
+    processes: int | None = None,
+    save: str | os.PathLike[str] | None = None,
+) -> SweepRun:
+    """A sweep under way, for those who ask it from time to time; the parameters are those of `sweep`."""
+    if client is not None and processes is not None:
+        raise ValueError("a sweep takes a cluster, or a number of local processes, not both")
+    if client is None:
+        run: SweepRun = ProcessSweep(sweep, available_cores() if processes is None else processes)
+    else:
+        from fastdrop.experiments.sweep_cluster import ClusterSweep
+
+        run = ClusterSweep(sweep, client)
+    run.table = None if save is None else SweepTable(save, sweep)
+    return run
+
+
+def seeds_from(text: str, first: int) -> tuple[int, ...]:
+    """Seeds from text: "20" are so many, from `first` on; "0,1,5" and "0:9:1" are these.
+
+    >>> from fastdrop.experiments.sweeping import seeds_from
+    >>> seeds_from("3", 7), seeds_from("1,5", 7)
+    ((7, 8, 9), (1, 5))
+    """
+    try:
+        if text.isdecimal():
+            return tuple(range(first, first + int(text)))
+        return values_from(text, "data_seed")
+    except ConfigError as error:
+        raise ConfigError(f"seeds are a number of them, or a list such as 0,1,2: {error}", "seed") from None
+
+
+def sweep(
+    config: ExperimentConfig,
+    parameter: str,
+    values: Sequence[Any] | str,
+    seeds: Sequence[int] | int = 5,
+    *,
+    new_data: bool = False,
+    client: "Client | str | None" = None,
+    processes: int | None = None,
+    save: str | os.PathLike[str] | None = None,
+    progress: Callable[[SweepRun], None] | None = None,
+) -> list[Result]:
+    """Train every value of a parameter with every seed.
+
+    A run depends on its configuration alone, not on who trains it: any number of processes or workers gives the same
+    numbers, bit for bit on processors of one kind (matrix products round differently on others).
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        What stays the same.
+    parameter : str
+        A key of `fastdrop.experiments.parameters.PARAMETERS`, such as "rate".
+    values : sequence or str
+        Of that field; text such as "0:0.9:0.1" is read by `fastdrop.experiments.parameters.values_from`.
+    seeds : sequence of int, or int
+        A number means so many, from the configuration's seed on.
+    new_data : bool
+        Whether each seed also decides the data and their split.
+    client : distributed.Client or str, optional
+        A cluster, or its scheduler's address; its workers have the same fastdrop. A `data_file` is sent to them. A lost
+        worker's runs are trained by others.
+    processes : int, optional
+        On the local cores, one thread each; all cores by default. They import the main program: a script calls this
+        below ``if __name__ == "__main__":``.
+    save : path-like, optional
+        A Parquet table that takes the results as they come: see `fastdrop.experiments.sweep_table.SweepTable`. The same
+        call continues a sweep that was stopped; more values or seeds may be added.
+    progress : callable, optional
+        Called several times a second with the sweep under way: its `progress`, `seconds_left` and `results`.
+
+    Returns
+    -------
+    list of Result
+        In the order of `Sweep.runs`: all values with the first seed, then with the next. A run that failed or diverged
+        has an `error`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such parameter, or a value or seed cannot be.
+    SweepStopped
+        If a process died, or the cluster cannot be reached; what came until then is in its `results`.
+    TableError
+        If the table is of another sweep, or cannot be read or written.
+
+    Examples
+    --------
+    >>> import fastdrop.experiments as fde
+    >>> config = fde.ExperimentConfig(dataset="moons", hidden=(8,), epochs=2)
+    >>> results = fde.sweep(config, "rate", "0:0.5:0.5", seeds=2, processes=1)
+    >>> [(result.value, result.seed) for result in results]
+    [(0.0, 0), (0.5, 0), (0.0, 1), (0.5, 1)]
+    >>> 0 <= results[0].figure("test_accuracy") <= 1
+    True
+    """
+    values = values_from(values, parameter) if isinstance(values, str) else values
+    seeds = range(config.seed, config.seed + seeds) if isinstance(seeds, int) else seeds
+    plan = Sweep(config, parameter, values, seeds, new_data)
+    found = sweep_results(plan, client=client, processes=processes, save=save, progress=progress)
+    by_run = {(result.value, result.seed): result for result in found}
+    return [by_run[run.value, run.seed] for run in plan.runs()]
+
+
+def sweep_results(
+    sweep: Sweep,
+    *,
+    client: "Client | str | None" = None,
+    processes: int | None = None,
+    save: str | os.PathLike[str] | None = None,
+    progress: Callable[[SweepRun], None] | None = None,
+) -> Iterator[Result]:
+    """The results of a sweep as they come, those of the table first; see `sweep`. Leaving the loop stops it.
+
+    Examples
+    --------
+    >>> import fastdrop.experiments as fde
+    >>> sweep = fde.Sweep(fde.ExperimentConfig(dataset="moons", hidden=(8,), epochs=2), "rate", (0.0, 0.5), [7])
+    >>> for result in fde.sweep_results(sweep, processes=1):
+    ...     print(result.value, result.outcome)
+    0.0 finished
+    0.5 finished
+    """
+    run = start_sweep(sweep, client=client, processes=processes, save=save)
+    try:
+        if run.table is not None:
+            run.table.wait()
+        while run.is_running:
+            yield from run.poll()
+            if progress is not None:
+                progress(run)
+            time.sleep(_POLL_SECONDS if run.is_running else 0.0)
+    finally:
+        run.close(patience=5.0)
+    if run.problem:
+        raise SweepStopped(run.problem, run.results)

@@ -1,0 +1,127 @@
+"""Where masks come from, and how a checkpoint's second forward draws the masks of its first.
+
+A module has a `fastdrop.Stream` of its own, so that its state can be saved. `torch.utils.checkpoint` runs a forward
+again during the backward pass, and restores nothing but torch's random state. So every draw also takes a number, its
+tag, from torch's default generator: where a draw during a backward pass has the tag of an earlier one, it is that one
+again. Torch's own dropout moves the generator, too.
+"""
+
+import itertools
+import weakref
+from collections import OrderedDict
+from typing import Any, TypeAlias
+
+import torch
+
+from fastdrop.stream import Stream
+
+REMEMBERED = 1 << 14
+"""Draws that a checkpoint can ask for again: more than a hundred steps of most models, in some megabytes."""
+
+_drawn: OrderedDict[tuple[int, int], tuple[int, int]] = OrderedDict()
+_handles = itertools.count(1)
+_modules: "weakref.WeakValueDictionary[int, ModuleStream]" = weakref.WeakValueDictionary()
+
+
+class ModuleStream:
+    """A module's stream, which gets its key from torch's default generator when it draws its first mask.
+
+    Not when the module is made: that would change the weights which are drawn after it.
+    """
+
+    def __init__(self, stream: Stream | None = None) -> None:
+        self.stream = stream
+        self.handle = next(_handles)  # a compiled graph knows it by this number
+        _modules[self.handle] = self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ModuleStream, (self.stream,)  # a copy draws the same masks, and counts by itself
+
+    @property
+    def state(self) -> torch.Tensor:
+        """Rule version, key, calls and children as int64; empty before the first mask."""
+        if self.stream is None:
+            return torch.empty(0, dtype=torch.int64, device="cpu")
+        return _as_tensor(*self.stream.state.values())
+
+    @state.setter
+    def state(self, state: torch.Tensor) -> None:
+        numbers = [int(number) % 2**64 for number in state.tolist()]
+        if not numbers:
+            self.stream = None
+            return
+        stream = self.stream or Stream(0)  # several modules may share it
+        stream.state = dict(zip(("rule_version", "key", "calls", "spawned"), numbers, strict=True))
+        self.stream = stream
+
+
+Source: TypeAlias = Stream | ModuleStream | torch.Generator | None
+
+
+def draw(source: Source) -> Stream:
+    """A stream whose next mask is the one to use: a new one, or that of the forward that a checkpoint repeats."""
+    tag = _number(None)
+    if source is None:
+        return Stream(tag)
+    if isinstance(source, ModuleStream):
+        if source.stream is None:
+            source.stream = Stream(tag)
+        source = source.stream
+    if isinstance(source, Stream):
+        name = (source.key, tag)
+        return _again(name) or _remembered(name, *tuple(source.next_recipe(0, 0.0))[:2])
+    if isinstance(source, torch.Generator):
+        name = (id(source), tag)
+        return _again(name) or _remembered(name, _number(source), 0)
+    raise TypeError(f"generator is a torch.Generator, a fastdrop.Stream or None; got {source!r}")
+
+
+def _again(name: tuple[int, int]) -> Stream | None:
+    """What was drawn under this name, if this is a backward pass."""
+    if torch._C._current_graph_task_id() == -1 or name not in _drawn:
+        return None
+    return _at(*_drawn[name])
+
+
+def _remembered(name: tuple[int, int], key: int, call: int) -> Stream:
+    _drawn[name] = key, call
+    if len(_drawn) > REMEMBERED:
+        _drawn.popitem(last=False)
+    return _at(key, call)
+
+
+def draw_as_tensor(source: Source) -> torch.Tensor:
+    """`draw`'s key and call number, as int64."""
+    stream = draw(source)
+    return _as_tensor(stream.key, stream.calls)
+
+
+def stream_of(drawn: torch.Tensor) -> Stream:
+    """The stream that `draw_as_tensor` describes."""
+    key, call = (number % 2**64 for number in drawn.tolist())
+    return _at(key, call)
+
+
+def handle_of(source: ModuleStream | None) -> int:
+    """A number for it; 0 for torch's default generator."""
+    return 0 if source is None else source.handle
+
+
+def source_of(handle: int) -> ModuleStream | None:
+    """What `handle_of` gave this number for."""
+    return _modules[handle] if handle else None
+
+
+def _at(key: int, call: int) -> Stream:
+    stream = Stream(key)
+    stream._set(key, call, 0)
+    return stream
+
+
+def _number(generator: torch.Generator | None) -> int:
+    device = "cpu" if generator is None else generator.device
+    return int(torch.empty((), dtype=torch.int64, device=device).random_(generator=generator).item())
+
+
+def _as_tensor(*words: int) -> torch.Tensor:
+    return torch.tensor([word - (word >> 63 << 64) for word in words], dtype=torch.int64, device="cpu")

@@ -1,0 +1,179 @@
+"""What is to be swept, and where: on this computer's cores or on a cluster, kept in a table or not."""
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QSpinBox,
+    QToolButton,
+    QWidget,
+)
+
+from fastdrop.experiments import ConfigError, ExperimentConfig
+from fastdrop.experiments.parameters import PARAMETERS, values_from
+from fastdrop.experiments.studies import available_cores
+from fastdrop.experiments.sweep_run import SweepRun
+from fastdrop.experiments.sweep_table import SUFFIX
+from fastdrop.experiments.sweeping import start_sweep
+from fastdrop.experiments.sweeps import QUANTITIES, Sweep
+from fastdrop_gui.views.sweep_curve import short
+
+HERE, CLUSTER = "here", "cluster"
+_TABLE = f"Table of a sweep (*{SUFFIX})"
+
+
+class SweepSettings(QWidget):
+    """The fields above a sweep. `sweep` is what they say, None where that cannot be; `changed` tells of another."""
+
+    changed = Signal()
+    submitted = Signal()
+
+    def __init__(self, config: ExperimentConfig) -> None:
+        super().__init__()
+        self._config = config
+        self.sweep: Sweep | None = None
+        self._texts = {name: parameter.example for name, parameter in PARAMETERS.items()}
+        self._make_fields()
+        self._lay_out()
+        self.parameter.currentIndexChanged.connect(self._parameter_chosen)
+        self.where.currentIndexChanged.connect(self._place_chosen)
+        self.values.textChanged.connect(self._check)
+        self.address.textChanged.connect(self._check)
+        self.seeds.valueChanged.connect(self._check)
+        self.new_data.toggled.connect(self._check)
+        self.browse.clicked.connect(self._browse)
+        for line in (self.values, self.address):
+            line.returnPressed.connect(self.submitted)
+        self._parameter_chosen()
+        self._place_chosen()
+
+    def _make_fields(self) -> None:
+        self.parameter = QComboBox()
+        for name, parameter in PARAMETERS.items():
+            self.parameter.addItem(parameter.title, name)
+        self.quantity = QComboBox()
+        for name, text in QUANTITIES.items():
+            self.quantity.addItem(short(name), name)
+            self.quantity.setItemData(self.quantity.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
+        self.values = QLineEdit()
+        self.values.setToolTip("0:0.9:0.1 is a range in steps of 0.1, 8:256:x2 doubles; or values between commas")
+        self.seeds = QSpinBox(minimum=1, maximum=1000, value=5)
+        self.seeds.setToolTip("How many, from the configuration's seed on")
+        self.new_data = QCheckBox("ne&w data for each seed")
+        self.new_data.setToolTip("The seed also decides generated data, and the split into train and test")
+        self.new_data.setAccessibleName("new data for each seed")
+        self.where = QComboBox()
+        self.where.addItem("this computer", HERE)
+        self.where.addItem("a cluster", CLUSTER)
+        self.where.setToolTip("Where the runs are trained; it does not change the results")
+        cores = available_cores()
+        self.cores = QSpinBox(minimum=1, maximum=cores, value=max(1, cores - 1), suffix=f" of {cores}")
+        self.cores.setToolTip("One process on each; their number does not change the results")
+        self.address = QLineEdit(placeholderText="tcp://10.0.0.5:8786")
+        self.address.setToolTip("Of the scheduler of a dask.distributed cluster, whose workers have this fastdrop")
+        self.file = QLineEdit(placeholderText="a Parquet table, if wanted")
+        self.file.setToolTip(
+            "Takes the results as they come. One that is there is continued: its runs are not repeated"
+        )
+        self.browse = QToolButton()
+        self.browse.setText("…")
+        self.browse.setAccessibleName("Choose the table")
+        self.plan = QLabel(wordWrap=True)
+        for combo in (self.parameter, self.quantity, self.where):
+            combo.setMinimumContentsLength(6)
+            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+
+    def _lay_out(self) -> None:
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        fields: list[tuple[str, QWidget, int, int, int]] = [
+            ("Para&meter", self.parameter, 0, 0, 1),
+            ("&Quantity", self.quantity, 0, 2, 1),
+            ("V&alues", self.values, 1, 0, 3),
+            ("Seeds per &point", self.seeds, 3, 0, 1),
+            ("Trained &on", self.where, 3, 2, 1),
+            ("Cores &used", self.cores, 4, 2, 1),
+            ("A&ddress", self.address, 4, 2, 1),
+            ("Sa&ve to", self.file, 5, 0, 3),
+        ]
+        self._labels: dict[QWidget, QLabel] = {}
+        for text, widget, row, column, span in fields:
+            label = self._labels[widget] = QLabel(text)
+            label.setBuddy(widget)
+            widget.setAccessibleName(text.replace("&", ""))
+            grid.addWidget(label, row, column)
+            if widget is not self.file:
+                grid.addWidget(widget, row, column + 1, 1, span)
+        pair = QHBoxLayout()
+        pair.addWidget(self.file, 1)
+        pair.addWidget(self.browse)
+        grid.addLayout(pair, 5, 1, 1, 3)
+        grid.addWidget(self.plan, 2, 1, 1, 3)
+        grid.addWidget(self.new_data, 4, 0, 1, 2)
+        grid.setColumnStretch(1, 1)
+        grid.setColumnStretch(3, 1)
+
+    def set_config(self, config: ExperimentConfig) -> None:
+        """What stays the same in the next sweep."""
+        self._config = config
+        self._check()
+
+    def start(self) -> SweepRun:
+        """The sweep that is set up, under way; what cannot be begun raises."""
+        assert self.sweep is not None
+        save = self.file.text().strip() or None
+        if self._on_cluster:
+            return start_sweep(self.sweep, client=self.address.text().strip(), save=save)
+        return start_sweep(self.sweep, processes=self.cores.value(), save=save)
+
+    @property
+    def _on_cluster(self) -> bool:
+        return bool(self.where.currentData() == CLUSTER)
+
+    def _parameter_chosen(self) -> None:
+        self.values.setText(self._texts[self.parameter.currentData()])
+        self._check()
+
+    def _place_chosen(self) -> None:
+        for widget, is_shown in ((self.cores, not self._on_cluster), (self.address, self._on_cluster)):
+            widget.setVisible(is_shown)
+            self._labels[widget].setVisible(is_shown)
+        self._check()
+
+    def _browse(self) -> None:
+        """A table that is there is continued, so nothing asks whether it may be replaced."""
+        option = QFileDialog.Option.DontConfirmOverwrite
+        proposed = self.file.text() or f"{self.parameter.currentData()}{SUFFIX}"
+        path, _ = QFileDialog.getSaveFileName(self, "Save the results to", proposed, _TABLE, options=option)
+        if path:
+            self.file.setText(path if path.lower().endswith(SUFFIX) else path + SUFFIX)
+
+    def _check(self) -> None:
+        """Say how many runs the settings make, or what is wrong with them."""
+        name = self.parameter.currentData()
+        self._texts[name] = self.values.text()
+        first = self._config.seed
+        try:
+            values = values_from(self.values.text(), name)
+            seeds = range(first, first + self.seeds.value())
+            sweep = Sweep(self._config, name, values, seeds, self.new_data.isChecked())
+            if self._on_cluster and not self.address.text().strip():
+                raise ConfigError(f"give the cluster's address, such as {self.address.placeholderText()}")
+        except ConfigError as error:
+            self.sweep = None
+            self.plan.setText(f"⚠ {error}")
+        else:
+            self.sweep = sweep
+            runs = f"{number(len(values), 'value')} × {number(len(seeds), 'seed')} = {number(sweep.count, 'run')}"
+            self.plan.setText(f"{runs}. {sweep.note}".rstrip())
+        self.changed.emit()
+
+
+def number(count: int, noun: str) -> str:
+    """So many, as one says it."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
