@@ -12,8 +12,8 @@ import pytest
 
 from fastdrop.cli import main as cli
 from fastdrop.experiments import ConfigError, ExperimentConfig, Sweep
-from fastdrop.experiments.sweeping import seeds_from
-from fastdrop.experiments.sweeps import train_run
+from fastdrop.experiments.sweeps.plan import train_run
+from fastdrop.experiments.sweeps.sweeping import seeds_from
 
 CONFIG = ExperimentConfig(dataset="moons", hidden=(8,), epochs=2, learning_rate=0.01)
 

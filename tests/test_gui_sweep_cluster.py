@@ -54,7 +54,7 @@ def test_on_a_cluster_by_its_address(qtbot, view, tmp_path):
 
 def test_a_cluster_that_does_not_answer_is_told_and_the_window_lives(qtbot, view, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("fastdrop.experiments.sweep_cluster.CONNECT_SECONDS", 2.0)
+    monkeypatch.setattr("fastdrop.experiments.sweeps.cluster.CONNECT_SECONDS", 2.0)
     write(qtbot, view, "rate", "0, 0.9")
     choose_cluster(view, "tcp://127.0.0.1:9")
     beats = []

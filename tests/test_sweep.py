@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from fastdrop.experiments import ConfigError, ExperimentConfig, SweepStopped, Trainer, sweep, sweep_results
-from fastdrop.experiments.parameters import MOST_VALUES, PARAMETERS, values_from
-from fastdrop.experiments.sweep_processes import ProcessSweep
-from fastdrop.experiments.sweeps import MOST_RUNS, QUANTITIES, Run, Sweep, curve, train_run
+from fastdrop.experiments.sweeps.parameters import MOST_VALUES, PARAMETERS, values_from
+from fastdrop.experiments.sweeps.plan import MOST_RUNS, QUANTITIES, Run, Sweep, curve, train_run
+from fastdrop.experiments.sweeps.processes import ProcessSweep
 
 CONFIG = ExperimentConfig(dataset="moons", hidden=(8,), epochs=2, learning_rate=0.01)
 
@@ -273,8 +273,8 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path):
         textwrap.dedent("""
         import os, time
         from fastdrop.experiments import ExperimentConfig
-        from fastdrop.experiments.sweep_processes import ProcessSweep
-        from fastdrop.experiments.sweeps import Sweep
+        from fastdrop.experiments.sweeps.processes import ProcessSweep
+        from fastdrop.experiments.sweeps.plan import Sweep
 
         if __name__ == "__main__":
             config = ExperimentConfig(dataset="moons", hidden=(8,), epochs=100_000)

@@ -14,10 +14,11 @@ from distributed import Client, Future, LocalCluster
 
 import fastdrop as fd
 from fastdrop.errors import BackendUnavailable
-from fastdrop.experiments import ExperimentConfig, Sweep, SweepStopped, sweep, sweep_cluster, sweep_results
-from fastdrop.experiments.sweep_cluster import ClusterSweep
-from fastdrop.experiments.sweeping import start_sweep
-from fastdrop.experiments.sweeps import train_run
+from fastdrop.experiments import ExperimentConfig, Sweep, SweepStopped, sweep, sweep_results
+from fastdrop.experiments.sweeps import cluster as sweep_cluster
+from fastdrop.experiments.sweeps.cluster import ClusterSweep
+from fastdrop.experiments.sweeps.plan import train_run
+from fastdrop.experiments.sweeps.sweeping import start_sweep
 
 CONFIG = ExperimentConfig(dataset="moons", hidden=(8,), epochs=2, learning_rate=0.01)
 LONG = CONFIG.replace(epochs=1_000_000)

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments import ExperimentConfig, Sweep, SweepStopped, TableError, sweep, sweep_results
-from fastdrop.experiments.sweep_processes import ProcessSweep
-from fastdrop.experiments.sweep_table import SweepTable
-from fastdrop.experiments.sweeps import NO_FIGURES, QUANTITIES, Result, train_run
+from fastdrop.experiments.sweeps.plan import NO_FIGURES, QUANTITIES, Result, train_run
+from fastdrop.experiments.sweeps.processes import ProcessSweep
+from fastdrop.experiments.sweeps.table import SweepTable
 
 CONFIG = ExperimentConfig(dataset="moons", hidden=(8,), epochs=2, learning_rate=0.01)
 PLAN = Sweep(CONFIG, "rate", (0.0, 0.3), range(2))
@@ -181,7 +181,7 @@ def test_the_table_of_another_sweep_is_refused_and_left_alone(path, other, words
 
 def test_another_rule_is_another_sweep(path, monkeypatch):
     save(path, PLAN, [])
-    monkeypatch.setattr("fastdrop.experiments.sweeps.RULE_VERSION", 2)
+    monkeypatch.setattr("fastdrop.experiments.sweeps.plan.RULE_VERSION", 2)
     with pytest.raises(TableError, match="rule is 1 there and 2 here"):
         opened(path, PLAN)
 

@@ -21,7 +21,7 @@ from fastdrop.experiments.config import (
     ExperimentConfig,
 )
 from fastdrop.experiments.datasets import DATASETS
-from fastdrop.experiments.parameters import PARAMETERS
+from fastdrop.experiments.sweeps import PARAMETERS
 from fastdrop.experiments.tables import DataError
 
 _DEFAULTS = ExperimentConfig()

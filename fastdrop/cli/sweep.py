@@ -9,10 +9,16 @@ from contextlib import closing, contextmanager
 from fastdrop.errors import missing_package
 from fastdrop.experiments.archive import load_experiment
 from fastdrop.experiments.config import ConfigError
-from fastdrop.experiments.parameters import PARAMETERS, values_from
-from fastdrop.experiments.sweep_run import SweepRun
-from fastdrop.experiments.sweeping import seeds_from, start_sweep
-from fastdrop.experiments.sweeps import QUANTITIES, Sweep, curve
+from fastdrop.experiments.sweeps import (
+    PARAMETERS,
+    QUANTITIES,
+    Sweep,
+    SweepRun,
+    curve,
+    seeds_from,
+    start_sweep,
+    values_from,
+)
 
 try:
     from rich.console import Console

@@ -5,9 +5,7 @@ from fastdrop.experiments.blas import one_blas_thread
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
 from fastdrop.experiments.datasets import DATASETS, Dataset, load_dataset
 from fastdrop.experiments.observe import Boundary, Distributions, EpochRecord, LayerView, Mistakes, Snapshot, UnitView
-from fastdrop.experiments.sweep_table import TableError
-from fastdrop.experiments.sweeping import SweepStopped, sweep, sweep_results
-from fastdrop.experiments.sweeps import Sweep
+from fastdrop.experiments.sweeps import Sweep, SweepStopped, TableError, sweep, sweep_results
 from fastdrop.experiments.tables import DataError
 from fastdrop.experiments.trainer import StateError, Trainer, TrainingDiverged
 

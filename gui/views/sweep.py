@@ -19,9 +19,7 @@ from PySide6.QtWidgets import (
 
 from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments import ExperimentConfig, TableError
-from fastdrop.experiments.parameters import PARAMETERS
-from fastdrop.experiments.sweep_run import SweepRun
-from fastdrop.experiments.sweeps import QUANTITIES, Result, curve
+from fastdrop.experiments.sweeps import PARAMETERS, QUANTITIES, Result, SweepRun, curve
 from fastdrop_gui.views import plots
 from fastdrop_gui.views.sweep_curve import RunsModel, SweepCurve, short
 from fastdrop_gui.views.sweep_settings import SweepSettings, number

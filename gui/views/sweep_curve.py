@@ -9,8 +9,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
-from fastdrop.experiments.parameters import PARAMETERS
-from fastdrop.experiments.sweeps import QUANTITIES, Result, Sweep, curve
+from fastdrop.experiments.sweeps import PARAMETERS, QUANTITIES, Result, Sweep, curve
 from fastdrop_gui.views import plots
 
 _NEAR = 14

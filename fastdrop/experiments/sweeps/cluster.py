@@ -25,8 +25,8 @@ from fastdrop.errors import missing_package
 from fastdrop.experiments.blas import one_blas_thread
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.files import write_atomically
-from fastdrop.experiments.sweep_run import SweepRun
-from fastdrop.experiments.sweeps import NO_FIGURES, Result, Run, Sweep, read_data, train_run
+from fastdrop.experiments.sweeps.driver import SweepRun
+from fastdrop.experiments.sweeps.plan import NO_FIGURES, Result, Run, Sweep, read_data, train_run
 from fastdrop.experiments.tables import DataError
 from fastdrop.experiments.trainer import Trainer
 from fastdrop.rule import RULE_VERSION

@@ -87,7 +87,7 @@ def values_from(text: str, parameter: str) -> tuple[Any, ...]:
 
     Examples
     --------
-    >>> from fastdrop.experiments.parameters import values_from
+    >>> from fastdrop.experiments.sweeps.parameters import values_from
     >>> values_from("0:0.3:0.1, 0.5", "rate")
     (0.0, 0.1, 0.2, 0.3, 0.5)
     >>> values_from("8:64:x2", "batch_size")

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
 from fastdrop.experiments.observe import EpochRecord
-from fastdrop.experiments.parameters import MOST_VALUES, PARAMETERS, parameter_named, too_many
 from fastdrop.experiments.studies.study import Spread
 from fastdrop.experiments.studies.work import (
     TEST_ACCURACY,
@@ -24,6 +23,7 @@ from fastdrop.experiments.studies.work import (
     history,
     trainer,
 )
+from fastdrop.experiments.sweeps.parameters import MOST_VALUES, PARAMETERS, parameter_named, too_many
 from fastdrop.experiments.tables import DataError
 from fastdrop.experiments.trainer import Trainer, TrainingDiverged
 from fastdrop.rule import RULE_VERSION
@@ -80,7 +80,7 @@ class Sweep:
     Examples
     --------
     >>> from fastdrop.experiments import ExperimentConfig
-    >>> from fastdrop.experiments.sweeps import Sweep
+    >>> from fastdrop.experiments.sweeps.plan import Sweep
     >>> sweep = Sweep(ExperimentConfig(dataset="moons"), "rate", (0.0, 0.5), range(2))
     >>> [(run.value, run.seed, run.config.rate) for run in sweep.runs()]
     [(0.0, 0, 0.0), (0.5, 0, 0.5), (0.0, 1, 0.0), (0.5, 1, 0.5)]

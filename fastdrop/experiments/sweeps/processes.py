@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from fastdrop.experiments.studies.work import begin_worker
-from fastdrop.experiments.sweep_run import SweepRun
-from fastdrop.experiments.sweeps import NO_FIGURES, Result, Run, Sweep, train_run
+from fastdrop.experiments.sweeps.driver import SweepRun
+from fastdrop.experiments.sweeps.plan import NO_FIGURES, Result, Run, Sweep, train_run
 from fastdrop.experiments.trainer import Trainer
 
 _DIED = "A process of the sweep ended unexpectedly, perhaps for want of memory."

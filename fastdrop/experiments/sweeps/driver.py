@@ -4,8 +4,8 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 
-from fastdrop.experiments.sweep_table import SweepTable, TableError
-from fastdrop.experiments.sweeps import Result, Run, Sweep
+from fastdrop.experiments.sweeps.plan import Result, Run, Sweep
+from fastdrop.experiments.sweeps.table import SweepTable, TableError
 
 
 class SweepRun(ABC):

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
-from fastdrop.experiments.parameters import values_from
 from fastdrop.experiments.studies.work import available_cores
-from fastdrop.experiments.sweep_processes import ProcessSweep
-from fastdrop.experiments.sweep_run import SweepRun
-from fastdrop.experiments.sweep_table import SweepTable
-from fastdrop.experiments.sweeps import Result, Sweep
+from fastdrop.experiments.sweeps.driver import SweepRun
+from fastdrop.experiments.sweeps.parameters import values_from
+from fastdrop.experiments.sweeps.plan import Result, Sweep
+from fastdrop.experiments.sweeps.processes import ProcessSweep
+from fastdrop.experiments.sweeps.table import SweepTable
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -40,7 +40,7 @@ def start_sweep(
     if client is None:
         run: SweepRun = ProcessSweep(sweep, available_cores() if processes is None else processes)
     else:
-        from fastdrop.experiments.sweep_cluster import ClusterSweep
+        from fastdrop.experiments.sweeps.cluster import ClusterSweep
 
         run = ClusterSweep(sweep, client)
     run.table = None if save is None else SweepTable(save, sweep)
@@ -50,7 +50,7 @@ def start_sweep(
 def seeds_from(text: str, first: int) -> tuple[int, ...]:
     """Seeds from text: "20" are so many, from `first` on; "0,1,5" and "0:9:1" are these.
 
-    >>> from fastdrop.experiments.sweeping import seeds_from
+    >>> from fastdrop.experiments.sweeps.sweeping import seeds_from
     >>> seeds_from("3", 7), seeds_from("1,5", 7)
     ((7, 8, 9), (1, 5))
     """
@@ -84,9 +84,9 @@ def sweep(
     config : ExperimentConfig
         What stays the same.
     parameter : str
-        A key of `fastdrop.experiments.parameters.PARAMETERS`, such as "rate".
+        A key of `fastdrop.experiments.sweeps.parameters.PARAMETERS`, such as "rate".
     values : sequence or str
-        Of that field; text such as "0:0.9:0.1" is read by `fastdrop.experiments.parameters.values_from`.
+        Of that field; text such as "0:0.9:0.1" is read by `fastdrop.experiments.sweeps.parameters.values_from`.
     seeds : sequence of int, or int
         A number means so many, from the configuration's seed on.
     new_data : bool
@@ -98,8 +98,8 @@ def sweep(
         On the local cores, one thread each; all cores by default. They import the main program: a script calls this
         below ``if __name__ == "__main__":``.
     save : path-like, optional
-        A Parquet table that takes the results as they come: see `fastdrop.experiments.sweep_table.SweepTable`. The same
-        call continues a sweep that was stopped; more values or seeds may be added.
+        A Parquet table that takes the results as they come: see `fastdrop.experiments.sweeps.SweepTable`. The same call
+        continues a sweep that was stopped; more values or seeds may be added.
     progress : callable, optional
         Called several times a second with the sweep under way: its `progress`, `seconds_left` and `results`.
 

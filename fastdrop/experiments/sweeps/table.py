@@ -26,7 +26,7 @@ from fastdrop.errors import missing_package
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.files import write_atomically
 from fastdrop.experiments.studies.work import TEST_ACCURACY, TEST_LOSS, TRAIN_ACCURACY, TRAIN_LOSS
-from fastdrop.experiments.sweeps import QUANTITIES, Result, Run, Sweep
+from fastdrop.experiments.sweeps.plan import QUANTITIES, Result, Run, Sweep
 from fastdrop.experiments.tables import DataError
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ class SweepTable:
     --------
     >>> import tempfile
     >>> from fastdrop.experiments import ExperimentConfig, Sweep
-    >>> from fastdrop.experiments.sweep_table import SweepTable
-    >>> from fastdrop.experiments.sweeps import train_run
+    >>> from fastdrop.experiments.sweeps.table import SweepTable
+    >>> from fastdrop.experiments.sweeps.plan import train_run
     >>> sweep = Sweep(ExperimentConfig(dataset="moons", hidden=(4,), epochs=1), "rate", (0.0, 0.5), [0])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     table = SweepTable(f"{folder}/rates.parquet", sweep)
