@@ -25,6 +25,13 @@ def place(view, result):
     return view.plot.mapFromScene(view._picture.position(result))
 
 
+def is_settled(view):
+    """Whether everything keeps its place; captions that change may still move it."""
+    before = [place(view, result) for result in view.results]
+    QApplication.processEvents()
+    return before == [place(view, result) for result in view.results]
+
+
 def test_how_many_runs_before_one_starts(qtbot, view):
     write(qtbot, view, "rate", "0:0.9:0.1", seeds=5)
     assert view.settings.plan.text() == "10 values × 5 seeds = 50 runs."
@@ -109,6 +116,7 @@ def test_choices_stand_side_by_side_without_a_line(qtbot, view):
 def test_pointing_tells_and_clicking_opens(qtbot, view):
     sweep(qtbot, view)
     for result in view.results:
+        qtbot.waitUntil(lambda: is_settled(view), timeout=WAIT)
         position = place(view, result)
         qtbot.mouseMove(view.plot.viewport(), position)
         view._point_at(view.plot.mapToScene(position))

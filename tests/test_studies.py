@@ -14,6 +14,7 @@ from fastdrop.experiments import ConfigError, ExperimentConfig, Trainer, load_da
 from fastdrop.experiments.config import DROPOUT_KINDS, NETWORKS
 from fastdrop.experiments.model import build_network
 from fastdrop.experiments.reviews import BAD, GOOD, WORDS, reviews
+from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies import (
     STUDIES,
     Finding,
@@ -31,9 +32,8 @@ from fastdrop.experiments.studies import (
     uncertainty,
 )
 from fastdrop.experiments.studies.spatial import told
-from fastdrop.experiments.studies.study import Spread
 from fastdrop.experiments.studies.uncertainty import calibration
-from fastdrop.experiments.studies.work import train
+from fastdrop.experiments.work import train
 from fastdrop.stream import Stream
 
 SIZES = {"mlp": (16, 8), "cnn": (4, 6, 8), "lstm": (8, 6), "attention": (8, 16, 16), "text": (8, 16)}

@@ -25,7 +25,7 @@ from fastdrop import nn
 from fastdrop.experiments import one_blas_thread
 from fastdrop.experiments.studies import STUDIES, normalization, pictures, training, uncertainty
 from fastdrop.experiments.studies.drawing import COLORS
-from fastdrop.experiments.studies.work import history, trained
+from fastdrop.experiments.work import history, trained
 from fastdrop.stream import Stream
 
 ROOT = Path(__file__).resolve().parents[2]

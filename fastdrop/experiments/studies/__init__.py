@@ -13,7 +13,7 @@ from fastdrop.experiments.studies import (
 )
 from fastdrop.experiments.studies.report import save, save_overview
 from fastdrop.experiments.studies.study import Finding, Study
-from fastdrop.experiments.studies.work import Work, available_cores, processes
+from fastdrop.experiments.work import Work, available_cores, processes
 
 _ORDER = [
     "overfitting",

@@ -6,9 +6,10 @@ import numpy as np
 
 from fastdrop import nn
 from fastdrop.experiments.config import ExperimentConfig
+from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.drawing import dots, label, panels
-from fastdrop.experiments.studies.study import Finding, Spread, Study, numbers
-from fastdrop.experiments.studies.work import Work, trained
+from fastdrop.experiments.studies.study import Finding, Study, numbers
+from fastdrop.experiments.work import Work, trained
 
 _CONFIG = ExperimentConfig(dataset="digits", train_share=0.05, hidden=(512,), rate=0.5, epochs=100)
 _VARIANTS = {
@@ -86,6 +87,6 @@ STUDIES = [
         f"and biases for every example; inference by the mean weights, and by moment matching with {_SAMPLES} draws.",
         {name.lower(): config for name, config in _VARIANTS.items()},
         dropconnect,
-        58,
+        45,
     )
 ]

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from fastdrop import nn
 from fastdrop.experiments.config import ExperimentConfig
+from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.drawing import COLORS, band, label, panels
-from fastdrop.experiments.studies.study import Finding, Spread, Study, numbers
-from fastdrop.experiments.studies.work import Work, trained
+from fastdrop.experiments.studies.study import Finding, Study, numbers
+from fastdrop.experiments.work import Work, trained
 
 _CONFIG = ExperimentConfig(dataset="digits", train_share=0.3, hidden=(256, 128), rate=0.5, epochs=60)
 _COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
@@ -105,6 +106,6 @@ STUDIES = [
         "averaged.",
         {"": _CONFIG},
         ensemble,
-        9,
+        6,
     )
 ]

@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 import fastdrop.functional as F
 from fastdrop.experiments.config import ExperimentConfig
+from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.drawing import COLORS, band, label
-from fastdrop.experiments.studies.study import Finding, Spread, Study
-from fastdrop.experiments.studies.work import Work, trained
+from fastdrop.experiments.studies.study import Finding, Study
 from fastdrop.experiments.trainer import LayerView
+from fastdrop.experiments.work import Work, trained
 from fastdrop.stream import Stream
 
 if TYPE_CHECKING:
@@ -172,6 +173,6 @@ STUDIES = [
         "1,000 masks of layers of 4 to 24 units. 8 seeds; the picture shows the first one's activations.",
         {"": _CONFIG},
         subnetworks,
-        7,
+        5,
     )
 ]

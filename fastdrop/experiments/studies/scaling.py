@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 import fastdrop.functional as F
 from fastdrop import nn
 from fastdrop.experiments.config import ExperimentConfig
+from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.drawing import COLORS, dots, label, panels
-from fastdrop.experiments.studies.study import Finding, Spread, Study, numbers
-from fastdrop.experiments.studies.work import Work, trained
+from fastdrop.experiments.studies.study import Finding, Study, numbers
+from fastdrop.experiments.work import Work, trained
 from fastdrop.stream import Stream
 
 _P = 0.5
@@ -193,7 +194,7 @@ STUDIES = [
         "hidden activations scaled wrongly at inference.",
         {"": _CONFIG},
         scaling,
-        4,
+        3,
     ),
     Study(
         "forgetting-eval",
@@ -202,6 +203,6 @@ STUDIES = [
         "Digits, half of them to train on; 256 + 128 hidden units, 5 seeds; the test set predicted 100 times.",
         {"": _FORGET},
         forgetting,
-        8,
+        4,
     ),
 ]

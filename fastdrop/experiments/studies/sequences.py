@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from fastdrop.experiments.config import ExperimentConfig
+from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.drawing import COLORS, band, dots, label, panels
-from fastdrop.experiments.studies.study import Finding, Spread, Study, numbers
-from fastdrop.experiments.studies.work import TEST_ACCURACY, TEST_LOSS, TRAIN_ACCURACY, Work
+from fastdrop.experiments.studies.study import Finding, Study, numbers
+from fastdrop.experiments.work import TEST_ACCURACY, TEST_LOSS, TRAIN_ACCURACY, Work
 
 _ATTENTION = ExperimentConfig(
     dataset="digits", train_share=0.3, network="attention", hidden=(32, 64, 64), rate=0.1, epochs=30
@@ -94,6 +95,6 @@ STUDIES = [
             for name, config in variants.items()
         },
         sequences,
-        285,
+        150,
     )
 ]

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 import fastdrop.functional as F
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.datasets import load_dataset
+from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.drawing import COLORS, band, dots, label, panels
-from fastdrop.experiments.studies.study import Finding, Spread, Study, numbers
-from fastdrop.experiments.studies.work import TEST_ACCURACY, Work
+from fastdrop.experiments.studies.study import Finding, Study, numbers
+from fastdrop.experiments.work import TEST_ACCURACY, Work
 from fastdrop.stream import Stream
 
 _P = 0.2
@@ -153,6 +154,6 @@ STUDIES = [
         "train on, dropout behind each, 80 epochs, 12 seeds.",
         {kind: _CONFIG.replace(dropout=kind) for kind in _KINDS},
         spatial,
-        122,
+        100,
     )
 ]

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.experiments.config import ExperimentConfig
+from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.drawing import COLORS, band, dots, label, panels
-from fastdrop.experiments.studies.study import Finding, Spread, Study, numbers
-from fastdrop.experiments.studies.work import TEST_ACCURACY, TEST_LOSS, TRAIN_ACCURACY, TRAIN_LOSS, Work, trained
+from fastdrop.experiments.studies.study import Finding, Study, numbers
+from fastdrop.experiments.work import TEST_ACCURACY, TEST_LOSS, TRAIN_ACCURACY, TRAIN_LOSS, Work, trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -270,7 +271,7 @@ STUDIES = [
         "with data of its own.",
         {"": _OVERFIT},
         overfitting,
-        6,
+        5,
     ),
     Study(
         "with-and-without",
@@ -280,7 +281,7 @@ STUDIES = [
         "p = 0.5, 200 epochs; 20 seeds, each with data of its own.",
         {"with": _LINEAR, "without": _LINEAR.replace(dropout="none")},
         with_and_without,
-        21,
+        11,
     ),
     Study(
         "rates",
@@ -290,7 +291,7 @@ STUDIES = [
         "its own; half of them choose the rate, the others judge it.",
         {"p-0.0": _RATE.replace(rate=0.0), "p-0.5": _RATE},
         rates,
-        74,
+        75,
     ),
     Study(
         "weights",
@@ -299,6 +300,6 @@ STUDIES = [
         "Digits, 539 to train on; 128 + 64 hidden units, 60 epochs, 8 seeds.",
         {"with": _WEIGHTS, "without": _WEIGHTS.replace(dropout="none")},
         weights,
-        6,
+        3,
     ),
 ]

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from fastdrop import nn
 from fastdrop.experiments.config import ExperimentConfig
+from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.drawing import COLORS, band, dots, label, panels
-from fastdrop.experiments.studies.study import Finding, Spread, Study, numbers
-from fastdrop.experiments.studies.work import Work, trained
+from fastdrop.experiments.studies.study import Finding, Study, numbers
+from fastdrop.experiments.work import Work, trained
 
 _MOONS = ExperimentConfig(dataset="moons", hidden=(128, 128), rate=0.2, epochs=150)
 _DIGITS = ExperimentConfig(dataset="digits", train_share=0.1, hidden=(256, 128), rate=0.5, epochs=100)
@@ -210,6 +211,6 @@ STUDIES = [
         "to the nearest training point. Digits, 179 to train on, 256 + 128 hidden units, p = 0.2 and 0.5, 20 seeds.",
         {"moons": _MOONS, "digits": _DIGITS},
         monte_carlo,
-        27,
+        18,
     )
 ]

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
 from fastdrop.experiments.observe import EpochRecord
-from fastdrop.experiments.studies.study import Spread
-from fastdrop.experiments.studies.work import (
+from fastdrop.experiments.spread import Spread
+from fastdrop.experiments.sweeps.parameters import MOST_VALUES, PARAMETERS, parameter_named, too_many
+from fastdrop.experiments.tables import DataError
+from fastdrop.experiments.trainer import Trainer, TrainingDiverged
+from fastdrop.experiments.work import (
     TEST_ACCURACY,
     TEST_LOSS,
     TRAIN_ACCURACY,
@@ -23,9 +26,6 @@ from fastdrop.experiments.studies.work import (
     history,
     trainer,
 )
-from fastdrop.experiments.sweeps.parameters import MOST_VALUES, PARAMETERS, parameter_named, too_many
-from fastdrop.experiments.tables import DataError
-from fastdrop.experiments.trainer import Trainer, TrainingDiverged
 from fastdrop.rule import RULE_VERSION
 
 MOST_RUNS = 5000

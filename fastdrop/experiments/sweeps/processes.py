@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from fastdrop.experiments.studies.work import begin_worker
 from fastdrop.experiments.sweeps.driver import SweepRun
 from fastdrop.experiments.sweeps.plan import NO_FIGURES, Result, Run, Sweep, train_run
 from fastdrop.experiments.trainer import Trainer
+from fastdrop.experiments.work import begin_worker
 
 _DIED = "A process of the sweep ended unexpectedly, perhaps for want of memory."
 

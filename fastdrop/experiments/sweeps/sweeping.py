@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
-from fastdrop.experiments.studies.work import available_cores
 from fastdrop.experiments.sweeps.driver import SweepRun
 from fastdrop.experiments.sweeps.parameters import values_from
 from fastdrop.experiments.sweeps.plan import Result, Sweep
 from fastdrop.experiments.sweeps.processes import ProcessSweep
 from fastdrop.experiments.sweeps.table import SweepTable
+from fastdrop.experiments.work import available_cores
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -25,9 +25,9 @@ from fastdrop._version import __version__
 from fastdrop.errors import missing_package
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.files import write_atomically
-from fastdrop.experiments.studies.work import TEST_ACCURACY, TEST_LOSS, TRAIN_ACCURACY, TRAIN_LOSS
 from fastdrop.experiments.sweeps.plan import QUANTITIES, Result, Run, Sweep
 from fastdrop.experiments.tables import DataError
+from fastdrop.experiments.work import TEST_ACCURACY, TEST_LOSS, TRAIN_ACCURACY, TRAIN_LOSS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,6 +87,7 @@ class SweepTable:
     >>> sweep = Sweep(ExperimentConfig(dataset="moons", hidden=(4,), epochs=1), "rate", (0.0, 0.5), [0])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     table = SweepTable(f"{folder}/rates.parquet", sweep)
+    ...     table.wait()
     ...     table.add([train_run(run) for run in sweep.runs()])
     ...     table.close()
     ...     import pyarrow.parquet
