@@ -15,9 +15,9 @@ from PySide6.QtWidgets import (
 )
 
 from fastdrop.experiments import ConfigError, ExperimentConfig
-from fastdrop.experiments.studies import available_cores
 from fastdrop.experiments.sweeps import PARAMETERS, QUANTITIES, Sweep, SweepRun, start_sweep, values_from
 from fastdrop.experiments.sweeps.table import SUFFIX
+from fastdrop.experiments.work import available_cores
 from fastdrop_gui.views.sweep_curve import short
 
 HERE, CLUSTER = "here", "cluster"
