@@ -213,7 +213,7 @@ def test_on_a_cluster_of_processes():
     y, mask = fd.dropout(lazy, 0.3, rng=11)
     maps, _ = fd.spatial_dropout(lazy, 0.3, channel_axis=-1, rng=11)
     dx = fd.dropout_backward(y, mask)
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         processes = set(client.run(lambda: __import__("os").getpid()).values())
         assert len(processes) == 2
