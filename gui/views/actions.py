@@ -152,7 +152,7 @@ class Actions:
         docks = menu.addMenu("&Shown")
         for dock in window.training.docks.values():
             docks.addAction(dock.toggleViewAction())
-        self.reset_layout = self._add(menu, "&Reset the layout", "Ctrl+0", window.training.reset_layout)
+        self._add(menu, "&Reset the layout", "Ctrl+0", window.training.reset_layout)
         schemes = menu.addMenu("&Colours")
         for text, scheme in (
             ("&As the desktop", Qt.ColorScheme.Unknown),
