@@ -217,10 +217,9 @@ class _Worker:
 
     def dataset(self, config: ExperimentConfig) -> Dataset:
         """The data set; a large file is not read again at each rewind, unless it has changed."""
-        name, of_a_file = config.data_file, config.dataset == "file"
-        source = (config.dataset, config.label, config.noise, config.train_share, config.data_seed, name)
-        stat = Path(name).stat() if of_a_file and Path(name).exists() else None
-        key = (*source, stat and (stat.st_mtime_ns, stat.st_size))
+        file = Path(config.data_file)
+        stat = file.stat() if config.dataset == "file" and file.exists() else None
+        key = (*config.data_fields, stat and (stat.st_mtime_ns, stat.st_size))
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None  # before the other is there: both may not fit into memory
             self._loaded = key, config.load_dataset()

@@ -355,6 +355,11 @@ class ExperimentConfig:
         simple = not self.layer_dropout and self.network != "cnn" and self.dropout not in ("dropconnect", "embedding")
         return [f'{text}; dropout_layers = "last" puts it behind'] if simple else [text]
 
+    @property
+    def data_fields(self) -> tuple[str, str, str, float, float, int]:
+        """What decides the data set and its split: two configurations that agree in it train on the same data."""
+        return self.dataset, self.data_file, self.label, self.noise, self.train_share, self.data_seed
+
     def load_dataset(self) -> Dataset:
         """The data that this configuration trains on; see `fastdrop.experiments.load_dataset`."""
         return load_dataset(

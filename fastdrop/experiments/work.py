@@ -116,8 +116,7 @@ def _loaded(name: str, data_file: str, label: str, noise: float, train_share: fl
 
 def trainer(config: ExperimentConfig) -> Trainer:
     """A trainer of this configuration; the data set may be one that was loaded before."""
-    source = (config.dataset, config.data_file, config.label)
-    return Trainer(config, _loaded(*source, config.noise, config.train_share, config.data_seed))
+    return Trainer(config, _loaded(*config.data_fields))
 
 
 def trained(config: ExperimentConfig) -> Trainer:
