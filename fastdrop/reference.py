@@ -96,11 +96,11 @@ def choose(x: NDArray[Any], second: NDArray[Any], kept: NDArray[np.bool_], scale
     return np.where(kept, _scaled(x, scale), second.astype(arithmetic(x.dtype))).astype(x.dtype)
 
 
-def alpha(x: NDArray[Any], shift: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> NDArray[Any]:
-    """Dropped elements become ALPHA_DROPPED; then all times scale, plus a shift (features,) along the last axis."""
+def alpha(x: NDArray[Any], kept: NDArray[np.bool_], scale: float, shift: float) -> NDArray[Any]:
+    """Dropped elements become ALPHA_DROPPED; then all times scale, plus the shift."""
     wide = arithmetic(x.dtype)
     chosen = np.where(kept, x.astype(wide), wide.type(ALPHA_DROPPED))
-    return (chosen * wide.type(scale) + shift.astype(wide)).astype(x.dtype)
+    return (chosen * wide.type(scale) + wide.type(shift)).astype(x.dtype)
 
 
 def exp(x: NDArray[Any]) -> NDArray[Any]:

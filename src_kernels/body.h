@@ -21,6 +21,9 @@
 #define LANES F32_LANES
 #define VEC(x) f32v_##x
 #define MATH(x) x##_single
+typedef struct {
+    S scale, shift;
+} MATH(affine);
 #include "math_single.h"
 #include "math_normals.h"
 
@@ -79,6 +82,9 @@ static void draw_normals(fd_recipe recipe, uint64_t group, float normals[FD_NORM
 #define LANES F64_LANES
 #define VEC(x) f64v_##x
 #define MATH(x) x##_double
+typedef struct {
+    S scale, shift;
+} MATH(affine);
 #include "math_double.h"
 #include "body_connect.h"
 

@@ -5,7 +5,7 @@ The callers in fastdrop.backends.cpu have checked dtypes, shapes and aliasing; h
 """
 cimport cython
 cimport numpy as cnp
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cnp.import_array()
 
@@ -43,6 +43,7 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct fd_elementwise:
         fd_recipe recipe
         double scale
+        double shift
         int stream
         int operands
         char *data[5]
@@ -164,6 +165,8 @@ cdef class Recipe:
     cdef readonly double scale
 
     def __init__(self, uint64_t key, uint64_t call, uint64_t threshold, double scale=1.0):
+        if threshold > (<uint64_t> 1 << 40):
+            raise ValueError(f"a threshold is from 0 to 2**40; got {threshold}")
         self.numbers.key = key
         self.numbers.call = call
         self.numbers.threshold = threshold
@@ -214,6 +217,12 @@ cdef class Calls:
         recipe.scale = scale
         return recipe
 
+    def _give_back(self, uint64_t call, uint64_t count):
+        """Undo the last `count` draws, the first of which had this number, unless others have followed."""
+        with cython.critical_section(self):
+            if self._calls == call + count:
+                self._calls = call
+
     def _next_children(self, uint64_t count):
         """Take the next `count` numbers of children; returns the key, and the first number."""
         with cython.critical_section(self):
@@ -231,6 +240,50 @@ cdef class Calls:
             self._key = key
             self._calls = calls
             self._spawned = spawned
+
+
+cdef extern from "Python.h":
+    int PyCapsule_IsValid(object capsule, const char *name)
+    void *PyCapsule_GetPointer(object capsule, const char *name) except NULL
+
+cdef struct dl_tensor:  # DLPack's DLTensor
+    void *data
+    int32_t device_type
+    int32_t device_id
+    int32_t ndim
+    uint8_t code
+    uint8_t bits
+    uint16_t lanes
+    int64_t *shape
+    int64_t *strides
+    uint64_t byte_offset
+
+cdef struct dl_versioned:  # DLManagedTensorVersioned
+    uint32_t major
+    uint32_t minor
+    void *context
+    void *deleter
+    uint64_t flags
+    dl_tensor tensor
+
+cdef enum:
+    DL_UINT = 1
+    DL_BFLOAT = 4
+
+
+def dlpack_bfloat16_as_uint16(capsule):
+    """Whether an exported array, not taken yet, is of bfloat16; if so, it is of uint16 afterwards."""
+    cdef dl_tensor *tensor
+    if PyCapsule_IsValid(capsule, "dltensor_versioned"):
+        tensor = &(<dl_versioned *> PyCapsule_GetPointer(capsule, "dltensor_versioned")).tensor
+    elif PyCapsule_IsValid(capsule, "dltensor"):
+        tensor = <dl_tensor *> PyCapsule_GetPointer(capsule, "dltensor")
+    else:
+        return False
+    if tensor.code != DL_BFLOAT or tensor.bits != 16 or tensor.lanes != 1:
+        return False
+    tensor.code = DL_UINT
+    return True
 
 
 cdef int _bfloat16 = -1
@@ -290,15 +343,35 @@ def is_apart(cnp.ndarray x not None, cnp.ndarray y not None):
     return x_high <= y_low or y_high <= x_low
 
 
-def repeats(cnp.ndarray array not None):
-    """Whether several elements share one place in memory because of a stride of 0."""
-    cdef int axis
-    cdef bint found = False
-    for axis in range(cnp.PyArray_NDIM(array)):
-        if cnp.PyArray_DIM(array, axis) == 0:
+def overlaps_itself(cnp.ndarray array not None):
+    """Whether elements may share memory with each other: whether an axis steps by less than the others inside it reach.
+
+    True also for the rare strides whose elements interleave without meeting.
+    """
+    cdef int ndim = cnp.PyArray_NDIM(array), axis, other, count = 0
+    cdef int64_t step, size, reach = cnp.PyArray_ITEMSIZE(array)
+    cdef int64_t steps[64]
+    cdef int64_t sizes[64]
+    if cnp.PyArray_IS_C_CONTIGUOUS(array):
+        return False
+    for axis in range(ndim):
+        size, step = cnp.PyArray_DIM(array, axis), cnp.PyArray_STRIDE(array, axis)
+        if size == 0:
             return False
-        found = found or (cnp.PyArray_DIM(array, axis) > 1 and cnp.PyArray_STRIDE(array, axis) == 0)
-    return found
+        if size == 1:
+            continue
+        step = step if step >= 0 else -step
+        other = count
+        while other > 0 and steps[other - 1] > step:  # from the innermost axis on
+            steps[other], sizes[other] = steps[other - 1], sizes[other - 1]
+            other -= 1
+        steps[other], sizes[other] = step, size
+        count += 1
+    for axis in range(count):
+        if steps[axis] < reach:
+            return True
+        reach += (sizes[axis] - 1) * steps[axis]
+    return False
 
 
 def fits(cnp.ndarray x not None, out):
@@ -313,7 +386,7 @@ def fits(cnp.ndarray x not None, out):
     for axis in range(cnp.PyArray_NDIM(x)):
         if cnp.PyArray_DIM(x, axis) != cnp.PyArray_DIM(y, axis):
             return False
-    return cnp.PyArray_ISBEHAVED(y) and not repeats(y) and is_apart(x, y)
+    return cnp.PyArray_ISBEHAVED(y) and not overlaps_itself(y) and is_apart(x, y)
 
 
 def target(x, out):
@@ -350,13 +423,16 @@ cdef bint describe(fd_elementwise *e, tuple arrays, tuple shared_axes, uint64_t 
     cdef int ndim = cnp.PyArray_NDIM(array)
     cdef int operands = <int> len(arrays)
     cdef int axis, own, k, out = FD_MAX_DIMS
-    cdef int64_t size, decision = 1, decision_stride
+    cdef int64_t size, decision_stride
+    cdef uint64_t decision = 1  # may wrap where there is no element
     cdef int64_t stride[5]
     cdef bint shared[64]
     cdef bint merges
     cdef cnp.ndarray operand
     if strides is not None and len(strides) != ndim:
         raise ValueError(f"{ndim} axes have {len(strides)} strides of decisions")
+    if ndim > FD_MAX_DIMS or operands > FD_MAX_OPERANDS:
+        raise ValueError(f"{ndim} axes and {operands} arrays: at most {FD_MAX_DIMS} and {FD_MAX_OPERANDS} are possible")
     e.operands = operands
     e.first = first
     for k in range(operands):
@@ -364,6 +440,8 @@ cdef bint describe(fd_elementwise *e, tuple arrays, tuple shared_axes, uint64_t 
     for axis in range(ndim):
         shared[axis] = False
     for axis in shared_axes:
+        if not 0 <= axis < ndim:
+            raise ValueError(f"there is no axis {axis} of {ndim} to share")
         shared[axis] = True
     # From the last axis to the first, into slots counted from the end.
     for axis in range(ndim - 1, -1, -1):
@@ -422,6 +500,7 @@ def apply(cnp.ndarray y not None, cnp.ndarray x not None, tuple shared_axes not 
         return
     e.recipe = recipe.numbers
     e.scale = recipe.scale
+    e.shift = 0.0
     cdef fd_dtype dtype = dtype_of(x)
     with nogil:
         fd_apply(_kernels, threads, dtype, FD_DROPOUT, &e)
@@ -440,13 +519,14 @@ cdef dict OPERATIONS = {
 
 
 def elementwise(str operation not None, tuple arrays not None, tuple shared_axes not None, Recipe recipe not None,
-                int threads):
+                int threads, double shift=0.0):
     """One of the operations in kernels.h on arrays in its order, the written one first; the others broadcast to it."""
     cdef fd_elementwise e
     if not describe(&e, arrays, shared_axes):
         return
     e.recipe = recipe.numbers
     e.scale = recipe.scale
+    e.shift = shift
     cdef fd_dtype dtype = dtype_of(arrays[0])
     cdef fd_operation number = OPERATIONS[operation]
     with nogil:
@@ -478,6 +558,7 @@ def bias_backward(str activation not None, cnp.ndarray dx not None, cnp.ndarray 
     e.stream = is_large(dx) and e.data[0] != e.data[1] and e.data[0] != e.data[2]
     e.recipe = recipe.numbers
     e.scale = recipe.scale
+    e.shift = 0.0
     cdef fd_dtype dtype = dtype_of(dx)
     cdef fd_operation number = OPERATIONS[f"bias_{activation}_backward"]
     with nogil:

@@ -130,7 +130,7 @@ struct fd_draws {
     uint32_t keys[2 * FD_PHILOX_ROUNDS];
     uint64_t call, threshold;
     const uint64_t *replayed; /* where a captured graph counts the calls of earlier replays; or null */
-    double scale;
+    double scale, shift; /* shift: alpha dropout's */
 };
 
 /* The same with the call number complete. */
@@ -308,27 +308,40 @@ __device__ __forceinline__ double fd_gelu_slope(double z) { return gelu_slope_do
 /* FD_DROPOUT where the scale is 1: elements are copied bit for bit, since a multiplication would change a NaN's. */
 #define FD_SELECT FD_OPERATIONS
 
-#define FD_HAS_SECOND(operation) ((operation) != FD_DROPOUT && (operation) != FD_SELECT)
-#define FD_ADDS_BIAS(operation) ((operation) == FD_BIAS_RELU || (operation) == FD_BIAS_GELU || (operation) == FD_ALPHA)
+#define FD_HAS_SECOND(operation) \
+    ((operation) != FD_DROPOUT && (operation) != FD_SELECT && (operation) != FD_ALPHA)
+#define FD_ADDS_BIAS(operation) ((operation) == FD_BIAS_RELU || (operation) == FD_BIAS_GELU)
+
+/* What elements are multiplied by, and what is added to them, in the type that is computed in. */
+template <typename real>
+struct fd_affine {
+    real scale, shift;
+};
+
+template <typename real>
+__device__ __forceinline__ fd_affine<real> fd_affine_of(const fd_draws &draws) {
+    const fd_affine<real> by = {(real)draws.scale, (real)draws.shift};
+    return by;
+}
 
 /* Dropped elements are selected away, never multiplied by zero: a dropped inf or NaN gives +0, or what an operation puts
  * in its place. Everything is computed before the selection, so that a warp whose lanes differ does not branch. */
 template <int OPERATION, typename T>
-__device__ __forceinline__ T fd_compute(bool kept, T x, T second, typename fd_arithmetic<T>::type scale) {
+__device__ __forceinline__ T fd_compute(bool kept, T x, T second, fd_affine<typename fd_arithmetic<T>::type> by) {
     typedef typename fd_arithmetic<T>::type real;
     T y = {};
     if (OPERATION == FD_SELECT) return kept ? x : y;
     real value = fd_widen(x);
     if (OPERATION == FD_ALPHA) {
         value = kept ? value : (real)FD_ALPHA_DROPPED;
-        fd_narrow(value * scale + fd_widen(second), &y);
+        fd_narrow(value * by.scale + by.shift, &y);
         return y;
     }
     if (OPERATION == FD_BIAS_RELU || OPERATION == FD_BIAS_GELU) {
         value += fd_widen(second);
         value = OPERATION == FD_BIAS_GELU ? fd_gelu(value) : value < 0 ? (real)0 : value;
     }
-    value *= scale;
+    value *= by.scale;
     value = kept ? value : OPERATION == FD_CHOOSE ? fd_widen(second) : (real)0;
     if (OPERATION == FD_DROPOUT_ADD) value += fd_widen(second);
     fd_narrow(value, &y);

@@ -36,7 +36,7 @@ __device__ __forceinline__ void fd_flat_warp(const fd_flat &call, int64_t first,
     T *const y = (T *)call.y + first;
     const int64_t left = call.count - first;
     const int64_t column = BIAS ? first % call.columns : 0;
-    const real scale = (real)call.draws.scale;
+    const fd_affine<real> by = fd_affine_of<real>(call.draws);
     fd_pack<T, WIDTH> a[AT_ONCE], b[AT_ONCE];
 #pragma unroll 1
     for (int begin = 0; begin < FD_WARP_ELEMENTS; begin += AT_ONCE * STEP) {
@@ -60,7 +60,7 @@ __device__ __forceinline__ void fd_flat_warp(const fd_flat &call, int64_t first,
             fd_pack<T, WIDTH> result;
 #pragma unroll
             for (int i = 0; i < WIDTH; i++)
-                result.at[i] = fd_compute<OPERATION, T>(bits >> i & 1, a[k].at[i], b[k].at[i], scale);
+                result.at[i] = fd_compute<OPERATION, T>(bits >> i & 1, a[k].at[i], b[k].at[i], by);
             if (WHOLE)
                 fd_store<T, WIDTH>(y + at, result);
             else

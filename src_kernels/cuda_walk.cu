@@ -75,7 +75,7 @@ FD_KERNEL fd_strided_kernel(const fd_walk walk) {
     if (first / FD_WARP_ELEMENTS * FD_WARP >= walk.threads) return;
     fd_draw_warp(fd_masks_of(walk.draws), first, words[warp]);
     const int64_t last = walk.ndim - 1, columns = walk.shape[last];
-    const real scale = (real)walk.draws.scale;
+    const fd_affine<real> by = fd_affine_of<real>(walk.draws);
     uint64_t rows = 1;
     for (int64_t axis = 0; axis < last; axis++) rows *= (uint64_t)walk.shape[axis];
     int64_t column;
@@ -100,7 +100,7 @@ FD_KERNEL fd_strided_kernel(const fd_walk walk) {
 #pragma unroll
         for (int k = 0; k < FD_AT_ONCE; k++)
             if (y[k])
-                *y[k] = fd_compute<OPERATION, T>(words[warp][at / 32 + k] >> lane & 1, a[k], b[k], scale);
+                *y[k] = fd_compute<OPERATION, T>(words[warp][at / 32 + k] >> lane & 1, a[k], b[k], by);
     }
 }
 
@@ -111,7 +111,7 @@ FD_KERNEL fd_transposed_kernel(const fd_walk walk) {
     const int64_t number = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (number >= walk.threads) return;
     const int64_t last = walk.ndim - 1, columns = walk.shape[last];
-    const real scale = (real)walk.draws.scale;
+    const fd_affine<real> by = fd_affine_of<real>(walk.draws);
     int64_t position, piece;
     const uint64_t rest = fd_split((uint64_t)number, walk.shape[walk.along], &position);
     fd_place place = fd_locate(walk, fd_split(rest, (columns + 31) / 32, &piece), walk.along);
@@ -133,7 +133,7 @@ FD_KERNEL fd_transposed_kernel(const fd_walk walk) {
         for (int k = 0; k < FD_AT_ONCE; k++)
             if (at + k < count)
                 *(T *)(place.data[0] + (at + k) * y_step) =
-                    fd_compute<OPERATION, T>(bits >> (at + k) & 1, a[k], b[k], scale);
+                    fd_compute<OPERATION, T>(bits >> (at + k) & 1, a[k], b[k], by);
     }
 }
 
@@ -166,7 +166,7 @@ FD_KERNEL fd_window_kernel(const fd_walk walk) {
     const uint64_t first = ((uint64_t)blockIdx.x * (blockDim.x / FD_WARP) + warp) * FD_WARP;
     if ((int64_t)first >= walk.pieces) return;
     const int64_t last = walk.ndim - 1;
-    const real scale = (real)walk.draws.scale;
+    const fd_affine<real> by = fd_affine_of<real>(walk.draws);
     fd_place place = {};
     const int own = fd_locate_piece(walk, first + lane, &place);
     words[warp][lane] = own ? fd_keep_stepped(fd_masks_of(walk.draws), place.decision, walk.decision_stride[last], own) : 0;
@@ -183,7 +183,7 @@ FD_KERNEL fd_window_kernel(const fd_walk walk) {
         }
 #pragma unroll
         for (int k = 0; k < FD_AT_ONCE; k++)
-            if (y[k]) *y[k] = fd_compute<OPERATION, T>(words[warp][piece + k] >> lane & 1, a[k], a[k], scale);
+            if (y[k]) *y[k] = fd_compute<OPERATION, T>(words[warp][piece + k] >> lane & 1, a[k], a[k], by);
     }
 }
 
@@ -194,7 +194,7 @@ FD_KERNEL fd_rows_kernel(const fd_walk walk) {
     const int64_t number = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (number >= walk.threads) return;
     const int64_t last = walk.ndim - 1, columns = walk.shape[last], step = walk.lanes * WIDTH;
-    const real scale = (real)walk.draws.scale;
+    const fd_affine<real> by = fd_affine_of<real>(walk.draws);
     int64_t lane, piece;
     const uint64_t rest = fd_split((uint64_t)number, walk.lanes, &lane);
     fd_place place = fd_locate(walk, fd_split(rest, walk.pieces, &piece), -1);
@@ -220,7 +220,7 @@ FD_KERNEL fd_rows_kernel(const fd_walk walk) {
             fd_pack<T, WIDTH> result;
 #pragma unroll
             for (int i = 0; i < WIDTH; i++)
-                result.at[i] = fd_compute<OPERATION, T>(kept, a[k].at[i], b[k].at[i], scale);
+                result.at[i] = fd_compute<OPERATION, T>(kept, a[k].at[i], b[k].at[i], by);
             if (left > 0) fd_store_some<T, WIDTH>((T *)(place.data[0] + own * walk.stride[0][last]), result, left);
         }
     }
@@ -233,7 +233,7 @@ FD_KERNEL fd_columns_kernel(const fd_walk walk) {
     const int64_t number = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (number >= walk.threads) return;
     const int64_t last = walk.ndim - 1, length = walk.shape[walk.along];
-    const real scale = (real)walk.draws.scale;
+    const fd_affine<real> by = fd_affine_of<real>(walk.draws);
     int64_t column, lane, piece;
     uint64_t rest = fd_split((uint64_t)number, walk.shape[last] / WIDTH, &column);
     rest = fd_split(rest, walk.lanes, &lane);
@@ -260,7 +260,7 @@ FD_KERNEL fd_columns_kernel(const fd_walk walk) {
             fd_pack<T, WIDTH> result;
 #pragma unroll
             for (int i = 0; i < WIDTH; i++)
-                result.at[i] = fd_compute<OPERATION, T>(bits >> i & 1, a[k].at[i], b[k].at[i], scale);
+                result.at[i] = fd_compute<OPERATION, T>(bits >> i & 1, a[k].at[i], b[k].at[i], by);
             if (own < end) fd_store<T, WIDTH>((T *)(place.data[0] + own * y_step), result);
         }
     }

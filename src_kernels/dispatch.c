@@ -66,26 +66,48 @@ static fd_range share(int64_t count, int64_t unit, int shares, int t) {
     return range;
 }
 
+/* The thread that a call comes from: the core that it runs on, and the cores that it may run on. */
+#if defined(__linux__) && defined(_OPENMP)
+typedef struct {
+    int core; /* -1: unknown, or OpenMP has been told where its threads run */
+    cpu_set_t allowed;
+} fd_caller;
+
+/* Fills in the caller; returns how many threads its call gets: a caller that is pinned to fewer cores gets no more. */
+static int team_of(int threads, fd_caller *caller) {
+    caller->core = -1;
+    if (threads <= 1 || omp_get_proc_bind() != omp_proc_bind_false) return threads;
+    if (sched_getaffinity(0, sizeof caller->allowed, &caller->allowed) != 0) return threads; /* over 1024 cores */
+    caller->core = sched_getcpu();
+    const int cores = CPU_COUNT(&caller->allowed);
+    return threads < cores ? threads : cores;
+}
+
 /* A worker that is woken on its caller's core runs after it, not beside it, and does so call after call where the system
  * does not look for idle cores (seen in a virtual machine: two threads took 60 microseconds longer than one). It moves
- * to any other core that the process may use, and may no longer wake on this one. */
-#if defined(__linux__) && defined(_OPENMP)
-static int current_core(void) { return sched_getcpu(); }
-static void leave_core(int core) {
-    cpu_set_t others;
-    if (core < 0 || sched_getcpu() != core || sched_getaffinity(getpid(), sizeof others, &others) != 0) return;
-    CPU_CLR(core, &others);
+ * to any other core that its caller may use, and may no longer wake on this one. */
+static void place_worker(const fd_caller *caller) {
+    const int core = sched_getcpu();
+    if (caller->core < 0 || core < 0 || (core != caller->core && CPU_ISSET(core, &caller->allowed))) return;
+    cpu_set_t others = caller->allowed;
+    CPU_CLR(caller->core, &others);
     if (CPU_COUNT(&others) > 0) sched_setaffinity(0, sizeof others, &others); /* where that fails, it stays */
 }
 #else
-static int current_core(void) { return -1; }
-static void leave_core(int core) { (void)core; }
+typedef struct {
+    int core;
+} fd_caller;
+static int team_of(int threads, fd_caller *caller) {
+    caller->core = -1;
+    return threads;
+}
+static void place_worker(const fd_caller *caller) { (void)caller; }
 #endif
 
 /* A team is not even looked at for one thread: in a child made by fork() its threads are gone. */
 #ifdef _OPENMP
 #define FD_PRAGMA(text) _Pragma(#text)
-#define FD_PARALLEL(kind) FD_PRAGMA(omp parallel for num_threads(threads) schedule(kind, 1))
+#define FD_PARALLEL(kind) FD_PRAGMA(omp parallel for num_threads(team) schedule(kind, 1))
 static int is_worker(void) { return omp_get_thread_num() > 0; }
 #else
 #define FD_PARALLEL(kind)
@@ -94,14 +116,15 @@ static int is_worker(void) { return 0; }
 /* [0, count) in so many pieces of whole units. */
 #define FD_SPLIT_INTO(pieces, kind, count, unit, call)                     \
     do {                                                                   \
-        if (threads <= 1) {                                                \
+        fd_caller caller;                                                  \
+        const int team = team_of(threads, &caller);                        \
+        if (team <= 1) {                                                   \
             const fd_range range = {0, count};                             \
             call;                                                          \
         } else {                                                           \
-            const int core = current_core();                               \
             FD_PARALLEL(kind)                                              \
             for (int piece = 0; piece < (pieces); piece++) {               \
-                if (is_worker()) leave_core(core);                         \
+                if (is_worker()) place_worker(&caller);                    \
                 const fd_range range = share(count, unit, pieces, piece);  \
                 if (range.begin < range.end) call;                         \
             }                                                              \

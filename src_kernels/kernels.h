@@ -17,7 +17,8 @@ typedef enum { FD_FLOAT32, FD_FLOAT64, FD_FLOAT16, FD_BFLOAT16, FD_DTYPES } fd_d
 typedef struct {
     fd_recipe recipe;
     double scale;
-    int stream; /* write past the caches */
+    double shift; /* of FD_ALPHA */
+    int stream;   /* write past the caches */
     int operands;
     char *data[FD_MAX_OPERANDS];
     int ndim; /* at least 1 */
@@ -33,8 +34,11 @@ FD_INLINE int fd_has_sums(fd_operation operation) {
 
 /* Whether the last operand is added along the last axis. */
 FD_INLINE int fd_adds_bias(fd_operation operation) {
-    return operation == FD_BIAS_RELU || operation == FD_BIAS_GELU || operation == FD_ALPHA;
+    return operation == FD_BIAS_RELU || operation == FD_BIAS_GELU;
 }
+
+/* Whether there is an operand beside x. */
+FD_INLINE int fd_has_second(fd_operation operation) { return operation != FD_DROPOUT && operation != FD_ALPHA; }
 
 /* The blocks that the transposed kernel works on: so many rows (along memory) and columns (along decisions). */
 #define FD_BLOCK_ROWS 256

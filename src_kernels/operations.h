@@ -11,7 +11,7 @@ typedef enum {
     FD_BIAS_RELU,          /* y = keep(relu(x + bias) * scale)                y, x, bias */
     FD_BIAS_GELU,          /* y = keep(gelu(x + bias) * scale)                y, x, bias */
     FD_CHOOSE,             /* y = kept ? x * scale : second                   y, x, second */
-    FD_ALPHA,              /* y = (kept ? x : FD_ALPHA_DROPPED) * scale + shift y, x, shift (as a bias) */
+    FD_ALPHA,              /* y = (kept ? x : FD_ALPHA_DROPPED) * scale + shift  y, x; shift is a number */
     FD_BIAS_RELU_BACKWARD, /* dx = keep(dy * scale) * relu'(x + bias)         dx, dy, x, bias, sums += dx */
     FD_BIAS_GELU_BACKWARD, /* dx = keep(dy * scale) * gelu'(x + bias)         dx, dy, x, bias, sums += dx */
     FD_OPERATIONS

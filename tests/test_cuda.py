@@ -238,7 +238,7 @@ PLACES = ["choose", "alpha"]
 
 def recipe_of(p, scale=None):
     threshold = rule.threshold_of(p)
-    return kernels.Recipe(2**63 + 5, 2**40 + 1, threshold, rule.inverted_scale(threshold) if scale is None else scale)
+    return kernels.Recipe(2**63 + 5, 2**40 + 1, threshold, rule.inverted_scale(p) if scale is None else scale)
 
 
 def kept_by(recipe, shape, shared_axes=()):
@@ -247,13 +247,26 @@ def kept_by(recipe, shape, shared_axes=()):
 
 
 def inputs_of(operation, shape, dtype):
-    """x, and the second operand: an array like it, or a row."""
-    return values(shape, dtype), values(shape if operation == "choose" else shape[-1:], dtype, 1)
+    """x, and the second operand, which alpha dropout does without."""
+    return values(shape, dtype), values(shape, dtype, 1)
+
+
+SHIFT = 0.37
+"""Alpha dropout's: no half dtype has this number."""
 
 
 def wanted(operation, x, second, recipe, shared_axes=()):
+    kept = kept_by(recipe, x.shape, shared_axes)
     with np.errstate(all="ignore"):
-        return getattr(reference, operation)(x, second, kept_by(recipe, x.shape, shared_axes), recipe.scale)
+        if operation == "alpha":
+            return reference.alpha(x, kept, recipe.scale, SHIFT)
+        return reference.choose(x, second, kept, recipe.scale)
+
+
+def run(operation, out, x, second, recipe, shared_axes=()):
+    if operation == "alpha":
+        return operations.elementwise("alpha", out, (x,), recipe, shared_axes, SHIFT)
+    return operations.elementwise("choose", out, (x, second), recipe, shared_axes)
 
 
 @pytest.mark.parametrize("operation", PLACES)
@@ -265,9 +278,9 @@ def test_what_takes_a_dropped_elements_place(gpu, dtype, operation):
             recipe = recipe_of(p, scale)
             there = gpu.put(x)
             out = gpu.cupy.empty_like(there)
-            assert operations.elementwise(operation, out, (there, gpu.put(second)), recipe) is out
+            assert run(operation, out, there, gpu.put(second), recipe) is out
             same(gpu.get(out), wanted(operation, x, second, recipe))
-            operations.elementwise(operation, there, (there, gpu.put(second)), recipe)
+            run(operation, there, there, gpu.put(second), recipe)
             same(gpu.get(there), gpu.get(out))
 
 
@@ -279,7 +292,7 @@ def test_layouts_of_what_takes_its_place(gpu, dtype, name):
     for operation in PLACES if x.ndim else ["choose"]:
         second = inputs_of(operation, x.shape, dtype)[1]
         for out in (gpu.cupy.empty(x.shape, dtype), view(gpu.put(np.empty(shape, dtype)))):
-            operations.elementwise(operation, out, (view(gpu.put(values(shape, dtype))), gpu.put(second)), recipe)
+            run(operation, out, view(gpu.put(values(shape, dtype))), gpu.put(second), recipe)
             same(gpu.get(out), wanted(operation, x, second, recipe))
 
 
@@ -296,7 +309,7 @@ def test_shared_axes_of_what_takes_its_place(gpu, dtype, operation):
             gpu.put(padded)[..., shape[-1] : 2 * shape[-1]],
         ):
             out = gpu.cupy.empty_like(array)
-            operations.elementwise(operation, out, (array, gpu.put(second)), recipe, axes)
+            run(operation, out, array, gpu.put(second), recipe, axes)
             same(gpu.get(out), wanted(operation, x, second, recipe, axes))
 
 
@@ -319,8 +332,7 @@ def test_what_is_not_chosen_does_not_show(gpu):
         out = gpu.cupy.empty(shape, np.float32)
         operations.elementwise("choose", out, (gpu.put(one), gpu.put(other)), recipe, axes)
         assert gpu.get(out).tobytes() == np.where(kept, x, second).tobytes()
-        row = np.zeros(shape[-1], np.float32)
-        operations.elementwise("alpha", out, (gpu.put(one), gpu.put(row)), recipe, axes)
+        operations.elementwise("alpha", out, (gpu.put(one),), recipe, axes)
         assert gpu.get(out).tobytes() == np.where(kept, x, np.float32(rule.ALPHA_DROPPED)).tobytes()
 
 
@@ -670,7 +682,7 @@ def test_graph_replays():
 def test_a_mixture_of_devices_is_refused(gpu):
     x, weight = values((4, 6), np.float32), values((3, 6), np.float32)
     there = gpu.put(x)
-    _, mask = fd.dropout(x, rng=0)
+    _, mask = fd.softmax_dropout(x, rng=0)
     for call, words in (
         (lambda: fd.dropout(there, out=x), "x is on CUDA device 0, out is a NumPy array"),
         (lambda: fd.dropout(x, out=there), "x is a NumPy array, out is on CUDA device 0"),
@@ -964,13 +976,16 @@ def test_mistakes_in_the_noise_are_noticed(monkeypatch, mistake):
 
 
 PLACE_MISTAKES = {
-    "alpha is not scaled": ("value * scale + fd_widen(second)", "(kept ? value * scale : value) + fd_widen(second)"),
-    "alpha is not rounded": ("fd_widen(second), &y)", "fd_widen(second) * (real)1.0001, &y)"),
+    "alpha is not scaled": ("value * by.scale + by.shift", "(kept ? value * by.scale : value) + by.shift"),
+    "alpha is shifted too far": ("by.shift, &y)", "by.shift * (real)1.0001, &y)"),
+    "scale and shift are exchanged": (
+        "{(real)draws.scale, (real)draws.shift}",
+        "{(real)draws.shift, (real)draws.scale}",
+    ),
     "the second is scaled": (
         "OPERATION == FD_CHOOSE ? fd_widen(second)",
-        "OPERATION == FD_CHOOSE ? fd_widen(second) * scale",
+        "OPERATION == FD_CHOOSE ? fd_widen(second) * by.scale",
     ),
-    "another column's shift": ("(uint32_t)place % (uint32_t)columns", "(uint32_t)place % (uint32_t)(columns - 1)"),
 }
 
 
@@ -989,7 +1004,7 @@ def test_mistakes_in_what_takes_a_place_are_noticed(monkeypatch, mistake):
         for operation in PLACES:
             x, second = inputs_of(operation, (8, 64), np.float32)
             there, other = (emulated_cupy.make().asarray(array) for array in (x, second))
-            found = operations.elementwise(operation, there, (there, other), recipe_of(0.3)).get()
+            found = run(operation, there, there, other, recipe_of(0.3)).get()
             agree &= np.array_equal(found, wanted(operation, x, second, recipe_of(0.3)))
         assert agree == (text is None), "nobody would have noticed"
 

@@ -187,14 +187,14 @@ def test_arguments_are_packed_in_their_places():
             self.data = type("Memory", (), {"ptr": ptr})
 
     recipe = kernels.Recipe(2**63 + 9, 2**40 + 1, 2**39, 2.0)
-    packed = structs.pack(structs.SOFTMAX, recipe, y=Array(11), x=Array(22), dy=None, rows=7, columns=2**33)
+    packed = structs.pack(structs.SOFTMAX, recipe, 0.25, y=Array(11), x=Array(22), dy=None, rows=7, columns=2**33)
     assert packed.shape == (1,)
     (values,) = packed.view(structs.SOFTMAX).tolist()
-    assert values[1:] == (2**40 + 1, 2**39, 0, 2.0, 11, 22, 0, 7, 2**33)
+    assert values[1:] == (2**40 + 1, 2**39, 0, 2.0, 0.25, 11, 22, 0, 7, 2**33)
     assert list(values[0][:4]) == [9, 2**31, (9 + 0x9E3779B9) & 0xFFFFFFFF, (2**31 + 0xBB67AE85) & 0xFFFFFFFF]
     assert ctypes.sizeof(ctypes.c_char * packed.nbytes) == structs.SOFTMAX.itemsize
     packed = structs.pack(structs.GAUSSIAN, recipe, y=Array(11), x=Array(22), count=2**33, sigma=0.65)
-    assert packed.view(structs.GAUSSIAN).tolist()[0][5:] == (11, 22, 2**33, 0.65)
+    assert packed.view(structs.GAUSSIAN).tolist()[0][5:] == (0.0, 11, 22, 2**33, 0.65)
     with pytest.raises(TypeError, match="columns"):
         structs.pack(structs.SOFTMAX, recipe, y=Array(11), x=Array(22), dy=None, columns=8, rows=7)
 

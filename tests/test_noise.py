@@ -55,7 +55,7 @@ uniform40 = functools.lru_cache(maxsize=256)(lambda count: reference.uniform40(K
 
 def recipe_of(p, scale=None):
     threshold = rule.threshold_of(p)
-    return kernels.Recipe(KEY, CALL, threshold, rule.inverted_scale(threshold) if scale is None else scale)
+    return kernels.Recipe(KEY, CALL, threshold, rule.inverted_scale(p) if scale is None else scale)
 
 
 def kept_of(recipe, shape, shared_axes=()):
@@ -65,14 +65,26 @@ def kept_of(recipe, shape, shared_axes=()):
 
 
 def inputs_of(operation, shape, dtype, width=1):
-    """x, and the second operand: an array like it, or a row."""
-    second = shape if operation == "choose" else shape[-1:]
-    return values(shape, dtype, 0, width), values(second, dtype, 1, width)
+    """x, and the second operand, which alpha dropout does without."""
+    return values(shape, dtype, 0, width), values(shape, dtype, 1, width)
+
+
+SHIFT = 0.37
+"""Alpha dropout's: no half dtype has this number."""
 
 
 def wanted(operation, x, second, recipe, shared_axes=()):
+    kept = kept_of(recipe, x.shape, shared_axes)
     with np.errstate(all="ignore"):
-        return getattr(reference, operation)(x, second, kept_of(recipe, x.shape, shared_axes), recipe.scale)
+        if operation == "alpha":
+            return reference.alpha(x, kept, recipe.scale, SHIFT)
+        return reference.choose(x, second, kept, recipe.scale)
+
+
+def run(operation, out, x, second, recipe, shared_axes=()):
+    if operation == "alpha":
+        return cpu.elementwise("alpha", out, (x,), recipe, shared_axes, SHIFT)
+    return cpu.elementwise("choose", out, (x, second), recipe, shared_axes)
 
 
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.5, 1.0])
@@ -84,10 +96,10 @@ def test_against_the_reference(isa, thread_count, dtype, operation, p):
         for scale in (None, 1.0, 0.75):
             recipe = recipe_of(p, scale)
             out = np.empty_like(x)
-            assert cpu.elementwise(operation, out, (x, second), recipe) is out
+            assert run(operation, out, x, second, recipe) is out
             same(out, wanted(operation, x, second, recipe))
             inplace = x.copy()
-            cpu.elementwise(operation, inplace, (inplace, second), recipe)
+            run(operation, inplace, inplace, second, recipe)
             same(inplace, out)
 
 
@@ -102,7 +114,7 @@ def test_layouts(isa, thread_count, dtype, name):
             (view(values(shape, dtype, 2)),) * (operation == "choose")
         ):
             for out in (np.empty(x.shape, dtype), view(np.empty(shape, dtype)), np.empty(x.shape[::-1], dtype).T):
-                cpu.elementwise(operation, out, (x, second), recipe)
+                run(operation, out, x, second, recipe)
                 same(np.ascontiguousarray(out), wanted(operation, np.ascontiguousarray(x), second, recipe))
 
 
@@ -115,7 +127,7 @@ def test_shared_axes(isa, thread_count, dtype, operation):
             recipe = recipe_of(p)
             for array in (x, np.asfortranarray(x), np.repeat(x, 2, axis=-1)[..., ::2]):
                 out = np.empty_like(array)
-                cpu.elementwise(operation, out, (array, second), recipe, axes)
+                run(operation, out, array, second, recipe, axes)
                 same(np.ascontiguousarray(out), wanted(operation, x, second, recipe, axes))
 
 
@@ -141,9 +153,8 @@ def test_what_is_not_chosen_does_not_show(isa, dtype):
             out = np.empty(shape, dtype)
             cpu.elementwise("choose", out, (one, other), recipe, axes)
             assert out.tobytes() == np.where(kept, x, second).tobytes()
-            row = np.zeros(shape[-1], dtype)
-            cpu.elementwise("alpha", out, (one, row), recipe, axes)
-            assert out.tobytes() == np.where(kept, x + row, dtype(rule.ALPHA_DROPPED)).tobytes()
+            cpu.elementwise("alpha", out, (one,), recipe, axes)
+            assert out.tobytes() == np.where(kept, x + dtype(0), dtype(rule.ALPHA_DROPPED)).tobytes()
 
 
 def test_alpha_dropout_keeps_mean_and_variance():
@@ -151,12 +162,12 @@ def test_alpha_dropout_keeps_mean_and_variance():
     x, p = values(10**6, np.float64), 0.3
     q, value = 1 - p, rule.ALPHA_DROPPED
     scale = (q + value**2 * q * p) ** -0.5
-    out, shift = np.empty_like(x), np.full(x.shape, -scale * p * value)
-    cpu.elementwise("alpha", out, (x, shift), recipe_of(p, scale))
+    out, shift = np.empty_like(x), -scale * p * value
+    cpu.elementwise("alpha", out, (x,), recipe_of(p, scale), shift=shift)
     assert abs(out.mean()) < 5e-3
     assert abs(out.var() - 1) < 5e-3
     dropped = out[~kept_of(recipe_of(p), x.shape)]
-    np.testing.assert_allclose(dropped, value * scale + shift[0], rtol=1e-15)
+    np.testing.assert_allclose(dropped, value * scale + shift, rtol=1e-15)
 
 
 # ---- Gaussian noise ----

@@ -1,12 +1,14 @@
 """NumPy arrays: checks and layouts here, arithmetic in fastdrop._kernels.cpu."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.backends.dtypes import advice, arithmetic
+from fastdrop.backends.dtypes import advice, arithmetic, no_array
 from fastdrop.backends.exchange import on_host, speaks
 from fastdrop.backends.window import Window
 from fastdrop.rule import KEEP_ALL, TILE
@@ -23,6 +25,8 @@ def as_input(array: Any, name: str) -> Array:
     check_class(array, name)
     result = np.asarray(on_host(array, name) if speaks(array) and not isinstance(array, np.ndarray) else array)
     if not _has_kernels(result.dtype):
+        if result.dtype == object and not isinstance(array, np.ndarray):
+            raise TypeError(f"{name} is {no_array(array)}")
         raise TypeError(f"{name} has dtype {result.dtype}; {advice(result.dtype)}")
     if not result.dtype.isnative:
         result = result.astype(result.dtype.newbyteorder("="))
@@ -61,7 +65,7 @@ def prepare_out(x: Array, out: Any, *others: Array) -> tuple[Array, ...]:
         raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; needed are {x.shape} and {x.dtype}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
-    if kernels.repeats(out):
+    if kernels.overlaps_itself(out):
         raise ValueError(f"out has strides {out.strides}: several elements share one place in memory")
     return out, *[array if _is_apart(array, out) else array.copy(order="K") for array in (x, *others)]
 
@@ -95,10 +99,11 @@ def elementwise(
     inputs: tuple[Array, ...],
     recipe: Recipe,
     shared_axes: tuple[int, ...] = (),
+    shift: float = 0.0,
 ) -> Array:
-    """One of the fused operations of src_kernels/kernels.h; inputs broadcast to out."""
+    """One of the fused operations of src_kernels/operations.h; inputs broadcast to out. `shift` is alpha dropout's."""
     target = out if kernels.is_ready(out) else np.empty_like(inputs[0])
-    kernels.elementwise(operation, (target, *inputs), shared_axes, recipe, threads_for(target.size))
+    kernels.elementwise(operation, (target, *inputs), shared_axes, recipe, threads_for(target.size), shift)
     if target is not out:
         out[...] = target
     return out
@@ -152,18 +157,28 @@ def scaled_copy(x: Array, out: Array, scale: float) -> Array:
 _scratch = threading.local()
 
 
-def masked_weight(weight: Array, recipe: Recipe, out: Array | None = None) -> Array:
-    """The weights of one mask per batch, for a product at once: in `out`, or in memory that the next call reuses.
+@contextmanager
+def scratch_like(array: Array) -> Iterator[Array]:
+    """Memory of this array's shape and dtype, for a while: the same again for the next call of a thread.
 
-    Memory from the system comes zeroed, page by page: for weights of 8 MB that took longer than masking them. And
+    Memory from the system comes zeroed, page by page: for weights of 8 MB that took longer than masking them. A call
+    that comes in between, from a signal handler, finds the thread's memory taken, and gets some of its own.
+    """
+    buffer = _scratch.__dict__.pop("buffer", None)
+    if buffer is None or buffer.nbytes < array.nbytes:
+        buffer = np.empty(array.nbytes, np.uint8)
+    try:
+        yield buffer[: array.nbytes].view(array.dtype).reshape(array.shape)
+    finally:
+        _scratch.buffer = buffer
+
+
+def masked_weight(weight: Array, recipe: Recipe, out: Array) -> Array:
+    """out = the weights of one mask per batch, for a product at once.
+
     BLAS's threads spin on the other cores in expectation of their next product: below 2**21 weights a thread of ours
     there costs more (0.2 ms, 2 cores) than it takes off.
     """
-    if out is None:
-        buffer = getattr(_scratch, "buffer", None)
-        if buffer is None or buffer.nbytes < weight.nbytes:
-            buffer = _scratch.buffer = np.empty(weight.nbytes, np.uint8)
-        out = buffer[: weight.nbytes].view(weight.dtype).reshape(weight.shape)
     kernels.apply(out, weight, (), recipe, threads_for(weight.size // 4))
     return out
 

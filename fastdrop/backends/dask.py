@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from fastdrop.backends import window as windows
+from fastdrop.backends.cpu import check_class
+from fastdrop.backends.cuda import device
 from fastdrop.backends.dtypes import ITEMSIZES, advice
 from fastdrop.backends.window import Window
 from fastdrop.threads import kernels
@@ -34,6 +36,8 @@ def is_array(array: Any) -> bool:
 
 def as_input(array: Array, name: str) -> Array:
     """An array of a dtype that has kernels, whose chunks have known places."""
+    if not device.is_array(array._meta):
+        check_class(array._meta, f"a chunk of {name}")
     if array.dtype.name not in ITEMSIZES:
         raise TypeError(f"{name} has dtype {array.dtype}; {advice(array.dtype)}")
     if any(math.isnan(size) for size in array.shape):
@@ -98,5 +102,5 @@ def _refuse(*arguments: Any, **keywords: Any) -> NoReturn:
     )
 
 
-arithmetic = prepare_out = elementwise = bias_backward = softmax = gaussian = masked_weight = _refuse
+arithmetic = prepare_out = elementwise = bias_backward = softmax = gaussian = scratch_like = masked_weight = _refuse
 packed_bits = booleans = connect_forward = connect_dx = connect_dweight = _refuse

@@ -1,10 +1,14 @@
 """Arrays of other packages, taken as they lie: the DLPack protocol."""
 
+import importlib
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastdrop.backends.cuda import device
+from fastdrop.errors import missing_package
+from fastdrop.threads import kernels
 
 # Numbers of DLPack's DLDeviceType: memory that the CPU reads (its own, and CUDA's pinned), and CUDA's (also managed).
 _HOST, _CUDA = (1, 3), (2, 13)
@@ -61,14 +65,44 @@ def from_dlpack(array: Any) -> Any:
         )
     package = np if kind in _HOST else device.require()
     try:
-        return package.from_dlpack(array)
+        return _numpy_array(array) if package is np else package.from_dlpack(array)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         raise TypeError(f"a {type(array).__name__} cannot be read by DLPack: {error}") from error
 
 
+def _numpy_array(array: Any) -> NDArray[Any]:
+    """By NumPy's reader, which does not know bfloat16: that is read as integers of 16 bits, and named again."""
+    capsule = array.__dlpack__()
+    is_bfloat16 = kernels.dlpack_bfloat16_as_uint16(capsule)
+    result = np.from_dlpack(_Capsule(capsule, array.__dlpack_device__()))
+    return result.view(bfloat16()) if is_bfloat16 else result
+
+
+class _Capsule:
+    """An array that has been exported already."""
+
+    def __init__(self, capsule: Any, where: tuple[int, int]) -> None:
+        self._capsule, self._where = capsule, where
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._where
+
+
+def bfloat16() -> Any:
+    """The dtype, which is another package's."""
+    try:
+        return importlib.import_module("ml_dtypes").bfloat16
+    except ImportError:
+        raise missing_package("ml_dtypes", "torch", "bfloat16") from None
+
+
 def speaks(array: Any) -> bool:
-    """Whether it offers the protocol."""
-    return hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__")
+    """Whether its class offers the protocol. An object may pass on that of another, as pint's quantities do."""
+    kind = type(array)
+    return hasattr(kind, "__dlpack__") and hasattr(kind, "__dlpack_device__")
 
 
 def on_host(array: Any, name: str) -> Any:

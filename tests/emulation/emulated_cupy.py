@@ -140,6 +140,7 @@ def make():
     module.concatenate = lambda arrays, axis=0: _own(np.concatenate([_bare(_checked(a)) for a in arrays], axis))
     module.count_nonzero = lambda array: _own(np.asarray(np.count_nonzero(_checked(array))))
     module.copyto = _copyto
+    module.may_share_memory = lambda *arrays: np.may_share_memory(*(_bare(_checked(array)) for array in arrays))
     for name in ("maximum", "multiply", "sqrt"):
         setattr(module, name, getattr(np, name))  # they go by their arguments' types
     module.packbits = lambda array, bitorder: _own(np.packbits(_bare(_checked(array)), bitorder=bitorder))

@@ -2,7 +2,7 @@
 
 `cases.bin` holds the operands' bytes, `cases.txt` a line of words for each case, which refers to them:
 
-    name kernel dtype operation threads streams nan sweep large key call threshold scale first_tile operands ndim
+    name kernel dtype operation threads streams nan sweep large key call threshold scale shift first_tile operands ndim
     then for each operand: type, place of its bytes, their number, place of the first element in them, place of the
     expected bytes (-1: it is only read); then the shape, the decisions' strides, and each operand's strides
 
@@ -79,6 +79,7 @@ class CaseFile:
         *,
         recipe=NO_RECIPE,
         scale=0.0,
+        shift=0.0,
         dtype=None,
         decision_strides=None,
         operation=0,
@@ -94,7 +95,20 @@ class CaseFile:
         large = biggest > 100_000 if large is None else large
         self.largest = max(self.largest, biggest)
         assert " " not in name, name
-        words = [name, kernel, dtype, operation, threads, streams, nan, sweep, int(large), *recipe, float(scale).hex()]
+        words = [
+            name,
+            kernel,
+            dtype,
+            operation,
+            threads,
+            streams,
+            nan,
+            sweep,
+            int(large),
+            *recipe,
+            float(scale).hex(),
+            float(shift).hex(),
+        ]
         words += [first_tile, len(operands), len(shape)]
         for operand in operands:
             words += operand[:5]

@@ -23,7 +23,7 @@ from casefile import (
     decision_strides_of,
     walk,
 )
-from expected import DTYPES, recipe_of, values
+from expected import DTYPES, ONE_INPUT, SHIFT, recipe_of, values
 
 from fastdrop import reference, rule
 
@@ -38,7 +38,7 @@ PS = [0.5, 0.25, 0.3, 0.1, 0.0, 1.0]
 
 
 def scale_of(recipe):
-    return rule.inverted_scale(recipe.threshold)
+    return 1.0 / rule.keep_probability(recipe.threshold) if recipe.threshold else 0.0
 
 
 def nan_rule(operation):
@@ -51,7 +51,7 @@ def contiguous(file):
     most = max(LARGE) + 1
     for name, dtype in DTYPES.items():
         for operation in OPERATIONS[:6]:
-            inputs = [values(most, dtype, 1 + k) for k in range(1 if operation == "dropout" else 2)]
+            inputs = [values(most, dtype, 1 + k) for k in range(1 if operation in ONE_INPUT else 2)]
             places = [file.put(x) for x in inputs]
             for p in PS if operation == "dropout" else [0.5, 0.3]:
                 for classic in [False, True] if operation == "dropout" and p in (0.5, 0.3) else [False]:
@@ -74,6 +74,7 @@ def sizes(file, label, operation, recipe, scale, y, places):
             file.add,
             recipe=recipe,
             scale=scale,
+            shift=SHIFT,
             decision_strides=[1],
             operation=OPERATIONS.index(operation),
             threads=3 if n > TILE else 1,
@@ -145,6 +146,7 @@ def strided(file, label, operation, recipe, scale, shape, kinds, dtype, decision
         axes[0],
         recipe=recipe,
         scale=scale,
+        shift=SHIFT,
         decision_strides=axes[1],
         operation=OPERATIONS.index(operation),
         streams=2,
@@ -197,7 +199,7 @@ def bias_layouts(file, name, dtype, recipe):
     widths = [1, 2, 5, 31, 32, 33, 45, 63, 64, 65, 100, 1000, 2047, 2048]
     shapes += [(9100 // columns + 1, columns) for columns in widths]
     for rows, columns in shapes:
-        for operation in ("bias_relu", "bias_gelu", "alpha"):
+        for operation in ("bias_relu", "bias_gelu"):
             kinds = ["C", "C", "one-row"]
             strided(
                 file,
@@ -232,8 +234,7 @@ def shared(file):
                     strided(file, f"{label}-{y}-{x}", "dropout", recipe, scale, shape, [y, x], dtype, steps, threads=3)
             strided(file, f"{label}-add", "dropout_add", recipe, 1.5, shape, ["C"] * 3, dtype, steps, threads=3)
             strided(file, f"{label}-choose", "choose", recipe, 1.5, shape, ["C"] * 3, dtype, steps, threads=3)
-            row = [*["one-row"] * (len(shape) > 1), *["C"] * (len(shape) == 1)]
-            strided(file, f"{label}-alpha", "alpha", recipe, 1.5, shape, ["C", "C", *row], dtype, steps, threads=3)
+            strided(file, f"{label}-alpha", "alpha", recipe, 1.5, shape, ["C", "C"], dtype, steps, threads=3)
 
 
 def windows(file):
@@ -265,8 +266,8 @@ def windows(file):
             strided(file, f"{label}-add", "dropout_add", recipe, 1.5, shape, ["C"] * 3, dtype, steps, **more)
         more = {"first": 12_345, "threads": 3}
         kinds, shape = ["C", "C", "one-row"], (90, 100)
-        for operation in ("bias_relu", "alpha"):  # a run over many rows, from any decision on
-            strided(file, f"window-{operation}-{name}", operation, recipe, 1.5, shape, kinds, dtype, (100, 1), **more)
+        # a run over many rows, from any decision on
+        strided(file, f"window-bias_relu-{name}", "bias_relu", recipe, 1.5, shape, kinds, dtype, (100, 1), **more)
 
 
 def far(file):

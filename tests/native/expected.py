@@ -57,6 +57,11 @@ def values(count, dtype, seed, special=True):
     return x
 
 
+SHIFT = 0.37
+"""Alpha dropout's: no half dtype has this number."""
+ONE_INPUT = ("dropout", "alpha")
+
+
 def recipe_of(p, key=0x0123456789ABCDEF, call=2**32 - 3):
     """Both halves of key and call number count."""
     return Recipe(key, call, rule.threshold_of(p))
@@ -69,8 +74,10 @@ def elementwise(operation, inputs, kept, scale):
         return reference.apply(inputs[0], kept, scale)
     if operation == "dropout_add":
         return reference.dropout_add(*inputs, kept, scale)
-    if operation in ("choose", "alpha"):
-        return getattr(reference, operation)(*inputs, kept, scale)
+    if operation == "choose":
+        return reference.choose(*inputs, kept, scale)
+    if operation == "alpha":
+        return reference.alpha(*inputs, kept, scale, SHIFT)
     activation = operation.split("_")[1]
     if not operation.endswith("backward"):
         return reference.bias_activation_dropout(*inputs, activation, kept, scale)

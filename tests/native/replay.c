@@ -31,7 +31,7 @@ typedef struct {
     char name[128], kernel[24], dtype[12];
     int operation, threads, streams, nan, sweep, large;
     fd_recipe recipe;
-    double scale;
+    double scale, shift;
     uint64_t first_tile;
     int operands, ndim;
     operand operand[FD_MAX_OPERANDS];
@@ -154,7 +154,9 @@ static void call(const fd_kernels *kernels, char *const at[]) {
     } else if (!strcmp(kernel, "copy")) {
         fd_copy(kernels, now.threads, at[1], at[0], now.stream, t->shape[0]);
     } else if (!strcmp(kernel, "elementwise")) {
-        fd_elementwise e = {.recipe = t->recipe, .scale = t->scale, .stream = now.stream, .operands = t->operands};
+        fd_elementwise e = {.recipe = t->recipe, .scale = t->scale, .shift = t->shift};
+        e.stream = now.stream;
+        e.operands = t->operands;
         e.ndim = t->ndim;
         e.first = t->first_tile; /* the first decision */
         memcpy(e.shape, t->shape, sizeof t->shape);
@@ -256,10 +258,10 @@ static void run_case(const test_case *t, const fd_kernels *const *kernels, int q
 
 static int read_case(FILE *file, test_case *t) {
     memset(t, 0, sizeof *t);
-    if (fscanf(file, "%127s %23s %11s %d %d %d %d %d %d %" SCNu64 " %" SCNu64 " %" SCNu64 " %lf %" SCNu64 " %d %d",
+    if (fscanf(file, "%127s %23s %11s %d %d %d %d %d %d %" SCNu64 " %" SCNu64 " %" SCNu64 " %lf %lf %" SCNu64 " %d %d",
                t->name, t->kernel, t->dtype, &t->operation, &t->threads, &t->streams, &t->nan, &t->sweep, &t->large,
-               &t->recipe.key, &t->recipe.call, &t->recipe.threshold, &t->scale, &t->first_tile, &t->operands,
-               &t->ndim) != 16)
+               &t->recipe.key, &t->recipe.call, &t->recipe.threshold, &t->scale, &t->shift, &t->first_tile, &t->operands,
+               &t->ndim) != 17)
         return 0;
     if (t->operands > FD_MAX_OPERANDS || t->ndim > MOST_AXES) exit(2);
     for (int k = 0; k < t->operands; k++) {

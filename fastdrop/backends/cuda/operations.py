@@ -4,6 +4,8 @@ Everything runs on the arrays' device and on CuPy's current stream; nothing wait
 device and host. What each operation is, `fastdrop.backends.cpu` says.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,7 @@ __all__ = [
     "packed_bits",
     "prepare_out",
     "scaled_copy",
+    "scratch_like",
     "softmax",
 ]
 
@@ -100,9 +103,10 @@ def elementwise(
     inputs: tuple[Array, ...],
     recipe: Recipe,
     shared_axes: tuple[int, ...] = (),
+    shift: float = 0.0,
 ) -> Array:
-    """One of the fused operations of src_kernels/operations.h; inputs broadcast to out."""
-    return _elementwise(operation, out, inputs, recipe, shared_axes, None)
+    """One of the fused operations of src_kernels/operations.h; inputs broadcast to out. `shift` is alpha dropout's."""
+    return _elementwise(operation, out, inputs, recipe, shared_axes, None, shift)
 
 
 def _elementwise(
@@ -112,6 +116,7 @@ def _elementwise(
     recipe: Recipe,
     shared_axes: tuple[int, ...],
     window: Window | None,
+    shift: float = 0.0,
 ) -> Array:
     if out.size == 0:
         return out
@@ -121,9 +126,9 @@ def _elementwise(
     plan = geometry.plan(operands, shared_axes, out.itemsize, operation in source.WITH_BIAS, strides)
     if plan.kernel == "fd_flat_kernel":
         fields = {"y": out, "x": inputs[0], "second": inputs[-1], **plan.fields}
-        packed = structs.pack(structs.FLAT, recipe, **fields)
+        packed = structs.pack(structs.FLAT, recipe, shift, **fields)
     else:
-        packed = structs.pack_walk(recipe, arrays, {**plan.fields, "first": first})
+        packed = structs.pack_walk(recipe, arrays, {**plan.fields, "first": first}, shift)
     if operation == "dropout" and recipe.scale == 1.0:
         operation = "select"
     expression = source.elementwise(plan.kernel, operation, out.dtype.name, plan.width)
@@ -215,11 +220,16 @@ def scaled_copy(x: Array, out: Array, scale: float) -> Array:
     return apply(x, out, Recipe(0, 0, KEEP_ALL, scale))
 
 
-def masked_weight(weight: Array, recipe: Recipe, out: Array | None = None) -> Array:
-    """The weights of one mask per batch: in `out`, or in memory of CuPy's pool, where the next call finds it again."""
-    if out is None:
-        with weight.device:
-            out = cupy().empty(weight.shape, weight.dtype)
+@contextmanager
+def scratch_like(array: Array) -> Iterator[Array]:
+    """Memory of this array's shape and dtype, for a while: of CuPy's pool, where the next call finds it again."""
+    with array.device:
+        scratch = cupy().empty(array.shape, array.dtype)
+    yield scratch
+
+
+def masked_weight(weight: Array, recipe: Recipe, out: Array) -> Array:
+    """out = the weights of one mask per batch."""
     return apply(weight, out, recipe)
 
 

@@ -20,7 +20,7 @@ OPERATIONS = {
     "choose": "FD_CHOOSE",
     "alpha": "FD_ALPHA",
 }
-WITH_BIAS = ("bias_relu", "bias_gelu", "alpha")
+WITH_BIAS = ("bias_relu", "bias_gelu")
 """Those whose last operand has one element for each column: FD_ADDS_BIAS in src_kernels/cuda.cuh."""
 
 _FILES = {

@@ -12,7 +12,14 @@ OPERANDS = 3
 MOST_AXES = 32
 
 ROUNDS = 10
-DRAWS = [("keys", "u4", 2 * ROUNDS), ("call", "u8"), ("threshold", "u8"), ("replayed", "u8"), ("scale", "f8")]
+DRAWS = [
+    ("keys", "u4", 2 * ROUNDS),
+    ("call", "u8"),
+    ("threshold", "u8"),
+    ("replayed", "u8"),
+    ("scale", "f8"),
+    ("shift", "f8"),
+]
 
 _DRAWS_ALONE = np.dtype(DRAWS)
 
@@ -69,7 +76,7 @@ CONNECT = np.dtype(
 )
 
 
-def pack(kind: np.dtype[Any], recipe: Any, **fields: Any) -> NDArray[Any]:
+def pack(kind: np.dtype[Any], recipe: Any, shift: float = 0.0, **fields: Any) -> NDArray[Any]:
     """One such struct: what decides the mask, and its other fields in their order; arrays as their addresses, None as a
     null pointer.
     """
@@ -78,7 +85,7 @@ def pack(kind: np.dtype[Any], recipe: Any, **fields: Any) -> NDArray[Any]:
         raise TypeError(f"the struct has the fields {names}; got {tuple(fields)}")
     counter = address(getattr(recipe, "counter", None))
     values = [value if isinstance(value, (int, float)) else address(value) for value in fields.values()]
-    packed = packer.pack(round_keys(recipe.key), recipe.call, recipe.threshold, counter, recipe.scale, *values)
+    packed = packer.pack(round_keys(recipe.key), recipe.call, recipe.threshold, counter, recipe.scale, shift, *values)
     return np.frombuffer(bytearray(packed), _plain(kind.itemsize))
 
 
@@ -93,7 +100,7 @@ def _packer(kind: np.dtype[Any]) -> tuple[struct.Struct, tuple[str, ...]]:
     """What writes such a struct, far faster than NumPy field by field; and the names of the fields behind DRAWS."""
     names = (kind.names or ())[len(DRAWS) :]
     letters = "".join({"u": "Q", "i": "q", "f": "d"}[kind[name].kind] for name in names)
-    return struct.Struct(f"={8 * ROUNDS}sQQQd{letters}"), names
+    return struct.Struct(f"={8 * ROUNDS}sQQQdd{letters}"), names
 
 
 @functools.lru_cache(maxsize=256)
@@ -106,13 +113,13 @@ def round_keys(key: int) -> bytes:
     return struct.pack(f"={2 * ROUNDS}I", *words)
 
 
-def pack_walk(recipe: Any, arrays: Sequence[Any], fields: dict[str, Any]) -> NDArray[Any]:
+def pack_walk(recipe: Any, arrays: Sequence[Any], fields: dict[str, Any], shift: float = 0.0) -> NDArray[Any]:
     """The struct of a walk; lists fill the beginnings of their arrays."""
     axes = fields["ndim"]
     if axes > MOST_AXES:
         raise ValueError(f"these arrays have {axes} axes that no stride joins; at most {MOST_AXES} are possible")
     packed = np.zeros(1, WALK)
-    packed[list(_DRAWS_ALONE.names or ())] = pack(_DRAWS_ALONE, recipe).view(_DRAWS_ALONE)
+    packed[list(_DRAWS_ALONE.names or ())] = pack(_DRAWS_ALONE, recipe, shift).view(_DRAWS_ALONE)
     for name, value in fields.items():
         if isinstance(value, int):
             packed[name] = value
