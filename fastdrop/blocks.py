@@ -1,34 +1,45 @@
 """Masks of contiguous regions: `BlockMask` (DropBlock) and `CutoutMask`. Recipes too: drawn again when needed."""
 
 import functools
+import operator
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastdrop.arguments import check_shape, normalize_axes
 from fastdrop.backends import namespace, on_device_of, prepare
 from fastdrop.mask import Mask
-from fastdrop.rule import check_probability
-from fastdrop.stream import Stream
+from fastdrop.multiplier import Multiplier
+from fastdrop.rule import RULE_VERSION, check_probability, check_version
+from fastdrop.stream import RNG, Drawing
 
 
-class RegionMask:
+class RegionMask(Multiplier):
     """What masks of regions share: `booleans` says what is kept, `scale` what kept elements are multiplied by.
 
     Attributes
     ----------
     shape : tuple of int
         The shape of the arrays that the mask applies to.
+    axes : tuple of int
+        The axes of positions, along which regions lie.
     """
 
-    __slots__ = ("shape",)
+    __slots__ = ("axes", "shape")
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
+    def __init__(self, shape: tuple[int, ...], axes: int | Sequence[int]) -> None:
+        self.shape = check_shape(shape)
+        self.axes = normalize_axes(axes, len(self.shape), "axes")
+        if not self.axes or 0 in self.axes:
+            raise ValueError(f"regions lie along axes of positions, not the batch axis 0; got axes {self.axes}")
 
     def dropped(self, like: Any) -> NDArray[np.bool_]:
         """Which elements are dropped: an array of `shape`, or one that broadcasts to it, of the kind of `like`."""
+        return namespace(like).zeros(self.shape, np.bool_) if 0 in self.shape else self._dropped(like)
+
+    def _dropped(self, like: Any) -> NDArray[np.bool_]:
         raise NotImplementedError
 
     def booleans(self, *, like: Any = None) -> NDArray[np.bool_]:
@@ -42,6 +53,8 @@ class RegionMask:
         backend, x, y = prepare(array, out, "array")
         if x.shape != self.shape:
             raise ValueError(f"a mask of shape {self.shape} cannot be applied to an array of shape {x.shape}")
+        if 0 in self.shape:
+            return y
         with on_device_of(x):
             xp, dropped = namespace(x), self.dropped(x)
             scale, wide = self._scale(dropped), backend.arithmetic(x.dtype)
@@ -66,7 +79,7 @@ class RegionMask:
 
     @property
     def _identity(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in ("shape", *type(self).__slots__))
+        return tuple(self.__getstate__().values())
 
     def __eq__(self, other: object) -> bool:
         """Whether the other mask is the same recipe for the same shape."""
@@ -74,6 +87,22 @@ class RegionMask:
 
     def __hash__(self) -> int:
         return hash(self._identity)
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ("shape", "axes", *type(self).__slots__)
+        return {"rule_version": RULE_VERSION, **{name: getattr(self, name) for name in names}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        check_version(state)
+        try:
+            RegionMask.__init__(self, state["shape"], state["axes"])
+            self._set_region(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"this is not the state of a {type(self).__name__}: {error}") from None
+
+    def _set_region(self, state: dict[str, Any]) -> None:
+        """Take the rest of a saved state, once it is checked."""
+        raise NotImplementedError
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -95,21 +124,33 @@ class BlockMask(RegionMask):
         Where blocks begin: over the places at which a whole block fits, dropped means a block.
     """
 
-    __slots__ = ("axes", "block", "p", "seeds")
+    __slots__ = ("block", "p", "seeds")
+    made_by = "dropblock"
 
-    def __init__(self, shape: tuple[int, ...], p: float, block_size: int, axes: Sequence[int], stream: Stream) -> None:
-        super().__init__(shape)
+    def __init__(
+        self, shape: tuple[int, ...], p: float, block_size: int, axes: int | Sequence[int], rng: RNG | Drawing = None
+    ) -> None:
+        super().__init__(shape, axes)
         self.p = check_probability(p)
-        self.axes = tuple(axes)
-        self.block = tuple(max(1, min(block_size, shape[axis])) for axis in self.axes)
-        fits = list(shape)
-        for axis, block in zip(self.axes, self.block, strict=True):
-            fits[axis] = max(0, shape[axis] - block + 1)
-        sizes = tuple(shape[axis] for axis in self.axes)
-        self.seeds = Mask(tuple(fits), seed_rate(self.p, sizes, self.block), stream)
+        self.block = tuple(max(1, min(check_block_size(block_size), self.shape[axis])) for axis in self.axes)
+        sizes = tuple(self.shape[axis] for axis in self.axes)
+        rate = self.p if 0 in self.shape else seed_rate(self.p, sizes, self.block)
+        self.seeds = Mask(self._places(), rate, rng)
 
-    def dropped(self, like: Any) -> NDArray[np.bool_]:
-        """Which elements are dropped; see `RegionMask.dropped`."""
+    def _places(self) -> tuple[int, ...]:
+        """The shape of the array of places at which a whole block fits."""
+        places = list(self.shape)
+        for axis, block in zip(self.axes, self.block, strict=True):
+            places[axis] = max(0, places[axis] - block + 1)
+        return tuple(places)
+
+    def _set_region(self, state: dict[str, Any]) -> None:
+        self.p, self.block, self.seeds = check_probability(state["p"]), check_shape(state["block"]), state["seeds"]
+        fits = len(self.block) == len(self.axes) and 0 not in self.block
+        if not fits or not isinstance(self.seeds, Mask) or self.seeds.shape != self._places():
+            raise ValueError(f"blocks of {self.block} and seeds {self.seeds!r:.200}")
+
+    def _dropped(self, like: Any) -> NDArray[np.bool_]:
         xp = namespace(like)
         dropped = ~self.seeds.booleans(like=like)
         for axis, block in zip(self.axes, self.block, strict=True):  # a block is a line along one axis after the other
@@ -141,6 +182,14 @@ class BlockMask(RegionMask):
         return f"BlockMask(shape={self.shape}, p={self.p}, block={self.block}, seeds={self.seeds})"
 
 
+def check_block_size(size: Any) -> int:
+    """A block's size as an int, if it is one."""
+    size = operator.index(size)
+    if size < 1:
+        raise ValueError(f"block_size is at least 1; got {size}")
+    return size
+
+
 @functools.lru_cache(maxsize=64)
 def seed_rate(p: float, sizes: tuple[int, ...], block: tuple[int, ...]) -> float:
     """The probability of a seed with which the share p of the elements is dropped, on average.
@@ -153,9 +202,9 @@ def seed_rate(p: float, sizes: tuple[int, ...], block: tuple[int, ...]) -> float
         return p
     covers, counts = np.ones(1, np.int64), np.ones(1, np.int64)
     for size, length in zip(sizes, block, strict=True):
-        place = np.arange(size)
-        along = np.minimum.reduce([place + 1, size - place, np.full(size, min(length, size - length + 1))])
-        values, numbers = np.unique(along, return_counts=True)
+        most = min(length, size - length + 1)  # blocks that cover a place: 1, 2, ... from both ends on, then so many
+        values, numbers = np.arange(1, most + 1), np.full(most, 2)
+        numbers[-1] = size - 2 * (most - 1)
         covers, counts = np.outer(covers, values).ravel(), np.outer(counts, numbers).ravel()
     share = counts / counts.sum()
     low, high = 0.0, p  # a block of one element is its own seed, larger ones need fewer
@@ -163,6 +212,14 @@ def seed_rate(p: float, sizes: tuple[int, ...], block: tuple[int, ...]) -> float
         middle = (low + high) / 2
         low, high = (middle, high) if float(share @ (1.0 - middle) ** covers) > 1.0 - p else (low, middle)
     return (low + high) / 2
+
+
+def check_size(size: Any, shape: tuple[int, ...]) -> int:
+    """A square's size as an int; one that covers all of every image stands for any larger one."""
+    size = operator.index(size)
+    if size < 0:
+        raise ValueError(f"size is not negative; got {size}")
+    return min(size, 2 * max(shape))
 
 
 class CutoutMask(RegionMask):
@@ -176,13 +233,19 @@ class CutoutMask(RegionMask):
         Where the centres are drawn from: 32 decisions at p = 0.5 are the bits of a number.
     """
 
-    __slots__ = ("axes", "size", "words")
+    __slots__ = ("size", "words")
+    made_by = "cutout"
 
-    def __init__(self, shape: tuple[int, ...], size: int, axes: Sequence[int], stream: Stream) -> None:
-        super().__init__(shape)
-        self.size = size
-        self.axes = tuple(axes)
-        self.words = Mask((shape[0], len(self.axes), 32), 0.5, stream)
+    def __init__(self, shape: tuple[int, ...], size: int, axes: int | Sequence[int], rng: RNG | Drawing = None) -> None:
+        super().__init__(shape, axes)
+        self.size = check_size(size, self.shape)
+        self.words = Mask((self.shape[0], len(self.axes), 32), 0.5, rng)
+
+    def _set_region(self, state: dict[str, Any]) -> None:
+        self.size, self.words = check_size(state["size"], self.shape), state["words"]
+        wanted = (self.shape[0], len(self.axes), 32)
+        if not isinstance(self.words, Mask) or self.words.shape != wanted or self.words.p != 0.5:
+            raise ValueError(f"words {self.words!r:.200}")
 
     def centres(self) -> NDArray[np.int64]:
         """The centre of every example's square: shape (batch, position axes)."""
@@ -190,8 +253,7 @@ class CutoutMask(RegionMask):
         sizes = np.array([self.shape[axis] for axis in self.axes], np.uint64)
         return (words * sizes >> np.uint64(32)).astype(np.int64)
 
-    def dropped(self, like: Any) -> NDArray[np.bool_]:
-        """Which elements are dropped; see `RegionMask.dropped`."""
+    def _dropped(self, like: Any) -> NDArray[np.bool_]:
         xp = namespace(like)
         centres = xp.asarray(self.centres())
         inside = xp.ones((1,) * len(self.shape), np.bool_)

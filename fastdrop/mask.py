@@ -6,7 +6,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastdrop.backends import Window, backend_for, cut, namespace, on_device_of, prepare_chunkwise
+from fastdrop.arguments import check_draws, check_shape, normalize_axes
+from fastdrop.backends import Window, backend_for, checked_window, cut, namespace, on_device_of, prepare_chunkwise
+from fastdrop.multiplier import Multiplier
 from fastdrop.rule import (
     RULE_VERSION,
     check_probability,
@@ -14,18 +16,33 @@ from fastdrop.rule import (
     keep_probability,
     threshold_and_scale,
 )
-from fastdrop.stream import Stream
+from fastdrop.stream import RNG, Drawing, draw
 from fastdrop.threads import kernels
 
+_new = object.__new__
 
-class Mask:
+
+class Mask(Multiplier):
     """Which elements of an array of one shape are kept, as a recipe of a few dozen bytes.
 
-    The functions of this package make masks; calling one applies it: ``mask(dy)`` is dropout's backward pass.
+    The functions of this package make masks; calling one applies it: ``mask(dy)`` is dropout's backward pass, and
+    ``mask * dy`` the same. A mask of your own is the constructor's.
 
     A mask can be cut: ``mask[1000:2000, ::2]`` is the recipe of that window, by basic slicing as NumPy does it (slices
     with any step, integers, an ellipsis, None), and ``mask[w](x[w])`` is ``mask(x)[w]`` bit for bit. Arrays and lists
     raise TypeError, what lies outside IndexError.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    p : float
+        Probability of dropping.
+    rng : Stream or what `Stream.from_rng` takes, optional
+        Takes the next call number.
+    shared_axes : int or sequence of int, optional
+        As in `dropout`.
+    scaling : {"inverted", "classic"}
+        Whether kept elements are multiplied by 1 / (1 - p), or left.
 
     Attributes
     ----------
@@ -36,11 +53,18 @@ class Mask:
     p : float
         The probability of dropping that was asked for.
     keep_prob : float
-        The probability of keeping, exact to 2**-40.
+        The probability of keeping: 1 - p, rounded to a multiple of 2**-40.
     scale : float
-        What kept elements are multiplied by.
+        What kept elements are multiplied by: 1 / (1 - p) in double precision; 0.0 where p is 1.
+    made_by : str
+        The function that made it: the backward functions of others refuse it.
     recipe
         Key, call number, threshold and scale: what backends get.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described, or the mask would have more than 2**56 draws. Nothing is drawn then.
 
     Examples
     --------
@@ -55,21 +79,42 @@ class Mask:
     True
     """
 
-    __slots__ = ("p", "recipe", "shape", "shared_axes")
+    __slots__ = ("made_by", "p", "recipe", "shape", "shared_axes")
 
     def __init__(
         self,
-        shape: tuple[int, ...],
-        p: float,
-        stream: Stream,
-        shared_axes: tuple[int, ...] = (),
+        shape: int | tuple[int, ...],
+        p: float = 0.5,
+        rng: RNG | Drawing = None,
+        shared_axes: int | tuple[int, ...] | None = None,
         scaling: str = "inverted",
     ) -> None:
-        self.p = p if type(p) is float else check_probability(p)
-        threshold, scale = threshold_and_scale(self.p, scaling)
+        p = check_probability(p)
+        numbers = threshold_and_scale(p, scaling)
+        sizes = check_shape(shape)
+        axes = normalize_axes(shared_axes, len(sizes))
+        check_draws(sizes, axes)
+        self._set(sizes, p, axes, draw(rng, *numbers), "dropout")
+
+    def _set(self, shape: tuple[int, ...], p: float, shared_axes: tuple[int, ...], recipe: Any, made_by: str) -> None:
         self.shape = shape
+        self.p = p
         self.shared_axes = shared_axes
-        self.recipe = stream.next_recipe(threshold, scale)
+        self.recipe = recipe
+        self.made_by = made_by
+
+    @staticmethod
+    def _of(
+        shape: tuple[int, ...], p: float, recipe: Any, shared_axes: tuple[int, ...] = (), made_by: str = "dropout"
+    ) -> "Mask":
+        """A mask from arguments that are checked and a recipe that is drawn."""
+        mask = _new(Mask)
+        mask.shape = shape
+        mask.p = p
+        mask.shared_axes = shared_axes
+        mask.recipe = recipe
+        mask.made_by = made_by
+        return mask
 
     @property
     def keep_prob(self) -> float:
@@ -99,7 +144,7 @@ class Mask:
         """A plain mask where the window has the decisions of one: so equal recipes are equal masks."""
         shape, shared_axes, found = cut(self.shape, self.shared_axes, window, index)
         mask = Mask.__new__(Mask if found is None else MaskWindow)
-        mask.shape, mask.shared_axes, mask.p = shape, shared_axes, self.p
+        mask.shape, mask.shared_axes, mask.p, mask.made_by = shape, shared_axes, self.p, self.made_by
         if isinstance(mask, MaskWindow) and found is not None:
             mask.window, mask._origin = found, self._source
         else:
@@ -155,7 +200,7 @@ class Mask:
 
     @property
     def _identity(self) -> tuple[Any, ...]:
-        return self.shape, self.shared_axes, self.p, self._source
+        return self.shape, self.shared_axes, self.p, self._source, self.made_by
 
     def __eq__(self, other: object) -> bool:
         """Whether the other mask is the same recipe for the same shape."""
@@ -175,14 +220,27 @@ class Mask:
             "p": self.p,
             "scale": self.scale,
             "recipe": tuple(self._recipe_for(None)),
+            "made_by": self.made_by,
         }
         return {"rule_version": RULE_VERSION, **values}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        check_version(state)
-        self.shape, self.shared_axes = state["shape"], state["shared_axes"]
+        self._set(*_checked(state))
+
+
+def _checked(state: dict[str, Any]) -> tuple[tuple[int, ...], float, tuple[int, ...], kernels.Recipe, str]:
+    """Shape, p, shared axes, recipe and maker of a saved mask, each as a mask may have it."""
+    check_version(state)
+    try:
+        shape, p = check_shape(state["shape"]), check_probability(state["p"])
+        shared_axes, made_by = normalize_axes(state["shared_axes"], len(shape)), state.get("made_by", "dropout")
         key, call, threshold = state["recipe"]
-        self.p, self.recipe = state["p"], kernels.Recipe(key, call, threshold, state["scale"])
+        recipe = kernels.Recipe(key, call, threshold, state["scale"])
+        if not isinstance(made_by, str) or not math.isfinite(recipe.scale):
+            raise ValueError(f"made_by is {made_by!r:.200}, scale {recipe.scale}")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"this is not the state of a mask: {error}") from None
+    return shape, p, shared_axes, recipe, made_by
 
 
 class MaskWindow(Mask):
@@ -209,8 +267,11 @@ class MaskWindow(Mask):
 
     __slots__ = ("_origin", "window")
 
+    def __init__(self) -> None:
+        raise TypeError("a window is cut from a mask: mask[10:20, ::2]")
+
     @property
-    def recipe(self) -> NoReturn:  # type: ignore[override]
+    def recipe(self) -> NoReturn:
         raise TypeError(
             "this mask is a window of another: it can be called, looked at and cut, and dropout_backward takes it; "
             "this function needs a whole mask"
@@ -256,8 +317,5 @@ class MaskWindow(Mask):
         return {**super().__getstate__(), "window": tuple(self.window)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        check_version(state)
-        self.shape, self.shared_axes, self.p = state["shape"], state["shared_axes"], state["p"]
-        self.window = Window(*state["window"])
-        key, call, threshold = state["recipe"]
-        self._origin = kernels.Recipe(key, call, threshold, state["scale"])
+        self.shape, self.p, self.shared_axes, self._origin, self.made_by = _checked(state)
+        self.window = checked_window(state.get("window"), len(self.shape))

@@ -6,14 +6,24 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastdrop.arguments import check_draws, check_shape
 from fastdrop.backends import prepare
+from fastdrop.multiplier import Multiplier
 from fastdrop.rule import KEEP_ALL, RULE_VERSION, check_probability, check_version
-from fastdrop.stream import Stream
+from fastdrop.stream import RNG, Drawing, draw
 from fastdrop.threads import kernels
 
 
-class GaussianNoise:
+class GaussianNoise(Multiplier):
     """Factors 1 + sigma z for an array of one shape, z standard normal; calling it multiplies by them.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    p : float
+        The rate of dropout whose variance the noise has, 0 to below 1.
+    rng : Stream or what `Stream.from_rng` takes, optional
+        Takes the next call number.
 
     Attributes
     ----------
@@ -35,13 +45,12 @@ class GaussianNoise:
     """
 
     __slots__ = ("p", "recipe", "shape")
+    made_by = "gaussian_dropout"
 
-    def __init__(self, shape: tuple[int, ...], p: float, stream: Stream) -> None:
-        self.p = check_probability(p)
-        if self.p == 1.0:
-            raise ValueError("p = 1 asks for noise of infinite variance; p is below 1 here")
-        self.shape = shape
-        self.recipe = stream.next_recipe(KEEP_ALL - 1, 1.0)
+    def __init__(self, shape: int | tuple[int, ...], p: float = 0.5, rng: RNG | Drawing = None) -> None:
+        self.p, self.shape = check_noise(p), check_shape(shape)
+        check_draws(self.shape, ())
+        self.recipe = draw(rng, KEEP_ALL - 1, 1.0)
 
     @property
     def sigma(self) -> float:
@@ -65,7 +74,7 @@ class GaussianNoise:
         """The factors, in float32 unless another dtype is asked for."""
         if copy is False:
             raise ValueError("noise is not stored: looking at it makes a new array (copy=False is impossible)")
-        return self(np.ones(self.shape, np.float32 if dtype is None else dtype))
+        return self.factors(np.float32 if dtype is None else dtype)
 
     @property
     def _identity(self) -> tuple[Any, ...]:
@@ -87,6 +96,17 @@ class GaussianNoise:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         check_version(state)
-        self.shape, self.p = state["shape"], state["p"]
-        key, call = state["recipe"]
-        self.recipe = kernels.Recipe(key, call, KEEP_ALL - 1, 1.0)
+        try:
+            key, call = state["recipe"]
+            shape, p, recipe = check_shape(state["shape"]), check_noise(state["p"]), (key, call, KEEP_ALL - 1, 1.0)
+            self.shape, self.p, self.recipe = shape, p, kernels.Recipe(*recipe)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"this is not the state of a noise: {error}") from None
+
+
+def check_noise(p: float) -> float:
+    """p as a float, if there is noise of its variance."""
+    p = check_probability(p)
+    if p == 1.0:
+        raise ValueError("p = 1 asks for noise of infinite variance; p is below 1 here")
+    return p

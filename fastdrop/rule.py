@@ -25,17 +25,27 @@ NORMALS = 64
 
 def check_probability(p: float, name: str = "p") -> float:
     """p as a float, if it is a probability."""
+    if type(p) is float and 0.0 <= p <= 1.0:
+        return p
     try:
-        if isinstance(p, (str, bytes, bytearray)) or getattr(p, "shape", ()) != ():
+        if not _is_real(p):
             raise TypeError
         value = float(p)
     except OverflowError:
         raise ValueError(f"{name} is the probability of dropping, from 0 to 1; got {p!r:.40}") from None
     except (TypeError, ValueError):
-        raise TypeError(f"{name} is the probability of dropping, a number from 0 to 1; got {p!r}") from None
+        raise TypeError(f"{name} is the probability of dropping, a number from 0 to 1; got {p!r:.200}") from None
     if not 0.0 <= value <= 1.0:  # also False for NaN
         raise ValueError(f"{name} is the probability of dropping, from 0 to 1; got {value!r}")
     return value
+
+
+def _is_real(number: object) -> bool:
+    """Whether float() of it means something: no truth value, text, duration, complex number or array with axes."""
+    if isinstance(number, (bool, complex, str, bytes, bytearray)) or getattr(number, "shape", ()) != ():
+        return False
+    kind = getattr(getattr(number, "dtype", None), "kind", "f")
+    return kind in "iufV"  # V: bfloat16
 
 
 def check_scaling(scaling: str) -> str:
@@ -59,13 +69,13 @@ def keep_probability(threshold: int) -> float:
     return math.ldexp(threshold, -THRESHOLD_BITS)
 
 
-def inverted_scale(threshold: int) -> float:
-    """1 / keep_probability, so that the expectation is preserved; 0.0 where nothing is kept."""
-    return 1.0 / keep_probability(threshold) if threshold else 0.0
+def inverted_scale(p: float) -> float:
+    """1 / (1 - p), so that the expectation is preserved; 0.0 where nothing is kept, 1.0 where everything is."""
+    threshold = threshold_of(p)
+    if threshold in (0, KEEP_ALL):
+        return float(threshold > 0)
+    return 1.0 / (1.0 - p)
 
-
-ALPHA_SCALING = "alpha"
-"""The scaling of alpha dropout's masks; no public function takes it by name."""
 
 SELU_SCALE = 1.0507009873554805
 SELU_ALPHA = 1.6732632423543772
@@ -73,23 +83,22 @@ ALPHA_DROPPED = -SELU_SCALE * SELU_ALPHA
 """Where SELU saturates: what alpha dropout sets dropped elements to (Klambauer et al. 2017, equation 14)."""
 
 
-def alpha_scale(threshold: int) -> float:
+def alpha_scale(p: float) -> float:
     """What keeps the variance 1 where dropped elements become `ALPHA_DROPPED`; 0.0 where nothing is kept."""
-    kept = keep_probability(threshold)
-    return (kept * (1.0 + (1.0 - kept) * ALPHA_DROPPED**2)) ** -0.5 if threshold else 0.0
+    kept = 1.0 - p
+    return (kept * (1.0 + p * ALPHA_DROPPED**2)) ** -0.5 if threshold_of(p) else 0.0
 
 
 @lru_cache(maxsize=256)
 def threshold_and_scale(p: float, scaling: str) -> tuple[int, float]:
     """What a mask of this probability compares with and multiplies by; remembered, since training repeats its p."""
-    threshold = threshold_of(p)
-    if scaling == ALPHA_SCALING:
-        return threshold, alpha_scale(threshold)
-    return threshold, inverted_scale(threshold) if check_scaling(scaling) == "inverted" else 1.0
+    return threshold_of(p), inverted_scale(p) if check_scaling(scaling) == "inverted" else 1.0
 
 
 def check_version(state: dict[str, object]) -> None:
-    """Refuse a saved state that another version of the rule wrote."""
+    """Refuse what is no saved state, or one that another version of the rule wrote."""
+    if not isinstance(state, dict):
+        raise TypeError(f"a saved state is the dict that was read before; got {state!r:.200}")
     version = state.get("rule_version")
     if version != RULE_VERSION:
         raise ValueError(

@@ -2,6 +2,8 @@
 
 import operator
 import os
+from collections.abc import Sequence
+from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -10,9 +12,8 @@ from fastdrop.rule import PURPOSE_SPAWN, RULE_VERSION, check_version
 from fastdrop.threads import kernels
 
 _WORD = 1 << 64
-_LAST = _WORD - 1
 
-RNG: TypeAlias = "Stream | np.random.Generator | int | None"
+Seed: TypeAlias = int | Sequence[int] | np.random.SeedSequence | None
 
 
 class Stream(kernels.Calls):
@@ -20,8 +21,9 @@ class Stream(kernels.Calls):
 
     Parameters
     ----------
-    seed : int, optional
-        The key, from 0 to 2**64 - 1. None takes one from the operating system.
+    seed : int, sequence of int or numpy.random.SeedSequence, optional
+        An int from 0 to 2**64 - 1 is the key. A larger one, several, or a `SeedSequence` are mixed into a key as NumPy
+        does it. None takes a key from the operating system; `numpy.random.seed` has no effect.
 
     Attributes
     ----------
@@ -33,9 +35,11 @@ class Stream(kernels.Calls):
     Notes
     -----
     **State and seeding.** Every mask takes the next call number; whether element i is kept depends on key, call number,
-    i and p alone. **Parallel use.** `spawn` gives streams with keys of their own; one stream may be shared by several
-    Python threads, each call then gets a number of its own. **Compatibility.** Masks stay the same for one version of
-    the mask rule, which every saved state names.
+    i and p alone. Streams with equal seeds draw equal masks: give the layers of a network one stream, or `spawn` one
+    for each. **Parallel use.** `spawn` gives streams with keys of their own; one stream may be shared by several Python
+    threads, each call then gets a number of its own. A process that a stream is sent to gets a copy, which draws the
+    same masks as the other copies: send ``stream.spawn(n)``, a child to each. **Compatibility.** Masks stay the same
+    for one version of the mask rule, which every saved state names.
 
     Examples
     --------
@@ -52,8 +56,8 @@ class Stream(kernels.Calls):
 
     __slots__ = ()
 
-    def __init__(self, seed: int | None = None) -> None:
-        self._set(int.from_bytes(os.urandom(8), "little") if seed is None else _check_word(seed, "seed"), 0, 0)
+    def __init__(self, seed: Seed = None) -> None:
+        self._set(_key_of(seed), 0, 0)
 
     @property
     def key(self) -> int:
@@ -102,19 +106,88 @@ class Stream(kernels.Calls):
         return f"Stream({self.key}, calls={self.calls})"
 
     @classmethod
-    def from_rng(cls, rng: RNG) -> Self:
-        """A stream from what the scientific Python convention (SPEC 7) accepts as `rng`.
+    def from_rng(cls, rng: "RNG") -> Self:
+        """A stream from what `numpy.random.default_rng` takes (SPEC 7), or from a stream.
 
-        A `Stream` is used as it is and advances; an int is a new stream with that seed; a `numpy.random.Generator`
-        gives one draw as the seed; None takes a seed from the operating system.
+        A `Stream` is used as it is and advances: every call gets another mask. A seed (int, sequence of ints,
+        `numpy.random.SeedSequence`) is a new stream each time: calls with the same seed get the same mask. A
+        `numpy.random.Generator`, `BitGenerator` or `RandomState` gives one draw as the seed, and advances. None takes a
+        seed from the operating system.
         """
         if isinstance(rng, cls):
             return rng
+        if isinstance(rng, np.random.BitGenerator):
+            rng = np.random.Generator(rng)
         if isinstance(rng, np.random.Generator):
             return cls(int(rng.integers(0, _WORD, dtype=np.uint64)))
-        if rng is None or (hasattr(rng, "__index__") and not isinstance(rng, bool)):
-            return cls(rng)  # type: ignore[arg-type]
-        raise TypeError(f"rng is None, an int seed, a numpy.random.Generator or a fastdrop.Stream; got {rng!r}")
+        if isinstance(rng, np.random.RandomState):
+            return cls(int(rng.randint(0, _WORD, dtype=np.uint64)))
+        return cls(_key_of(rng))
+
+
+class Drawing:
+    """A stream for the one call of a function: what it draws is given back if the call fails.
+
+    `next_recipe` is `Stream`'s. Where another thread has drawn from the same stream since, numbers that are given back
+    are skipped instead: no mask is drawn twice.
+    """
+
+    __slots__ = ("_count", "_first", "_rng", "_saved", "_stream")
+
+    def __init__(self, rng: "RNG") -> None:
+        self._rng = rng
+        self._count = 0
+        # What advances is not touched before the draw; anything else says now what is wrong with it.
+        self._stream: Stream | None = (
+            rng if type(rng) is Stream else None if isinstance(rng, _GENERATORS) else Stream.from_rng(rng)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def next_recipe(self, threshold: int, scale: float) -> Any:
+        """Take the next call number; returns its recipe."""
+        if self._stream is None:
+            self._saved = _state_of(self._rng)
+            self._stream = Stream.from_rng(self._rng)
+        recipe = self._stream.next_recipe(threshold, scale)
+        if self._count == 0:
+            self._first = recipe.call
+        self._count += 1
+        return recipe
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None or not self._count or self._stream is None:
+            return
+        if isinstance(self._rng, _GENERATORS):
+            _restore_state(self._rng, self._saved)
+        else:
+            self._stream._give_back(self._first, self._count)
+
+
+RNG: TypeAlias = Stream | np.random.Generator | np.random.BitGenerator | np.random.RandomState | Seed
+
+
+def draw(rng: "RNG | Drawing", threshold: int, scale: float) -> Any:
+    """The recipe of the next call number."""
+    stream = rng if isinstance(rng, (Stream, Drawing)) else Stream.from_rng(rng)
+    return stream.next_recipe(threshold, scale)
+
+
+_GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState)
+
+
+def _state_of(rng: Any) -> Any:
+    if isinstance(rng, np.random.RandomState):
+        return rng.get_state(legacy=False)
+    return (rng if isinstance(rng, np.random.BitGenerator) else rng.bit_generator).state
+
+
+def _restore_state(rng: Any, state: Any) -> None:
+    if isinstance(rng, np.random.RandomState):
+        rng.set_state(state)
+    else:
+        (rng if isinstance(rng, np.random.BitGenerator) else rng.bit_generator).state = state
 
 
 def _restore(state: dict[str, Any]) -> Stream:
@@ -123,9 +196,40 @@ def _restore(state: dict[str, Any]) -> Stream:
     return stream
 
 
+def _key_of(seed: Any) -> int:
+    """The key that a seed stands for: an int of one word itself, anything else as NumPy mixes it."""
+    if seed is None:
+        return int.from_bytes(os.urandom(8), "little")
+    if isinstance(seed, np.random.SeedSequence):
+        return int(seed.generate_state(1, np.uint64)[0])
+    if isinstance(seed, (bool, np.bool_, str, bytes)):
+        raise TypeError(_no_rng(seed))
+    if hasattr(seed, "__index__") and getattr(seed, "shape", ()) == ():
+        number = int(seed.__index__())
+        if number < 0:
+            raise ValueError(f"a seed is not negative; got {number}")
+        return number if number < _WORD else _key_of(np.random.SeedSequence(number))
+    try:
+        return _key_of(np.random.SeedSequence(seed))
+    except TypeError:
+        raise TypeError(_no_rng(seed)) from None
+
+
+def _no_rng(seed: Any) -> str:
+    if seed is np.random:
+        return (
+            "rng is numpy.random, whose hidden state is not used here; give a fastdrop.Stream(seed), or "
+            "numpy.random.default_rng(seed)"
+        )
+    return (
+        "rng is None, a seed (an int, several, or a numpy.random.SeedSequence), a numpy.random.Generator, BitGenerator "
+        f"or RandomState, or a fastdrop.Stream; got {seed!r:.200}"
+    )
+
+
 def _check_word(value: Any, name: str) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} is an int from 0 to 2**64 - 1; got {value!r}")
+        raise TypeError(f"{name} is an int from 0 to 2**64 - 1; got {value!r:.200}")
     number = int(value.__index__())
     if not 0 <= number < _WORD:
         raise ValueError(f"{name} is an int from 0 to 2**64 - 1; got {number}")

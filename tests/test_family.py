@@ -37,7 +37,7 @@ def factors(name, mask, shape):
         return 1 + np.sqrt(0.3 / 0.7) * z.astype(np.float64), 0.0
     kept = np.asarray(mask)
     if name.startswith(("alpha", "feature")):
-        q, alpha = mask.keep_prob, -SELU_SCALE * SELU_ALPHA
+        q, alpha = 1 - mask.p, -SELU_SCALE * SELU_ALPHA
         a = (q + alpha**2 * q * (1 - q)) ** -0.5
         b = -a * (1 - q) * alpha
         return a * kept, a * alpha * ~kept + b
@@ -437,7 +437,7 @@ def test_constants():
 def test_alpha_dropout_of_long_rows_and_single_numbers(shape):
     x = RNG.standard_normal(shape)
     y, mask = fd.alpha_dropout(x, 0.3, rng=1)
-    shift = -mask.scale * (1 - mask.keep_prob) * ALPHA_DROPPED
+    shift = -mask.scale * mask.p * ALPHA_DROPPED
     np.testing.assert_array_equal(y, np.where(np.asarray(mask), x, ALPHA_DROPPED) * mask.scale + shift)
     assert y.shape == shape
 

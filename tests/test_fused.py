@@ -210,7 +210,7 @@ def test_empty_arrays():
 
 
 X, BIAS = np.ones((4, 6), np.float32), np.ones(6, np.float32)
-MASK = fd.dropout(X, rng=0)[1]
+MASK, ROWS = fd.bias_activation_dropout(X, BIAS, rng=0)[1], fd.softmax_dropout(X, rng=0)[1]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ MASK = fd.dropout(X, rng=0)[1]
         (lambda: fd.dropout_add(X, X, rng=0, shared_axes=2), ValueError, r"axis|axes"),
         (lambda: fd.softmax_dropout(np.float32(1)), ValueError, "axis"),
         (lambda: fd.softmax_dropout(X.astype(int)), TypeError, "int64"),
-        (lambda: fd.softmax_dropout_backward(X, X[:2], MASK), ValueError, "equal"),
+        (lambda: fd.softmax_dropout_backward(X, X[:2], ROWS), ValueError, "equal"),
     ],
 )
 def test_bad_input(call, error, words):

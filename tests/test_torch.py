@@ -294,11 +294,11 @@ def test_other_devices_are_refused_and_meta_has_a_shape():
     assert (y.shape, y.device.type) == ((3, 4), "meta")
 
     class Elsewhere:
-        is_cpu = is_cuda = False
-        device = torch.device("mps")
+        is_cpu = is_cuda = is_meta = False
+        dtype, layout, device = torch.float32, torch.strided, torch.device("mps")
 
     with pytest.raises(TypeError, match="mps"):
-        ft.interop.array_of(Elsewhere())
+        ft.interop.check_tensor(Elsewhere())
 
 
 def test_nothing_warns():

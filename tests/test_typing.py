@@ -46,10 +46,10 @@ def test_users_code_passes_the_strictest_checks(installed):
 
 def test_users_mistakes_are_found(installed):
     mistakes = {
-        "fd.dropout(np.ones(3), p='half')": "arg-type",
-        "fd.dropout(np.ones(3), rate=0.5)": "call-arg",
-        "fd.dropout(np.ones(3), scaling='invert')": "arg-type",
-        "fd.dropout(np.ones(3))[1].keep_prob": "union-attr",
+        "fd.dropout(np.ones(3), p='half')": "call-overload",
+        "fd.dropout(np.ones(3), rate=0.5)": "call-overload",
+        "fd.dropout(np.ones(3), scaling='invert')": "call-overload",
+        "fd.dropout(np.ones(3), training=bool(fd))[1].keep_prob": "union-attr",
         "fd.Stream('seed')": "arg-type",
         "fd.dropout_backwards(np.ones(3), None)": "attr-defined",
     }

@@ -200,7 +200,7 @@ def test_masks_saved_before_there_were_windows_load():
         "scale": 2.0,
         "recipe": (5, 0, 2**39),
     }
-    assert old.__getstate__() == state
+    assert old.__getstate__() == {**state, "made_by": "dropout"}
     loaded = fd.Mask.__new__(fd.Mask)
     loaded.__setstate__(state)
     assert loaded == old
@@ -256,13 +256,15 @@ def test_a_window_fits_arrays_of_its_shape_alone():
 
 def test_functions_that_need_a_whole_mask_say_so():
     """They read a recipe's first decisions: given a window's recipe they would be wrong without a word."""
-    x, weight, dy = np.ones((4, 6)), np.ones((3, 6)), np.ones((4, 3))
+    x, weight, dy, more = np.ones((4, 6)), np.ones((3, 6)), np.ones((4, 3)), np.ones((5, 6))
+    per_batch = fd.dropconnect(np.ones((4, 12)), np.ones((3, 12)), per_example=False)[1]
+    per_example = fd.dropconnect(more, weight)[1]
     calls = [
-        lambda: fd.dropconnect_backward(dy, x, weight, mask_of((3, 12))[:, 6:]),
-        lambda: fd.dropconnect_backward(dy, x, weight, mask_of((5, 3, 6))[1:]),
-        lambda: fd.softmax_dropout_backward(x, x, mask_of((5, 6))[1:]),
-        lambda: fd.bias_activation_dropout_backward(x, x, np.ones(6), mask_of((5, 6))[1:]),
-        lambda: fd.zoneout_backward(x, mask_of((5, 6))[1:]),
+        lambda: fd.dropconnect_backward(dy, x, weight, per_batch[:, 6:]),
+        lambda: fd.dropconnect_backward(dy, x, weight, per_example[1:]),
+        lambda: fd.softmax_dropout_backward(x, x, fd.softmax_dropout(more)[1][1:]),
+        lambda: fd.bias_activation_dropout_backward(x, x, np.ones(6), fd.bias_activation_dropout(more, more[0])[1][1:]),
+        lambda: fd.zoneout_backward(x, fd.zoneout(more, more)[1][1:]),
     ]
     for call in calls:
         with pytest.raises(TypeError, match="window of another"):

@@ -12,7 +12,7 @@ from fastdrop.backends.select import (
     prepare,
     prepare_chunkwise,
 )
-from fastdrop.backends.window import Window, cut
+from fastdrop.backends.window import Window, checked_window, cut
 
 __all__ = [
     "BACKENDS",
@@ -20,6 +20,7 @@ __all__ = [
     "Window",
     "backend_for",
     "backend_named",
+    "checked_window",
     "cut",
     "from_dlpack",
     "moved",

@@ -24,6 +24,18 @@ class Cut(NamedTuple):
     """None: the decisions are those of a whole mask of this shape."""
 
 
+def checked_window(numbers: Any, ndim: int) -> Window:
+    """A saved window, if a mask of so many axes can have it."""
+    try:
+        first, strides = numbers
+        window = Window(operator.index(first), tuple(operator.index(stride) for stride in strides))
+    except (TypeError, ValueError):
+        raise ValueError(f"this is not the state of a mask's window: {numbers!r:.200}") from None
+    if not 0 <= window.first < 2**63 or len(window.strides) != ndim or any(abs(s) >= 2**63 for s in window.strides):
+        raise ValueError(f"this is not the state of a mask's window with {ndim} axes: {numbers!r:.200}")
+    return window
+
+
 def whole(shape: Sequence[int], shared_axes: Sequence[int]) -> Window:
     """All of a mask: decisions numbered in C order over the axes that are not shared.
 

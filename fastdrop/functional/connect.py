@@ -2,18 +2,47 @@
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, Never, overload
 
 from numpy.typing import NDArray
 
+from fastdrop.arguments import check_draws, check_flag, wrong_keywords
 from fastdrop.backends import Backend, backend_for, namespace, on_device_of
 from fastdrop.functional.elementwise import Scaling
+from fastdrop.functional.result import Result, dropped
 from fastdrop.mask import Mask
+from fastdrop.multiplier import check_made_by
 from fastdrop.noise import GaussianNoise
-from fastdrop.rule import check_probability, check_scaling, keep_probability, threshold_of
-from fastdrop.stream import RNG, Stream
+from fastdrop.rule import check_probability, threshold_and_scale
+from fastdrop.stream import RNG, Drawing
 
 
+@overload
+def dropconnect(
+    x: Any,
+    weight: Any,
+    bias: Any = ...,
+    p: float = ...,
+    *,
+    per_example: bool = ...,
+    drop_bias: bool = ...,
+    scaling: Scaling = ...,
+    rng: RNG = ...,
+    training: Literal[True] = ...,
+) -> Result[Mask]: ...
+@overload
+def dropconnect(
+    x: Any,
+    weight: Any,
+    bias: Any = ...,
+    p: float = ...,
+    *,
+    per_example: bool = ...,
+    drop_bias: bool = ...,
+    scaling: Scaling = ...,
+    rng: RNG = ...,
+    training: bool,
+) -> Result[Mask | None]: ...
 def dropconnect(
     x: Any,
     weight: Any,
@@ -25,7 +54,8 @@ def dropconnect(
     scaling: Scaling = "inverted",
     rng: RNG = None,
     training: bool = True,
-) -> tuple[NDArray[Any], Mask | None]:
+    **wrong: Never,
+) -> Result[Any]:
     """A linear layer whose connections are dropped with probability p: y = (mask * weight / (1 - p)) x + bias.
 
     Parameters
@@ -79,29 +109,44 @@ def dropconnect(
     True
     >>> dx, dweight, dbias = fd.dropconnect_backward(np.ones((4, 3)), x, weight, mask)
     """
-    check_probability(p)
-    check_scaling(scaling)
-    backend, x, weight, bias = _check_layer(x, weight, bias)
-    if drop_bias:
-        if bias is None:
-            raise ValueError("drop_bias is True, but there is no bias")
-        (x, weight), bias = _with_bias_as_input(x, weight, bias), None
-    batch, (outputs, inputs) = x.shape[0], weight.shape
-    mask: Mask | None = None
-    if training:
-        shape = (batch, outputs, inputs) if per_example else (outputs, inputs)
-        mask = Mask(shape, p, Stream.from_rng(rng), scaling=scaling)
-    dtype = x.dtype
-    x, weight, bias = (None if array is None else _widened(backend, array) for array in (x, weight, bias))
-    if mask is not None and per_example:
-        y = backend.connect_forward(x, weight, bias, mask.recipe)
-    else:
-        y = x @ (weight if mask is None else backend.masked_weight(weight, mask.recipe)).T
-        if mask is None and scaling == "classic":
-            y *= y.dtype.type(keep_probability(threshold_of(p)))
-        if bias is not None:
-            y += bias
-    return y.astype(dtype, copy=False), mask
+    if wrong:
+        raise wrong_keywords(dropconnect, wrong)
+    p, training, drop_bias = check_probability(p), check_flag(training, "training"), check_flag(drop_bias, "drop_bias")
+    per_example, numbers = check_flag(per_example, "per_example"), threshold_and_scale(p, scaling)
+    with Drawing(rng) as stream:
+        backend, x, weight, bias = _check_layer(x, weight, bias)
+        if drop_bias:
+            if bias is None:
+                raise ValueError("drop_bias is True, but there is no bias")
+            (x, weight), bias = _with_bias_as_input(x, weight, bias), None
+        shape = (x.shape[0], *weight.shape) if per_example else weight.shape
+        check_draws(shape, ())
+        dtype = x.dtype
+        x, weight, bias = (None if array is None else _widened(backend, array) for array in (x, weight, bias))
+        if not training:
+            y = _product(x, weight, bias, 1.0 - p if scaling == "classic" else 1.0)
+            return dropped(y.astype(dtype, copy=False), None)
+        if per_example:
+            recipe = stream.next_recipe(*numbers)
+            y = backend.connect_forward(x, weight, bias, recipe)
+        else:
+            with backend.scratch_like(weight) as scratch:
+                recipe = stream.next_recipe(*numbers)
+                y = _product(x, backend.masked_weight(weight, recipe, scratch), bias)
+        mask = Mask._of(shape, p, recipe, (), "dropconnect")
+        return dropped(y.astype(dtype, copy=False), mask)
+
+
+def _product(x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any] | None, share: float = 1.0) -> NDArray[Any]:
+    """share * x weight^T + bias; without a product where the share is 0."""
+    y = x @ weight.T
+    if share == 0.0:
+        y[...] = 0.0  # also where x or weight is infinite
+    elif share != 1.0:
+        y *= y.dtype.type(share)
+    if bias is not None:
+        y += bias
+    return y
 
 
 def _with_bias_as_input(x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -148,6 +193,8 @@ def dropconnect_backward(
     >>> dx.shape, dweight.shape, dbias.shape
     ((2, 4), (3, 4), (3,))
     """
+    if mask is not None:
+        check_made_by(mask, "dropconnect_backward", "dropconnect")
     backend, x, weight, _ = _check_layer(x, weight, None, dy=dy)
     dy = backend.as_input(dy, "dy")
     batch, (outputs, inputs) = x.shape[0], weight.shape
@@ -174,8 +221,9 @@ def dropconnect_backward(
         dx = backend.connect_dx(dy, weight, mask.recipe)
         dweight = backend.connect_dweight(dy, x, mask.recipe)
     else:
-        dx, dweight = dy @ backend.masked_weight(weight, mask.recipe), dy.T @ x
-        backend.masked_weight(dweight, mask.recipe, out=dweight)
+        with backend.scratch_like(weight) as scratch:
+            dx, dweight = dy @ backend.masked_weight(weight, mask.recipe, scratch), dy.T @ x
+        backend.masked_weight(dweight, mask.recipe, dweight)
     dbias = dweight[:, -1].copy() if drop_bias else dy.sum(axis=0)
     dx, dweight, dbias = (array.astype(dtype, copy=drop_bias) for array in (dx[:, :inputs], dweight[:, :inputs], dbias))
     return dx, dweight, dbias
@@ -192,6 +240,7 @@ def dropconnect_inference(
     drop_bias: bool = False,
     scaling: Scaling = "inverted",
     rng: RNG = None,
+    **wrong: Never,
 ) -> NDArray[Any]:
     """Inference by moment matching: a layer's activations, averaged over draws of its inputs' normal approximation.
 
@@ -235,13 +284,14 @@ def dropconnect_inference(
     >>> r.shape, float(r[0, 0]), bool(abs(r[0, 1] - 10) < 0.2)
     ((1, 2), 0.0, True)
     """
+    if wrong:
+        raise wrong_keywords(dropconnect_inference, wrong)
     samples = operator.index(samples)
     if samples < 1:
         raise ValueError(f"samples is at least 1; got {samples}")
     mean, variance = dropconnect_moments(x, weight, bias, p, drop_bias=drop_bias, scaling=scaling)
-    xp, stream = namespace(mean), Stream.from_rng(rng)
-    wide = backend_for(x=mean).arithmetic(mean.dtype)
-    with on_device_of(mean):
+    xp, wide = namespace(mean), backend_for(x=mean).arithmetic(mean.dtype)
+    with Drawing(rng) as stream, on_device_of(mean):
         deviation, ones = xp.sqrt(variance.astype(wide)), xp.ones(mean.shape, wide)
         total = xp.zeros(mean.shape, wide)
         for _ in range(samples):
@@ -260,6 +310,7 @@ def dropconnect_moments(
     *,
     drop_bias: bool = False,
     scaling: Scaling = "inverted",
+    **wrong: Never,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Mean and variance, over masks, of what `dropconnect` returns.
 
@@ -289,16 +340,21 @@ def dropconnect_moments(
     >>> mean.item(), variance.item()
     (5.0, 13.0)
     """
+    if wrong:
+        raise wrong_keywords(dropconnect_moments, wrong)
+    p = check_probability(p)
     mean, _ = dropconnect(x, weight, bias, p, drop_bias=drop_bias, scaling=scaling, training=False)
     backend, x, weight, bias = _check_layer(x, weight, bias)
-    keep_prob = keep_probability(threshold_of(p))
+    keep_prob = 1.0 - p
     if scaling == "inverted" and keep_prob == 0.0:
         raise ValueError("p = 1 with inverted scaling has no variance; p is below 1 here")
     x, weight = _widened(backend, x), _widened(backend, weight)
     variance = (x * x) @ (weight * weight).T
     if drop_bias and bias is not None:
         variance += _widened(backend, bias) ** 2
-    factor = (1.0 - keep_prob) / keep_prob if scaling == "inverted" else (1.0 - keep_prob) * keep_prob
+    factor = p / keep_prob if scaling == "inverted" else p * keep_prob
+    if factor == 0.0:
+        variance[...] = 0.0  # also where x or weight is infinite
     return mean, (variance * variance.dtype.type(factor)).astype(mean.dtype, copy=False)
 
 

@@ -1,33 +1,60 @@
 """Dropout of elements and of whole feature maps."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Never, overload
 
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from numpy.typing import NDArray
 
+from fastdrop.arguments import check_flag, normalize_axes, normalize_axis_index, wrong_keywords
 from fastdrop.backends import backend_for, prepare_chunkwise
 from fastdrop.blocks import BlockMask, CutoutMask
+from fastdrop.functional.result import Result, dropped
 from fastdrop.mask import Mask
+from fastdrop.multiplier import check_made_by
 from fastdrop.noise import GaussianNoise
-from fastdrop.rule import check_probability, check_scaling, keep_probability, threshold_of
-from fastdrop.stream import RNG, Stream
+from fastdrop.rule import check_probability, threshold_and_scale
+from fastdrop.stream import RNG, Drawing, Stream
+from fastdrop.threads import kernels, threads_for
 
 Scaling = Literal["inverted", "classic"]
+Axes = int | Sequence[int] | None
 Recipe = Mask | GaussianNoise | BlockMask | CutoutMask
 """What the functions return beside y: calling it with dy gives dx."""
 
 
+@overload
+def dropout(
+    x: Any,
+    p: float = ...,
+    *,
+    rng: RNG = ...,
+    training: Literal[True] = ...,
+    shared_axes: Axes = ...,
+    scaling: Scaling = ...,
+    out: Any = ...,
+) -> Result[Mask]: ...
+@overload
+def dropout(
+    x: Any,
+    p: float = ...,
+    *,
+    rng: RNG = ...,
+    training: bool,
+    shared_axes: Axes = ...,
+    scaling: Scaling = ...,
+    out: Any = ...,
+) -> Result[Mask | None]: ...
 def dropout(
     x: Any,
     p: float = 0.5,
     *,
     rng: RNG = None,
     training: bool = True,
-    shared_axes: int | Sequence[int] | None = None,
+    shared_axes: Axes = None,
     scaling: Scaling = "inverted",
     out: Any = None,
-) -> tuple[NDArray[Any], Mask | None]:
+    **wrong: Never,
+) -> Result[Any]:
     """Set elements to zero with probability p and scale the others, in one pass over memory.
 
     Parameters
@@ -39,16 +66,17 @@ def dropout(
         array. So it is with this function, `spatial_dropout`, `drop_path`, `locked_dropout`, `embedding_dropout` and
         their gradients. Other packages' arrays that speak DLPack: `from_dlpack` shares their memory.
     p : float
-        Probability of dropping, 0 to 1, honoured to 2**-40.
-    rng : None, int, numpy.random.Generator or Stream
-        Where the mask comes from (SPEC 7); see `Stream.from_rng`.
+        Probability of dropping (not of keeping), 0 to 1, honoured to 2**-40.
+    rng : Stream, or what `numpy.random.default_rng` takes
+        Where the mask comes from (SPEC 7). A `Stream` gives every call another mask: make one before the training loop.
+        A seed gives every call the same one. `numpy.random.seed` has no effect. See `Stream.from_rng`.
     training : bool
-        False returns x's values and None.
+        False returns x's values and None. The values are copied; ``out=x`` saves that.
     shared_axes : int or sequence of int, optional
         Axes along which one decision is shared (elsewhere called noise_shape or broadcast_dims).
     scaling : {"inverted", "classic"}
-        "inverted" multiplies kept elements by 1 / (1 - p) in training; "classic" leaves them, and multiplies by 1 - p
-        when `training` is False.
+        "inverted" multiplies kept elements by 1 / (1 - p), computed in double precision, in training; "classic" leaves
+        them, and multiplies by 1 - p when `training` is False.
     out : numpy.ndarray, optional
         Where to write, of x's shape and dtype in native byte order; `x` itself works in place. Not with Dask arrays.
 
@@ -67,9 +95,15 @@ def dropout(
         If p is outside [0, 1] or NaN, or an axis or `out` does not fit, or a Dask array has chunks of unknown sizes.
     TypeError
         If x is not of a floating-point dtype that has kernels, p is no number, or x and out are on different devices.
-        A call that fails draws no mask.
+        A call that fails, for whatever reason, draws no mask.
     BackendUnavailable
         If x is a CuPy array and no GPU can be used.
+
+    Notes
+    -----
+    A product that overflows is inf, and a NaN stays a NaN (its sign and payload depend on the processor where anything
+    is computed); neither warns, whatever `numpy.errstate` says. To check gradients numerically, keep the mask:
+    ``mask(x)`` applies it to other values.
 
     References
     ----------
@@ -88,17 +122,25 @@ def dropout(
     >>> np.array_equal(dx != 0, y != 0)
     True
     """
-    backend, array, y = prepare_chunkwise(x, out, "x")
-    axes = () if shared_axes is None else tuple(sorted(normalize_axis_tuple(shared_axes, array.ndim, "shared_axes")))
-    if not training:
-        scale = keep_probability(threshold_of(p)) if check_scaling(scaling) == "classic" else 1.0
-        check_probability(p)
-        return backend.scaled_copy(array, y, scale), None
-    if scaling != "inverted":
-        check_scaling(scaling)
-    stream = rng if type(rng) is Stream else Stream.from_rng(rng)
-    mask = Mask(array.shape, p, stream, axes, scaling)  # nothing that can fail comes after the draw
-    return backend.apply(array, y, mask.recipe, axes), mask
+    if wrong:
+        raise wrong_keywords(dropout, wrong)
+    p = check_probability(p)
+    numbers = threshold_and_scale(p, scaling)
+    stream: Any = rng if type(rng) is Stream else Stream(rng) if rng is None or type(rng) is int else None
+    if training is True and shared_axes is None and stream is not None:  # the usual case, as fast as it can be
+        y = kernels.target(x, out)
+        if y is not None:
+            recipe = stream.next_recipe(*numbers)  # nothing that can fail comes after it
+            kernels.apply(y, x, (), recipe, threads_for(x.size))
+            return dropped(y, Mask._of(x.shape, p, recipe))
+    training = check_flag(training, "training")
+    with Drawing(rng if stream is None else stream) as drawing:
+        backend, array, y = prepare_chunkwise(x, out, "x")
+        axes = normalize_axes(shared_axes, array.ndim)
+        if not training:
+            return dropped(backend.scaled_copy(array, y, 1.0 - p if scaling == "classic" else 1.0), None)
+        recipe = drawing.next_recipe(*numbers)
+        return dropped(backend.apply(array, y, recipe, axes), Mask._of(array.shape, p, recipe, axes))
 
 
 def dropout_backward(dy: Any, mask: Recipe | None, *, out: Any = None) -> NDArray[Any]:
@@ -109,9 +151,9 @@ def dropout_backward(dy: Any, mask: Recipe | None, *, out: Any = None) -> NDArra
     dy : array_like of float16, bfloat16 (of ml_dtypes), float32 or float64
         Gradient with respect to y, of the mask's shape. A Dask array gives one, as in `dropout`.
     mask : Mask, GaussianNoise, BlockMask, CutoutMask or None
-        What the forward call returned, or a window of it; None returns dy's values. (Classic scaling multiplies by
-        1 - p where `training` is False and returns None like any evaluation: whoever differentiates that multiplies by
-        1 - p too.)
+        What the forward call returned, or a window of it; None returns dy's values, copied (``out=dy`` saves that).
+        Classic scaling multiplies by 1 - p where `training` is False and returns None like any evaluation: its gradient
+        is 1 - p times dy.
     out : numpy.ndarray, optional
         Where to write; `dy` itself works in place.
 
@@ -124,6 +166,9 @@ def dropout_backward(dy: Any, mask: Recipe | None, *, out: Any = None) -> NDArra
     ------
     ValueError
         If dy has another shape than the mask.
+    TypeError
+        If `mask` is none of these, or of a function whose backward computes more: `softmax_dropout`, `zoneout`,
+        `bias_activation_dropout`, `dropconnect`.
 
     Examples
     --------
@@ -132,11 +177,39 @@ def dropout_backward(dy: Any, mask: Recipe | None, *, out: Any = None) -> NDArra
     array([1., 2.])
     """
     if mask is not None:
+        if type(mask) is not Mask or mask.made_by != "dropout":
+            check_made_by(mask, "dropout_backward", *_LINEAR)
         return mask(dy, out)
     backend, array, dx = prepare_chunkwise(dy, out, "dy")
     return backend.scaled_copy(array, dx, 1.0)
 
 
+_LINEAR = ("dropout", "dropout_add", "alpha_dropout", "gaussian_dropout", "dropblock", "cutout")
+"""Functions whose backward is the product with the mask. spatial_dropout and its like are dropout's."""
+
+
+@overload
+def spatial_dropout(
+    x: Any,
+    p: float = ...,
+    *,
+    channel_axis: int = ...,
+    rng: RNG = ...,
+    training: Literal[True] = ...,
+    scaling: Scaling = ...,
+    out: Any = ...,
+) -> Result[Mask]: ...
+@overload
+def spatial_dropout(
+    x: Any,
+    p: float = ...,
+    *,
+    channel_axis: int = ...,
+    rng: RNG = ...,
+    training: bool,
+    scaling: Scaling = ...,
+    out: Any = ...,
+) -> Result[Mask | None]: ...
 def spatial_dropout(
     x: Any,
     p: float = 0.5,
@@ -146,7 +219,8 @@ def spatial_dropout(
     training: bool = True,
     scaling: Scaling = "inverted",
     out: Any = None,
-) -> tuple[NDArray[Any], Mask | None]:
+    **wrong: Never,
+) -> Result[Any]:
     """Drop whole feature maps: one decision per example and channel.
 
     Neighbours within a map are strongly correlated, so dropping single elements hardly hides anything.
@@ -187,6 +261,8 @@ def spatial_dropout(
     >>> sorted({float(v) for v in y.mean(axis=(2, 3)).ravel()})
     [0.0, 2.0]
     """
+    if wrong:
+        raise wrong_keywords(spatial_dropout, wrong)
     backend = backend_for(x=x, out=out)
     array = backend.as_input(x, "x")
     shared = map_axes(array, channel_axis)

@@ -4,17 +4,18 @@ float16 and bfloat16 are computed in float32 and rounded once. exp and the norma
 kernels themselves, so that every instruction set gives the same bits.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Never, overload
 
-from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
-from fastdrop.backends import Backend, backend_for
-from fastdrop.functional.elementwise import dropout_backward
+from fastdrop.arguments import check_flag, normalize_axes, wrong_keywords
+from fastdrop.backends import Backend, backend_for, namespace, prepare
+from fastdrop.functional.elementwise import Axes
+from fastdrop.functional.result import Result, dropped
 from fastdrop.mask import Mask
-from fastdrop.rule import KEEP_ALL, check_probability
-from fastdrop.stream import RNG, Stream
+from fastdrop.multiplier import check_made_by
+from fastdrop.rule import KEEP_ALL, check_probability, threshold_and_scale
+from fastdrop.stream import RNG, Drawing
 from fastdrop.threads import kernels
 
 Activation = Literal["relu", "gelu"]
@@ -22,6 +23,21 @@ Activation = Literal["relu", "gelu"]
 _KEEP_ALL = kernels.Recipe(0, 0, KEEP_ALL)
 
 
+@overload
+def bias_activation_dropout(
+    x: Any,
+    bias: Any,
+    p: float = ...,
+    *,
+    activation: Activation = ...,
+    rng: RNG = ...,
+    training: Literal[True] = ...,
+    out: Any = ...,
+) -> Result[Mask]: ...
+@overload
+def bias_activation_dropout(
+    x: Any, bias: Any, p: float = ..., *, activation: Activation = ..., rng: RNG = ..., training: bool, out: Any = ...
+) -> Result[Mask | None]: ...
 def bias_activation_dropout(
     x: Any,
     bias: Any,
@@ -31,7 +47,8 @@ def bias_activation_dropout(
     rng: RNG = None,
     training: bool = True,
     out: Any = None,
-) -> tuple[NDArray[Any], Mask | None]:
+    **wrong: Never,
+) -> Result[Any]:
     """Add a bias, apply an activation function and drop: dropout(activation(x + bias)).
 
     Parameters
@@ -72,12 +89,15 @@ def bias_activation_dropout(
     array([[2. , 0. ],
            [4. , 1.5]])
     """
-    backend, x, bias = _check_bias(x, bias, activation, out=out)
-    out, x, bias = backend.prepare_out(x, out, bias)
-    check_probability(p)
-    mask = Mask(x.shape, p, Stream.from_rng(rng)) if training else None
-    recipe = mask.recipe if mask else _KEEP_ALL
-    return backend.elementwise(f"bias_{activation}", out, (x, bias), recipe), mask
+    if wrong:
+        raise wrong_keywords(bias_activation_dropout, wrong)
+    p, training = check_probability(p), check_flag(training, "training")
+    with Drawing(rng) as stream:
+        backend, x, bias = _check_bias(x, bias, activation, out=out)
+        out, x, bias = backend.prepare_out(x, out, bias)
+        recipe = stream.next_recipe(*threshold_and_scale(p, "inverted")) if training else _KEEP_ALL
+        y = backend.elementwise(f"bias_{activation}", out, (x, bias), recipe)
+        return dropped(y, Mask._of(x.shape, p, recipe, (), "bias_activation_dropout") if training else None)
 
 
 def bias_activation_dropout_backward(
@@ -116,12 +136,29 @@ def bias_activation_dropout_backward(
     >>> dbias
     array([2., 1.])
     """
+    if mask is not None:
+        check_made_by(mask, "bias_activation_dropout_backward", "bias_activation_dropout")
     backend, x, bias = _check_bias(x, bias, activation, dy=dy)
     dy = _check_gradient(backend, dy, x, mask)
     recipe = mask.recipe if mask else _KEEP_ALL
     return backend.bias_backward(activation, dy, x, bias, recipe)
 
 
+@overload
+def dropout_add(
+    x: Any,
+    residual: Any,
+    p: float = ...,
+    *,
+    shared_axes: Axes = ...,
+    rng: RNG = ...,
+    training: Literal[True] = ...,
+    out: Any = ...,
+) -> Result[Mask]: ...
+@overload
+def dropout_add(
+    x: Any, residual: Any, p: float = ..., *, shared_axes: Axes = ..., rng: RNG = ..., training: bool, out: Any = ...
+) -> Result[Mask | None]: ...
 def dropout_add(
     x: Any,
     residual: Any,
@@ -129,9 +166,10 @@ def dropout_add(
     *,
     rng: RNG = None,
     training: bool = True,
-    shared_axes: int | Sequence[int] | None = None,
+    shared_axes: Axes = None,
     out: Any = None,
-) -> tuple[NDArray[Any], Mask | None]:
+    **wrong: Never,
+) -> Result[Any]:
     """Drop and add to a residual connection: dropout(x) + residual.
 
     Parameters
@@ -169,17 +207,20 @@ def dropout_add(
     >>> np.array_equal(y, 10 + 2 * np.asarray(mask))
     True
     """
-    backend = backend_for(x=x, residual=residual, out=out)
-    x, residual = backend.as_input(x, "x"), backend.as_input(residual, "residual")
-    if x.shape != residual.shape:
-        raise ValueError(f"x has shape {x.shape} and residual {residual.shape}; they are to be equal")
-    _check_dtype("residual", residual, x)
-    axes = () if shared_axes is None else tuple(sorted(normalize_axis_tuple(shared_axes, x.ndim, "shared_axes")))
-    out, x, residual = backend.prepare_out(x, out, residual)
-    check_probability(p)
-    mask = Mask(x.shape, p, Stream.from_rng(rng), axes) if training else None
-    recipe = mask.recipe if mask else _KEEP_ALL
-    return backend.elementwise("dropout_add", out, (x, residual), recipe, axes), mask
+    if wrong:
+        raise wrong_keywords(dropout_add, wrong)
+    p, training = check_probability(p), check_flag(training, "training")
+    with Drawing(rng) as stream:
+        backend = backend_for(x=x, residual=residual, out=out)
+        x, residual = backend.as_input(x, "x"), backend.as_input(residual, "residual")
+        if x.shape != residual.shape:
+            raise ValueError(f"x has shape {x.shape} and residual {residual.shape}; they are to be equal")
+        _check_dtype("residual", residual, x)
+        axes = normalize_axes(shared_axes, x.ndim)
+        out, x, residual = backend.prepare_out(x, out, residual)
+        recipe = stream.next_recipe(*threshold_and_scale(p, "inverted")) if training else _KEEP_ALL
+        y = backend.elementwise("dropout_add", out, (x, residual), recipe, axes)
+        return dropped(y, Mask._of(x.shape, p, recipe, axes, "dropout_add") if training else None)
 
 
 def dropout_add_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -192,13 +233,13 @@ def dropout_add_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> tupl
     mask : Mask or None
         What the forward call returned.
     out : numpy.ndarray, optional
-        Where to write the first.
+        Where to write the first; `dy` itself works.
 
     Returns
     -------
     dx : numpy.ndarray
     dresidual : numpy.ndarray
-        dy, not a copy of it.
+        dy, not a copy of it; a copy where `out` shares memory with dy.
 
     Raises
     ------
@@ -211,13 +252,24 @@ def dropout_add_backward(dy: Any, mask: Mask | None, *, out: Any = None) -> tupl
     >>> fd.dropout_add_backward([1.0, 2.0], None)
     (array([1., 2.]), array([1., 2.]))
     """
-    dy = backend_for(dy=dy, out=out).as_input(dy, "dy")
-    return dropout_backward(dy, mask, out=out), dy
+    if mask is not None:
+        check_made_by(mask, "dropout_add_backward", "dropout_add")
+    backend, dy, dx = prepare(dy, out, "dy")
+    dresidual = dy.copy() if namespace(dy).may_share_memory(dy, dx) else dy
+    return (backend.scaled_copy(dy, dx, 1.0) if mask is None else mask(dy, dx)), dresidual
 
 
+@overload
 def softmax_dropout(
-    x: Any, p: float = 0.5, *, rng: RNG = None, training: bool = True, out: Any = None
-) -> tuple[NDArray[Any], Mask | None]:
+    x: Any, p: float = ..., *, rng: RNG = ..., training: Literal[True] = ..., out: Any = ...
+) -> Result[Mask]: ...
+@overload
+def softmax_dropout(
+    x: Any, p: float = ..., *, rng: RNG = ..., training: bool, out: Any = ...
+) -> Result[Mask | None]: ...
+def softmax_dropout(
+    x: Any, p: float = 0.5, *, rng: RNG = None, training: bool = True, out: Any = None, **wrong: Never
+) -> Result[Any]:
     """Softmax along the last axis and dropout of its probabilities, as attention does it.
 
     Parameters
@@ -259,13 +311,16 @@ def softmax_dropout(
     >>> y[0]
     array([0.25, 0.25, 0.25, 0.25])
     """
-    backend = backend_for(x=x, out=out)
-    x = _check_rows(backend.as_input(x, "x"))
-    out, x = backend.prepare_out(x, out)
-    check_probability(p)
-    mask = Mask(x.shape, p, Stream.from_rng(rng)) if training else None
-    recipe = mask.recipe if mask else _KEEP_ALL
-    return backend.softmax(out, x, None, recipe), mask
+    if wrong:
+        raise wrong_keywords(softmax_dropout, wrong)
+    p, training = check_probability(p), check_flag(training, "training")
+    with Drawing(rng) as stream:
+        backend = backend_for(x=x, out=out)
+        x = _check_rows(backend.as_input(x, "x"))
+        out, x = backend.prepare_out(x, out)
+        recipe = stream.next_recipe(*threshold_and_scale(p, "inverted")) if training else _KEEP_ALL
+        y = backend.softmax(out, x, None, recipe)
+        return dropped(y, Mask._of(x.shape, p, recipe, (), "softmax_dropout") if training else None)
 
 
 def softmax_dropout_backward(dy: Any, x: Any, mask: Mask | None, *, out: Any = None) -> NDArray[Any]:
@@ -299,6 +354,8 @@ def softmax_dropout_backward(dy: Any, x: Any, mask: Mask | None, *, out: Any = N
     >>> fd.softmax_dropout_backward(np.array([[1.0, 0.0]]), np.zeros((1, 2)), None)
     array([[ 0.25, -0.25]])
     """
+    if mask is not None:
+        check_made_by(mask, "softmax_dropout_backward", "softmax_dropout")
     backend = backend_for(dy=dy, x=x, out=out)
     x = _check_rows(backend.as_input(x, "x"))
     dy = _check_gradient(backend, dy, x, mask)

@@ -1,21 +1,28 @@
 """Noise that is not zero: Gaussian dropout and alpha dropout."""
 
-import functools
-from typing import Any
+from typing import Any, Literal, Never, overload
 
-from numpy.typing import NDArray
-
-from fastdrop.backends import Backend, namespace, on_device_of, prepare
+from fastdrop.arguments import check_flag, wrong_keywords
+from fastdrop.backends import prepare
 from fastdrop.functional.elementwise import dropout_backward, map_axes
+from fastdrop.functional.result import Result, dropped
 from fastdrop.mask import Mask
-from fastdrop.noise import GaussianNoise
-from fastdrop.rule import ALPHA_DROPPED, ALPHA_SCALING
-from fastdrop.stream import RNG, Stream
+from fastdrop.noise import GaussianNoise, check_noise
+from fastdrop.rule import ALPHA_DROPPED, KEEP_ALL, alpha_scale, check_probability, threshold_of
+from fastdrop.stream import RNG, Drawing
 
 
+@overload
 def gaussian_dropout(
-    x: Any, p: float = 0.5, *, rng: RNG = None, training: bool = True, out: Any = None
-) -> tuple[NDArray[Any], GaussianNoise | None]:
+    x: Any, p: float = ..., *, rng: RNG = ..., training: Literal[True] = ..., out: Any = ...
+) -> Result[GaussianNoise]: ...
+@overload
+def gaussian_dropout(
+    x: Any, p: float = ..., *, rng: RNG = ..., training: bool, out: Any = ...
+) -> Result[GaussianNoise | None]: ...
+def gaussian_dropout(
+    x: Any, p: float = 0.5, *, rng: RNG = None, training: bool = True, out: Any = None, **wrong: Never
+) -> Result[Any]:
     """Multiply by noise of mean 1 and variance p / (1 - p), in one pass: the variance that dropout's factors have.
 
     Parameters
@@ -62,17 +69,26 @@ def gaussian_dropout(
     >>> np.array_equal(dx, y)
     True
     """
-    _, array, y = prepare(x, out, "x")
-    if not training:
-        GaussianNoise((), p, Stream(0))  # says what is wrong with p, here too
-        return dropout_backward(array, None, out=y), None
-    noise = GaussianNoise(array.shape, p, Stream.from_rng(rng))
-    return noise(array, y), noise
+    if wrong:
+        raise wrong_keywords(gaussian_dropout, wrong)
+    p, training = check_noise(p), check_flag(training, "training")
+    with Drawing(rng) as stream:
+        backend, array, y = prepare(x, out, "x")
+        if not training:
+            return dropped(backend.scaled_copy(array, y, 1.0), None)
+        noise = GaussianNoise(array.shape, p, stream)
+        return dropped(noise(array, y), noise)
 
 
+@overload
 def alpha_dropout(
-    x: Any, p: float = 0.5, *, rng: RNG = None, training: bool = True, out: Any = None
-) -> tuple[NDArray[Any], Mask | None]:
+    x: Any, p: float = ..., *, rng: RNG = ..., training: Literal[True] = ..., out: Any = ...
+) -> Result[Mask]: ...
+@overload
+def alpha_dropout(x: Any, p: float = ..., *, rng: RNG = ..., training: bool, out: Any = ...) -> Result[Mask | None]: ...
+def alpha_dropout(
+    x: Any, p: float = 0.5, *, rng: RNG = None, training: bool = True, out: Any = None, **wrong: Never
+) -> Result[Any]:
     """Dropout for self-normalising networks: where x has mean 0 and variance 1, so has y.
 
     A dropped element becomes the value at which SELU saturates, -1.758, instead of 0; then all are scaled by a and
@@ -113,13 +129,29 @@ def alpha_dropout(
     >>> bool(abs(y.mean()) < 0.02), bool(abs(y.std() - 1) < 0.02)
     (True, True)
     """
-    backend, array, y = prepare(x, out, "x")
-    return _alpha(backend, array, y, p, (), rng, training)
+    if wrong:
+        raise wrong_keywords(alpha_dropout, wrong)
+    return _alpha(x, p, None, rng, training, out)
 
 
+@overload
 def feature_alpha_dropout(
-    x: Any, p: float = 0.5, *, channel_axis: int = 1, rng: RNG = None, training: bool = True, out: Any = None
-) -> tuple[NDArray[Any], Mask | None]:
+    x: Any, p: float = ..., *, channel_axis: int = ..., rng: RNG = ..., training: Literal[True] = ..., out: Any = ...
+) -> Result[Mask]: ...
+@overload
+def feature_alpha_dropout(
+    x: Any, p: float = ..., *, channel_axis: int = ..., rng: RNG = ..., training: bool, out: Any = ...
+) -> Result[Mask | None]: ...
+def feature_alpha_dropout(
+    x: Any,
+    p: float = 0.5,
+    *,
+    channel_axis: int = 1,
+    rng: RNG = None,
+    training: bool = True,
+    out: Any = None,
+    **wrong: Never,
+) -> Result[Any]:
     """Alpha dropout of whole feature maps: one decision per example and channel.
 
     Parameters
@@ -154,36 +186,26 @@ def feature_alpha_dropout(
     >>> len({float(v) for v in y.ravel()})
     2
     """
-    backend, array, y = prepare(x, out, "x")
-    shared = map_axes(array, channel_axis)
-    return _alpha(backend, array, y, p, shared, rng, training)
+    if wrong:
+        raise wrong_keywords(feature_alpha_dropout, wrong)
+    return _alpha(x, p, channel_axis, rng, training, out)
 
 
-def _alpha(
-    backend: Backend, x: NDArray[Any], out: NDArray[Any], p: float, axes: tuple[int, ...], rng: RNG, training: bool
-) -> tuple[NDArray[Any], Mask | None]:
-    if not training:
-        Mask((), p, Stream(0))  # says what is wrong with p, here too
-        return backend.scaled_copy(x, out, 1.0), None
-    mask = Mask(x.shape, p, Stream.from_rng(rng), axes, ALPHA_SCALING)
-    if mask.keep_prob == 1.0:
-        return backend.scaled_copy(x, out, 1.0), mask
-    shift = -mask.scale * (1.0 - mask.keep_prob) * ALPHA_DROPPED
-    columns = _row_length(x.size) if not axes and x.flags.c_contiguous and out.flags.c_contiguous else 0
-    shape = (-1, columns) if columns else x.shape
-    with on_device_of(x):
-        row = namespace(x).full(columns or x.shape[-1:], shift, x.dtype)
-    backend.elementwise("alpha", out.reshape(shape), (x.reshape(shape), row), mask.recipe, axes)
-    return out, mask
-
-
-@functools.lru_cache(maxsize=64)
-def _row_length(size: int) -> int:
-    """Into rows of how many elements an array is divided, so that the row of shifts stays in the caches; 0 for none.
-
-    The kernel takes the shift like a bias, one for each column: a long array's row would be as long as the array.
-    """
-    return next((length for length in range(min(size, 4096), 63, -1) if size % length == 0), 0)
+def _alpha(x: Any, p: float, channel_axis: int | None, rng: RNG, training: bool, out: Any) -> Result[Any]:
+    """Alpha dropout of elements, or of the feature maps along an axis of channels."""
+    p, training = check_probability(p), check_flag(training, "training")
+    with Drawing(rng) as stream:
+        backend, array, y = prepare(x, out, "x")
+        axes = () if channel_axis is None else map_axes(array, channel_axis)
+        if not training:
+            return dropped(backend.scaled_copy(array, y, 1.0), None)
+        threshold, scale = threshold_of(p), alpha_scale(p)
+        recipe = stream.next_recipe(threshold, scale)
+        mask = Mask._of(array.shape, p, recipe, axes, "alpha_dropout")
+        if threshold == KEEP_ALL:
+            return dropped(backend.scaled_copy(array, y, 1.0), mask)
+        shift = -scale * p * ALPHA_DROPPED
+        return dropped(backend.elementwise("alpha", y, (array,), recipe, axes, shift=shift), mask)
 
 
 gaussian_dropout_backward = dropout_backward

@@ -1,16 +1,38 @@
 """Dropout of contiguous regions: DropBlock and cutout."""
 
-import operator
-from typing import Any
+from typing import Any, Literal, Never, overload
 
-from numpy.typing import NDArray
-
+from fastdrop.arguments import check_flag, wrong_keywords
 from fastdrop.backends import prepare
-from fastdrop.blocks import BlockMask, CutoutMask
+from fastdrop.blocks import BlockMask, CutoutMask, check_block_size, check_size
 from fastdrop.functional.elementwise import dropout_backward, map_axes
-from fastdrop.stream import RNG, Stream
+from fastdrop.functional.result import Result, dropped
+from fastdrop.rule import check_probability
+from fastdrop.stream import RNG, Drawing
 
 
+@overload
+def dropblock(
+    x: Any,
+    p: float = ...,
+    block_size: int = ...,
+    *,
+    channel_axis: int = ...,
+    rng: RNG = ...,
+    training: Literal[True] = ...,
+    out: Any = ...,
+) -> Result[BlockMask]: ...
+@overload
+def dropblock(
+    x: Any,
+    p: float = ...,
+    block_size: int = ...,
+    *,
+    channel_axis: int = ...,
+    rng: RNG = ...,
+    training: bool,
+    out: Any = ...,
+) -> Result[BlockMask | None]: ...
 def dropblock(
     x: Any,
     p: float = 0.1,
@@ -20,7 +42,8 @@ def dropblock(
     rng: RNG = None,
     training: bool = True,
     out: Any = None,
-) -> tuple[NDArray[Any], BlockMask | None]:
+    **wrong: Never,
+) -> Result[Any]:
     """Drop contiguous blocks of every feature map, which neighbours cannot make up for.
 
     Parameters
@@ -64,20 +87,31 @@ def dropblock(
     >>> bool(abs((y == 0).mean() - 0.2) < 0.02), round(float(y.mean()), 4)
     (True, 1.0)
     """
-    backend, array, y = prepare(x, out, "x")
-    size = operator.index(block_size)
-    if size < 1:
-        raise ValueError(f"block_size is at least 1; got {size}")
-    axes = map_axes(array, channel_axis)
-    if not axes:
-        raise ValueError(f"DropBlock needs positions beside batch and channels; x has shape {array.shape}")
-    mask = BlockMask(array.shape, p, size, axes, Stream.from_rng(rng) if training else Stream(0))
-    return (mask(array, y), mask) if training else (backend.scaled_copy(array, y, 1.0), None)
+    if wrong:
+        raise wrong_keywords(dropblock, wrong)
+    p, size, training = check_probability(p), check_block_size(block_size), check_flag(training, "training")
+    with Drawing(rng) as stream:
+        backend, array, y = prepare(x, out, "x")
+        axes = map_axes(array, channel_axis)
+        if not axes:
+            raise ValueError(f"DropBlock needs positions beside batch and channels; x has shape {array.shape}")
+        if not training:
+            return dropped(backend.scaled_copy(array, y, 1.0), None)
+        mask = BlockMask(array.shape, p, size, axes, stream)
+        return dropped(mask(array, y), mask)
 
 
+@overload
 def cutout(
-    x: Any, size: int, *, channel_axis: int = 1, rng: RNG = None, training: bool = True, out: Any = None
-) -> tuple[NDArray[Any], CutoutMask | None]:
+    x: Any, size: int, *, channel_axis: int = ..., rng: RNG = ..., training: Literal[True] = ..., out: Any = ...
+) -> Result[CutoutMask]: ...
+@overload
+def cutout(
+    x: Any, size: int, *, channel_axis: int = ..., rng: RNG = ..., training: bool, out: Any = ...
+) -> Result[CutoutMask | None]: ...
+def cutout(
+    x: Any, size: int, *, channel_axis: int = 1, rng: RNG = None, training: bool = True, out: Any = None, **wrong: Never
+) -> Result[Any]:
     """Set one square of every image to zero, in all channels; nothing is scaled.
 
     Parameters
@@ -115,17 +149,19 @@ def cutout(
     >>> y[0, 0].astype(int).tolist()
     [[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]]
     """
-    backend, array, y = prepare(x, out, "x")
-    size = operator.index(size)
-    if size < 0:
-        raise ValueError(f"size is not negative; got {size}")
-    axes = map_axes(array, channel_axis)
-    if not axes:
-        raise ValueError(f"cutout needs positions beside batch and channels; x has shape {array.shape}")
-    if not training:
-        return backend.scaled_copy(array, y, 1.0), None
-    mask = CutoutMask(array.shape, size, axes, Stream.from_rng(rng))
-    return mask(array, y), mask
+    if wrong:
+        raise wrong_keywords(cutout, wrong)
+    training = check_flag(training, "training")
+    with Drawing(rng) as stream:
+        backend, array, y = prepare(x, out, "x")
+        axes = map_axes(array, channel_axis)
+        if not axes:
+            raise ValueError(f"cutout needs positions beside batch and channels; x has shape {array.shape}")
+        size = check_size(size, array.shape)
+        if not training:
+            return dropped(backend.scaled_copy(array, y, 1.0), None)
+        mask = CutoutMask(array.shape, size, axes, stream)
+        return dropped(mask(array, y), mask)
 
 
 dropblock_backward = dropout_backward

@@ -1,20 +1,28 @@
 """Decisions that are shared, over an example, over time, over a word; and zoneout, which keeps the past."""
 
-from typing import Any
+from typing import Any, Literal, Never, overload
 
-from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import NDArray
 
+from fastdrop.arguments import check_flag, normalize_axis_index, wrong_keywords
 from fastdrop.backends import backend_for, prepare
 from fastdrop.functional.elementwise import dropout, dropout_backward
+from fastdrop.functional.result import Result, dropped
 from fastdrop.mask import Mask
-from fastdrop.rule import check_probability, keep_probability, threshold_of
-from fastdrop.stream import RNG, Stream
+from fastdrop.multiplier import check_made_by
+from fastdrop.rule import check_probability, threshold_and_scale
+from fastdrop.stream import RNG, Drawing
 
 
+@overload
 def drop_path(
-    x: Any, p: float = 0.1, *, rng: RNG = None, training: bool = True, out: Any = None
-) -> tuple[NDArray[Any], Mask | None]:
+    x: Any, p: float = ..., *, rng: RNG = ..., training: Literal[True] = ..., out: Any = ...
+) -> Result[Mask]: ...
+@overload
+def drop_path(x: Any, p: float = ..., *, rng: RNG = ..., training: bool, out: Any = ...) -> Result[Mask | None]: ...
+def drop_path(
+    x: Any, p: float = 0.1, *, rng: RNG = None, training: bool = True, out: Any = None, **wrong: Never
+) -> Result[Any]:
     """Drop whole examples: in front of a residual addition, the branch is skipped for them (stochastic depth).
 
     `dropout_add` with ``shared_axes`` adds in the same pass.
@@ -54,6 +62,8 @@ def drop_path(
     >>> sorted({tuple(row) for row in y.tolist()})
     [(0.0, 0.0), (2.0, 2.0)]
     """
+    if wrong:
+        raise wrong_keywords(drop_path, wrong)
     array = backend_for(x=x, out=out).as_input(x, "x")
     if array.ndim == 0:
         raise ValueError("DropPath needs a batch axis; x is a single number")
@@ -61,9 +71,24 @@ def drop_path(
     return dropout(array, p, rng=rng, training=training, shared_axes=tuple(shared), out=out)
 
 
+@overload
 def locked_dropout(
-    x: Any, p: float = 0.5, *, time_axis: int = 1, rng: RNG = None, training: bool = True, out: Any = None
-) -> tuple[NDArray[Any], Mask | None]:
+    x: Any, p: float = ..., *, time_axis: int = ..., rng: RNG = ..., training: Literal[True] = ..., out: Any = ...
+) -> Result[Mask]: ...
+@overload
+def locked_dropout(
+    x: Any, p: float = ..., *, time_axis: int = ..., rng: RNG = ..., training: bool, out: Any = ...
+) -> Result[Mask | None]: ...
+def locked_dropout(
+    x: Any,
+    p: float = 0.5,
+    *,
+    time_axis: int = 1,
+    rng: RNG = None,
+    training: bool = True,
+    out: Any = None,
+    **wrong: Never,
+) -> Result[Any]:
     """Drop features of a sequence for all its steps: one mask along time, another for every example.
 
     Parameters
@@ -102,14 +127,24 @@ def locked_dropout(
     >>> bool((y == y[:, :1]).all())
     True
     """
+    if wrong:
+        raise wrong_keywords(locked_dropout, wrong)
     array = backend_for(x=x, out=out).as_input(x, "x")
     axis = normalize_axis_index(time_axis, array.ndim)
     return dropout(array, p, rng=rng, training=training, shared_axes=axis, out=out)
 
 
+@overload
 def embedding_dropout(
-    weight: Any, p: float = 0.1, *, rng: RNG = None, training: bool = True, out: Any = None
-) -> tuple[NDArray[Any], Mask | None]:
+    weight: Any, p: float = ..., *, rng: RNG = ..., training: Literal[True] = ..., out: Any = ...
+) -> Result[Mask]: ...
+@overload
+def embedding_dropout(
+    weight: Any, p: float = ..., *, rng: RNG = ..., training: bool, out: Any = ...
+) -> Result[Mask | None]: ...
+def embedding_dropout(
+    weight: Any, p: float = 0.1, *, rng: RNG = None, training: bool = True, out: Any = None, **wrong: Never
+) -> Result[Any]:
     """Drop whole words of an embedding's table: wherever a dropped word stands in the batch, it is zero.
 
     Parameters
@@ -147,15 +182,25 @@ def embedding_dropout(
     >>> table[[1, 4, 1]].shape, bool((table == table[:, :1]).all())
     ((3, 3), True)
     """
+    if wrong:
+        raise wrong_keywords(embedding_dropout, wrong)
     array = backend_for(weight=weight, out=out).as_input(weight, "weight")
     if array.ndim != 2:
         raise ValueError(f"an embedding's table has shape (words, features); got {array.shape}")
     return dropout(array, p, rng=rng, training=training, shared_axes=1, out=out)
 
 
+@overload
 def zoneout(
-    new: Any, previous: Any, p: float = 0.1, *, rng: RNG = None, training: bool = True, out: Any = None
-) -> tuple[NDArray[Any], Mask | None]:
+    new: Any, previous: Any, p: float = ..., *, rng: RNG = ..., training: Literal[True] = ..., out: Any = ...
+) -> Result[Mask]: ...
+@overload
+def zoneout(
+    new: Any, previous: Any, p: float = ..., *, rng: RNG = ..., training: bool, out: Any = ...
+) -> Result[Mask | None]: ...
+def zoneout(
+    new: Any, previous: Any, p: float = 0.1, *, rng: RNG = None, training: bool = True, out: Any = None, **wrong: Never
+) -> Result[Any]:
     """Let units of a recurrent state keep their previous value with probability p, instead of dropping them.
 
     Parameters
@@ -194,23 +239,27 @@ def zoneout(
     >>> np.array_equal(dnew, state), np.array_equal(dnew + dprevious, np.ones(1000))
     (True, True)
     """
-    backend, new, out = prepare(new, out, "new")
-    backend = backend_for(new=new, previous=previous, out=out)
-    previous = backend.as_input(previous, "previous")
-    if new.shape != previous.shape or new.dtype != previous.dtype:
-        raise ValueError(
-            f"new has shape {new.shape} and dtype {new.dtype}, previous {previous.shape} and {previous.dtype}; "
-            "they are to be equal"
-        )
-    out, new, previous = backend.prepare_out(new, out, previous)
-    check_probability(p)
-    if not training:
-        dtype = backend.arithmetic(new.dtype).type
-        keep_prob = keep_probability(threshold_of(p))
-        out[...] = dtype(keep_prob) * new + dtype(1.0 - keep_prob) * previous
-        return out, None
-    mask = Mask(new.shape, p, Stream.from_rng(rng), scaling="classic")
-    return backend.elementwise("choose", out, (new, previous), mask.recipe), mask
+    if wrong:
+        raise wrong_keywords(zoneout, wrong)
+    p, training = check_probability(p), check_flag(training, "training")
+    with Drawing(rng) as stream:
+        backend = backend_for(new=new, previous=previous, out=out)
+        new, previous = backend.as_input(new, "new"), backend.as_input(previous, "previous")
+        if new.shape != previous.shape or new.dtype != previous.dtype:
+            raise ValueError(
+                f"new has shape {new.shape} and dtype {new.dtype}, previous {previous.shape} and {previous.dtype}; "
+                "they are to be equal"
+            )
+        out, new, previous = backend.prepare_out(new, out, previous)
+        if not training:
+            if p in (0.0, 1.0):  # the one state or the other, also where the other is inf or NaN
+                return dropped(backend.scaled_copy(new if p == 0.0 else previous, out, 1.0), None)
+            dtype = backend.arithmetic(new.dtype).type
+            out[...] = dtype(1.0 - p) * new + dtype(p) * previous
+            return dropped(out, None)
+        recipe = stream.next_recipe(*threshold_and_scale(p, "classic"))
+        y = backend.elementwise("choose", out, (new, previous), recipe)
+        return dropped(y, Mask._of(new.shape, p, recipe, (), "zoneout"))
 
 
 def zoneout_backward(dy: Any, mask: Mask | None, *, p: float | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -234,6 +283,8 @@ def zoneout_backward(dy: Any, mask: Mask | None, *, p: float | None = None) -> t
     ------
     ValueError
         If dy has another shape than the mask, or neither mask nor p is given.
+    TypeError
+        If the mask is not one of `zoneout`.
 
     Examples
     --------
@@ -241,15 +292,16 @@ def zoneout_backward(dy: Any, mask: Mask | None, *, p: float | None = None) -> t
     >>> fd.zoneout_backward([4.0], None, p=0.25)
     (array([3.]), array([1.]))
     """
-    backend, dy, dprevious = prepare(dy, None, "dy")
     if mask is None:
         if p is None:
             raise ValueError("without a mask, zoneout_backward needs the rate p of the forward call")
-        dtype = backend.arithmetic(dy.dtype).type
-        keep_prob = keep_probability(threshold_of(p))
-        dnew, dprevious = (dtype(share) * dy for share in (keep_prob, 1.0 - keep_prob))
-        return dnew.astype(dy.dtype, copy=False), dprevious.astype(dy.dtype, copy=False)
+        p = check_probability(p)
+        backend, dy, dnew = prepare(dy, None, "dy")
+        _, _, dprevious = prepare(dy, None, "dy")
+        return backend.scaled_copy(dy, dnew, 1.0 - p), backend.scaled_copy(dy, dprevious, p)
+    check_made_by(mask, "zoneout_backward", "zoneout")
     dnew = mask(dy)
+    backend, dy, dprevious = prepare(dy, None, "dy")
     backend.scaled_copy(dy, dprevious, 0.0)
     return dnew, backend.elementwise("choose", dprevious, (dprevious, dy), mask.recipe)
 

@@ -52,7 +52,8 @@ class DropoutModule(Module):
     def backward(self, dy: Array) -> Array:
         return F.dropout_backward(dy, self.mask)
 
-    def __repr__(self) -> str:
+    @property
+    def kind(self) -> str:
         return f"{type(self).__name__}(p={self.p:g})"
 
 
@@ -63,8 +64,9 @@ class Dropout(DropoutModule):
     ----------
     p : float
         Probability of dropping; may be changed between calls.
-    rng : None, int, numpy.random.Generator or Stream
-        Where the masks come from.
+    rng : Stream, or what `Stream.from_rng` takes
+        Where the masks come from: every call draws another one. Layers that get equal seeds draw equal masks: give all
+        of them one `Stream`.
     """
 
     def __init__(self, p: float = 0.5, *, rng: RNG = None) -> None:

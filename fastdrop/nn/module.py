@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdrop.arguments import naming_keywords
 from fastdrop.backends import moved
 from fastdrop.nn import advice
 from fastdrop.nn.summary import summary
@@ -126,8 +127,22 @@ class Module:
         """
         return summary(self, input_shape)
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "__init__" in vars(cls):  # what layers are called with elsewhere is told by its name here
+            cls.__init__ = naming_keywords(cls.__init__)  # type: ignore[method-assign]
+
+    @property
+    def kind(self) -> str:
+        """The class, and what decides how it drops."""
+        return type(self).__name__
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        own = [f"{name}={parameter.value.shape}" for name, parameter in self.own_parameters()]
+        inner = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.children()]
+        name, _, arguments = self.kind.removesuffix(")").partition("(")
+        shown = ", ".join(filter(None, [arguments, *own]))
+        return "\n".join([f"{name}({shown}", *inner, ")"]) if inner else f"{name}({shown})"
 
 
 class Sequential(Module):

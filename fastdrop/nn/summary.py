@@ -20,7 +20,7 @@ def summary(model: "Module", input_shape: tuple[int, ...] | None) -> str:
     for name, module in _layers(model):
         count = sum(parameter.value.size for _, parameter in module.own_parameters())
         shape = str(shapes[module][1:]) if module in shapes else ""
-        rows.append((name, repr(module).removesuffix("()"), shape, f"{count:,}"))
+        rows.append((name, module.kind, shape, f"{count:,}"))
     values = [parameter.value for _, parameter in model.parameters()]
     rows.append(("total", "", "", f"{sum(value.size for value in values):,}"))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]

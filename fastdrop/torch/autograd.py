@@ -15,7 +15,7 @@ from fastdrop.backends import backend_for
 from fastdrop.functional import softmax_dropout_backward
 from fastdrop.mask import Mask
 from fastdrop.torch.interop import array_of, on_stream_of
-from fastdrop.torch.randomness import ModuleStream, Source, draw_as_tensor, handle_of, source_of, stream_of
+from fastdrop.torch.randomness import ModuleStream, Source, draw_as_tensor, handle_of, mask_of, source_of, stream_of
 
 Tensor = torch.Tensor
 
@@ -24,15 +24,16 @@ class Masked(torch.autograd.Function):
     """A mask applied to a tensor. It is linear, so its backward is itself; it keeps the recipe and nothing else."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, mask: Mask, inplace: bool = False) -> Tensor:
+    def forward(ctx: Any, x: Tensor, mask: Mask, inplace: bool = False, to: tuple[Tensor] | None = None) -> Tensor:
+        """`to` holds the tensor to write to, in a tuple: so it is no input to autograd."""
         ctx.mask, ctx.inplace = mask, inplace
         if inplace:
             ctx.mark_dirty(x)
-        return masked(x, mask, x if inplace else torch.empty_like(x))
+        return masked(x, mask, x if inplace else to[0] if to else torch.empty_like(x))
 
     @staticmethod
     def backward(ctx: Any, *dy: Any) -> Any:
-        return Masked.apply(dy[0], ctx.mask), None, None
+        return Masked.apply(dy[0], ctx.mask), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
@@ -67,10 +68,11 @@ class SoftmaxDropout(torch.autograd.Function):
     """dropout(softmax(x)) along the last axis; keeps x and the mask's recipe."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, mask: Mask) -> Tensor:
+    def forward(ctx: Any, x: Tensor, mask: Mask, to: tuple[Tensor]) -> Tensor:
+        """`to` as in `Masked`."""
         ctx.mask = mask
         ctx.save_for_backward(x)
-        y = torch.empty_like(x)
+        (y,) = to
         with on_stream_of(x):
             scores = array_of(x)
             backend_for(x=scores).softmax(array_of(y), scores, None, mask.recipe)
@@ -82,11 +84,11 @@ class SoftmaxDropout(torch.autograd.Function):
         if torch.is_grad_enabled():  # somebody differentiates the gradient: of operations that autograd knows
             kept = torch.softmax(x, dim=-1)
             scaled = kept * Masked.apply(dy[0], ctx.mask)
-            return scaled - kept * scaled.sum(dim=-1, keepdim=True), None
+            return scaled - kept * scaled.sum(dim=-1, keepdim=True), None, None
         dx = torch.empty_like(x)
         with on_stream_of(x):
             softmax_dropout_backward(array_of(dy[0]), array_of(x), ctx.mask, out=array_of(dx))
-        return dx, None
+        return dx, None, None
 
 
 def tangent_of(tangent: Tensor, mask: Mask, inplace: bool) -> Tensor:
@@ -164,7 +166,7 @@ def _fake_draw(source: int, site: int, *, device: torch.device) -> Tensor:
 
 @torch.library.impl("fastdrop::dropout", "default")
 def _dropout(x: Tensor, drawn: Tensor, p: float, shared_axes: list[int]) -> Tensor:
-    return masked(x, Mask(tuple(x.shape), p, stream_of(drawn), tuple(shared_axes)), torch.empty_like(x))
+    return masked(x, mask_of(x, p, stream_of(drawn), tuple(shared_axes)), torch.empty_like(x))
 
 
 @torch.library.register_fake("fastdrop::dropout")

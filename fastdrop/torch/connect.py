@@ -10,9 +10,9 @@ from fastdrop.mask import Mask
 from fastdrop.stream import Stream
 from fastdrop.torch.autograd import Masked, check_not_batched
 from fastdrop.torch.functional import check_p
-from fastdrop.torch.interop import array_of, check_dtype, on_stream_of
+from fastdrop.torch.interop import array_of, check_tensor, on_stream_of
 from fastdrop.torch.modules import OwnMasks
-from fastdrop.torch.randomness import ModuleStream, Source, draw
+from fastdrop.torch.randomness import ModuleStream, Source, draw, mask_of
 
 Tensor = torch.Tensor
 
@@ -94,7 +94,7 @@ def _dropconnect(
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = (None if tensor is None else tensor.to(dtype) for tensor in (x, weight, bias))  # type: ignore[assignment]
-    check_dtype(x)
+    check_tensor(x)
     if x.dtype != weight.dtype or x.shape[-1:] != weight.shape[1:]:
         raise RuntimeError(
             f"an input {tuple(x.shape)} of {x.dtype} does not fit weights {tuple(weight.shape)} of {weight.dtype}"
@@ -104,11 +104,13 @@ def _dropconnect(
         x = torch.cat([x, x.new_ones(*x.shape[:-1], 1)], dim=-1)
         weight, bias = torch.cat([weight, bias[:, None]], dim=1), None
     if not per_example:
-        return nn.functional.linear(x, Masked.apply(weight, Mask(tuple(weight.shape), p, draw(source))), bias)
+        masked = (torch.empty_like(weight),)
+        mask = mask_of(weight, p, draw(source), (), "dropconnect")
+        return nn.functional.linear(x, Masked.apply(weight, mask, False, masked), bias)
     rows = x.reshape(-1, x.shape[-1])
-    mask = Mask((rows.shape[0], *weight.shape), p, draw(source))
     half = x.dtype in (torch.float16, torch.bfloat16)
     rows, wide = (rows.float(), weight.float()) if half else (rows, weight)
+    mask = mask_of((rows.shape[0], *weight.shape), p, draw(source), (), "dropconnect")
     y = _Product.apply(rows, wide, mask)
     if bias is not None:
         y = y + bias

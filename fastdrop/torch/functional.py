@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 import fastdrop.functional as F
-from fastdrop.mask import Mask
+from fastdrop.rule import check_probability
 from fastdrop.torch.autograd import (
     Masked,
     SoftmaxDropout,
@@ -16,8 +16,8 @@ from fastdrop.torch.autograd import (
     is_plain,
     tangent_of,
 )
-from fastdrop.torch.interop import array_of, check_dtype, on_stream_of
-from fastdrop.torch.randomness import ModuleStream, Source, draw
+from fastdrop.torch.interop import array_of, check_tensor, on_stream_of
+from fastdrop.torch.randomness import ModuleStream, Source, draw, mask_of
 
 Tensor = torch.Tensor
 
@@ -195,15 +195,18 @@ def softmax_dropout(input: Tensor, p: float = 0.5, training: bool = True, *, gen
     check_p(p)
     if not training or p == 0 or input.dim() == 0 or not input.numel() or not is_plain(input):
         return drop(torch.softmax(input, dim=-1), p, training, False, generator, ())
-    check_dtype(input)
-    result: Tensor = SoftmaxDropout.apply(input, Mask(tuple(input.shape), p, draw(generator)))
+    check_tensor(input)
+    y = torch.empty_like(input)  # before the draw: a call that fails draws nothing
+    result: Tensor = SoftmaxDropout.apply(input, mask_of(input, p, draw(generator), (), "softmax_dropout"), (y,))
     return result
 
 
 def check_p(p: float) -> None:
     """Raise as torch does where p is no probability."""
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    try:
+        check_probability(p)
+    except ValueError:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}") from None
 
 
 def drop(x: Tensor, p: float, training: bool, inplace: bool, source: Source, shared_axes: tuple[int, ...]) -> Tensor:
@@ -211,12 +214,13 @@ def drop(x: Tensor, p: float, training: bool, inplace: bool, source: Source, sha
     check_p(p)
     if not training or p == 0:
         return x
-    check_dtype(x)
+    check_tensor(x)
     if not is_plain(x):
         return _traced(x, p, inplace, source, shared_axes)
     if not x.numel():
         return x
-    result: Tensor = Masked.apply(x, Mask(tuple(x.shape), p, draw(source), shared_axes), inplace)
+    y = x if inplace else torch.empty_like(x)  # before the draw: a call that fails draws nothing
+    result: Tensor = Masked.apply(x, mask_of(x, p, draw(source), shared_axes), inplace, (y,))
     return result
 
 
@@ -227,7 +231,7 @@ def _traced(x: Tensor, p: float, inplace: bool, source: Source, shared_axes: tup
         y = by_operator(x, source, p, shared_axes)
     elif torch._C._are_functorch_transforms_active():
         check_not_batched(x)
-        y = Transformed.apply(x, Mask(tuple(x.shape), p, draw(source), shared_axes))
+        y = Transformed.apply(x, mask_of(x, p, draw(source), shared_axes))
     else:
         y = by_operator(x, source, p, shared_axes)
     return x.copy_(y) if inplace else y
@@ -261,7 +265,8 @@ class _Alpha(torch.autograd.Function):
         y = x if inplace else torch.empty_like(x)
         function = F.feature_alpha_dropout if features else F.alpha_dropout
         with on_stream_of(x):
-            _, ctx.mask = function(array_of(x), p, rng=draw(source), out=array_of(y))
+            arrays = array_of(x), array_of(y)
+            _, ctx.mask = function(arrays[0], p, rng=draw(source), out=arrays[1])
         return y
 
     @staticmethod
@@ -278,7 +283,7 @@ def _alpha(x: Tensor, p: float, training: bool, inplace: bool, source: Source, f
     check_p(p)
     if not training or p == 0 or not x.numel():
         return x
-    check_dtype(x)
+    check_tensor(x)
     check_not_batched(x)
     result: Tensor = _Alpha.apply(x, p, source, inplace, features)
     return result

@@ -1,6 +1,5 @@
 """Tensors as arrays that share their memory: NumPy's on the CPU, CuPy's on CUDA."""
 
-import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -8,18 +7,22 @@ from typing import Any
 import torch
 
 from fastdrop.backends.cuda import device
-from fastdrop.errors import missing_package
+from fastdrop.backends.exchange import bfloat16
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
-def check_dtype(x: torch.Tensor) -> None:
-    """Raise where there are no kernels for a tensor of this dtype."""
+def check_tensor(x: torch.Tensor) -> None:
+    """Raise where there are no kernels for a tensor: of its dtype, on its device, in its layout."""
     if x.dtype not in DTYPES:
         raise TypeError(
             f"dropout of a tensor of {x.dtype}: there are kernels for float16, bfloat16, float32 and float64; "
             "convert it first: tensor.float()"
         )
+    if x.layout is not torch.strided:
+        raise TypeError(f"dropout of a tensor of layout {x.layout}: convert it first: tensor.to_dense()")
+    if not (x.is_cpu or x.is_cuda or x.is_meta):
+        raise TypeError(f"fastdrop computes on cpu and cuda; this tensor is on {x.device.type}")
 
 
 def array_of(x: torch.Tensor) -> Any:
@@ -27,19 +30,15 @@ def array_of(x: torch.Tensor) -> Any:
 
     Raises
     ------
-    TypeError
-        If the tensor is on another device.
     BackendUnavailable
         If CuPy or ml_dtypes (bfloat16) is missing.
     """
-    if not (x.is_cpu or x.is_cuda):
-        raise TypeError(f"fastdrop computes on cpu and cuda; this tensor is on {x.device.type}")
     x = x.detach()
     if x.is_neg():  # a view of a conjugate's imaginary part; its memory holds the other sign
         x = x.resolve_neg()
     make = torch.Tensor.numpy if x.is_cpu else device.require().from_dlpack
     if x.dtype is torch.bfloat16:  # neither NumPy nor DLPack's readers know it by themselves
-        return make(x.view(torch.int16)).view(_bfloat16())
+        return make(x.view(torch.int16)).view(bfloat16())
     return make(x)
 
 
@@ -66,10 +65,3 @@ class _OnStream:
     def __exit__(self, *error: Any) -> None:
         self._entered.__exit__(*error)
         self._device.__exit__(*error)
-
-
-def _bfloat16() -> Any:
-    try:
-        return importlib.import_module("ml_dtypes").bfloat16
-    except ImportError:
-        raise missing_package("ml_dtypes", "torch", "bfloat16") from None

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 import torch
 
+from fastdrop.mask import Mask
+from fastdrop.rule import threshold_and_scale
 from fastdrop.stream import Stream
 
 REMEMBERED = 1 << 14
@@ -58,8 +60,23 @@ class ModuleStream:
 Source: TypeAlias = Stream | ModuleStream | torch.Generator | None
 
 
+def mask_of(
+    x: torch.Tensor | tuple[int, ...],
+    p: float,
+    stream: Stream,
+    shared_axes: tuple[int, ...] = (),
+    made_by: str = "dropout",
+) -> Mask:
+    """The stream's next mask for a tensor, or for this shape. The arguments have been checked."""
+    shape = x if isinstance(x, tuple) else tuple(x.shape)
+    recipe = stream.next_recipe(*threshold_and_scale(float(p), "inverted"))
+    return Mask._of(shape, float(p), recipe, shared_axes, made_by)
+
+
 def draw(source: Source) -> Stream:
     """A stream whose next mask is the one to use: a new one, or that of the forward that a checkpoint repeats."""
+    if source is not None and not isinstance(source, (ModuleStream, Stream, torch.Generator)):
+        raise TypeError(f"generator is a torch.Generator, a fastdrop.Stream or None; got {source!r:.200}")
     tag = _number(None)
     if source is None:
         return Stream(tag)
@@ -70,10 +87,8 @@ def draw(source: Source) -> Stream:
     if isinstance(source, Stream):
         name = (source.key, tag)
         return _again(name) or _remembered(name, *tuple(source.next_recipe(0, 0.0))[:2])
-    if isinstance(source, torch.Generator):
-        name = (id(source), tag)
-        return _again(name) or _remembered(name, _number(source), 0)
-    raise TypeError(f"generator is a torch.Generator, a fastdrop.Stream or None; got {source!r}")
+    name = (id(source), tag)
+    return _again(name) or _remembered(name, _number(source), 0)
 
 
 def _again(name: tuple[int, int]) -> Stream | None:

@@ -1,0 +1,96 @@
+"""`Multiplier`: what masks and noises share. Calling one multiplies an array elementwise, and so does `*`."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+class Multiplier:
+    """An elementwise linear operator, drawn again whenever it is applied: `Mask`, `GaussianNoise`, `BlockMask`, ....
+
+    ``mask(dy)``, ``mask * dy``, ``dy * mask`` and ``numpy.multiply(dy, mask)`` are the same: each element times its
+    factor, a dropped one +0.0. Any other ufunc raises TypeError. ``numpy.asarray(mask)`` is an array to look at.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        The shape of the arrays that it applies to.
+    made_by : str
+        The function that made it, whose backward takes it.
+    """
+
+    __slots__ = ()
+    __array_priority__: ClassVar[float] = 1000.0  # so that CuPy's arrays leave products to us
+
+    shape: tuple[int, ...]
+    made_by: str
+
+    def __call__(self, array: Any, out: Any = None) -> NDArray[Any]:
+        """Multiply an array of `shape`. Also the backward pass, since that is linear."""
+        raise NotImplementedError
+
+    def __mul__(self, other: Any) -> NDArray[Any]:
+        if isinstance(other, Multiplier):
+            raise TypeError(f"{_PRODUCT}: apply one after the other, mask(other(array))")
+        return self(other)
+
+    __rmul__ = __mul__
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> NDArray[Any]:
+        kind = type(self).__name__
+        if ufunc is not np.multiply or method != "__call__":
+            raise TypeError(
+                f"numpy.{ufunc.__name__} is not defined for a {kind}, which stores no array; multiplying applies it: "
+                f"array * mask. numpy.asarray(mask) is an array to look at, mask.factors() one of its factors"
+            )
+        (out,) = keywords.pop("out", (None,))
+        if keywords:
+            raise TypeError(f"multiplying by a {kind} takes no {', '.join(keywords)}: numpy.asarray(mask) is an array")
+        arrays = [each for each in inputs if not isinstance(each, Multiplier)]
+        if len(arrays) != 1 or isinstance(out, Multiplier):
+            raise TypeError(f"{_PRODUCT}: apply one after the other, mask(other(array))")
+        return self(arrays[0], out)
+
+    def factors(self, dtype: DTypeLike = np.float32, *, like: Any = None) -> NDArray[Any]:
+        """The factor of each element as an array of `shape`: of a mask 0 or its scale.
+
+        `like` is an array of the kind to return, on whose device they are computed; without it, NumPy's.
+
+        Examples
+        --------
+        >>> import fastdrop as fd
+        >>> _, mask = fd.dropout([1.0, 2.0, 3.0, 4.0], p=0.5, rng=0)
+        >>> mask.factors(), mask([1.0, 2.0, 3.0, 4.0])
+        (array([0., 2., 0., 2.], dtype=float32), array([0., 4., 0., 8.]))
+        """
+        from fastdrop.backends import namespace, on_device_of
+
+        with on_device_of(like):
+            xp = namespace(like)
+            one = xp.ones((1,) * len(self.shape), dtype)
+            return self(xp.broadcast_to(one, self.shape), xp.empty(self.shape, dtype))
+
+
+_PRODUCT = "two masks have no product"
+
+
+def check_made_by(mask: Any, backward: str, *makers: str) -> None:
+    """Raise TypeError unless one of these functions made the mask that a backward function was given."""
+    if isinstance(mask, Multiplier):
+        if mask.made_by in makers:
+            return
+        kind = f"a {type(mask).__name__} of {mask.made_by}"
+        own = _BACKWARD.get(mask.made_by, "dropout_backward")
+        advice = f"; its own is {own}" if own != backward else ""
+    else:
+        kind, own, advice = f"a {type(mask).__name__}", "", ""
+        if hasattr(mask, "__array__") or isinstance(mask, (list, tuple)):
+            advice = f": is the order {backward}(dy, ..., mask)? An array of booleans cannot be one, it has no scale"
+    raise TypeError(f"{backward} takes the mask that {' or '.join(makers)} returned; got {kind}{advice}")
+
+
+_BACKWARD = {
+    name: f"{name}_backward" for name in ("zoneout", "softmax_dropout", "bias_activation_dropout", "dropconnect")
+}
+"""The backward functions that compute more than a product with the mask."""
