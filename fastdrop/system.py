@@ -58,6 +58,8 @@ _NATIVE_TOOLS = [
     Need("clang", "clang", "clang"),
     Need("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross", "gcc-aarch64-linux-gnu"),
     Need("qemu-aarch64", "qemu-user", "qemu-user"),
+    Need("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross", "gcc-riscv64-linux-gnu"),
+    Need("qemu-riscv64", "qemu-user", "qemu-user"),
     # A screen without one, and keys for it: tests/test_gui_x11.py.
     Need("xvfb-run", "xvfb xauth", "xorg-x11-server-Xvfb"),
     Need("xdotool", "xdotool", "xdotool"),

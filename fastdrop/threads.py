@@ -24,6 +24,14 @@ if _spin_is_ours:
     os.environ[_SPIN] = "1000"
 try:
     from fastdrop._kernels import cpu as kernels
+except ModuleNotFoundError as error:
+    if error.name not in ("fastdrop._kernels", "fastdrop._kernels.cpu"):
+        raise
+    raise ImportError(
+        f"the compiled kernels of fastdrop are not beside {os.path.dirname(__file__)}: this is its source, which hides "
+        "the package that may be installed. Start Python in another folder; or, to work on the source, run "
+        "`pip install -e .` there"
+    ) from None
 finally:
     if _spin_is_ours:
         del os.environ[_SPIN]

@@ -181,7 +181,7 @@ def _outcome(
 def _share(mask: fd.Mask) -> tuple[float, int]:
     """Share of the decisions that keep, and their number: one for each map, however many elements share it."""
     count = math.prod(mask.decision_shape)
-    return int(np.bitwise_count(mask.packed()).sum()) / count, count
+    return int(np.unpackbits(mask.packed()).sum()) / count, count
 
 
 def kept_shares(x: NDArray[np.float32], look: Look, rates: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

@@ -49,6 +49,9 @@ FLAVOURS = {
     "aarch64": Flavour(
         "aarch64-linux-gnu-gcc", ["neon", "portable"], ("-static",), "aarch64", ("qemu-aarch64",), options=("--quick",)
     ),
+    "riscv64": Flavour(
+        "riscv64-linux-gnu-gcc", ["portable"], ("-static",), "riscv64", ("qemu-riscv64",), options=("--quick",)
+    ),
 }
 
 pytestmark = [

@@ -18,9 +18,7 @@ class Dropped(NamedTuple):
     mask: Any
 
     def __array__(self, *arguments: Any, **keywords: Any) -> NoReturn:
-        raise TypeError(
-            "this is the pair (y, mask) that a dropout function returned, no array: y, mask = dropout(x)"
-        )
+        raise TypeError("this is the pair (y, mask) that a dropout function returned, no array: y, mask = dropout(x)")
 
 
 def dropped(y: NDArray[Any], mask: M) -> Result[M]:

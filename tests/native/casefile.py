@@ -18,6 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+try:
+    from numpy.lib.array_utils import byte_bounds
+except ImportError:  # NumPy 1
+    from numpy import byte_bounds
+
 FILLED, ABSENT, SAME_AS_FIRST = -1, -2, -3
 ANY_NAN, EXACT = range(2)
 OPERATIONS = ["dropout", "dropout_add", "bias_relu", "bias_gelu", "choose", "alpha"]
@@ -61,7 +66,7 @@ class CaseFile:
 
     def read(self, array):
         """An operand that is only read: the memory that the array spans, whatever its strides."""
-        low, high = np.lib.array_utils.byte_bounds(array)
+        low, high = byte_bounds(array)
         place = self.put(ctypes.string_at(low, high - low))
         return Operand(array.dtype.name, place, high - low, array.ctypes.data - low, -1, array.strides)
 

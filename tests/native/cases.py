@@ -42,7 +42,9 @@ def scale_of(recipe):
 
 
 def nan_rule(operation):
-    """A NaN that is kept stays as it is; where two operands, or an invalid operation, give one, processors differ."""
+    """A NaN that is kept stays as it is, where a processor hands NaNs on; where two operands, or an invalid operation,
+    give one, processors differ.
+    """
     return EXACT if operation == "dropout" else ANY_NAN
 
 

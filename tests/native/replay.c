@@ -20,7 +20,9 @@
 #define MOST_SECONDS 400
 
 enum { FILLED = -1, ABSENT = -2, SAME_AS_FIRST = -3 }; /* instead of a place in cases.bin */
-enum { ANY_NAN, EXACT }; /* where a NaN is expected: any will do, or this one */
+/* Where a NaN is expected: any will do, or this one. A processor that makes every NaN the canonical one, as RISC-V's do,
+ * may do so where something is computed; a copy keeps its bits everywhere. */
+enum { ANY_NAN, EXACT };
 
 typedef struct {
     char type[12];
@@ -130,13 +132,27 @@ static void report(const char *what, int k, int64_t element, const char *got, co
     fflush(stdout);
 }
 
+/* Whether this processor's arithmetic hands on what a NaN carries. */
+static int keeps_payloads(void) {
+    volatile uint32_t word = 0x7FC01234;
+    volatile float number, factor = 1.5f;
+    memcpy((void *)&number, (const void *)&word, sizeof number);
+    number *= factor;
+    memcpy((void *)&word, (const void *)&number, sizeof number);
+    return (word & 0xFFFF) == 0x1234;
+}
+
+static int any_nan_will_do(void) {
+    return now.test->nan == ANY_NAN || (now.test->scale != 1 && !keeps_payloads());
+}
+
 static void compare(int k, const char *got, const char *want) {
     const operand *o = &now.test->operand[k];
     if (memcmp(got, want, (size_t)o->bytes) == 0) return;
     const int64_t item = item_size(o->type);
     for (int64_t i = 0; i < o->bytes; i += item) {
         if (memcmp(got + i, want + i, (size_t)item) == 0) continue;
-        if (now.test->nan == ANY_NAN && is_nan(o->type, got + i) && is_nan(o->type, want + i)) continue;
+        if (any_nan_will_do() && is_nan(o->type, got + i) && is_nan(o->type, want + i)) continue;
         report("WRONG", k, i / item, got + i, want + i);
         return;
     }
