@@ -94,7 +94,8 @@ def test_names_that_cannot_be_are_told(tmp_path, monkeypatch, name, kind, words)
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "folder").mkdir()
     (tmp_path / "loop").symlink_to("loop")
-    (tmp_path / "device").symlink_to("/dev/null")
+    controller, terminal = os.openpty()  # a device in a folder where nothing can be made: no fault can replace it
+    (tmp_path / "device").symlink_to(os.ttyname(terminal))
     os.mkfifo(tmp_path / "pipe")
     before = sorted(os.listdir(tmp_path))
     for write in (lambda path: write_atomically(path, b"new"), check_target):
@@ -104,7 +105,9 @@ def test_names_that_cannot_be_are_told(tmp_path, monkeypatch, name, kind, words)
         assert "[Errno" not in str(told.value)
         assert told.value.errno
     assert sorted(os.listdir(tmp_path)) == before
-    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert stat.S_ISCHR((tmp_path / "device").stat().st_mode)
+    os.close(controller)
+    os.close(terminal)
 
 
 @pytest.mark.parametrize(
