@@ -43,7 +43,7 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
         _check_figure(options.figure)
     dataset = config.load_dataset()
     console.print(
-        f"[bold]{escape(dataset.name)}[/]: {len(dataset.x_train)} examples to train, {len(dataset.x_test)} to test, "
+        f"[bold]{escape(shown(dataset.name))}[/]: {len(dataset.x_train)} examples to train, {len(dataset.x_test)} to test, "
         f"{dataset.features} features, {dataset.classes} classes; hidden layers {', '.join(map(str, config.hidden))}"
     )
     for warning in config.warnings:
@@ -134,7 +134,7 @@ def _draw(runs: list[Run], path: Path) -> None:
         panel.set_ylabel("loss in nats" if quantity == "loss" else quantity)
         panel.grid(alpha=0.3)
         panel.legend()
-    figure.suptitle(f"{runs[0].trainer.dataset.name}, seed {runs[0].trainer.config.seed}")
+    figure.suptitle(f"{shown(runs[0].trainer.dataset.name)}, seed {runs[0].trainer.config.seed}")
     content = BytesIO()
     figure.savefig(content, format=path.suffix[1:].lower())
     write_atomically(path, content.getvalue())

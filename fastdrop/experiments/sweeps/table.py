@@ -41,7 +41,7 @@ _SECONDS = 1.0
 """Between two writes, at least."""
 _SHARE = 10
 """Times as long as a write took, until the next."""
-_PATIENCE = 1.0
+_PATIENCE = 0.5
 """Seconds that another may take to close the table."""
 _HISTORIES = {
     "train_loss_history": TRAIN_LOSS,
