@@ -43,8 +43,9 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
         _check_figure(options.figure)
     dataset = config.load_dataset()
     console.print(
-        f"[bold]{escape(shown(dataset.name))}[/]: {len(dataset.x_train)} examples to train, {len(dataset.x_test)} to test, "
-        f"{dataset.features} features, {dataset.classes} classes; hidden layers {', '.join(map(str, config.hidden))}"
+        f"[bold]{escape(shown(dataset.name))}[/]: {len(dataset.x_train)} examples to train, "
+        f"{len(dataset.x_test)} to test, {dataset.features} features, {dataset.classes} classes; "
+        f"hidden layers {', '.join(map(str, config.hidden))}"
     )
     for warning in config.warnings:
         console.print(f"[yellow]note:[/] {escape(warning)}")
