@@ -326,7 +326,6 @@ class Benchmark:
         """Write the newest run's JSON; a ValueError or an OSError where it cannot be written."""
         if not self.results:
             raise ValueError("nothing is measured yet: there are no figures to save")
-        report.check_target(path, ".json")
         report.save(self.report(), path)
 
     def open_saved(self, path: Path) -> None:

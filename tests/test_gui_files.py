@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -440,3 +441,91 @@ def test_an_experiment_that_another_one_replaces_is_the_last_session(qtbot, wind
     assert window.model.history == history
     press(qtbot, window, Qt.Key.Key_O, SHIFT)
     qtbot.waitUntil(lambda: window.document.config == ExperimentConfig(), timeout=WAIT)
+
+
+def button_of(window, text):
+    """Of the box that asked last."""
+    box = window.findChildren(QMessageBox)[-1]
+    return next(button for button in box.buttons() if text in button.text())
+
+
+def test_two_windows_that_are_closed_lose_nothing(qtbot, open_window):
+    for dataset in ("xor", "moons"):
+        window = open_window(ExperimentConfig(dataset=dataset, hidden=(8,)))
+        trained(qtbot, window, 1)
+        window.close()
+    window = open_window(ExperimentConfig(dataset="spirals"))
+    found = []
+    for _ in range(2):
+        press(qtbot, window, Qt.Key.Key_O, SHIFT)
+        qtbot.waitUntil(lambda: window.model.status is Status.PAUSED, timeout=WAIT)
+        found.append((window.document.config.dataset, window.model.snapshot.step > 0))
+    assert found == [("moons", True), ("xor", True)]
+    assert len(recovery.sessions()) >= 2
+
+
+def test_only_the_last_sessions_are_kept(home):
+    paths = []
+    for _ in range(11):
+        paths.append(recovery.new_session())
+        paths[-1].write_bytes(b"")
+    assert recovery.sessions() == paths[:-9:-1]
+    assert all(recovery.is_session(str(path)) for path in paths)
+    assert not recovery.is_session("/session-1")
+
+
+def test_an_orderly_end_leaves_no_lock(qtbot, window):
+    folder = recovery.folder()
+    assert [path.suffix for path in folder.iterdir()] == [".lock"]
+    window.close()
+    assert not list(folder.iterdir())
+
+
+def test_what_a_process_of_the_same_number_left_is_not_written_over(home):
+    left = recovery.folder() / f"{os.getpid()}-1.fastdrop"
+    save_experiment(left, Experiment(CONFIG))
+    first, second = recovery.Autosave(), recovery.Autosave()
+    assert left not in (first.path, second.path)
+    assert first.path != second.path
+    assert recovery.left_behind() == [left]
+    save_experiment(first.path, Experiment(CONFIG))
+    assert recovery.left_behind() == [left]  # that one is alive
+    first.end()
+    second.end()
+
+
+def test_two_windows_that_recover_the_same(qtbot, open_window):
+    save_experiment(recovery.folder() / "99999-1.fastdrop", Experiment(CONFIG.replace(dataset="xor")))
+    first, second = (open_window(ExperimentConfig()) for _ in range(2))
+    first.files.offer_recovery()
+    second.files.offer_recovery()
+    button_of(first, "Recover").click()
+    qtbot.waitUntil(lambda: first.document.config.dataset == "xor", timeout=WAIT)
+    button_of(second, "Recover").click()
+    assert second.document.config == ExperimentConfig()
+    assert "another window has recovered it" in second.notice
+
+
+@pytest.mark.parametrize("answer", ["Recover", "Discard"])
+def test_what_is_alive_is_neither_recovered_nor_discarded(qtbot, open_window, answer):
+    path = recovery.folder() / "99999-1.fastdrop"
+    save_experiment(path, Experiment(CONFIG.replace(dataset="xor")))
+    window = open_window(ExperimentConfig())
+    window.files.offer_recovery()
+    with recovery.taken(path) as is_ours:
+        assert is_ours
+        button_of(window, answer).click()
+        assert load_experiment(path).config.dataset == "xor"
+
+
+def test_a_home_that_cannot_be_written(qtbot, home, open_window, monkeypatch):
+    (home / "file").write_bytes(b"")
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "file"))
+    window = open_window()
+    trained(qtbot, window, 1)
+    window.files.autosave_now()
+    qtbot.waitUntil(window.files.autosave.path.exists, timeout=WAIT)
+    window.close()
+    assert recovery.left_behind() == []
+    shutil.rmtree(recovery.folder())
+    recovery._temporary_folder.cache_clear()

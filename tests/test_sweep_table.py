@@ -1,6 +1,10 @@
 """The table of a sweep: what stands in it, what is continued, what is refused, and a kill at any moment."""
 
+import io
 import json
+import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +20,8 @@ import pyarrow.parquet as pq
 
 from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments import ExperimentConfig, Sweep, SweepStopped, TableError, sweep, sweep_results
+from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.sweeps import parquet
 from fastdrop.experiments.sweeps.plan import NO_FIGURES, QUANTITIES, Result, train_run
 from fastdrop.experiments.sweeps.processes import ProcessSweep
 from fastdrop.experiments.sweeps.table import SweepTable
@@ -55,9 +61,12 @@ def mark(path, **where):
     """Write a figure into the runs that no training gives, and tell how many these are."""
     rows = pq.read_table(path)
     changed = [
-        row | {"test_accuracy_history": [7.0]} if where.items() <= row.items() else row for row in rows.to_pylist()
+        row | {"test_accuracy_history": [7.0] * len(row["test_accuracy_history"])}
+        if where.items() <= row.items()
+        else row
+        for row in rows.to_pylist()
     ]
-    pq.write_table(pa.Table.from_pylist(changed, rows.schema), path)
+    path.write_bytes(parquet.encode(pa.Table.from_pylist(changed, rows.schema)))
     return sum(where.items() <= row.items() for row in rows.to_pylist())
 
 
@@ -233,15 +242,331 @@ def test_files_that_are_no_table_of_a_sweep(tmp_path, path):
         opened(tmp_path / "short.parquet", PLAN)
 
 
-def test_two_sweeps_do_not_write_over_each_other(path):
+@pytest.fixture
+def no_patience(monkeypatch):
+    monkeypatch.setattr("fastdrop.experiments.sweeps.table._PATIENCE", 0.0)
+
+
+def rows_of(path):
+    return [(row["rate"], row["seed"]) for row in pq.read_table(path).to_pylist()]
+
+
+def test_a_program_that_knows_nothing_of_the_lock_is_noticed(path):
+    other = path.with_name("other.parquet")
+    results = trained(PLAN)
+    save(other, PLAN, results[:1])
     first = SweepTable(path, PLAN)
     first.wait()
-    results = trained(PLAN)
-    save(path, PLAN, results[:1])
+    os.replace(other, path)
     first.add(results[1:])
     with pytest.raises(TableError, match="another program has changed this table"):
         first.close()
-    assert [(row["rate"], row["seed"]) for row in pq.read_table(path).to_pylist()] == [(0.0, 0)]
+    assert rows_of(path) == [(0.0, 0)]
+    opened(path, PLAN)  # the lock is free
+
+
+def test_a_table_has_one_writer_by_whatever_name(path, tmp_path, no_patience, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.parquet").symlink_to(path)
+    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
+    monkeypatch.chdir(tmp_path / "folder")
+    first = SweepTable("../link.parquet", PLAN)  # before there is a file
+    first.wait()
+    monkeypatch.chdir("/")
+    names = [path, tmp_path / "link.parquet", tmp_path / "loop" / "folder" / ".." / "results.parquet"]
+    for name in names:
+        second = SweepTable(name, PLAN)
+        words = r"this program has this table open for a sweep; wait until that ends, or choose another name"
+        with pytest.raises(TableError, match=rf"{name.name}: {words}"):
+            second.close()
+    opened(tmp_path / "others.parquet", PLAN)  # another table in the folder is free
+    first.add(trained(PLAN))
+    first.close()
+    for name in names:
+        assert len(opened(name, PLAN).kept) == 4  # at once after the end
+    found = {each.name for each in tmp_path.iterdir()}
+    assert found == {"folder", "link.parquet", "loop", "others.parquet", "results.parquet"}
+
+
+def test_a_run_is_in_the_table_once_however_often_it_is_added(path):
+    results = trained(PLAN)
+    table = SweepTable(path, PLAN)
+    table.add(results[:2] * 2)
+    table.close()
+    save(path, PLAN, results)
+    save(path, PLAN, results)
+    assert rows_of(path) == [(0.0, 0), (0.3, 0), (0.0, 1), (0.3, 1)]
+
+
+def test_a_table_that_cannot_be_opened_does_not_stay_locked(path):
+    save(path, PLAN, trained(PLAN))
+    other = Sweep(CONFIG.replace(epochs=3), "rate", (0.0,), [0])
+    for _ in range(2):
+        table = SweepTable(path, other)
+        with pytest.raises(TableError, match="another sweep"):
+            table.wait()
+        save(path, PLAN, [])
+        with pytest.raises(TableError, match="another sweep"):
+            table.close()
+
+
+WRITER = """
+    import sys, time
+    import numpy as np
+    from fastdrop.experiments import ExperimentConfig, Sweep, TableError
+    from fastdrop.experiments.sweeps.plan import Result
+    from fastdrop.experiments.sweeps.table import SweepTable
+
+    CONFIG = ExperimentConfig(dataset="moons", hidden=(8,), epochs=2, learning_rate=0.01)
+    PLAN = Sweep(CONFIG, "rate", (0.0, 0.3), [int(sys.argv[1])])
+    SweepTable(sys.argv[2], PLAN).close()  # imports what there is to import
+    print("ready", flush=True)
+    for line in sys.stdin:
+        path, moment = line.split()
+        while time.time() < float(moment):
+            pass
+        table = SweepTable(path, PLAN)
+        table.add([Result(*run, np.zeros((3, 4))) for run in PLAN.runs()])
+        try:
+            if "hold" in path:
+                table.wait()
+                print("held", flush=True)
+                time.sleep(60)
+            table.close()
+            print("ok", flush=True)
+        except TableError as error:
+            print(error, flush=True)
+"""
+
+
+@pytest.fixture
+def writers(tmp_path):
+    """Two processes that write two rows each into the table that they are told, at the moment that they are told."""
+    found = []
+    for number in range(2):
+        command = [sys.executable, "-c", textwrap.dedent(WRITER), str(number), tmp_path / f"own-{number}.parquet"]
+        found.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+    for each in found:
+        assert each.stdout.readline() == "ready\n"
+    yield found
+    for each in found:
+        each.kill()
+        each.communicate()
+
+
+def tell(writer, path, moment=0.0):
+    writer.stdin.write(f"{path} {moment}\n")
+    writer.stdin.flush()
+
+
+def test_two_processes_that_open_a_table_at_the_same_moment_lose_nothing(tmp_path, writers):
+    for trial in range(40):
+        path, moment = tmp_path / f"{trial}.parquet", time.time() + 0.01
+        for each in writers:
+            tell(each, path, moment)
+        answers = [each.stdout.readline().strip() for each in writers]
+        written = [(rate, seed) for seed, answer in enumerate(answers) if answer == "ok" for rate in (0.0, 0.3)]
+        assert rows_of(path) == written, answers
+        assert written
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_killed_process_has_no_lock(tmp_path, writers, no_patience):
+    path = tmp_path / "hold.parquet"
+    tell(writers[0], path)
+    assert writers[0].stdout.readline() == "held\n"
+    with pytest.raises(TableError, match=rf"hold\.parquet: process {writers[0].pid} on \S+ has this table open"):
+        opened(path, PLAN)
+    writers[0].kill()
+    writers[0].wait()
+    save(path, PLAN, trained(PLAN))
+    assert rows_of(path) == [(0.0, 0), (0.3, 0), (0.0, 1), (0.3, 1)]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_child_of_fork_does_not_hold_the_table(path, no_patience):
+    code = """
+        import os, sys, time, warnings
+        from fastdrop.experiments import ExperimentConfig, Sweep
+        from fastdrop.experiments.sweeps.table import SweepTable
+        table = SweepTable(sys.argv[1], Sweep(ExperimentConfig(dataset="moons"), "rate", (0.0,), [0]))
+        table.wait()
+        warnings.simplefilter("ignore")
+        child = os.fork()
+        if not child:
+            os.close(1)
+            time.sleep(60)
+            os._exit(0)
+        print(child, flush=True)
+        os.kill(os.getpid(), 9)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), path]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    child = int(parent.communicate()[0])
+    try:
+        opened(path, Sweep(ExperimentConfig(dataset="moons"), "rate", (0.0,), [1]))
+        os.kill(child, 0)  # it still runs
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_what_could_not_be_written_is_tried_once_more_at_the_end(path, monkeypatch):
+    table = SweepTable(path, PLAN)
+    table.wait()
+    written = iter([OSError(28, "No space left on device")])
+
+    def write(path, content):
+        for error in written:
+            raise error
+        write_atomically(path, content)
+
+    monkeypatch.setattr("fastdrop.experiments.sweeps.table.write_atomically", write)
+    table.add(trained(PLAN))
+    assert not table.is_written(hurry=True)
+    table._thread.submit(int).result()  # after what stands in line before it
+    with pytest.raises(TableError, match="No space left"):
+        table.is_written()
+    table.close()
+    assert len(rows_of(path)) == 4
+
+
+def failure(path):
+    """What is said of a file, which stays as it is."""
+    before = path.read_bytes()
+    with pytest.raises(TableError) as told:
+        opened(path, PLAN)
+    assert path.name in str(told.value)
+    assert "\n" not in str(told.value)
+    assert path.read_bytes() == before
+    return str(told.value)
+
+
+def test_any_flipped_bit_is_refused(path):
+    """A few hundred over the file, all of its footer's first bytes and its end among them."""
+    save(path, PLAN, trained(PLAN))
+    content = path.read_bytes()
+    bits = {*range(0, 8 * len(content), 8 * len(content) // 300), *range(8 * len(content) - 128, 8 * len(content))}
+    for bit in sorted(bits):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        failure(path)
+
+
+def test_a_damaged_table_is_told_apart_from_another_sweep_s(path):
+    save(path, PLAN, trained(PLAN))
+    content = path.read_bytes()
+    place = content.rfind(b'"epochs": 2')
+    path.write_bytes(content[:place] + b'"epochs": 3' + content[place + 11 :])
+    assert "the file is damaged, or another program has changed it" in failure(path)
+    pq.write_table(pq.read_table(io.BytesIO(content)), path)  # by another program: the same rows, another file
+    assert "another program has changed it; restore a copy" in failure(path)
+
+
+def sealed(rows):
+    """A file with a digest that fits, of rows of any kind."""
+    content = pa.BufferOutputStream()
+    pq.write_table(rows, content)
+    return parquet.seal(content.getvalue().to_pybytes())
+
+
+def about(change):
+    def changed(rows):
+        metadata = dict(rows.schema.metadata)
+        metadata[b"fastdrop"] = change(metadata[b"fastdrop"])
+        return rows.replace_schema_metadata({**metadata, b"fastdrop-sha256": metadata.pop(b"fastdrop-sha256")})
+
+    return changed
+
+
+def replaced(**columns):
+    def changed(rows):
+        for name, values in columns.items():
+            place = rows.schema.get_field_index(name)
+            rows = rows.set_column(place, rows.schema.field(name), pa.array(values, rows.schema.field(name).type))
+        return rows
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (about(lambda text: b"{"), "cannot be read as the table of a sweep"),
+        (about(lambda text: b"\xff"), "cannot be read as the table of a sweep"),
+        (about(lambda text: b"[" * 100_000), "cannot be read as the table of a sweep"),
+        (about(lambda text: b"[]"), "this is no table of a sweep"),
+        (about(lambda text: b'{"format": 2}'), "this is no table of a sweep"),
+        (about(lambda text: text.replace(b'"format": 2', b'"format": 1')), "its format is 1; this fastdrop reads"),
+        (about(lambda text: text.replace(b'"parameter"', b'"parametre"')), "parameter is not set there"),
+        (lambda rows: rows.drop_columns("seed"), "the columns are not"),
+        (lambda rows: rows.append_column("more", rows["seed"]), "the columns are not"),
+        (lambda rows: rows.set_column(1, "seed", rows["seed"].cast(pa.int32())), "the columns are not"),
+        (lambda rows: pa.concat_tables([rows, rows]), "is there twice"),
+        (replaced(seed=[None, 0, 1, 1]), "cannot be"),
+        (replaced(outcome=["finished", "lost", "finished", "finished"]), "the outcome 'lost'"),
+        (replaced(outcome=["finished", None, "finished", "finished"]), "the outcome None"),
+        (replaced(error=["", "no memory", "", ""]), "the error 'no memory'"),
+        (replaced(error=["", None, "", ""]), "the error None"),
+        (replaced(test_loss_history=[[0.1]] * 4), "not of one length"),
+        (replaced(test_loss_history=[None, *[[0.1] * 3] * 3]), "cannot be read"),
+        (replaced(test_loss_history=[[0.1, None, 0.1]] * 4), "a figure of a run is missing"),
+        (
+            replaced(
+                **{f"{share}_{name}_history": [[]] * 4 for share in ("train", "test") for name in ("loss", "accuracy")}
+            ),
+            "not of one length",
+        ),
+        (
+            replaced(
+                **{
+                    f"{share}_{name}_history": [[0.0] * 9] * 4
+                    for share in ("train", "test")
+                    for name in ("loss", "accuracy")
+                }
+            ),
+            "2 epochs cannot have 8",
+        ),
+        (lambda rows: rows.take([0] * 300_000), "bytes are said to be in"),
+    ],
+)
+def test_a_table_with_rows_that_cannot_be(path, change, words):
+    save(path, PLAN, trained(PLAN))
+    path.write_bytes(sealed(change(pq.read_table(path))))
+    assert words in failure(path)
+
+
+def test_kinds_and_sizes_of_files_that_are_no_tables(path, tmp_path, monkeypatch):
+    for content in (b"", b"PAR1", b"PAR1PAR1", b"PAR1" * 100, b"PAR1" + b"\xff" * 8 + b"PAR1"):
+        path.write_bytes(content)
+        assert re.search("cannot be read as Parquet|no table of a sweep", failure(path))
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # a hole: nothing may read it
+    table = SweepTable(path, PLAN)
+    with pytest.raises(TableError, match="1,099,511,627,776 bytes are too many"):
+        table.close()
+    path.unlink()
+    for make in (os.mkfifo, lambda path: path.symlink_to(path)):
+        make(path)
+        table = SweepTable(path, PLAN)
+        with pytest.raises(
+            TableError, match=r"results\.parquet: (this is a folder, a device|.*links lead in a circle|can)"
+        ):
+            table.close()
+        path.unlink()
+
+
+def test_a_name_that_is_no_text_and_an_error_that_is_none(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff results.parquet")
+    (run, *_) = PLAN.runs()
+    save(path, PLAN, [Result(*run, NO_FIGURES, str(path))])
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    with pytest.raises(TableError) as told:
+        opened(path, PLAN)
+    assert "\\udcff results.parquet: cannot be read as Parquet" in str(told.value)
+    str(told.value).encode()
 
 
 def test_a_table_that_cannot_be_written_any_more_stops_the_sweep(tmp_path):
@@ -250,8 +575,7 @@ def test_a_table_that_cannot_be_written_any_more_stops_the_sweep(tmp_path):
     plan = Sweep(CONFIG.replace(epochs=20), "rate", (0.0, 0.3, 0.6), range(30))
     found = sweep_results(plan, processes=1, save=folder / "results.parquet")
     next(found)
-    (folder / "results.parquet").unlink()
-    folder.rmdir()
+    shutil.rmtree(folder)
     with pytest.raises(SweepStopped, match=r"results\.parquet: ") as stopped:
         list(found)
     assert 1 <= len(stopped.value.results) < plan.count

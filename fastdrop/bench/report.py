@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -41,19 +40,6 @@ class Report(NamedTuple):
                 times = {name: timing for name in result.candidates if (timing := result.timing(name))}
                 found.append((result.case.elements, {name: timing.median for name, timing in times.items()}))
         return device.break_even(found) if found else {}
-
-
-def check_target(path: Path, suffix: str) -> None:
-    """Raise where this file cannot be written: before measuring, not after it."""
-    folder = path.absolute().parent
-    if path.suffix.lower() != suffix:
-        raise ValueError(f"{path}: the name ends in {suffix}")
-    if not folder.is_dir():
-        raise ValueError(f"{path}: there is no folder {folder}")
-    if path.is_dir():
-        raise ValueError(f"{path}: this is a folder")
-    if not os.access(path if path.exists() else folder, os.W_OK) or not os.access(folder, os.W_OK):
-        raise ValueError(f"{path}: no permission to write here")
 
 
 def save(report: Report, path: Path) -> None:

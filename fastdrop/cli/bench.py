@@ -11,6 +11,7 @@ from fastdrop.bench.machine import machine
 from fastdrop.bench.measure import SUBJECT
 from fastdrop.bench.results import Result
 from fastdrop.errors import missing_package
+from fastdrop.experiments.files import check_target, shown
 
 try:
     from rich.console import Console
@@ -35,9 +36,9 @@ def bench(options: argparse.Namespace) -> int:
 
         return bench_torch(options)
     if options.save:
-        report.check_target(options.save, ".json")
+        check_target(options.save, ".json")
     if options.plot:
-        report.check_target(options.plot, ".png")
+        check_target(options.plot, ".png")
         _need_matplotlib()
     console = _console()
     on_device = options.device == "cuda"
@@ -61,10 +62,10 @@ def bench(options: argparse.Namespace) -> int:
     _print(done, console)
     if options.save:
         report.save(done, options.save)
-        console.print(f"figures: {escape(str(options.save))}", soft_wrap=True)
+        console.print(f"figures: {escape(shown(options.save))}", soft_wrap=True)
     if options.plot:
         if report.draw(done, options.plot):
-            console.print(f"picture: {escape(str(options.plot))}", soft_wrap=True)
+            console.print(f"picture: {escape(shown(options.plot))}", soft_wrap=True)
         else:
             console.print("no picture: no plain float32 dropout was measured")
     return status

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fastdrop.bench import report
 from fastdrop.bench.measure import SUBJECT, Timing
 from fastdrop.errors import missing_package
+from fastdrop.experiments.files import check_target, shown
 
 try:
     from fastdrop.bench import torch_steps
@@ -20,7 +20,7 @@ except ImportError:
 def bench_torch(options: argparse.Namespace) -> int:
     """Measure, print, save."""
     if options.save:
-        report.check_target(options.save, ".json")
+        check_target(options.save, ".json")
     console = Console(highlight=False)
     outcomes = []
     for outcome in torch_steps.run():
@@ -28,7 +28,7 @@ def bench_torch(options: argparse.Namespace) -> int:
         _print(outcome, console)
     if options.save:
         torch_steps.save(outcomes, options.save)
-        console.print(f"figures: {escape(str(options.save))}", soft_wrap=True)
+        console.print(f"figures: {escape(shown(options.save))}", soft_wrap=True)
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastdrop.bench.machine import machine
 from fastdrop.errors import missing_package
+from fastdrop.experiments.files import check_target, make_folder, shown
 from fastdrop.experiments.studies import STUDIES, Finding, Study, Work, available_cores, processes, save, save_overview
 
 try:
@@ -36,9 +37,9 @@ def reproduce(options: argparse.Namespace) -> int:
     if options.processes is not None and options.processes < 1:
         raise ValueError(f"--processes is at least 1; got {options.processes}")
     studies = list(STUDIES.values()) if options.name == "all" else [STUDIES[options.name]]
-    if options.save.exists() and not options.save.is_dir():
-        raise ValueError(f"{options.save}: this is no folder")
-    options.save.mkdir(parents=True, exist_ok=True)
+    make_folder(options.save)
+    for study in studies:
+        check_target(options.save / f"{study.name}.json")
     done: list[tuple[Study, Finding, float]] = []
     status = 0
     try:
@@ -54,7 +55,7 @@ def reproduce(options: argparse.Namespace) -> int:
         }
         save_overview(done, options.save, described, options.quick)
     if done:
-        console.print(f"pictures, numbers and configurations: {escape(str(options.save))}", soft_wrap=True)
+        console.print(f"pictures, numbers and configurations: {escape(shown(options.save))}", soft_wrap=True)
     return status
 
 

@@ -2,10 +2,12 @@
 
 import argparse
 import time
+from io import BytesIO
 from pathlib import Path
 
 from fastdrop.errors import missing_package
 from fastdrop.experiments import EpochRecord, ExperimentConfig, Trainer, TrainingDiverged, one_blas_thread
+from fastdrop.experiments.files import check_target, shown, write_atomically
 from fastdrop.threads import set_num_threads
 
 try:
@@ -41,8 +43,9 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
         _check_figure(options.figure)
     dataset = config.load_dataset()
     console.print(
-        f"[bold]{escape(dataset.name)}[/]: {len(dataset.x_train)} examples to train, {len(dataset.x_test)} to test, "
-        f"{dataset.features} features, {dataset.classes} classes; hidden layers {', '.join(map(str, config.hidden))}"
+        f"[bold]{escape(shown(dataset.name))}[/]: {len(dataset.x_train)} examples to train, "
+        f"{len(dataset.x_test)} to test, {dataset.features} features, {dataset.classes} classes; "
+        f"hidden layers {', '.join(map(str, config.hidden))}"
     )
     for warning in config.warnings:
         console.print(f"[yellow]note:[/] {escape(warning)}")
@@ -55,9 +58,9 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
     console.print(_table(runs))
     if options.figure:
         _draw(runs, options.figure)
-        console.print(f"figure: {escape(str(options.figure))}")
+        console.print(f"figure: {escape(shown(options.figure))}")
     if options.save_config:
-        console.print(f"configuration: {escape(str(options.save_config))}")
+        console.print(f"configuration: {escape(shown(options.save_config))}")
     return status
 
 
@@ -110,10 +113,7 @@ def _table(runs: list[Run]) -> Table:
 
 
 def _check_figure(path: Path) -> None:
-    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise ValueError(f"{path}: a figure is a .png, .svg or .pdf file")
-    if not path.absolute().parent.is_dir():
-        raise ValueError(f"{path}: there is no folder {path.absolute().parent}")
+    check_target(path, ".png", ".svg", ".pdf")
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -135,5 +135,7 @@ def _draw(runs: list[Run], path: Path) -> None:
         panel.set_ylabel("loss in nats" if quantity == "loss" else quantity)
         panel.grid(alpha=0.3)
         panel.legend()
-    figure.suptitle(f"{runs[0].trainer.dataset.name}, seed {runs[0].trainer.config.seed}")
-    figure.savefig(path)
+    figure.suptitle(f"{shown(runs[0].trainer.dataset.name)}, seed {runs[0].trainer.config.seed}")
+    content = BytesIO()
+    figure.savefig(content, format=path.suffix[1:].lower())
+    write_atomically(path, content.getvalue())

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 from fastdrop.backends import BACKENDS
 from fastdrop.errors import missing_package
 from fastdrop.experiments.datasets import DATASETS, Dataset, load_dataset
-from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.files import shown, write_atomically
 
 FORMAT = 1
 """Version of the text form."""
@@ -408,7 +408,12 @@ class ExperimentConfig:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the text form; a kill in the middle leaves the old file."""
-        write_atomically(path, self.to_text().encode())
+        try:
+            content = self.to_text().encode()
+        except UnicodeEncodeError:
+            text = f"the data's name, {shown(self.data_file)}, is no text: a TOML file cannot hold it; rename it"
+            raise ConfigError(f"{shown(path)}: {text}", "data_file") from None
+        write_atomically(path, content)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

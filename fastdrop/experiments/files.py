@@ -1,32 +1,310 @@
-"""Writing files so that a crash or a kill leaves the old file or the new one, never half of one."""
+"""Writing files: whole or not at all, and with one writer where it takes a lock.
 
+`write_atomically` is the one way in which this package writes a file. A temporary file and a lock have names such as
+``.fastdrop-0123456789abcdef.part`` and are locked (flock) while the process lives that made them: the kernel lets go of
+the locks of a process however it ends. So the next write into a folder removes what killed processes left there, and
+cannot remove what a living one needs.
+
+Packages for this were looked at. After a kill, boltons' AtomicSaver refuses every later write, and safer and filelock
+leave their files for ever; boltons and safer replace write-protected files, and do not bring the folder to disk.
+"""
+
+import errno
+import fcntl
+import hashlib
 import os
-import tempfile
+import re
+import socket
+import stat
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+_OURS = re.compile(r"\.fastdrop-[0-9a-f]{16}\.(part|lock)")
+_OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_NEW_FILE = 0o666
+"""Less the process's umask, which the kernel takes off."""
+_PAUSE = 0.02
 
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write to a temporary file beside `path`, bring it to disk, then rename it over `path` (a link: what it names)."""
-    target = Path(path).resolve()
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{path}: there is no folder {target.parent}")
-    if target.is_dir():
-        raise IsADirectoryError(f"{path}: this is a folder")
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+_REASONS = {
+    errno.ENOENT: "there is no folder {folder}; make it, or choose another",
+    errno.ENOTDIR: "there is no folder {folder}: a part of this name is a file",
+    errno.EISDIR: "this is a folder; add the file's name",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.ELOOP: "its symbolic links lead in a circle; choose another name",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.ENOSPC: "the disk is full; make room, or choose another folder",
+    errno.EDQUOT: "your share of the disk is full; make room, or choose another folder",
+    errno.EACCES: "no permission to write in the folder {folder}; choose another",
+    errno.EPERM: "no permission to write in the folder {folder}; choose another",
+}
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
+    """Write to a temporary file beside `path`, bring it to disk, then rename it over `path` (a link: what it names).
+
+    A file that is replaced keeps its permissions. What killed writers left in the folder is removed.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, is write-protected, or is no file; the message names the path and the way out.
+    """
+    with clear_errors(path):
+        target = target_of(path)
+        mode = _permissions(target)
+        folder = os.path.dirname(target)
+        _remove_left_behind(folder)
+        descriptor, temporary = _temporary(folder, _NEW_FILE if mode is None else mode)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                if mode is not None:
+                    os.fchmod(descriptor, mode)
+                os.fsync(descriptor)
+                os.replace(temporary, target)  # still locked
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+        _sync(folder)
+
+
+def check_target(path: str | os.PathLike[str], *suffixes: str) -> None:
+    """Raise where this file cannot be written: before hours of work, not after them.
+
+    Raises
+    ------
+    ValueError
+        If the name ends in none of the suffixes.
+    OSError
+        As from `write_atomically`.
+    """
+    if suffixes and Path(path).suffix.lower() not in suffixes:
+        raise ValueError(f"{shown(path)}: the name ends in {' or '.join(suffixes)}")
+    with clear_errors(path):
+        target = target_of(path)
+        _permissions(target)
+        descriptor, temporary = _temporary(os.path.dirname(target), _NEW_FILE)
+        os.unlink(temporary)
+        os.close(descriptor)
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder, and those above it, where it is not there yet."""
+    with clear_errors(path):
+        if os.path.exists(path) and not os.path.isdir(path):
+            raise _error(errno.ENOTDIR, f"{shown(path)}: this is no folder; choose another name")
+        os.makedirs(path, exist_ok=True)
+
+
+def target_of(path: str | os.PathLike[str]) -> str:
+    """The file that a path names in the end: absolute, without links."""
+    return os.path.realpath(os.fsdecode(path))
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path for people: what is no text in it is written as an escape, so that it can be printed anywhere."""
+    text = os.fsdecode(path).encode(errors="backslashreplace").decode()
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text) or "''"
+
+
+@contextmanager
+def clear_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Whatever goes wrong with a file becomes an OSError whose message names the path and says the way out."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        yield
+    except UnicodeEncodeError:
+        raise _error(errno.EINVAL, f"{shown(path)}: a file cannot have this name; choose another") from None
+    except ValueError as error:
+        if "null byte" not in str(error):
+            raise
+        raise _error(errno.EINVAL, f"{shown(path)}: a name has no null byte in it; choose another") from None
+    except OSError as error:
+        if error.errno is None or error.strerror is None:  # clear already
+            raise
+        folder = shown(os.path.dirname(target_of(path)))
+        reason = _REASONS.get(error.errno, "cannot be written: {reason}")
+        text = reason.format(folder=folder, reason=error.strerror)
+        raise _error(error.errno, f"{shown(path)}: {text}") from None
+
+
+def _error(code: int, text: str) -> OSError:
+    """Of the class that belongs to the code, with a text of our own."""
+    error = type(OSError(code, ""))(text)
+    error.errno = code
+    return error
+
+
+def _permissions(target: str) -> int | None:
+    """Those of the file that is there, None where there is none; raises where it must not be replaced."""
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        if os.path.isdir(os.path.dirname(target)):
+            return None
         raise
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise _error(errno.EINVAL, f"{shown(target)}: this is a device or a pipe, not a file; choose another name")
+    try:
+        os.close(os.open(target, os.O_WRONLY | os.O_CLOEXEC))
+    except PermissionError as error:
+        text = f"{shown(target)}: the file is write-protected; choose another name, or allow writing"
+        raise _error(error.errno or errno.EACCES, text) from None
+    return stat.S_IMODE(mode) & 0o777
 
 
-def _umask() -> int:
-    """The process's mask for new files, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+def _temporary(folder: str, mode: int) -> tuple[int, str]:
+    """A new file, locked: see `_is_ours`."""
+    while True:
+        name = os.path.join(folder, f".fastdrop-{os.urandom(8).hex()}.part")
+        descriptor = os.open(name, _OPEN | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            if _is_ours(descriptor, name):
+                return descriptor, name
+        except OSError:  # the file system has no locks; then nobody takes it for left behind, either
+            return descriptor, name
+        os.close(descriptor)
+
+
+def _is_ours(descriptor: int, name: str) -> bool:
+    """Lock an open file; False where another has the lock, or has removed or replaced the file meanwhile."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), os.lstat(name))
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+def _remove_left_behind(folder: str) -> None:
+    """Remove the temporary files and locks of processes that are no more, as far as one may."""
+    with suppress(OSError):
+        for name in filter(_OURS.fullmatch, os.listdir(folder)):
+            path = os.path.join(folder, name)
+            with suppress(OSError):
+                descriptor = os.open(path, _OPEN)
+                try:
+                    if _is_ours(descriptor, path):
+                        os.unlink(path)
+                finally:
+                    os.close(descriptor)
+
+
+def _sync(folder: str) -> None:
+    """Bring a folder's names to disk, where the file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class LockHeld(OSError):
+    """Another has the lock; `holder` says who, as far as it is known."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"{holder} has the lock")
+        self.holder = holder
+
+
+class FileLock:
+    """The right to write a file, until `release` or the end of the process, however it ends.
+
+    It excludes other threads and processes, whatever path they name the file by; a child made by fork does not hold it.
+    The lock is on a file of its own beside the file, which `release` removes.
+
+    Parameters
+    ----------
+    path : path-like
+        It need not exist; its folder does.
+    patience : float
+        Seconds to wait for another to release it.
+
+    Raises
+    ------
+    LockHeld
+        If another has it.
+    OSError
+        If the lock's file cannot be made.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from fastdrop.experiments.files import FileLock, LockHeld
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     lock = FileLock(os.path.join(folder, "table"))
+    ...     try:
+    ...         FileLock(os.path.join(folder, ".", "table"))
+    ...     except LockHeld as error:
+    ...         print(error.holder)
+    ...     lock.release()
+    ...     FileLock(os.path.join(folder, "table")).release()
+    ...     os.listdir(folder)
+    this program
+    []
+    """
+
+    def __init__(self, path: str | os.PathLike[str], patience: float = 0.0) -> None:
+        with clear_errors(path):
+            target = target_of(path)
+            name = hashlib.sha256(os.fsencode(os.path.basename(target))).hexdigest()[:16]
+            self._file = os.path.join(os.path.dirname(target), f".fastdrop-{name}.lock")
+            self._descriptor = self._acquire(path, time.monotonic() + patience)
+        self._end = weakref.finalize(self, _let_go, self._descriptor, self._file)
+        _HELD.add(self)
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, _me().encode(), 0)
+
+    def _acquire(self, path: str | os.PathLike[str], end: float) -> int:
+        while True:
+            descriptor = os.open(self._file, _OPEN | os.O_CREAT, _NEW_FILE)
+            try:
+                if _is_ours(descriptor, self._file):
+                    return descriptor
+                holder = " ".join(os.pread(descriptor, 200, 0).decode(errors="replace").split())
+            except OSError as error:
+                os.close(descriptor)
+                text = f"{shown(path)}: the file system has no locks ({error.strerror}); choose a folder on another"
+                raise _error(error.errno or errno.ENOLCK, text) from None
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+            if time.monotonic() >= end:
+                raise LockHeld("this program" if holder == _me() else holder or "another program")
+            time.sleep(_PAUSE)
+
+    def release(self) -> None:
+        """Let others have it; once more does nothing."""
+        self._end()
+
+
+_HELD: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def _me() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _let_go(descriptor: int, file: str) -> None:
+    with suppress(OSError):
+        if os.path.samestat(os.fstat(descriptor), os.lstat(file)):
+            os.unlink(file)  # while it is locked: whoever waits for it notices
+    os.close(descriptor)
+
+
+def _forget_after_fork() -> None:
+    """A child of fork has the parent's open files: it would keep the locks when the parent dies."""
+    for lock in list(_HELD):
+        if lock._end.detach():
+            os.close(lock._descriptor)
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

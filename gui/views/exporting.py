@@ -46,7 +46,8 @@ def png(view: QWidget) -> bytes:
     view.render(pixmap)
     buffer = QBuffer()
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-    pixmap.save(buffer, "PNG")
+    if not pixmap.save(buffer, "PNG"):
+        raise OSError("this view is too large for a picture; make the window smaller")
     return bytes(buffer.data().data())
 
 

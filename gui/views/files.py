@@ -1,7 +1,6 @@
 """What has to do with files: opening, saving, autosave and recovery, sharing as text, exports."""
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -42,6 +41,8 @@ class Files(QObject):
         self._autosaved: tuple[int, ExperimentConfig, tuple[Run, ...]] | None = None
         self._next_autosave = time.monotonic() + AUTOSAVE_SECONDS
         self._autosaving = False
+        self._opened: set[Path] = set()
+        """Earlier sessions that this window has opened."""
         self._sent: dict[str, object] = {}
         """Files under way, and what the document was when they were sent."""
         self._waiting = ""
@@ -107,7 +108,7 @@ class Files(QObject):
         window = self._window
         if self._step() > 0 and window.model.can_save and self.is_unsaved:
             experiment = Experiment(window.model.config, runs=window.training.runs)
-            window.model.save(str(recovery.last_session()), experiment)
+            window.model.save(str(recovery.new_session()), experiment)
             window.statusBar().showMessage("the experiment before can be opened again (Ctrl+Shift+O)", 6000)
 
     def choose_table(self) -> None:
@@ -241,8 +242,9 @@ class Files(QObject):
                 if saved.problem:
                     self._autosaved = None
                     self._window.show_problem(f"not autosaved: {saved.problem}")
-            elif saved.path == str(recovery.last_session()):
-                continue
+            elif recovery.is_session(saved.path):
+                if saved.problem:
+                    self._window.show_problem(f"the experiment before was not kept: {saved.problem}")
             elif saved.problem:
                 QMessageBox.warning(self._window, "Save", saved.problem)
             else:
@@ -288,9 +290,14 @@ class Files(QObject):
         found = recovery.left_behind()
         if not found:
             return
+        try:
+            saved = found[0].stat().st_mtime
+        except OSError:  # another window was faster
+            self.offer_recovery()
+            return
         box = QMessageBox(self._window)
         box.setWindowTitle("Recover")
-        when = time.strftime("%d %B, %H:%M", time.localtime(found[0].stat().st_mtime))
+        when = time.strftime("%d %B, %H:%M", time.localtime(saved))
         box.setText(f"fastdrop ended unexpectedly. An experiment was autosaved on {when}.")
         recover = box.addButton("&Recover it", QMessageBox.ButtonRole.AcceptRole)
         box.addButton("&Discard it", QMessageBox.ButtonRole.DestructiveRole)
@@ -303,20 +310,28 @@ class Files(QObject):
     def _recover(self, found: list[Path], wanted: bool, later: bool) -> None:
         if later:
             return
-        if not wanted:
-            found[0].unlink(missing_ok=True)
-            self.offer_recovery()  # of another window, if one was left as well
-            return
+        with recovery.taken(found[0]) as is_ours:
+            if is_ours and wanted:
+                if self._go_on_from(found[0]):
+                    return
+            elif is_ours:
+                found[0].unlink()
+            else:
+                self._window.show_problem("another window has recovered it, or discarded it")
+        self.offer_recovery()  # of another window, if one was left as well
+
+    def _go_on_from(self, path: Path) -> bool:
+        """Whether an autosaved experiment could be opened; one that is damaged is kept under another name."""
         try:
-            experiment = load_experiment(found[0])
+            experiment = load_experiment(path)
         except ConfigError as error:
             QMessageBox.warning(self._window, "Recover", str(error))
-            found[0].replace(found[0].with_suffix(".damaged"))
-            self.offer_recovery()
-            return
-        found[0].replace(self.autosave.path)  # ours now; if this window dies as well, it is found again
+            path.replace(path.with_suffix(".damaged"))
+            return False
+        path.replace(self.autosave.path)  # ours now; if this window dies as well, it is found again
         self._begin(experiment, "", str(self.autosave.path))
         self._saved_step = -1  # no file of the user's holds it
+        return True
 
     def shutdown(self) -> None:
         """An orderly end: what there is can be opened again as the last session."""
@@ -329,15 +344,14 @@ class Files(QObject):
         self.autosave.end()
 
     def open_last(self) -> None:
-        """Go on where the last window was when it was closed."""
-        path = recovery.last_session()
-        if not path.exists():
+        """Go on where the last window was when it was closed; once more, where the one before was."""
+        sessions = [path for path in recovery.sessions() if path not in self._opened]
+        if not sessions:
             self._window.show_problem("there is no last session to open")
             return
-        opened = path.with_name("opened-session")  # the one at hand becomes the last session meanwhile
-        shutil.copyfile(path, opened)
+        self._opened.add(sessions[0])
         try:
-            self._begin(load_experiment(opened), "", str(opened))
+            self._begin(load_experiment(sessions[0]), "", str(sessions[0]))
             self._saved_step = -1  # no file of the user's holds it
         except ConfigError as error:
             QMessageBox.warning(self._window, "Open the last session", str(error))
@@ -421,9 +435,9 @@ class Files(QObject):
         film, path = self._writing
         try:
             done = film.done
-        except OSError as error:
+        except (OSError, ValueError, MemoryError) as error:
             self._writing = None
-            QMessageBox.warning(self._window, "Save the film", str(error))
+            QMessageBox.warning(self._window, "Save the film", str(error) or "there is not enough memory")
             return
         if done:
             self._writing = None

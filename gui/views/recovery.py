@@ -1,53 +1,101 @@
-"""Autosave every minute, and recovery of what a crash left."""
+"""Autosave every minute, recovery of what a crash left, and the sessions that were closed last.
 
+Windows share the folder. Each writes to a file of its own, whose lock it holds as long as it lives. A closed session is
+a file that nobody writes to again: windows that are closed one after the other lose nothing.
+"""
+
+import functools
+import itertools
 import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from PySide6.QtCore import QLockFile, QStandardPaths
+from PySide6.QtCore import QStandardPaths
+
+from fastdrop.experiments.files import FileLock, LockHeld, make_folder
 
 SUFFIX = ".fastdrop"
+_SESSION = "session-"
+_SESSIONS = 8
+"""Kept; older ones are removed."""
 
 
 def folder() -> Path:
-    """Where autosaved experiments lie."""
+    """Where autosaved experiments lie; where the home cannot be written, a temporary folder of this process."""
     place = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.AppDataLocation)
     path = Path(place or ".") / "autosave"
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    with suppress(OSError):
+        make_folder(path)
+    return path if os.access(path, os.W_OK | os.X_OK) else _temporary_folder()
+
+
+@functools.cache
+def _temporary_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="fastdrop-autosave-"))
 
 
 class Autosave:
     """This window's file, and the lock that tells other windows that it is alive."""
 
     def __init__(self) -> None:
-        number = 1
-        while True:
+        for number in itertools.count(1):
             self.path = folder() / f"{os.getpid()}-{number}{SUFFIX}"
-            self._lock = QLockFile(str(self.path.with_suffix(".lock")))
-            self._lock.setStaleLockTime(0)
-            if self._lock.tryLock(0):
+            try:
+                self._lock = FileLock(self.path)
+            except LockHeld:
+                continue
+            if not self.path.exists():
                 return
-            number += 1
+            self._lock.release()  # a dead process had our number, and left what it had
 
     def end(self) -> None:
         """After an orderly end there is nothing to recover; what was there is the last session."""
-        if self.path.exists():
-            self.path.replace(last_session())
-        self._lock.unlock()
+        with suppress(OSError):
+            if self.path.exists():
+                self.path.replace(new_session())
+        self._lock.release()
 
 
-def last_session() -> Path:
-    """What the window had that was closed last."""
-    return folder() / "last-session"
+def new_session() -> Path:
+    """A file for what a window had that is closed, or takes another experiment; the oldest of many is removed."""
+    for path in sessions()[_SESSIONS - 1 :]:
+        path.unlink(missing_ok=True)
+    return folder() / f"{_SESSION}{time.time_ns():020}-{os.getpid()}"
+
+
+def is_session(path: str) -> bool:
+    """Whether a file is such a one."""
+    return Path(path).parent == folder() and Path(path).name.startswith(_SESSION)
+
+
+def sessions() -> list[Path]:
+    """What windows had that were closed, the last first."""
+    return sorted(folder().glob(f"{_SESSION}*"), reverse=True)
 
 
 def left_behind() -> list[Path]:
     """Autosaved experiments whose window is gone, the newest first."""
     found = []
-    for path in folder().glob(f"*{SUFFIX}"):
-        lock = QLockFile(str(path.with_suffix(".lock")))
-        lock.setStaleLockTime(0)
-        if lock.tryLock(0):
-            lock.unlock()
-            found.append(path)
-    return sorted(found, key=lambda path: -path.stat().st_mtime)
+    with suppress(OSError):
+        for path in folder().glob(f"*{SUFFIX}"):
+            with taken(path) as is_ours:
+                if is_ours:
+                    found.append((-path.stat().st_mtime, path))
+    return [path for _, path in sorted(found)]
+
+
+@contextmanager
+def taken(path: Path) -> Iterator[bool]:
+    """Whether an autosaved experiment is there whose window is gone; meanwhile no other window takes it."""
+    try:
+        lock = FileLock(path)
+    except OSError:
+        yield False
+        return
+    try:
+        yield path.exists()
+    finally:
+        lock.release()

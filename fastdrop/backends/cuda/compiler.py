@@ -9,6 +9,8 @@ import functools
 import hashlib
 import os
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from fastdrop.backends.cuda.device import cupy
 
 OPTIONS = ("-std=c++17", "--fmad=false")
 """No fused multiply-adds: products are rounded before they are added, as on the CPU."""
+_PART = ".part-"
 
 
 @functools.cache
@@ -38,11 +41,25 @@ def cubin(expression: str, architecture: str) -> Path:
             return known
     image, function = _compile(text, expression, architecture)
     path = folder / f"{start}.{function}.cubin"
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:
-        part.write(image)
-    os.chmod(part.name, 0o644)  # the folder may be shared
-    os.replace(part.name, path)  # at once: other processes may look for it
+    _write(path, image)
     return path
+
+
+def _write(path: Path, image: bytes) -> None:
+    """Whole or not at all: other processes may look for it. What killed ones left an hour ago is removed."""
+    for left in path.parent.glob(f"{_PART}*"):
+        with suppress(OSError):
+            if left.stat().st_mtime < time.time() - 3600:
+                left.unlink()
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_PART, delete=False) as part:
+        try:
+            part.write(image)
+            part.flush()
+            os.chmod(part.name, 0o644)  # the folder may be shared
+            os.replace(part.name, path)
+        except BaseException:
+            Path(part.name).unlink(missing_ok=True)
+            raise
 
 
 def _function(path: Path) -> str:

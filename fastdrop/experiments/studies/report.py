@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import fastdrop
-from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.files import make_folder, write_atomically
 from fastdrop.experiments.studies.study import Finding, Study
 
 VERSION = 1
@@ -16,7 +16,7 @@ VERSION = 1
 
 def save(study: Study, finding: Finding, seconds: float, folder: Path, quick: bool) -> None:
     """Write NAME.png, NAME.svg, NAME.json and the configurations."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for kind in ("png", "svg"):
         buffer = BytesIO()
         finding.figure.savefig(buffer, format=kind, dpi=110, metadata=None if kind == "png" else {"Date": None})

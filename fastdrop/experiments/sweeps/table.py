@@ -5,11 +5,13 @@ second and never more than a tenth of the time. A kill at any moment leaves a ta
 costs is the runs of the last second, which are trained again. A folder of parts would save the rewriting, but would
 have to be cleaned of thousands of small files, and is no single file to send to somebody.
 
+Whoever opens the table holds its lock until it is closed, or until the process ends, however it ends. So two sweeps
+cannot write to one table. Programs that know nothing of the lock are noticed when they have changed the file.
+
 Readers that open a path twice, as pandas and pyarrow's read_table do, may meet the next file in between: while a sweep
 runs, give them an open file.
 """
 
-import json
 import os
 import threading
 import time
@@ -20,11 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fastdrop._version import __version__
 from fastdrop.errors import missing_package
 from fastdrop.experiments.config import ExperimentConfig
-from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.files import FileLock, LockHeld, shown, target_of, write_atomically
+from fastdrop.experiments.sweeps import parquet
+from fastdrop.experiments.sweeps.parquet import TableError
 from fastdrop.experiments.sweeps.plan import QUANTITIES, Result, Run, Sweep
 from fastdrop.experiments.tables import DataError
 from fastdrop.experiments.work import TEST_ACCURACY, TEST_LOSS, TRAIN_ACCURACY, TRAIN_LOSS
@@ -32,24 +36,19 @@ from fastdrop.experiments.work import TEST_ACCURACY, TEST_LOSS, TRAIN_ACCURACY, 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 1
-"""Version of the columns and of what stands in the file's metadata."""
 SUFFIX = ".parquet"
-_METADATA = b"fastdrop"
 _SECONDS = 1.0
 """Between two writes, at least."""
 _SHARE = 10
 """Times as long as a write took, until the next."""
+_PATIENCE = 0.5
+"""Seconds that another may take to close the table."""
 _HISTORIES = {
     "train_loss_history": TRAIN_LOSS,
     "test_loss_history": TEST_LOSS,
     "train_accuracy_history": TRAIN_ACCURACY,
     "test_accuracy_history": TEST_ACCURACY,
 }
-
-
-class TableError(ValueError):
-    """A table that cannot be read, written or continued; the message names the file."""
 
 
 class SweepTable:
@@ -73,8 +72,8 @@ class SweepTable:
     Raises
     ------
     TableError
-        If `path` does not end in .parquet; from any other method, if the file cannot be read or written, is of another
-        sweep, or was changed by another program.
+        If `path` does not end in .parquet; from any other method, if the file cannot be read or written, is damaged, is
+        of another sweep, is open in another `SweepTable`, whichever process has it, or was changed by another program.
     BackendUnavailable
         If pyarrow is not installed.
 
@@ -97,15 +96,19 @@ class SweepTable:
 
     def __init__(self, path: str | os.PathLike[str], sweep: Sweep) -> None:
         self.path = Path(path)
+        self._path = self.path.absolute()  # whatever the current folder is later
         if self.path.suffix.lower() != SUFFIX:
-            raise TableError(f"{path}: a sweep's results go into a {SUFFIX} file")
+            raise TableError(f"{shown(path)}: a sweep's results go into a {SUFFIX} file")
         if find_spec("pyarrow") is None:  # which takes a quarter of a second to import: see _open
             raise missing_package("pyarrow", "parquet", "the table of a sweep")
         self._sweep = sweep
         self._kept: list[Result] = []
         self._new: list[Result] = []
         self._stamp: tuple[int, int, int] | None = None
+        self._keys: set[tuple[Any, int]] = set()
+        """Of the runs in the file."""
         self._due = 0.0
+        self._guard: FileLock | None = None
         self._lock = threading.Lock()  # of _new
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fastdrop-table")
         self._opening = self._thread.submit(self._open)
@@ -129,7 +132,7 @@ class SweepTable:
         return self._kept
 
     def add(self, results: Sequence[Result]) -> None:
-        """Runs that are to be written, each once."""
+        """Runs that are to be written; a run that is in the table already is not written again."""
         with self._lock:
             self._new += results
 
@@ -147,7 +150,7 @@ class SweepTable:
         return False
 
     def close(self) -> None:
-        """Write what is left, and wait for it."""
+        """Write what is left, wait for it, and let others have the table."""
         try:
             self.wait()
             while not self.is_written(hurry=True):
@@ -155,6 +158,8 @@ class SweepTable:
                     self._writing.exception()
         finally:
             self._thread.shutdown()
+            if self._guard is not None:
+                self._guard.release()
 
     # --- in the thread
 
@@ -163,11 +168,26 @@ class SweepTable:
             self._identity = self._sweep.identity
         except DataError as error:
             raise TableError(str(error)) from None
-        self._stamp = self._on_disk()
-        self._rows = self._schema().empty_table()
-        if self._stamp is not None:
-            self._read()
-        self._write()  # a file that cannot be written is told before hours of training, not after
+        try:
+            self._guard = FileLock(self._path, _PATIENCE)
+        except LockHeld as error:
+            text = f"{error.holder} has this table open for a sweep; wait until that ends, or choose another name"
+            raise self._error(text) from None
+        except OSError as error:
+            raise TableError(str(error)) from None
+        try:
+            self._target = target_of(self._path)
+            self._stamp = self._on_disk()
+            self._rows = self._schema().empty_table()
+            if self._stamp is not None:
+                self._read()
+            self._write()  # a file that cannot be written is told before hours of training, not after
+        except BaseException:
+            self._guard.release()
+            raise
+
+    def _error(self, text: str) -> TableError:
+        return TableError(f"{shown(self.path)}: {text}")
 
     def _schema(self) -> "pa.Schema":
         import pyarrow as pa
@@ -177,98 +197,108 @@ class SweepTable:
         columns = {self._sweep.parameter: types[kind], "seed": pa.int64()}  # type: ignore[index]
         columns |= dict.fromkeys(QUANTITIES, pa.float64()) | {"outcome": pa.string(), "error": pa.string()}
         columns |= dict.fromkeys(_HISTORIES, pa.list_(pa.float64()))
-        about = {"format": FORMAT, "fastdrop": __version__, "sweep": self._identity}
-        return pa.schema(columns.items(), {_METADATA: json.dumps(about).encode()})
+        return parquet.schema(columns, self._identity)
 
     def _read(self) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+        """Take in what is there. The one door: whatever is wrong with the file, a TableError says it."""
         try:
-            # Not by its name: pyarrow would read partitions out of folders called a=b.
-            with pq.ParquetFile(self.path) as file:
-                rows = file.read()
-        except (pa.ArrowException, OSError) as error:
-            raise TableError(f"{self.path}: cannot be read as Parquet: {_first_line(error)}") from None
-        schema = self._schema()
-        self._check(rows.schema.metadata or {})
-        if rows.schema.names != schema.names:
-            raise TableError(f"{self.path}: the columns are not those of a sweep's table")
-        runs = {(run.value, run.seed): run for run in self._sweep.runs()}
-        columns = [rows[name].to_pylist() for name in (self._sweep.parameter, "seed", "outcome")]
-        keys = [(value, seed) for value, seed, _ in zip(*columns, strict=True)]
-        again = [key in runs and outcome == "failed" for key, outcome in zip(keys, columns[2], strict=True)]
-        found = {}
-        for key, row, is_again in zip(keys, rows.to_pylist(), again, strict=True):
-            if key in runs and not is_again:
-                found[key] = _result(row, runs[key])
-        self._kept = [found[key] for key in runs if key in found]
-        self._rows = rows.filter(pa.array([not each for each in again], pa.bool_())).cast(schema)
+            rows = parquet.decode(parquet.read(self._target), self._schema())
+            self._kept, self._rows = self._continued(rows)
+        except TableError as error:
+            raise self._error(str(error)) from None
+        except OSError as error:
+            raise self._error(f"cannot be read: {error.strerror or error}") from None
+        except MemoryError:
+            raise self._error("cannot be read: there is not enough memory for it") from None
+        except Exception as error:  # pyarrow's and Python's own, whatever they are: the rows are not what `_row` makes
+            raise self._error(f"cannot be read as the table of a sweep: {_first_line(error)}") from None
 
-    def _check(self, metadata: dict[bytes, bytes]) -> None:
-        """Whether it is a table of this sweep; says what differs."""
-        if _METADATA not in metadata:
-            raise TableError(f"{self.path}: this is no table of a sweep; choose another name")
-        about = json.loads(metadata[_METADATA])
-        if about["format"] != FORMAT:
-            raise TableError(f"{self.path}: its format is {about['format']}; this fastdrop reads format {FORMAT}")
-        theirs, ours = about["sweep"], self._identity
-        names = ["parameter"] if theirs["parameter"] != ours["parameter"] else {**ours, **theirs}
-        differing = [
-            f"{name} is {theirs.get(name, 'not set')} there and {ours.get(name, 'not set')} here"
-            for name in names
-            if theirs.get(name) != ours.get(name)
-        ]
-        if differing:
-            raise TableError(f"{self.path}: this is the table of another sweep: {'; '.join(differing)}")
+    def _continued(self, rows: "pa.Table") -> "tuple[list[Result], pa.Table]":
+        """The results of this sweep, and the rows that stay: all but this sweep's failures."""
+        import pyarrow as pa
+
+        runs = {(run.value, run.seed): run for run in self._sweep.runs()}
+        found: dict[tuple[Any, int], Result | None] = {}
+        stays = []
+        for row in rows.to_pylist():
+            key = (row[self._sweep.parameter], row["seed"])
+            if None in key or key in found:
+                raise ValueError(f"the run {key} cannot be, or is there twice")
+            figures = _figures(row)
+            failed = row["outcome"] == "failed"
+            found[key] = None
+            if key in runs and not failed:
+                found[key] = _result(row, runs[key], figures)
+            stays.append(key not in runs or not failed)
+        self._keys = {key for key, each in zip(found, stays, strict=True) if each}
+        kept = [result for key in runs if (result := found.get(key)) is not None]
+        return kept, rows.filter(pa.array(stays, pa.bool_()))
 
     def _write(self) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         begin = time.monotonic()
         if self._on_disk() != self._stamp:
-            raise TableError(f"{self.path}: another program has changed this table; the sweep stops writing to it")
+            raise self._error("another program has changed this table; the sweep stops writing to it")
         with self._lock:
-            new, self._new = self._new, []
-        schema = self._schema()
-        fresh = pa.Table.from_pylist([_row(self._sweep.parameter, result) for result in new], schema)
-        self._rows = pa.concat_tables([self._rows, fresh]).sort_by(
-            [("seed", "ascending"), (self._sweep.parameter, "ascending")]
-        )
-        content = pa.BufferOutputStream()
-        # Dictionaries of numbers that hardly repeat would take ten times as long: 0.2 s for 5000 runs of 60 epochs.
-        pq.write_table(self._rows, content, use_dictionary=["outcome", "error"])
+            new = list(self._new)
+        results = {(result.value, result.seed): result for result in new}
+        fresh_rows = [_row(self._sweep.parameter, results[key]) for key in results.keys() - self._keys]
         try:
-            write_atomically(self.path, content.getvalue())
+            fresh = pa.Table.from_pylist(fresh_rows, self._schema())
+            rows = pa.concat_tables([self._rows, fresh]).sort_by(
+                [("seed", "ascending"), (self._sweep.parameter, "ascending")]
+            )
+            write_atomically(self._target, parquet.encode(rows))
         except OSError as error:
-            raise TableError(f"{self.path}: cannot be written: {error.strerror or error}") from None
+            raise TableError(str(error)) from None
+        except (pa.ArrowException, MemoryError) as error:
+            raise self._error(f"cannot be written: {_first_line(error)}") from None
+        self._rows = rows
+        self._keys |= results.keys()
+        with self._lock:
+            del self._new[: len(new)]
         self._stamp = self._on_disk()
         self._due = time.monotonic() + max(_SECONDS, _SHARE * (time.monotonic() - begin))
 
     def _on_disk(self) -> tuple[int, int, int] | None:
         """What changes with every write of anybody's; None where there is no file."""
         try:
-            status = self.path.stat()
+            status = os.stat(self._target)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise TableError(f"{self.path}: cannot be read: {error.strerror or error}") from None
+            raise self._error(f"cannot be read: {error.strerror or error}") from None
         return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _row(parameter: str, result: Result) -> dict[str, Any]:
-    row = {parameter: result.value, "seed": result.seed, "outcome": result.outcome, "error": result.error}
+    error = result.error.encode(errors="backslashreplace").decode()  # a path in it may be no text
+    row = {parameter: result.value, "seed": result.seed, "outcome": result.outcome, "error": error}
     row |= {name: None if result.error else result.figure(name) for name in QUANTITIES}
     return row | {name: result.figures[:, column] for name, column in _HISTORIES.items()}
 
 
-def _result(row: dict[str, Any], run: Run) -> Result:
-    figures = np.empty((len(row["test_loss_history"]), len(_HISTORIES)))
+def _figures(row: dict[str, Any]) -> NDArray[np.float64]:
+    """The figures of a row; raises where they, its outcome or its error cannot be."""
+    outcome, lengths = row["outcome"], {len(row[name]) for name in _HISTORIES}
+    if outcome not in ("finished", "diverged", "failed") or (outcome == "finished") != (row["error"] == ""):
+        raise ValueError(f"a run cannot have the outcome {outcome!r} and the error {row['error']!r}")
+    if len(lengths) > 1 or (outcome == "finished" and lengths == {0}):
+        raise ValueError("the figures of a run are not of one length")
+    figures = np.empty((*lengths, len(_HISTORIES)))
     for name, column in _HISTORIES.items():
+        if None in row[name]:
+            raise ValueError("a figure of a run is missing")
         figures[:, column] = row[name]
+    return figures
+
+
+def _result(row: dict[str, Any], run: Run, figures: NDArray[np.float64]) -> Result:
+    if row["outcome"] == "finished" and len(figures) != run.config.epochs + 1:
+        raise ValueError(f"a run of {run.config.epochs} epochs cannot have {len(figures) - 1}")
     return Result(*run, figures, row["error"], row["outcome"] == "diverged")
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
