@@ -59,9 +59,9 @@ class Archive:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         size = size_of(path)
         with _as_unreadable():
-            self._file = _Reader(io.FileIO(path))  # type: ignore[arg-type]
+            self._file = _Reader(io.FileIO(path))
             try:
-                self._zip = zipfile.ZipFile(self._file)  # type: ignore[arg-type]
+                self._zip = zipfile.ZipFile(self._file)
                 self._members = _checked(self._zip.infolist(), size)
                 self.headers = {name: self._header(name) for name in self._members}
             except BaseException:

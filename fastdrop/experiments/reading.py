@@ -46,6 +46,11 @@ def is_text(value: Any, longest: int = LONGEST_NAME) -> bool:
     return isinstance(value, str) and len(value) <= longest and not _NO_TEXT.search(value)
 
 
+def cleaned(value: Any) -> str:
+    """A text of whatever kind, such as an error's, as one that everything can take."""
+    return _NO_TEXT.sub("?", value[:LONGEST_NAME]) if isinstance(value, str) else shown(value)
+
+
 def size_of(path: str | os.PathLike[str]) -> int:
     """Bytes of a file that can be opened without waiting; `Unreadable` where it is none."""
     try:

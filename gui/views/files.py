@@ -1,6 +1,5 @@
 """What has to do with files: opening, saving, autosave and recovery, sharing as text, exports."""
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from fastdrop.experiments.archive import SUFFIX
 from fastdrop.experiments.files import write_atomically
 from fastdrop_gui import editing
 from fastdrop_gui.model import Status
-from fastdrop_gui.views import exporting, recovery
+from fastdrop_gui.views import dialogs, exporting, recovery
 from fastdrop_gui.views.dialogs import ExportDialog
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ class Files(QObject):
         try:
             experiment = load_experiment(path)
         except ConfigError as error:
-            QMessageBox.warning(self._window, "Open an experiment", str(error))
+            dialogs.warn(self._window, "Open an experiment", str(error))
             return False
         self._begin(experiment, path, path)
         self._remember(path)
@@ -90,7 +89,7 @@ class Files(QObject):
     def _begin(self, experiment: Experiment, path: str, states: str) -> None:
         window = self._window
         self.keep_last()
-        self._saved_step, self._waiting = _steps_of(experiment), ""
+        self._saved_step, self._waiting = experiment.steps, ""
         window.document.open(experiment.config, path)
         window.settings.show_config(experiment.config)
         window.cards.show_config(experiment.config)
@@ -210,7 +209,7 @@ class Files(QObject):
         try:
             write()
         except (BackendUnavailable, ConfigError, OSError, ValueError) as error:
-            QMessageBox.warning(self._window, "Save", str(error))
+            dialogs.warn(self._window, "Save", str(error))
         else:
             self._saved(path, self._window.document.mark, self._saved_step)
 
@@ -244,7 +243,7 @@ class Files(QObject):
             elif saved.path == str(recovery.last_session()):
                 continue
             elif saved.problem:
-                QMessageBox.warning(self._window, "Save", saved.problem)
+                dialogs.warn(self._window, "Save", saved.problem)
             else:
                 self._saved(saved.path, mark, saved.step)
         if self._waiting and self._window.model.status is not Status.LOADING:
@@ -310,7 +309,7 @@ class Files(QObject):
         try:
             experiment = load_experiment(found[0])
         except ConfigError as error:
-            QMessageBox.warning(self._window, "Recover", str(error))
+            dialogs.warn(self._window, "Recover", str(error))
             found[0].replace(found[0].with_suffix(".damaged"))
             self.offer_recovery()
             return
@@ -335,12 +334,12 @@ class Files(QObject):
             self._window.show_problem("there is no last session to open")
             return
         opened = path.with_name("opened-session")  # the one at hand becomes the last session meanwhile
-        shutil.copyfile(path, opened)
         try:
+            shutil.copyfile(path, opened)
             self._begin(load_experiment(opened), "", str(opened))
             self._saved_step = -1  # no file of the user's holds it
-        except ConfigError as error:
-            QMessageBox.warning(self._window, "Open the last session", str(error))
+        except (ConfigError, OSError) as error:
+            dialogs.warn(self._window, "Open the last session", str(error))
 
     # -- sharing
 
@@ -423,16 +422,8 @@ class Files(QObject):
             done = film.done
         except OSError as error:
             self._writing = None
-            QMessageBox.warning(self._window, "Save the film", str(error))
+            dialogs.warn(self._window, "Save the film", str(error))
             return
         if done:
             self._writing = None
             self._saved(path)
-
-
-def _steps_of(experiment: Experiment) -> int:
-    """How many batches the file's network was trained on; a state that does not say so will be refused later."""
-    try:
-        return int(json.loads(str(experiment.states["main"]["numbers"]))["step_count"])
-    except (KeyError, TypeError, ValueError):
-        return 0
