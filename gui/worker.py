@@ -80,19 +80,24 @@ class _Worker:
         self.looks = {name: Allowance(LOOKING_SHARE, 0.1) for name in ("boundary", "mistakes", "distributions")}
 
     def loop(self) -> None:
-        """Until the window says so, or is gone; an error that nobody foresaw is told, and ends what was under way."""
+        """Until the window says so, or is gone."""
         with suppress(_WindowGone):
-            while True:
-                try:
-                    if not self._listens():
-                        return
-                    if self.running or self._twin_is_behind():
-                        self._train()
-                    self._report()
-                except _WindowGone:
-                    raise
-                except Exception as error:
-                    self._fail_unexpectedly(error)
+            while self._turn():
+                pass
+
+    def _turn(self) -> bool:
+        """Commands, a batch, news; False in the end. An error that nobody foresaw is told, and stops the training."""
+        try:
+            if not self._listens():
+                return False
+            if self.running or self._twin_is_behind():
+                self._train()
+            self._report()
+        except _WindowGone:
+            raise
+        except Exception as error:
+            self._fail_unexpectedly(error)
+        return True
 
     def _fail_unexpectedly(self, error: Exception) -> None:
         """Stop all that could fail again by itself; the network stays, so that it can be saved."""
