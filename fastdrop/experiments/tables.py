@@ -85,7 +85,8 @@ def read_table(path: str | os.PathLike[str], label: str = "") -> Table:
     Raises
     ------
     DataError
-        If the file cannot be read, a value is missing or no finite number, or there are fewer than two classes.
+        If the file cannot be read, a value is missing or no finite number, there are fewer than two classes, or it is
+        larger than `LARGEST_CSV`, than `arrays.LARGEST`, or than `MOST_COLUMNS` columns.
     """
     path = Path(path)
     with _as_data_error(path):
