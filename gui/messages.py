@@ -77,6 +77,8 @@ class Failure:
     message: str
     field: str = ""
     """The configuration's field that it is about, where it is one."""
+    details: str = ""
+    """The traceback of an error that nobody foresaw."""
 
 
 @dataclass(frozen=True)

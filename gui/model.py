@@ -87,7 +87,7 @@ class ExperimentModel:
         self._rates = None
         self._stop_at: int | None = None
         self.status = Status.LOADING
-        self.message = self.field = ""
+        self.message = self.field = self.details = ""
         self.about: About | None = None
         self.history: list[EpochRecord] = []
         self.twin_wanted = twin
@@ -235,7 +235,7 @@ class ExperimentModel:
                 self.message, self.twin_wanted = message.message, False
             elif isinstance(message, Failure):
                 self.status = Status.FAILED
-                self.message, self.field = message.message, message.field
+                self.message, self.field, self.details = message.message, message.field, message.details
                 self._lost = message.run is None
             else:
                 self._take(message)

@@ -4,11 +4,13 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments import (
@@ -29,7 +31,8 @@ from fastdrop.experiments import (
 )
 from fastdrop.experiments.archive import write_arrays
 from fastdrop.threads import get_num_threads, set_num_threads
-from fastdrop_gui.messages import About, Failure, Kind, Notice, Saved, Start, Update, Wanted
+from fastdrop_gui.allowance import Allowance, Result
+from fastdrop_gui.messages import About, Failure, Kind, Message, Notice, Saved, Start, Update, Wanted
 
 SNAPSHOT_SHARE = 0.04
 LOOKING_SHARE = 0.01
@@ -41,34 +44,7 @@ WITHOUT_SNAPSHOTS = 1 / 60
 
 UNHEARD = 0.003
 """Seconds for which a command may wait while batches are trained."""
-
-Result = TypeVar("Result")
-
-
-class Allowance:
-    """Lets something cost at most a share of the time: after it took t seconds, it waits for t / share."""
-
-    def __init__(self, share: float, least: float) -> None:
-        self._share, self._least, self._next = share, least, 0.0
-
-    def __call__(self, work: Callable[[], Result]) -> Result | None:
-        """The result of `work`, or None where it is not its turn."""
-        begin = time.perf_counter()
-        if begin < self._next:
-            return None
-        result = work()
-        end = time.perf_counter()
-        self._next = end + max(self._least, (end - begin) / self._share)
-        return result
-
-    @property
-    def due(self) -> float:
-        """Seconds until its turn."""
-        return max(0.0, self._next - time.perf_counter())
-
-    def now(self) -> None:
-        """Make it its turn."""
-        self._next = 0.0
+_LONGEST_MESSAGE = 500
 
 
 @dataclass
@@ -104,10 +80,34 @@ class _Worker:
         self.looks = {name: Allowance(LOOKING_SHARE, 0.1) for name in ("boundary", "mistakes", "distributions")}
 
     def loop(self) -> None:
-        while self._listens():
+        """Until the window says so, or is gone."""
+        with suppress(_WindowGone):
+            while self._turn():
+                pass
+
+    def _turn(self) -> bool:
+        """Commands, a batch, news; False in the end. An error that nobody foresaw is told, and stops the training."""
+        try:
+            if not self._listens():
+                return False
             if self.running or self._twin_is_behind():
                 self._train()
             self._report()
+        except _WindowGone:
+            raise
+        except Exception as error:
+            self._fail_unexpectedly(error)
+        return True
+
+    def _fail_unexpectedly(self, error: Exception) -> None:
+        """Stop all that could fail again by itself; the network stays, so that it can be saved."""
+        self.twin, self.wanted, self.steps_left = None, None, None
+        details = "".join(traceback.format_exception(error))
+        self._fail(f"unexpected error: {type(error).__name__}: {error}"[:_LONGEST_MESSAGE], details=details)
+
+    def _send(self, message: Message) -> None:
+        with _while_there():
+            self.connection.send(message)
 
     def _listens(self) -> bool:
         """Obey what has come, or comes while there is nothing to do; False where it is to stop.
@@ -117,8 +117,11 @@ class _Worker:
         patience = self._patience()
         if patience == 0.0 and time.perf_counter() < self.listen_at:
             return True
-        while self.connection.poll(patience):
-            kind, value = self.connection.recv()
+        while True:
+            with _while_there():
+                if not self.connection.poll(patience):
+                    break
+                kind, value = self.connection.recv()
             if kind == "stop":
                 return False
             self._obey(kind, value)
@@ -190,7 +193,7 @@ class _Worker:
     def _set_twin(self, wanted: bool) -> None:
         assert self.trainer is not None
         if wanted and self.twin is None:
-            self.twin = Trainer(self.trainer.config.without_dropout(), self.trainer.dataset)
+            self.twin = _twin_of(self.trainer)
         elif not wanted:
             self.twin = None
         self.sent.twin_records, self.sent.twin_step, self.sent.step = 0, -1, -1
@@ -202,18 +205,17 @@ class _Worker:
             allowance.now()
         try:
             states = load_experiment(start.file).states if start.file else {}
-            trainer = Trainer(start.config, self.dataset(start.config))
+            trainer, twin = Trainer(start.config, self.dataset(start.config)), None
             if "main" in states:
                 trainer.restore(states["main"])
-            self.trainer = trainer
             if start.twin or "twin" in states:
-                self._set_twin(True)
+                twin = _twin_of(trainer)
                 if "twin" in states:
-                    assert self.twin is not None
-                    self.twin.restore(states["twin"])
+                    twin.restore(states["twin"])
         except (BackendUnavailable, ConfigError, DataError, StateError, MemoryError, OSError) as error:
-            self.trainer = self.twin = None
             self._fail(str(error) or "there is not enough memory for this network", _field_of(error, start.config))
+        else:
+            self.trainer, self.twin = trainer, twin
 
     def dataset(self, config: ExperimentConfig) -> Dataset:
         """The data set; a large file is not read again at each rewind, unless it has changed."""
@@ -225,9 +227,9 @@ class _Worker:
             self._loaded = key, config.load_dataset()
         return self._loaded[1]
 
-    def _fail(self, message: str, field: str = "") -> None:
+    def _fail(self, message: str, field: str = "", details: str = "") -> None:
         self.running = False
-        self.connection.send(Failure(self.run, message, field))
+        self._send(Failure(self.run, message, field, details))
 
     def _step_twin(self) -> None:
         """One batch of the twin, with the learning rate that the other had at that step; its failure is its own."""
@@ -240,7 +242,7 @@ class _Worker:
         except (TrainingDiverged, MemoryError) as error:
             self.twin = None
             self.sent.twin_step = -2
-            self.connection.send(Notice(self.run, f"the twin without dropout stopped: {error or 'out of memory'}"))
+            self._send(Notice(self.run, f"the twin without dropout stopped: {error or 'out of memory'}"))
 
     def _train(self) -> None:
         """One batch; a twin that is behind catches up first."""
@@ -285,7 +287,7 @@ class _Worker:
     def _report(self) -> None:
         if self._news_due() != 0.0:
             return
-        self.connection.send(self._update())
+        self._send(self._update())
         self.wanted = None
 
     def _update(self) -> Update:
@@ -347,9 +349,30 @@ class _Worker:
             else:
                 states = {name: trainer.state() for name, trainer in trainers.items()}
                 save_experiment(path, replace(experiment, states=states))
-        except (BackendUnavailable, OSError, MemoryError) as error:
+        except (BackendUnavailable, OSError, ValueError, MemoryError) as error:
             problem = str(error) or type(error).__name__
-        self.connection.send(Saved(self.run, path, self.trainer.step_count, problem))
+        except Exception as error:
+            problem = f"unexpected error: {type(error).__name__}: {error}"
+            raise
+        finally:
+            self._send(Saved(self.run, path, self.trainer.step_count, problem))
+
+
+def _twin_of(trainer: Trainer) -> Trainer:
+    return Trainer(trainer.config.without_dropout(), trainer.dataset)
+
+
+class _WindowGone(Exception):
+    """Nobody listens any more."""
+
+
+@contextmanager
+def _while_there() -> Iterator[None]:
+    """Tells a window that is gone from a file that ends too early: their errors have the same types."""
+    try:
+        yield
+    except (EOFError, OSError):
+        raise _WindowGone from None
 
 
 def _field_of(error: Exception, config: ExperimentConfig) -> str:
@@ -380,8 +403,5 @@ def work(connection: Connection) -> None:
     gc.freeze()  # what the imports have made stays: the collector need not look through it
     if hasattr(os, "nice"):
         os.nice(NICENESS)
-    try:
-        with one_blas_thread():
-            _Worker(connection).loop()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the window is gone
+    with one_blas_thread():
+        _Worker(connection).loop()

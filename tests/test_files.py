@@ -19,7 +19,7 @@ import fastdrop.cli.train  # noqa: F401 - before a test gives up the right to re
 from fastdrop.backends.cuda import compiler
 from fastdrop.cli import main as cli
 from fastdrop.experiments import ConfigError, Experiment, ExperimentConfig, files, save_experiment
-from fastdrop.experiments.files import FileLock, LockHeld, check_target, make_folder, shown, write_atomically
+from fastdrop.experiments.files import FileLock, LockHeld, check_target, make_folder, path_text, write_atomically
 
 CONFIG = ExperimentConfig(dataset="moons")
 
@@ -147,7 +147,7 @@ def test_every_name_that_a_file_can_have(tmp_path, name):
         assert (tmp_path / name).read_bytes() == content
     FileLock(tmp_path / name).release()
     assert os.listdir(tmp_path) == [name]
-    text = shown(tmp_path / name)
+    text = path_text(tmp_path / name)
     text.encode()
     assert text.isprintable()
 
@@ -164,20 +164,16 @@ def test_a_name_that_is_no_text_can_be_printed(tmp_path, capfd):
     assert r"two\nlines.toml: this is a folder" in capfd.readouterr().err
 
 
-def test_a_configuration_with_a_name_that_is_no_text(tmp_path):
-    config = CONFIG.replace(dataset="file", data_file=os.fsdecode(b"/tmp/\xff.csv"))
-    with pytest.raises(ConfigError, match=r"a\.toml: the data's name, /tmp/\\udcff\.csv, is no text.*rename it"):
-        config.save(tmp_path / "a.toml")
-    assert os.listdir(tmp_path) == []
-
-
 def test_data_with_a_name_that_is_no_text(tmp_path, capfd):
+    """Neither a configuration file nor a share code can hold it: refused in words, before anything is written."""
     data = tmp_path / os.fsdecode(b"\xff.csv")
     data.write_text("a,b,c\n" + "1,2,x\n2,3,y\n" * 30)
+    with pytest.raises(ConfigError, match=r"data_file has .* no Unicode text"):
+        CONFIG.replace(dataset="file", data_file=str(data))
     options = ["train", "--data", str(data), "--epochs", "1", "--no-comparison", "--figure", str(tmp_path / "a.png")]
-    assert cli.main(options) == 0
-    assert r"\udcff.csv" in capfd.readouterr().out
-    assert (tmp_path / "a.png").exists()
+    assert cli.main(options) == 2
+    assert "rename the file" in capfd.readouterr().err
+    assert os.listdir(tmp_path) == [data.name]
 
 
 def test_permissions_of_new_and_of_replaced_files(tmp_path):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastdrop.bench import device, promises, results
 from fastdrop.bench.plan import DEVICE_OR_HOST
-from fastdrop.bench.results import Result
+from fastdrop.bench.results import MOST, Result
 from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.reading import Damaged, Unreadable, is_text, parse_json, read_text, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 FORMAT = "fastdrop bench"
 VERSION = 1
 """Of the JSON; a file of another version is refused."""
+_MOST_FACTS = 200
+"""About a machine."""
+_MOST_RESULTS = 10_000
 
 
 class Report(NamedTuple):
@@ -61,25 +65,41 @@ def save(report: Report, path: Path) -> None:
 def load(path: Path) -> Report:
     """Read what `save` wrote; a ValueError of one line where it is something else."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from None
+        return _from_document(parse_json(read_text(path)))
+    except Unreadable as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _from_document(document: Any) -> Report:
+    """The report that `save` wrote, each value checked."""
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ValueError(f"{path}: not a file of this fastdrop bench")
-    if document.get("version") != VERSION:
-        raise ValueError(f"{path}: format version {document.get('version')}; this fastdrop reads version {VERSION}")
-    try:
-        return Report(
-            dict(document["machine"]),
-            [results.from_record(found) for found in document["results"]],
-            list(document["missing peers"]),
-            str(document["plan"]),
-            bool(document["complete"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: damaged: {type(error).__name__}: {error}") from None
+        raise Damaged("not a file of this fastdrop bench")
+    version = document.get("version")
+    if type(version) is not int or version != VERSION:
+        raise Damaged(f"format version {shown(version)}; this fastdrop reads version {VERSION}")
+    kinds = {"machine": dict, "results": list, "missing peers": list, "plan": str, "complete": bool}
+    for name, kind in kinds.items():
+        if not isinstance(document.get(name), kind):
+            raise Damaged(f"damaged: {name!r} is missing or of another type")
+    machine, missing = document["machine"], document["missing peers"]
+    if not all(is_text(text) for text in (*missing, document["plan"])):
+        raise Damaged("damaged: the plan or the missing peers are no names")
+    if not (len(machine) <= _MOST_FACTS and all(is_text(name) and _is_fact(fact) for name, fact in machine.items())):
+        raise Damaged("damaged: the machine is not described by names and simple values")
+    if len(document["results"]) > _MOST_RESULTS:
+        raise Damaged(f"damaged: more than {_MOST_RESULTS:,} results")
+    found = [results.from_record(record) for record in document["results"]]
+    return Report(machine, found, missing, document["plan"], document["complete"])
+
+
+def _is_fact(value: Any, inside: bool = False) -> bool:
+    """Whether a value can stand in a machine's description: a text, a number, or a few of them."""
+    if isinstance(value, (list, dict)) and not inside:
+        parts = [*value, *(value.values() if isinstance(value, dict) else ())]
+        return len(parts) <= _MOST_FACTS and all(_is_fact(part, inside=True) for part in parts)
+    if isinstance(value, (int, float)):
+        return -MOST <= value <= MOST  # False also for NaN
+    return value is None or is_text(value)
 
 
 class _Line(NamedTuple):

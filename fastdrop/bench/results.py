@@ -11,11 +11,19 @@ from fastdrop.bench import device, operations
 from fastdrop.bench.measure import HOST, SUBJECT, Timing, measure
 from fastdrop.bench.plan import DEVICE_OR_HOST, Case
 from fastdrop.errors import missing_package
+from fastdrop.experiments.reading import Damaged, cleaned, is_text, shown
 
 try:
     from threadpoolctl import threadpool_limits
 except ImportError:
     raise missing_package("threadpoolctl", "bench", "the benchmark") from None
+
+MOST = 1 << 62
+"""Elements, bytes, rounds and whatever else a file counts."""
+_MOST_AXES = 64
+_MOST_CANDIDATES = 100
+_SHORTEST, _LONGEST = 1e-15, 1e15
+"""Seconds, and how many times longer than fastdrop: what lies beyond was not measured."""
 
 
 class Result(NamedTuple):
@@ -141,27 +149,53 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def from_record(found: dict[str, Any]) -> Result:
-    """The result that `record` wrote."""
-    case = Case(
-        str(found["operation"]),
-        tuple(int(side) for side in found["shape"]),
-        str(found["dtype"]),
-        float(found["p"]),
-        int(found["threads"]),
-    )
-    candidates: dict[str, Timing | str] = {}
-    for name, entry in found["candidates"].items():
-        if "error" in entry:
-            candidates[name] = str(entry["error"])
-            continue
-        low, high = entry["quartiles_seconds"]
-        relative_low, relative_high = entry["quartiles_relative_to_fastdrop"]
-        numbers = (entry["median_seconds"], low, high, entry["time_relative_to_fastdrop"], relative_low, relative_high)
-        if not all(isinstance(number, int | float) and number > 0 for number in numbers):
-            raise ValueError(f"{case}: a time is no positive number")
-        median, low, high, relative, relative_low, relative_high = numbers
-        candidates[name] = Timing(
-            median, low, high, int(entry["rounds"]), relative, relative_low, relative_high, int(entry["bytes"])
-        )
-    return Result(case, candidates)
+def from_record(found: Any) -> Result:
+    """The result that `record` wrote; `Damaged` where it is something else."""
+    found = _fields(found, "operation", "shape", "dtype", "p", "threads", "candidates")
+    operation, dtype, p = _name(found["operation"]), _name(found["dtype"]), found["p"]
+    if not isinstance(found["shape"], list) or not 1 <= len(found["shape"]) <= _MOST_AXES:
+        raise Damaged(f"damaged: no shape: {shown(found['shape'])}")
+    shape = tuple(_count(side, least=1) for side in found["shape"])
+    if math.prod(shape) > MOST:
+        raise Damaged(f"damaged: no shape: {shown(found['shape'])}")
+    if type(p) not in (int, float) or not 0.0 <= p <= 1.0:
+        raise Damaged(f"damaged: p is from 0 to 1; got {shown(p)}")
+    case = Case(operation, shape, dtype, float(p), _count(found["threads"]))
+    if not isinstance(found["candidates"], dict) or len(found["candidates"]) > _MOST_CANDIDATES:
+        raise Damaged(f"damaged: {case} has no candidates, or more than {_MOST_CANDIDATES}")
+    return Result(case, {_name(name): _candidate(case, entry) for name, entry in found["candidates"].items()})
+
+
+def _candidate(case: Case, entry: Any) -> Timing | str:
+    """A candidate's timing, or the text of its error."""
+    if isinstance(entry, dict) and "error" in entry:
+        return cleaned(entry["error"])
+    pairs = ("quartiles_seconds", "quartiles_relative_to_fastdrop")
+    entry = _fields(entry, "median_seconds", "time_relative_to_fastdrop", "rounds", "bytes", *pairs)
+    if not all(isinstance(entry[name], list) and len(entry[name]) == 2 for name in pairs):
+        raise Damaged(f"damaged: {case}: quartiles are two numbers")
+    (low, high), (relative_low, relative_high) = (entry[name] for name in pairs)
+    times = (entry["median_seconds"], low, high, entry["time_relative_to_fastdrop"], relative_low, relative_high)
+    if not all(type(time) in (int, float) and _SHORTEST <= time <= _LONGEST for time in times):
+        raise Damaged(f"damaged: {case}: a time is no positive number, or none that can be")
+    median, low, high, relative, relative_low, relative_high = map(float, times)
+    rounds, size = _count(entry["rounds"], least=1), _count(entry["bytes"])
+    return Timing(median, low, high, rounds, relative, relative_low, relative_high, size)
+
+
+def _fields(found: Any, *names: str) -> dict[str, Any]:
+    if not isinstance(found, dict) or not found.keys() >= set(names):
+        raise Damaged(f"damaged: there should be {', '.join(names)}; got {shown(found)}")
+    return found
+
+
+def _name(text: Any) -> str:
+    if not is_text(text):
+        raise Damaged(f"damaged: no name: {shown(text)}")
+    return str(text)
+
+
+def _count(value: Any, least: int = 0) -> int:
+    if type(value) is not int or not least <= value <= MOST:
+        raise Damaged(f"damaged: no count from {least} on: {shown(value)}")
+    return value

@@ -11,7 +11,7 @@ from fastdrop.bench.machine import machine
 from fastdrop.bench.measure import SUBJECT
 from fastdrop.bench.results import Result
 from fastdrop.errors import missing_package
-from fastdrop.experiments.files import check_target, shown
+from fastdrop.experiments.files import check_target, path_text
 
 try:
     from rich.console import Console
@@ -62,10 +62,10 @@ def bench(options: argparse.Namespace) -> int:
     _print(done, console)
     if options.save:
         report.save(done, options.save)
-        console.print(f"figures: {escape(shown(options.save))}", soft_wrap=True)
+        console.print(f"figures: {escape(path_text(options.save))}", soft_wrap=True)
     if options.plot:
         if report.draw(done, options.plot):
-            console.print(f"picture: {escape(shown(options.plot))}", soft_wrap=True)
+            console.print(f"picture: {escape(path_text(options.plot))}", soft_wrap=True)
         else:
             console.print("no picture: no plain float32 dropout was measured")
     return status

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from fastdrop.bench.measure import SUBJECT, Timing
 from fastdrop.errors import missing_package
-from fastdrop.experiments.files import check_target, shown
+from fastdrop.experiments.files import check_target, path_text
 
 try:
     from fastdrop.bench import torch_steps
@@ -28,7 +28,7 @@ def bench_torch(options: argparse.Namespace) -> int:
         _print(outcome, console)
     if options.save:
         torch_steps.save(outcomes, options.save)
-        console.print(f"figures: {escape(shown(options.save))}", soft_wrap=True)
+        console.print(f"figures: {escape(path_text(options.save))}", soft_wrap=True)
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastdrop.bench.machine import machine
 from fastdrop.errors import missing_package
-from fastdrop.experiments.files import check_target, make_folder, shown
+from fastdrop.experiments.files import check_target, make_folder, path_text
 from fastdrop.experiments.studies import STUDIES, Finding, Study, Work, available_cores, processes, save, save_overview
 
 try:
@@ -55,7 +55,7 @@ def reproduce(options: argparse.Namespace) -> int:
         }
         save_overview(done, options.save, described, options.quick)
     if done:
-        console.print(f"pictures, numbers and configurations: {escape(shown(options.save))}", soft_wrap=True)
+        console.print(f"pictures, numbers and configurations: {escape(path_text(options.save))}", soft_wrap=True)
     return status
 
 
@@ -118,7 +118,7 @@ def _run_all(
 def _print(title: str, study: Study, finding: Finding, seconds: float, console: Console) -> None:
     console.print(f"\n[bold]{title}[/]  ({seconds:.0f} s)")
     console.print(f"claim: {escape(study.claim)}")
-    color = "green" if all(finding.shown.values()) else "yellow"
+    color = "green" if all(finding.path_text.values()) else "yellow"
     console.print(f"[{color}]{finding.verdict}[/]. {escape(finding.sentence)}")
     table = Table()
     for place, heading in enumerate(finding.columns):

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from fastdrop.errors import missing_package
 from fastdrop.experiments.archive import load_experiment
 from fastdrop.experiments.config import ConfigError
-from fastdrop.experiments.files import shown
+from fastdrop.experiments.files import path_text
 from fastdrop.experiments.sweeps import (
     PARAMETERS,
     QUANTITIES,
@@ -146,7 +146,7 @@ def _tell_end(run: SweepRun, options: argparse.Namespace, console: Console) -> i
     if run.cancelled:
         console.print(f"stopped; {done} of {run.sweep.count} runs are done")
     if options.save:
-        console.print(f"table: {escape(shown(options.save))}", soft_wrap=True)
+        console.print(f"table: {escape(path_text(options.save))}", soft_wrap=True)
     if done < run.sweep.count:
         console.print(
             "The same command trains those that are missing."

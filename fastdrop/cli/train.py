@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastdrop.errors import missing_package
 from fastdrop.experiments import EpochRecord, ExperimentConfig, Trainer, TrainingDiverged, one_blas_thread
-from fastdrop.experiments.files import check_target, shown, write_atomically
+from fastdrop.experiments.files import check_target, path_text, write_atomically
 from fastdrop.threads import set_num_threads
 
 try:
@@ -43,7 +43,7 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
         _check_figure(options.figure)
     dataset = config.load_dataset()
     console.print(
-        f"[bold]{escape(shown(dataset.name))}[/]: {len(dataset.x_train)} examples to train, "
+        f"[bold]{escape(path_text(dataset.name))}[/]: {len(dataset.x_train)} examples to train, "
         f"{len(dataset.x_test)} to test, {dataset.features} features, {dataset.classes} classes; "
         f"hidden layers {', '.join(map(str, config.hidden))}"
     )
@@ -58,9 +58,9 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
     console.print(_table(runs))
     if options.figure:
         _draw(runs, options.figure)
-        console.print(f"figure: {escape(shown(options.figure))}")
+        console.print(f"figure: {escape(path_text(options.figure))}")
     if options.save_config:
-        console.print(f"configuration: {escape(shown(options.save_config))}")
+        console.print(f"configuration: {escape(path_text(options.save_config))}")
     return status
 
 
@@ -135,7 +135,7 @@ def _draw(runs: list[Run], path: Path) -> None:
         panel.set_ylabel("loss in nats" if quantity == "loss" else quantity)
         panel.grid(alpha=0.3)
         panel.legend()
-    figure.suptitle(f"{shown(runs[0].trainer.dataset.name)}, seed {runs[0].trainer.config.seed}")
+    figure.suptitle(f"{path_text(runs[0].trainer.dataset.name)}, seed {runs[0].trainer.config.seed}")
     content = BytesIO()
     figure.savefig(content, format=path.suffix[1:].lower())
     write_atomically(path, content.getvalue())

@@ -6,24 +6,24 @@ version and the configuration as TOML, and "main/history", "main/weight 0.weight
 
 import json
 import os
-import zipfile
-import zlib
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastdrop.experiments.arrays import Archive
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
 from fastdrop.experiments.files import write_atomically
-from fastdrop.experiments.observe import EpochRecord, records
+from fastdrop.experiments.observe import EpochRecord
+from fastdrop.experiments.reading import LARGEST_TEXT, Damaged, Unreadable, is_text, parse_json, shown
+from fastdrop.experiments.states import State, StateError, history_of, numbers_of, records
 
 FORMAT = 1
 SUFFIX = ".fastdrop"
-
-State = dict[str, NDArray[Any]]
+_MOST_RUNS = 1000
+_STATES = ("main", "twin")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,12 @@ class Experiment:
     @property
     def history(self) -> tuple[EpochRecord, ...]:
         """The main network's curves."""
-        return records(self.states["main"]["history"]) if "main" in self.states else ()
+        return history_of(self.states["main"]) if "main" in self.states else ()
+
+    @property
+    def steps(self) -> int:
+        """How many batches the main network was trained on."""
+        return numbers_of(self.states["main"]).step_count if "main" in self.states else 0
 
 
 def save_experiment(path: str | os.PathLike[str], experiment: Experiment) -> None:
@@ -102,31 +107,61 @@ def load_experiment(path: str | os.PathLike[str]) -> Experiment:
     Raises
     ------
     ConfigError
-        If it is neither, is damaged, or of another version; the message names the file.
+        If it is neither, is damaged, or of another version; the message names the file. Whether states are those of
+        the configuration's network, `Trainer.restore` says.
     """
     path = Path(path)
     if path.suffix.lower() == ".toml":
         return Experiment(ExperimentConfig.load(path))
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            header = json.loads(str(archive["experiment"]))
-            if header["format"] != FORMAT:
-                raise ConfigError(
-                    f"{path}: format {header['format']!r} is not known here; this fastdrop reads format {FORMAT}"
-                )
-            states: dict[str, State] = {}
-            for entry in archive.files:
-                name, slash, key = entry.partition("/")
-                if slash:
-                    states.setdefault(name, {})[key] = archive[entry]
-            runs = tuple(
-                Run(run["name"], ExperimentConfig.from_text(run["config"]), records(run["history"]))
-                for run in header["runs"]
-            )
-            return Experiment(ExperimentConfig.from_text(header["config"]).beside(path), states, runs)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except ConfigError as error:
-        raise ConfigError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-    except (ValueError, LookupError, TypeError, EOFError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error):
-        raise ConfigError(f"{path}: not an experiment of fastdrop, or damaged") from None
+        return _read(path)
+    except (Damaged, StateError) as error:
+        raise ConfigError(f"{path}: not an experiment of fastdrop, or damaged: {error}") from None
+    except (ConfigError, Unreadable) as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _read(path: Path) -> Experiment:
+    with Archive(path) as archive:
+        header = _header(archive)
+        config = ExperimentConfig.from_text(header["config"]).beside(path)
+        runs = tuple(_run(run) for run in header["runs"])
+        states: dict[str, State] = {}
+        for entry in archive.headers:
+            name, _, key = entry.partition("/")
+            if entry == "experiment":
+                continue
+            if name not in _STATES or not key:
+                raise Damaged(f"it holds {shown(entry)}, which no experiment has")
+            states.setdefault(name, {})[key] = archive.read(entry)
+    for state in states.values():
+        numbers_of(state)
+        history_of(state)
+    return Experiment(config, states, runs)
+
+
+def _header(archive: Archive) -> dict[str, Any]:
+    """The text "experiment", its fields' types checked."""
+    declared = archive.headers.get("experiment")
+    if declared is None or declared.shape != () or declared.dtype.kind != "U":
+        raise Damaged('it has no text "experiment"')
+    if declared.dtype.itemsize > 4 * LARGEST_TEXT:
+        raise Damaged('its text "experiment" is too long')
+    header = parse_json(str(archive.read("experiment")))
+    if not isinstance(header, dict) or "format" not in header:
+        raise Damaged("it does not say its format")
+    if type(header["format"]) is not int or header["format"] != FORMAT:
+        raise ConfigError(f"format {shown(header['format'])} is not known here; this fastdrop reads format {FORMAT}")
+    runs = header.get("runs")
+    if not isinstance(header.get("config"), str) or not isinstance(runs, list) or len(runs) > _MOST_RUNS:
+        raise Damaged(f"it has no configuration, or no list of at most {_MOST_RUNS} kept runs")
+    return header
+
+
+def _run(found: Any) -> Run:
+    """One of the kept runs."""
+    if not isinstance(found, dict) or not is_text(found.get("name")) or not isinstance(found.get("config"), str):
+        raise Damaged("a kept run has no name or no configuration")
+    if not isinstance(found.get("history"), list):
+        raise Damaged("a kept run has no history")
+    return Run(found["name"], ExperimentConfig.from_text(found["config"]), records(found["history"]))

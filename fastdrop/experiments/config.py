@@ -1,21 +1,19 @@
 """`ExperimentConfig`: everything that decides an experiment, validated, as text and back."""
 
 import dataclasses
-import math
 import os
-import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, unquote
 
 from fastdrop.backends import BACKENDS
 from fastdrop.errors import missing_package
+from fastdrop.experiments import texts
 from fastdrop.experiments.datasets import DATASETS, Dataset, load_dataset
-from fastdrop.experiments.files import shown, write_atomically
-
-FORMAT = 1
-"""Version of the text form."""
+from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.reading import Unreadable, is_text, read_text, shown
+from fastdrop.experiments.texts import ConfigError
 
 DROPOUT_KINDS = {
     "none": "no dropout",
@@ -64,20 +62,9 @@ DROPBLOCK_SIZE = 3
 HEADS = 4
 """Of attention."""
 
+LONGEST_TEXT = 4096
+"""Characters of a path or a column's name."""
 _LARGEST_LAYER = 4096
-_LINE = "fastdrop1"
-"""What a configuration's line begins with, its version in it."""
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be run; the message names the field and what it may be.
-
-    `field` is the field's name, where it is one that is wrong.
-    """
-
-    def __init__(self, message: str, field: str = "") -> None:
-        super().__init__(message)
-        self.field = field
 
 
 def places(network: str, layers: int) -> list[tuple[str, ...]]:
@@ -90,19 +77,6 @@ def places(network: str, layers: int) -> list[tuple[str, ...]]:
     if network == "text":
         return [("none", "embedding")] + [units] * (layers - 1)
     return [FITTING[network]] * layers
-
-
-def _parsed(name: str, default: Any, text: str) -> Any:
-    """A field's value from its text in a line."""
-    try:
-        if isinstance(default, bool):
-            return {"True": True, "False": False}[text]
-        if isinstance(default, tuple):
-            kind = {"hidden": int, "layer_dropout": str, "layer_rates": float}[name]
-            return tuple(kind(item) for item in text.split(",") if item)
-        return type(default)(text)
-    except (KeyError, ValueError):
-        raise ConfigError(f"{name} cannot be {text!r}", name) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,12 +175,13 @@ class ExperimentConfig:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.type is float and isinstance(value, int) and not isinstance(value, bool):
-                try:
-                    object.__setattr__(self, field.name, float(value))
-                except OverflowError:
-                    raise ConfigError(f"{field.name} is far too large", field.name) from None
+                object.__setattr__(self, field.name, _as_float(field.name, value))
             elif isinstance(field.type, type) and type(value) is not field.type:
-                raise ConfigError(f"{field.name} is of type {field.type.__name__}; got {value!r}", field.name)
+                raise ConfigError(f"{field.name} is of type {field.type.__name__}; got {shown(value)}", field.name)
+            elif field.type is str and not is_text(value, LONGEST_TEXT):
+                what = f"{field.name} has control characters, no Unicode text, or more than {LONGEST_TEXT} characters"
+                way_out = "; rename the file" if field.name == "data_file" else ""
+                raise ConfigError(f"{what}: {shown(value)}{way_out}", field.name)
         self._one_of("dataset", [*DATASETS, "file"])
         self._one_of("network", list(NETWORKS))
         self._one_of("activation", list(ACTIVATIONS))
@@ -269,7 +244,8 @@ class ExperimentConfig:
         for number, (kind, fitting) in enumerate(zip(self.layer_dropout, self.places, strict=True), start=1):
             if kind not in fitting:
                 raise ConfigError(
-                    f"layer {number} has no place for dropout {kind!r}; it takes {', '.join(fitting)}", "layer_dropout"
+                    f"layer {number} has no place for dropout {shown(kind)}; it takes {', '.join(fitting)}",
+                    "layer_dropout",
                 )
         for rate in self.layer_rates:
             if not 0.0 <= rate <= 1.0:
@@ -311,36 +287,36 @@ class ExperimentConfig:
 
     def _checked_list(self, name: str, kind: type) -> tuple[Any, ...]:
         values = getattr(self, name)
-        if isinstance(values, str) or not hasattr(values, "__iter__"):
-            raise ConfigError(f"{name} is a list with an entry for each hidden layer; got {values!r}", name)
+        if not _is_list(values):
+            raise ConfigError(f"{name} is a list with an entry for each hidden layer; got {shown(values)}", name)
         values = tuple(values)
         if kind is float:
-            values = tuple(float(value) if type(value) is int else value for value in values)
+            values = tuple(_as_float(name, value) if type(value) is int else value for value in values)
         for value in values:
             if type(value) is not kind:
-                raise ConfigError(f"{name} holds values of type {kind.__name__}; got {value!r}", name)
+                raise ConfigError(f"{name} holds values of type {kind.__name__}; got {shown(value)}", name)
         return values
 
     def _checked_hidden(self) -> tuple[int, ...]:
         sizes = self.hidden
-        if isinstance(sizes, str) or not hasattr(sizes, "__iter__"):
-            raise ConfigError(f"hidden is a list of layer sizes such as [256, 128]; got {sizes!r}", "hidden")
+        if not _is_list(sizes):
+            raise ConfigError(f"hidden is a list of layer sizes such as [256, 128]; got {shown(sizes)}", "hidden")
         sizes = tuple(sizes)
         for size in sizes:
             if type(size) is not int or not 1 <= size <= _LARGEST_LAYER:
-                raise ConfigError(f"a hidden layer has 1 to {_LARGEST_LAYER} units; got {size!r}", "hidden")
+                raise ConfigError(f"a hidden layer has 1 to {_LARGEST_LAYER} units; got {shown(size)}", "hidden")
         if not 1 <= len(sizes) <= 16:
             raise ConfigError(f"a network has 1 to 16 hidden layers; got {len(sizes)}", "hidden")
         return sizes
 
     def _one_of(self, name: str, allowed: list[str]) -> None:
         if getattr(self, name) not in allowed:
-            raise ConfigError(f"{name} is one of {', '.join(allowed)}; got {getattr(self, name)!r}", name)
+            raise ConfigError(f"{name} is one of {', '.join(allowed)}; got {shown(getattr(self, name))}", name)
 
     def _between(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
-        if not (math.isfinite(value) and low <= value <= high):
-            raise ConfigError(f"{name} is from {low} to {high}; got {value!r}", name)
+        if not low <= value <= high:  # True also for NaN
+            raise ConfigError(f"{name} is from {low} to {high}; got {shown(value)}", name)
 
     @property
     def warnings(self) -> list[str]:
@@ -386,47 +362,24 @@ class ExperimentConfig:
             for name, value in dataclasses.asdict(self).items()
             if value != ()
         }
-        return tomli_w.dumps({"fastdrop": {"format": FORMAT}, "experiment": fields})
+        return tomli_w.dumps({"fastdrop": {"format": texts.FORMAT}, "experiment": fields})
 
     @classmethod
     def from_text(cls, text: str) -> Self:
         """A configuration from its TOML; fields that are not there keep their defaults."""
-        try:
-            document = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"this is not TOML: {error}") from None
-        header, fields = document.get("fastdrop"), document.get("experiment")
-        if not isinstance(header, dict) or not isinstance(fields, dict):
-            raise ConfigError("a configuration has the tables [fastdrop] and [experiment]; one is missing")
-        if header.get("format") != FORMAT:
-            raise ConfigError(f"format {header.get('format')!r} is not known here; this fastdrop reads format {FORMAT}")
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(fields.keys() - known)
-        if unknown:
-            raise ConfigError(f"unknown field {unknown[0]!r}; fields are {', '.join(sorted(known))}")
-        return cls(**fields)
+        return cls(**texts.fields_from_toml(text, _defaults()))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the text form; a kill in the middle leaves the old file."""
-        try:
-            content = self.to_text().encode()
-        except UnicodeEncodeError:
-            text = f"the data's name, {shown(self.data_file)}, is no text: a TOML file cannot hold it; rename it"
-            raise ConfigError(f"{shown(path)}: {text}", "data_file") from None
-        write_atomically(path, content)
+        write_atomically(path, self.to_text().encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read the text form; the file's name stands in front of every error. A relative `data_file` is beside it."""
         try:
-            config = cls.from_text(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
-        except UnicodeDecodeError:
-            raise ConfigError(f"{path}: not a text file") from None
-        except ConfigError as error:
+            return cls.from_text(read_text(path, texts.LARGEST_FILE)).beside(path)
+        except (ConfigError, Unreadable) as error:
             raise ConfigError(f"{path}: {error}") from None
-        return config.beside(path)
 
     def beside(self, path: str | os.PathLike[str]) -> Self:
         """The same with a relative `data_file` taken as one beside the file `path`."""
@@ -443,25 +396,24 @@ class ExperimentConfig:
         >>> ExperimentConfig(dataset="moons", hidden=(16, 8), rate=0.2).to_line()
         'fastdrop1?dataset=moons&hidden=16,8&rate=0.2'
         """
-        parts = []
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value != field.default:
-                text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-                parts.append(f"{field.name}={quote(text, safe=',/')}")
-        return f"{_LINE}?{'&'.join(parts)}"
+        return texts.line_from_fields(dataclasses.asdict(self), _defaults())
 
     @classmethod
     def from_line(cls, line: str) -> Self:
         """A configuration from what `to_line` returned, white space around and inside it ignored."""
-        name, mark, rest = "".join(line.split()).partition("?")
-        if name != _LINE or not mark:
-            raise ConfigError(f"a configuration's line begins with {_LINE}?; got {line.strip()[:60]!r}")
-        known = {field.name: field.default for field in dataclasses.fields(cls)}
-        values: dict[str, Any] = {}
-        for part in filter(None, rest.split("&")):
-            key, _, text = part.partition("=")
-            if key not in known:
-                raise ConfigError(f"unknown field {key!r}; fields are {', '.join(sorted(known))}")
-            values[key] = _parsed(key, known[key], unquote(text))
-        return cls(**values)
+        return cls(**texts.fields_from_line(line, _defaults()))
+
+
+def _defaults() -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(ExperimentConfig)}
+
+
+def _as_float(name: str, value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ConfigError(f"{name} is far too large", name) from None
+
+
+def _is_list(values: Any) -> bool:
+    return isinstance(values, Iterable) and not isinstance(values, (str, bytes, Mapping))

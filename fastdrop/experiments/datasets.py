@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastdrop.errors import missing_package
 from fastdrop.experiments import reviews
+from fastdrop.experiments.reading import shown
 from fastdrop.experiments.tables import DataError, Table, read_table
 
 
@@ -233,15 +234,17 @@ def load_dataset(
             ) from None
     with np.errstate(over="ignore", invalid="ignore"):
         mean, deviation = table.features[train].mean(axis=0), table.features[train].std(axis=0)
-    if not np.isfinite(deviation).all():
-        column = table.feature_names[int(np.argmin(np.isfinite(deviation)))]
-        raise DataError(f"{data_file or name}, column {column!r}: the values are too large to work with")
+        fits = np.isfinite(mean.astype(np.float32)) & np.isfinite(deviation.astype(np.float32))
+    if not fits.all():
+        column = table.feature_names[int(np.argmin(fits))]
+        raise DataError(f"{data_file or name}, column {shown(column)}: the values are too large to work with")
     if source and source.words:  # numbers of words are no measures
         mean[:], deviation[:] = 0.0, 1.0
     if source and source.image_shape:  # one scale for all pixels, or border pixels that are hardly ever lit blow up
         deviation[:] = np.sqrt((deviation**2).mean())
     deviation[deviation == 0] = 1.0
-    scaled = np.clip((table.features - mean) / deviation, -1e6, 1e6).astype(np.float32)
+    with np.errstate(over="ignore"):  # by a deviation that is hardly any
+        scaled = np.clip((table.features - mean) / deviation, -1e6, 1e6).astype(np.float32)
     return Dataset(
         name if source else data_file,
         scaled[train],

@@ -84,7 +84,7 @@ def check_target(path: str | os.PathLike[str], *suffixes: str) -> None:
         As from `write_atomically`.
     """
     if suffixes and Path(path).suffix.lower() not in suffixes:
-        raise ValueError(f"{shown(path)}: the name ends in {' or '.join(suffixes)}")
+        raise ValueError(f"{path_text(path)}: the name ends in {' or '.join(suffixes)}")
     with clear_errors(path):
         target = target_of(path)
         _permissions(target)
@@ -97,7 +97,7 @@ def make_folder(path: str | os.PathLike[str]) -> None:
     """Make a folder, and those above it, where it is not there yet."""
     with clear_errors(path):
         if os.path.exists(path) and not os.path.isdir(path):
-            raise _error(errno.ENOTDIR, f"{shown(path)}: this is no folder; choose another name")
+            raise _error(errno.ENOTDIR, f"{path_text(path)}: this is no folder; choose another name")
         os.makedirs(path, exist_ok=True)
 
 
@@ -106,7 +106,7 @@ def target_of(path: str | os.PathLike[str]) -> str:
     return os.path.realpath(os.fsdecode(path))
 
 
-def shown(path: str | os.PathLike[str]) -> str:
+def path_text(path: str | os.PathLike[str]) -> str:
     """A path for people: what is no text in it is written as an escape, so that it can be printed anywhere."""
     text = os.fsdecode(path).encode(errors="backslashreplace").decode()
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text) or "''"
@@ -118,18 +118,18 @@ def clear_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except UnicodeEncodeError:
-        raise _error(errno.EINVAL, f"{shown(path)}: a file cannot have this name; choose another") from None
+        raise _error(errno.EINVAL, f"{path_text(path)}: a file cannot have this name; choose another") from None
     except ValueError as error:
         if "null byte" not in str(error):
             raise
-        raise _error(errno.EINVAL, f"{shown(path)}: a name has no null byte in it; choose another") from None
+        raise _error(errno.EINVAL, f"{path_text(path)}: a name has no null byte in it; choose another") from None
     except OSError as error:
         if error.errno is None or error.strerror is None:  # clear already
             raise
-        folder = shown(os.path.dirname(target_of(path)))
+        folder = path_text(os.path.dirname(target_of(path)))
         reason = _REASONS.get(error.errno, "cannot be written: {reason}")
         text = reason.format(folder=folder, reason=error.strerror)
-        raise _error(error.errno, f"{shown(path)}: {text}") from None
+        raise _error(error.errno, f"{path_text(path)}: {text}") from None
 
 
 def _error(code: int, text: str) -> OSError:
@@ -150,11 +150,11 @@ def _permissions(target: str) -> int | None:
     if stat.S_ISDIR(mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):
-        raise _error(errno.EINVAL, f"{shown(target)}: this is a device or a pipe, not a file; choose another name")
+        raise _error(errno.EINVAL, f"{path_text(target)}: this is a device or a pipe, not a file; choose another name")
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CLOEXEC))
     except PermissionError as error:
-        text = f"{shown(target)}: the file is write-protected; choose another name, or allow writing"
+        text = f"{path_text(target)}: the file is write-protected; choose another name, or allow writing"
         raise _error(error.errno or errno.EACCES, text) from None
     return stat.S_IMODE(mode) & 0o777
 
@@ -271,7 +271,7 @@ class FileLock:
                 holder = " ".join(os.pread(descriptor, 200, 0).decode(errors="replace").split())
             except OSError as error:
                 os.close(descriptor)
-                text = f"{shown(path)}: the file system has no locks ({error.strerror}); choose a folder on another"
+                text = f"{path_text(path)}: the file system has no locks ({error.strerror}); choose a folder on another"
                 raise _error(error.errno or errno.ENOLCK, text) from None
             except BaseException:
                 os.close(descriptor)

@@ -1,7 +1,7 @@
 """What one sees of a training run: curves, layers, sub-networks, boundaries, mistakes. Looking changes nothing."""
 
 import math
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -51,11 +51,6 @@ class EpochRecord:
     def gap(self) -> float:
         """Train less test accuracy."""
         return self.train_accuracy - self.test_accuracy
-
-
-def records(rows: Iterable[Iterable[float]]) -> tuple[EpochRecord, ...]:
-    """From rows of an epoch and its four figures."""
-    return tuple(EpochRecord(int(epoch), *map(float, figures)) for epoch, *figures in rows)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,8 @@ import csv
 import itertools
 import math
 import os
-import zipfile
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -14,11 +13,21 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdrop.experiments.arrays import Archive
+from fastdrop.experiments.reading import LONGEST_NAME, Damaged, Unreadable, gigabytes, shown, size_of
+
 MOST_CLASSES = 100
+MOST_COLUMNS = 1_000_000
+LARGEST_CSV = 1 << 30
+"""Bytes; as Python's objects its cells take many times as much."""
 _LINE = 1 << 18
 """Characters of a line that a preview reads: a file without line ends must not be read as one."""
+_LONGEST_LINE = 1 << 25
+"""Characters of a line at all."""
 _HEAD = 1 << 18
 """Bytes of an array that a preview reads."""
+_NAMED = 50
+"""Columns that a message names, and characters of each."""
 
 
 class DataError(ValueError):
@@ -76,13 +85,12 @@ def read_table(path: str | os.PathLike[str], label: str = "") -> Table:
     Raises
     ------
     DataError
-        If the file cannot be read, a value is missing or no finite number, or there are fewer than two classes.
+        If the file cannot be read, a value is missing or no finite number, there are fewer than two classes, or it is
+        larger than `LARGEST_CSV`, than `arrays.LARGEST`, or than `MOST_COLUMNS` columns.
     """
     path = Path(path)
-    try:
+    with _as_data_error(path):
         return _read_csv(path, label) if _is_csv(path) else _read_npz(path, label)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def preview_table(path: str | os.PathLike[str], rows: int = 20) -> Preview:
@@ -94,10 +102,25 @@ def preview_table(path: str | os.PathLike[str], rows: int = 20) -> Preview:
         If the file cannot be read at all.
     """
     path = Path(path)
-    try:
+    with _as_data_error(path):
         return _preview_csv(path, rows) if _is_csv(path) else _preview_npz(path, rows)
+
+
+@contextmanager
+def _as_data_error(path: Path) -> Iterator[None]:
+    """Why a file cannot be read, with its name."""
+    try:
+        yield
+    except Damaged as error:
+        raise DataError(f"{path}: not an NPZ archive of plain arrays: {error}") from None
+    except Unreadable as error:
+        raise DataError(f"{path}: {error}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not UTF-8 text") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except MemoryError:
+        raise DataError(f"{path}: too large for this machine's memory") from None
 
 
 def send_facts(connection: Connection, path: str, label: str) -> None:
@@ -106,8 +129,8 @@ def send_facts(connection: Connection, path: str, label: str) -> None:
         table = read_table(path, label)
     except DataError as error:
         connection.send(str(error))
-    except MemoryError:
-        connection.send(f"{path}: too large for this machine's memory")
+    except Exception as error:  # a defect: whoever waits should hear of it
+        connection.send(f"{path}: unexpected error: {type(error).__name__}: {error}")
     else:
         counts = np.bincount(table.labels).tolist()
         rows, features = table.features.shape
@@ -133,14 +156,13 @@ def _names(first: list[str]) -> tuple[list[str], bool]:
 
 
 def _preview_csv(path: Path, rows: int) -> Preview:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(iter(lambda: file.readline(_LINE), ""))
+    size_of(path)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(iter(lambda: file.readline(_LINE), ""))
+        try:
             lines = list(itertools.islice(_cells(reader), rows + 2))
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8 text") from None
-    except csv.Error as error:
-        raise DataError(f"{path}, row {reader.line_num}: {error}") from None
+        except csv.Error as error:
+            raise DataError(f"{path}, row {reader.line_num}: {error}") from None
     if not lines:
         raise DataError(f"{path}: no rows")
     names, header = _names(lines[0])
@@ -150,58 +172,46 @@ def _preview_csv(path: Path, rows: int) -> Preview:
 
 
 def _preview_npz(path: Path, rows: int) -> Preview:
-    heads: dict[str, NDArray[Any]] = {}
-    shapes: dict[str, tuple[int, ...]] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                with archive.open(member) as file:
-                    name = member.removesuffix(".npy")
-                    shapes[name], head = _array_head(file, rows)
-                    if name in ("x", "y"):
-                        heads[name] = head
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: {_npz_problem(path, error)}") from None
-    x, y = (heads.get(name, np.empty((0, 0))) for name in ("x", "y"))
+    with Archive(path) as archive:
+        shapes = {name: header.shape for name, header in archive.headers.items()}
+        x, y = (archive.head(name, rows, _HEAD) if name in shapes else np.empty((0, 0)) for name in ("x", "y"))
     x, y = x.reshape(len(x), math.prod(x.shape[1:])), y.reshape(len(y), math.prod(y.shape[1:]))
+    _check_columns(path, x.shape[1])
     columns = [*(f"column {number}" for number in range(1, x.shape[1] + 1)), *["y"][: "y" in shapes]]
     texts = [[f"{value:.6g}" if x.dtype.kind == "f" else str(value) for value in row] for row in x]
     labels = [[str(value) for value in row[:1]] for row in y]
     nothing: list[str] = []
-    shown = tuple(tuple(left + right) for left, right in itertools.zip_longest(texts, labels, fillvalue=nothing))
+    shown_rows = tuple(tuple(left + right) for left, right in itertools.zip_longest(texts, labels, fillvalue=nothing))
     of_x = shapes.get("x", ())
-    return Preview(tuple(columns), shown, of_x[0] if of_x else None, shapes)
+    return Preview(tuple(columns), shown_rows, of_x[0] if of_x else None, shapes)
 
 
-def _array_head(file: IO[bytes], rows: int) -> tuple[tuple[int, ...], NDArray[Any]]:
-    """An array's shape and its first rows, without reading the others."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran_order, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError("pickle")
-    if not shape or fortran_order:  # in Fortran's order the first rows are spread over all of the file
-        return shape, np.empty((0, 0))
-    size = dtype.itemsize * math.prod(shape[1:])
-    count = min(rows, shape[0], _HEAD // max(size, 1))
-    return shape, np.frombuffer(file.read(count * size), dtype, count * math.prod(shape[1:])).reshape(count, *shape[1:])
+def _check_columns(path: Path, count: int) -> None:
+    if count > MOST_COLUMNS:
+        raise DataError(f"{path}: {count:,} columns; at most {MOST_COLUMNS:,} are possible")
 
 
-def _npz_problem(path: Path, error: Exception) -> str:
-    reason = "holds objects" if "pickle" in str(error) and zipfile.is_zipfile(path) else "is damaged or another format"
-    return f"not an NPZ archive of plain arrays: it {reason}"
+def _lines_of(path: Path, file: IO[str]) -> Iterator[str]:
+    """The lines, if they have an end."""
+    number = 0
+    while line := file.readline(_LONGEST_LINE):
+        number += 1
+        if len(line) == _LONGEST_LINE:
+            raise DataError(f"{path}, row {number}: a line of more than {_LONGEST_LINE - 1:,} characters")
+        yield line
 
 
 def _read_csv(path: Path, label: str) -> Table:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            # line_num counts lines, so a message names the line that an editor shows.
-            reader = csv.reader(file)
+    size = size_of(path)
+    if size > LARGEST_CSV:
+        raise DataError(f"{path}: too large: {gigabytes(size)}, and at most {gigabytes(LARGEST_CSV)} are read")
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        # line_num counts lines, so a message names the line that an editor shows.
+        reader = csv.reader(_lines_of(path, file))
+        try:
             lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8 text") from None
-    except csv.Error as error:
-        raise DataError(f"{path}, row {reader.line_num}: {error}") from None
+        except csv.Error as error:
+            raise DataError(f"{path}, row {reader.line_num}: {error}") from None
     if not lines:
         raise DataError(f"{path}: no rows")
     first = lines[0][1]
@@ -212,6 +222,7 @@ def _read_csv(path: Path, label: str) -> Table:
     if len(names) < 2:
         other = next((f", not by {mark!r}" for mark in ";\t|" if mark in first[0]), "")
         raise DataError(f"{path}: one column only; needed are features and a label column, separated by commas{other}")
+    _check_columns(path, len(names))
     target = _label_column(path, names, label)
     features = np.empty((len(rows), len(names) - 1))
     classes: list[str] = []
@@ -220,7 +231,7 @@ def _read_csv(path: Path, label: str) -> Table:
             raise DataError(f"{path}, row {line}: {len(cells)} columns where the first row has {len(names)}")
         column = 0
         for number, (name, cell) in enumerate(zip(names, cells, strict=True)):
-            where = f"{path}, row {line}, column {name!r}"
+            where = f"{path}, row {line}, column {shown(name)}"
             if not cell:
                 raise DataError(f"{where}: missing value")
             if number == target:
@@ -231,11 +242,11 @@ def _read_csv(path: Path, label: str) -> Table:
                 hint = "" if header or place else " (a header has no number among its names)"
                 raise DataError(f"{where}: {cell[:40]!r} is text; features are numbers{hint}")
             if not math.isfinite(value):
-                raise DataError(f"{where}: {cell!r} is not a finite number")
+                raise DataError(f"{where}: {shown(cell)} is not a finite number")
             features[place, column] = value
             column += 1
     feature_names = tuple(name for number, name in enumerate(names) if number != target)
-    return _with_classes(f"{path}, column {names[target]!r}", features, np.array(classes), feature_names)
+    return _with_classes(f"{path}, column {shown(names[target])}", features, np.array(classes), feature_names)
 
 
 def _number(cell: str) -> float | None:
@@ -252,50 +263,57 @@ def _label_column(path: Path, names: list[str], label: str) -> int:
         return len(names) - 1
     if label in names:
         return names.index(label)
-    if label.isdigit() and 1 <= int(label) <= len(names):
+    if label.isdecimal() and len(label) < 10 and 1 <= int(label) <= len(names):
         return int(label) - 1
-    raise DataError(f"{path}: no column {label!r}; columns are {', '.join(names)}")
+    columns = ", ".join(name[:_NAMED] for name in names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    raise DataError(f"{path}: no column {shown(label)}; columns are {columns}")
 
 
 def _read_npz(path: Path, label: str) -> Table:
-    try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
-            with archive:
-                arrays = {name: archive[name] for name in ("x", "y") if name in archive}
-                names = archive.files
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
-        raise DataError(f"{path}: {_npz_problem(path, error)}") from None
-    if len(arrays) < 2:
-        raise DataError(f"{path}: holds {', '.join(names) or 'nothing'}; needed are x (rows, columns) and y (rows,)")
-    x, y = arrays["x"], arrays["y"]
-    if x.ndim and x.size == 0:
-        raise DataError(f"{path}: no rows")
-    if x.ndim < 2 or y.shape != x.shape[:1]:
-        raise DataError(f"{path}: x has shape {x.shape} and y {y.shape}; needed are (rows, columns) and (rows,)")
-    if x.dtype.kind not in "iuf" or y.dtype.kind not in "iufUSb":
-        raise DataError(f"{path}: x has dtype {x.dtype} and y {y.dtype}; needed are numbers, and numbers or text")
-    features = x.reshape(len(x), -1).astype(np.float64)
+    with Archive(path) as archive:
+        _check_headers(path, archive)
+        x, y = archive.read("x"), archive.read("y")
+    with np.errstate(over="ignore", invalid="ignore"):
+        features = x.reshape(len(x), -1).astype(np.float64)
     bad = np.argwhere(~np.isfinite(features))
     if len(bad):
         row, column = bad[0] + 1
         raise DataError(
             f"{path}, row {row}, column {column} of x: {features[row - 1, column - 1]} is not a finite number"
         )
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        row = int(np.argmin(np.isfinite(y)))
+        raise DataError(f"{path}, row {row + 1} of y: {y[row]} is no class")
     feature_names = tuple(f"column {number}" for number in range(1, features.shape[1] + 1))
     return _with_classes(f"{path}, array 'y'", features, y, feature_names)
+
+
+def _check_headers(path: Path, archive: Archive) -> None:
+    """Whether x and y are there, and what they should be: before they are read."""
+    found = archive.headers
+    if not {"x", "y"} <= found.keys():
+        names = ", ".join(name[:_NAMED] for name in list(found)[:_NAMED]) or "nothing"
+        raise DataError(f"{path}: holds {names}; needed are x (rows, columns) and y (rows,)")
+    x, y = found["x"], found["y"]
+    if x.shape and math.prod(x.shape) == 0:
+        raise DataError(f"{path}: no rows")
+    if len(x.shape) < 2 or y.shape != x.shape[:1]:
+        raise DataError(f"{path}: x has shape {x.shape} and y {y.shape}; needed are (rows, columns) and (rows,)")
+    if x.dtype.kind not in "iuf" or y.dtype.kind not in "iufUSb":
+        raise DataError(f"{path}: x has dtype {x.dtype} and y {y.dtype}; needed are numbers, and numbers or text")
+    _check_columns(path, math.prod(x.shape[1:]))
 
 
 def _with_classes(where: str, features: NDArray[np.float64], classes: NDArray[Any], names: tuple[str, ...]) -> Table:
     found, labels, counts = np.unique(classes, return_inverse=True, return_counts=True)
     if len(found) == 1:
-        raise DataError(f"{where}: one class only ({found[0]}); there must be at least two to tell apart")
+        raise DataError(f"{where}: one class only ({str(found[0])[:_NAMED]}); there must be at least two to tell apart")
     if len(found) > MOST_CLASSES:
         raise DataError(f"{where}: {len(found)} different values; as classes at most {MOST_CLASSES} are possible")
     if counts.min() < 2:
-        raise DataError(
-            f"{where}: class {found[counts.argmin()]} has one row only; one is needed to train, one to test"
-        )
-    return Table(features, labels.astype(np.intp), names, tuple(str(name) for name in found))
+        name = str(found[counts.argmin()])[:_NAMED]
+        raise DataError(f"{where}: class {name} has one row only; one is needed to train, one to test")
+    class_names = tuple(str(name) for name in found)
+    if max(map(len, class_names)) > LONGEST_NAME:
+        raise DataError(f"{where}: a class has a name of more than {LONGEST_NAME:,} characters")
+    return Table(features, labels.astype(np.intp), names, class_names)

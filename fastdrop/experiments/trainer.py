@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from fastdrop import nn
 from fastdrop.backends import moved
-from fastdrop.experiments import observe
+from fastdrop.experiments import observe, states
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.datasets import Dataset
 from fastdrop.experiments.model import build_network
 from fastdrop.experiments.observe import EpochRecord, LayerView, Snapshot
+from fastdrop.experiments.states import State, StateError
 from fastdrop.rule import check_probability
 from fastdrop.stream import Stream
 
@@ -37,10 +38,6 @@ LEARNING_RATES: dict[str, Callable[[float], float]] = {
 
 class TrainingDiverged(RuntimeError):
     """The loss is no longer a finite number."""
-
-
-class StateError(ValueError):
-    """A state that is not of this configuration."""
 
 
 class Trainer:
@@ -192,7 +189,7 @@ class Trainer:
         """Copies of all parameters by name."""
         return {name: moved(parameter.value, "cpu").copy() for name, parameter in self.network.parameters()}
 
-    def state(self) -> dict[str, NDArray[Any]]:
+    def state(self) -> State:
         """All that is needed to go on as if nothing had happened, as plain arrays."""
         numbers = {
             "step_count": self.step_count,
@@ -203,9 +200,7 @@ class Trainer:
             "order_rng": self._order_rng.bit_generator.state,
             "epoch_losses": self._epoch_losses,
         }
-        arrays = {f"weight {name}": array for name, array in self.weights().items()}
-        for name, owner, key in self._kept_arrays():
-            arrays[name] = moved(_get(owner, key), "cpu").copy()
+        arrays = {name: moved(_get(owner, key), "cpu").copy() for name, owner, key in self._arrays()}
         return {
             "numbers": np.array(json.dumps(numbers)),
             "history": np.array([list(asdict(record).values()) for record in self.history], float),
@@ -214,43 +209,40 @@ class Trainer:
             **arrays,
         }
 
-    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+    def restore(self, state: State) -> None:
         """Go on from what `state` returned, for the same configuration.
 
         Raises
         ------
         StateError
-            If the state lacks something or has other shapes.
+            If the state is not one of this configuration's. The trainer then is what it was.
         """
-        backend = self.config.backend
+        places, backend = list(self._arrays()), self.config.backend
         try:
-            numbers = json.loads(str(state["numbers"]))
-            history = list(observe.records(state["history"]))
-            values = [(name, parameter, "value") for name, parameter in self.network.parameters()]
-            places = [(f"weight {name}", owner, key) for name, owner, key in values] + list(self._kept_arrays())
-            for name, owner, key in places:
-                if state[name].shape != _get(owner, key).shape:
-                    raise StateError(f"{name} has shape {state[name].shape}, not {_get(owner, key).shape}")
-            for name in ("order", "newest_rows"):
-                rows = state[name]
-                if rows.size and not 0 <= rows.min() <= rows.max() < len(self.dataset.x_train):
-                    raise StateError(f"{name} names examples that the data set has not")
-            for stream, saved in zip(self.streams, numbers["streams"], strict=True):
-                stream.state = saved
-            self._order_rng.bit_generator.state = numbers["order_rng"]
-            self.newest_calls = [int(calls) for calls in numbers["newest_calls"]]
-            self._epoch_losses = [float(loss) for loss in numbers["epoch_losses"]]
-            self.step_count = int(numbers["step_count"])
-            self._order = moved(state["order"].astype(np.intp), backend)
-            self.newest_rows = moved(state["newest_rows"].astype(np.intp), backend)
-            for name, owner, key in places:
-                _get(owner, key)[...] = moved(state[name], backend)
-            self.optimizer.set_steps(self.step_count)
-            self.rates, self.learning_rate = numbers["rates"], numbers["learning_rate"]
-            self.history = history
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            reason = f"{error} is missing" if isinstance(error, KeyError) else error
-            raise StateError(f"this state is not of this configuration: {reason}") from None
+            numbers = states.check(state, self, {name: _get(owner, key) for name, owner, key in places})
+        except StateError as error:
+            raise StateError(f"this state is not of this configuration: {error}") from None
+        history = list(states.history_of(state))
+        order, newest, *values = (
+            *(moved(state[name].astype(np.intp), backend) for name in ("order", "newest_rows")),
+            *(moved(state[name], backend) for name, _, _ in places),
+        )
+        for (_, owner, key), value in zip(places, values, strict=True):  # nothing fails from here on
+            _get(owner, key)[...] = value
+        for stream, saved in zip(self.streams, numbers.streams, strict=True):
+            stream.state = saved.state
+        self._order_rng, self._order, self.newest_rows = numbers.order_rng, order, newest
+        self.newest_calls, self._epoch_losses = list(numbers.newest_calls), list(numbers.epoch_losses)
+        self.step_count = numbers.step_count
+        self.optimizer.set_steps(self.step_count)
+        self.rates, self.learning_rate = numbers.rates, numbers.learning_rate
+        self.history = history
+
+    def _arrays(self) -> Iterator[tuple[str, Any, str]]:
+        """All arrays of a state that have the trainer's own shapes: name, owner, key."""
+        for name, parameter in self.network.parameters():
+            yield f"weight {name}", parameter, "value"
+        yield from self._kept_arrays()
 
     def _kept_arrays(self) -> Iterator[tuple[str, Any, str]]:
         """What is neither weight nor number: what the optimiser and batch normalisation gather. Name, owner, key."""

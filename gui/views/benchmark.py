@@ -79,7 +79,7 @@ class BenchmarkView(plots.View):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(self._settings())
         layout.addLayout(self._buttons())
-        self.status = QLabel(wordWrap=True)
+        self.status = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
         self.status.setAccessibleName("State of the benchmark")
         self.notes = QLabel(wordWrap=True)
         self.notes.setAccessibleName("What is not measured, and what disturbs")

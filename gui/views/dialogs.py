@@ -1,15 +1,17 @@
 """Small dialogs: shortcuts, unexpected errors, what to export."""
 
+import html
 import platform
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
-from PySide6.QtCore import qVersion
+from PySide6.QtCore import Qt, qVersion
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
+    QApplication,
     QComboBox,
     QDialog,
     QDialogButtonBox,
@@ -100,6 +102,7 @@ class UnexpectedError(QMessageBox):
         super().__init__(parent)
         self.setIcon(QMessageBox.Icon.Warning)
         self.setWindowTitle("Unexpected error")
+        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setText("Something went wrong that fastdrop did not foresee. You can go on; what was saved is safe.")
         self.setInformativeText(details.strip().rsplit("\n", 1)[-1])
         self.details = details
@@ -111,23 +114,35 @@ class UnexpectedError(QMessageBox):
         self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(details))
 
 
-def describe(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> str:
+def describe(details: str) -> str:
     """A traceback, and on what it happened."""
     versions = f"fastdrop {fastdrop.__version__}, Python {platform.python_version()}, Qt {qVersion()}, {sys.platform}"
-    return f"{versions}\n{''.join(traceback.format_exception(kind, error, trace))}"
+    return f"{versions}\n{details}"
+
+
+_told: list[UnexpectedError] = []
+
+
+def tell_unexpected_error(details: str, parent: QWidget | None) -> None:
+    """Open the dialog, unless one is open: many errors at once are one error to who reads them."""
+    if any(isinstance(widget, UnexpectedError) and widget.isVisible() for widget in QApplication.topLevelWidgets()):
+        return
+    dialog = UnexpectedError(describe(details), parent)
+    _told[:] = [dialog]  # one without a parent would go at once
+    dialog.open()
+
+
+def warn(parent: QWidget, title: str, text: str) -> None:
+    """Say what is wrong and wait until it is read. What stands in a file may look like HTML: it is shown as it is."""
+    QMessageBox.warning(parent, title, f"<p>{html.escape(text)}</p>" if "<" in text else text)
 
 
 def show_unexpected_errors(parent: Callable[[], QWidget | None]) -> None:
     """From now on, errors that nobody catches open a dialog; one at a time."""
-    open_now: list[UnexpectedError] = []
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         sys.__excepthook__(kind, error, trace)
-        if issubclass(kind, KeyboardInterrupt) or open_now:
-            return
-        dialog = UnexpectedError(describe(kind, error, trace), parent())
-        open_now.append(dialog)
-        dialog.finished.connect(lambda _result: open_now.clear())
-        dialog.open()
+        if not issubclass(kind, KeyboardInterrupt):
+            tell_unexpected_error("".join(traceback.format_exception(kind, error, trace)), parent())
 
     sys.excepthook = hook

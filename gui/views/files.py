@@ -1,6 +1,5 @@
 """What has to do with files: opening, saving, autosave and recovery, sharing as text, exports."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from fastdrop.experiments.archive import SUFFIX
 from fastdrop.experiments.files import write_atomically
 from fastdrop_gui import editing
 from fastdrop_gui.model import Status
-from fastdrop_gui.views import exporting, recovery
+from fastdrop_gui.views import dialogs, exporting, recovery
 from fastdrop_gui.views.dialogs import ExportDialog
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class Files(QObject):
         try:
             experiment = load_experiment(path)
         except ConfigError as error:
-            QMessageBox.warning(self._window, "Open an experiment", str(error))
+            dialogs.warn(self._window, "Open an experiment", str(error))
             return False
         self._begin(experiment, path, path)
         self._remember(path)
@@ -91,7 +90,7 @@ class Files(QObject):
     def _begin(self, experiment: Experiment, path: str, states: str) -> None:
         window = self._window
         self.keep_last()
-        self._saved_step, self._waiting = _steps_of(experiment), ""
+        self._saved_step, self._waiting = experiment.steps, ""
         window.document.open(experiment.config, path)
         window.settings.show_config(experiment.config)
         window.cards.show_config(experiment.config)
@@ -211,7 +210,7 @@ class Files(QObject):
         try:
             write()
         except (BackendUnavailable, ConfigError, OSError, ValueError) as error:
-            QMessageBox.warning(self._window, "Save", str(error))
+            dialogs.warn(self._window, "Save", str(error))
         else:
             self._saved(path, self._window.document.mark, self._saved_step)
 
@@ -246,7 +245,7 @@ class Files(QObject):
                 if saved.problem:
                     self._window.show_problem(f"the experiment before was not kept: {saved.problem}")
             elif saved.problem:
-                QMessageBox.warning(self._window, "Save", saved.problem)
+                dialogs.warn(self._window, "Save", saved.problem)
             else:
                 self._saved(saved.path, mark, saved.step)
         if self._waiting and self._window.model.status is not Status.LOADING:
@@ -325,7 +324,7 @@ class Files(QObject):
         try:
             experiment = load_experiment(path)
         except ConfigError as error:
-            QMessageBox.warning(self._window, "Recover", str(error))
+            dialogs.warn(self._window, "Recover", str(error))
             path.replace(path.with_suffix(".damaged"))
             return False
         path.replace(self.autosave.path)  # ours now; if this window dies as well, it is found again
@@ -353,8 +352,8 @@ class Files(QObject):
         try:
             self._begin(load_experiment(sessions[0]), "", str(sessions[0]))
             self._saved_step = -1  # no file of the user's holds it
-        except ConfigError as error:
-            QMessageBox.warning(self._window, "Open the last session", str(error))
+        except (ConfigError, OSError) as error:
+            dialogs.warn(self._window, "Open the last session", str(error))
 
     # -- sharing
 
@@ -437,16 +436,8 @@ class Files(QObject):
             done = film.done
         except (OSError, ValueError, MemoryError) as error:
             self._writing = None
-            QMessageBox.warning(self._window, "Save the film", str(error) or "there is not enough memory")
+            dialogs.warn(self._window, "Save the film", str(error) or "there is not enough memory")
             return
         if done:
             self._writing = None
             self._saved(path)
-
-
-def _steps_of(experiment: Experiment) -> int:
-    """How many batches the file's network was trained on; a state that does not say so will be refused later."""
-    try:
-        return int(json.loads(str(experiment.states["main"]["numbers"]))["step_count"])
-    except (KeyError, TypeError, ValueError):
-        return 0

@@ -259,6 +259,7 @@ def _group(title: str) -> tuple[QGroupBox, QFormLayout]:
 def _wrapped() -> QLabel:
     label = QLabel()
     label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
     return label
 
 

@@ -1,5 +1,6 @@
 """One's own table: its first rows, which column is the class, and whether it can be trained on."""
 
+import itertools
 import multiprocessing
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ from fastdrop_gui.views.plots import VERMILION
 
 POLL_MS = 50
 _CLASSES_NAMED = 6
+_ARRAYS_NAMED = 12
 _LONGEST_NAME = 24
 _COLUMNS_MEASURED = 200
 """More are as wide as they are: measuring them all would take too long."""
@@ -144,6 +146,8 @@ class TableDialog(QDialog):
         self.problem = QLabel(wordWrap=True)
         self.problem.setStyleSheet(f"color: {VERMILION}; font-weight: bold")
         self.problem.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        for label in (self.shown, self.facts, self.problem):
+            label.setTextFormat(Qt.TextFormat.PlainText)
         self.busy = QProgressBar(maximum=0)
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         self.ok = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
@@ -172,7 +176,10 @@ class TableDialog(QDialog):
 
     def _shown_text(self) -> str:
         preview = self._preview
-        texts = [f"{name}: {' × '.join(map(str, shape)) or 'one number'}" for name, shape in preview.arrays.items()]
+        arrays = itertools.islice(preview.arrays.items(), _ARRAYS_NAMED)
+        texts = [f"{_short(name)}: {' × '.join(map(str, shape)) or 'one number'}" for name, shape in arrays]
+        if len(preview.arrays) > _ARRAYS_NAMED:
+            texts.append(f"{len(preview.arrays) - _ARRAYS_NAMED} more")
         if preview.rows:
             count = "" if preview.row_count is None else f" of {preview.row_count:,}"
             texts.append(f"the first {len(preview.rows)}{count} rows")
@@ -229,7 +236,7 @@ class TableDialog(QDialog):
             return
         try:
             result = self._connection.recv() if self._connection.poll() else None
-        except EOFError:  # it was killed: for its memory, most likely
+        except (EOFError, OSError):  # it was killed: for its memory, most likely
             result = f"{self.path}: reading it ended unexpectedly; it may be too large for this machine's memory"
         if result is None:
             seconds = time.monotonic() - self._since

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 from fastdrop.experiments import ConfigError, ExperimentConfig, Run
 from fastdrop_gui import editing
 from fastdrop_gui.model import ExperimentModel, Status
-from fastdrop_gui.views import plots
+from fastdrop_gui.views import dialogs, plots
 from fastdrop_gui.views.actions import Actions
 from fastdrop_gui.views.document import Document
 from fastdrop_gui.views.files import Files
@@ -74,6 +74,7 @@ class MainWindow(QMainWindow):
         self.figures = plots.caption()
         self.hint = QLabel()
         self.problem = plots.caption()
+        self.problem.setTextFormat(Qt.TextFormat.PlainText)
         self.problem.setStyleSheet(f"color: {plots.VERMILION}; font-weight: bold")
         self.progress = QProgressBar()
         self.progress.setMaximumWidth(200)
@@ -203,6 +204,8 @@ class MainWindow(QMainWindow):
         if self.model.tick():
             if self.model.status is Status.FAILED and not failed:
                 self.settings.show_problem(self.model.field, self.model.message)
+                if self.model.details:
+                    dialogs.tell_unexpected_error(self.model.details, self)
             self.refresh()
         elif self.model.silence or self.model.status is Status.LOADING:
             self.figures.setText(self._figures())

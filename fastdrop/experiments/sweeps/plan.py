@@ -5,15 +5,16 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.errors import BackendUnavailable
+from fastdrop.experiments.arrays import LARGEST
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
 from fastdrop.experiments.observe import EpochRecord
+from fastdrop.experiments.reading import Unreadable, read_bytes
 from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.sweeps.parameters import MOST_VALUES, PARAMETERS, parameter_named, too_many
 from fastdrop.experiments.tables import DataError
@@ -254,6 +255,6 @@ def train_run(run: Run, look: Callable[[Trainer], None] = lambda trainer: None) 
 def read_data(path: str) -> bytes:
     """The user's own table as it stands in its file; DataError where it cannot be read."""
     try:
-        return Path(path).read_bytes()
-    except OSError as problem:
-        raise DataError(f"{path}: cannot be read: {problem.strerror or problem}") from None
+        return read_bytes(path, LARGEST)
+    except Unreadable as problem:
+        raise DataError(f"{path}: {problem}") from None

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from fastdrop.errors import missing_package
 from fastdrop.experiments.config import ExperimentConfig
-from fastdrop.experiments.files import FileLock, LockHeld, shown, target_of, write_atomically
+from fastdrop.experiments.files import FileLock, LockHeld, path_text, target_of, write_atomically
 from fastdrop.experiments.sweeps import parquet
 from fastdrop.experiments.sweeps.parquet import TableError
 from fastdrop.experiments.sweeps.plan import QUANTITIES, Result, Run, Sweep
@@ -98,7 +98,7 @@ class SweepTable:
         self.path = Path(path)
         self._path = self.path.absolute()  # whatever the current folder is later
         if self.path.suffix.lower() != SUFFIX:
-            raise TableError(f"{shown(path)}: a sweep's results go into a {SUFFIX} file")
+            raise TableError(f"{path_text(path)}: a sweep's results go into a {SUFFIX} file")
         if find_spec("pyarrow") is None:  # which takes a quarter of a second to import: see _open
             raise missing_package("pyarrow", "parquet", "the table of a sweep")
         self._sweep = sweep
@@ -187,7 +187,7 @@ class SweepTable:
             raise
 
     def _error(self, text: str) -> TableError:
-        return TableError(f"{shown(self.path)}: {text}")
+        return TableError(f"{path_text(self.path)}: {text}")
 
     def _schema(self) -> "pa.Schema":
         import pyarrow as pa

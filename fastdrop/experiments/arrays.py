@@ -1,0 +1,190 @@
+"""NPZ archives of plain arrays, read safely: experiments, tables, and what is shown of a table.
+
+zipfile and NumPy do the reading. Before they take memory, what an archive declares is compared with a limit and with
+what is there: the archive's directory, then each array's header. What they raise over damaged bytes becomes `Damaged`.
+"""
+
+import errno
+import io
+import math
+import os
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdrop.experiments.reading import Damaged, Unreadable, gigabytes, shown, size_of
+
+LARGEST = 8 << 30
+"""Bytes of an archive's arrays, together: more than the largest network takes with its optimiser and its twin."""
+_LARGEST_DIRECTORY = 1 << 20
+"""Bytes that are read at once; the directory is, and an array's name takes about a hundred."""
+_LONGEST_HEADER = 2048
+"""Bytes of an array's header: those of plain arrays have 128."""
+_MOST_AXES = 32
+_DEFLATE = 1032
+"""Bytes that a byte of deflate can become."""
+_WIDEST = {"b": 1, "i": 8, "u": 8, "f": 8, "S": LARGEST, "U": LARGEST}
+"""The kinds of dtypes that are read, and how many bytes an element has at most."""
+_SURROGATES, _LAST = (0xD800, 0xDFFF), 0x10FFFF
+
+
+class Header(NamedTuple):
+    """An array as its archive declares it; `start` is where its values begin in the archive's member."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    in_rows: bool
+    start: int
+
+
+class Archive:
+    """An NPZ archive of plain arrays: all headers are checked when it is opened, the arrays are read one by one.
+
+    `headers` has them by name. Numbers, text, bytes and truth values are plain; numpy.savez and numpy.savez_compressed
+    write such archives.
+
+    Raises
+    ------
+    Unreadable
+        If the file cannot be opened, or takes more memory than there is.
+    Damaged
+        If it is something else, or more than `LARGEST` bytes of arrays.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        size = size_of(path)
+        with _as_unreadable():
+            self._file = _Reader(io.FileIO(path))
+            try:
+                self._zip = zipfile.ZipFile(self._file)
+                self._members = _checked(self._zip.infolist(), size)
+                self.headers = {name: self._header(name) for name in self._members}
+            except BaseException:
+                self._file.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._zip.close()
+        self._file.close()
+
+    def read(self, name: str) -> NDArray[Any]:
+        """One of the arrays."""
+        with _as_unreadable(), self._zip.open(self._members[name]) as file:
+            found: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False, max_header_size=_LONGEST_HEADER)
+            return _checked_values(name, found)
+
+    def head(self, name: str, rows: int, most: int) -> NDArray[Any]:
+        """The first rows of an array, no more than so many bytes of them; none of one that is not in rows."""
+        shape, dtype, in_rows, start = self.headers[name]
+        if not shape or not in_rows:
+            return np.empty((0, 0))
+        row = math.prod(shape[1:])
+        count = min(rows, shape[0], most // max(row * dtype.itemsize, 1))
+        with _as_unreadable(), self._zip.open(self._members[name]) as file:
+            file.read(start)
+            found = np.frombuffer(file.read(count * row * dtype.itemsize), dtype, count * row)
+            return _checked_values(name, found.reshape(count, *shape[1:]))
+
+    def _header(self, name: str) -> Header:
+        """What an array's header says, if that is what is there."""
+        member = self._members[name]
+        with self._zip.open(member) as file:
+            head = io.BytesIO(file.read(_LONGEST_HEADER))
+        try:
+            version = np.lib.format.read_magic(head)
+            if version not in ((1, 0), (2, 0), (3, 0)):
+                raise ValueError(version)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, by_columns, dtype = read(head, max_header_size=_LONGEST_HEADER)
+        except Exception:  # it is read as a piece of Python, which may be anything
+            raise Damaged(f"its array {shown(name)} is damaged or another format") from None
+        if dtype.hasobject:
+            raise Damaged(f"its array {shown(name)} holds objects")
+        if not 0 < dtype.itemsize <= _WIDEST.get(dtype.kind, 0):
+            raise Damaged(f"its array {shown(name)} has dtype {dtype!s:.60}: no plain numbers or text")
+        if len(shape) > _MOST_AXES or not all(type(side) is int and side >= 0 for side in shape):
+            raise Damaged(f"its array {shown(name)} has the shape {shown(shape)}, which cannot be")
+        if dtype.itemsize * math.prod(max(side, 1) for side in shape) > LARGEST:
+            raise Damaged(f"its array {shown(name)} is too large: it has the shape {shown(shape)}")
+        if head.tell() + dtype.itemsize * math.prod(shape) != member.file_size:
+            raise Damaged(f"its array {shown(name)} of shape {shown(shape)} has not as many values as that")
+        return Header(shape, dtype, not by_columns, head.tell())
+
+
+class _Reader(io.BufferedReader):
+    """A file of which only so much is read at once: zipfile reads as much as a directory says that it has."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:  # the directory's end, in the last 64 KiB
+            size = _LARGEST_DIRECTORY
+        if size > _LARGEST_DIRECTORY:
+            raise Damaged("it is damaged or another format: it declares more arrays than can be")
+        return super().read(size)
+
+
+@contextmanager
+def _as_unreadable() -> Iterator[None]:
+    """Whatever zipfile, zlib and NumPy raise over bytes that are not what they should be, as one error."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Unreadable:
+        raise
+    except MemoryError:
+        raise Unreadable("too large for this machine's memory") from None
+    except OSError as error:
+        if error.errno in (None, errno.EINVAL):  # a place that no file has
+            raise Damaged("it is damaged or another format") from None
+        raise Unreadable(f"cannot be read: {error.strerror}") from None
+    except Exception:  # KeyError, struct.error, NotImplementedError, zlib.error, ...: there is no list of them
+        raise Damaged("it is damaged or another format") from None
+
+
+def _checked(members: list[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipInfo]:
+    """The arrays' members by name, if they can be in a file of this size."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    for member in members:
+        name, what = member.filename.removesuffix(".npy"), f"it holds {shown(member.filename)}"
+        if name == member.filename:
+            raise Damaged(f"{what}, which is no array")
+        if name in found:
+            raise Damaged(f"{what} twice")
+        if member.flag_bits & 0x41:
+            raise Damaged(f"{what}, which is encrypted")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise Damaged(f"{what}, which is compressed in a way that numpy.savez_compressed does not use")
+        stored = member.compress_type == zipfile.ZIP_STORED
+        if member.file_size > member.compress_size * (1 if stored else _DEFLATE):
+            raise Damaged(f"{what}, which declares more than is there")
+        found[name] = member
+    if sum(member.compress_size for member in members) > size:
+        raise Damaged("it is damaged: it declares more than is there")
+    total = sum(member.file_size for member in members)
+    if total > LARGEST:
+        raise Damaged(f"it is too large: its arrays take {gigabytes(total)}, and at most {gigabytes(LARGEST)} are read")
+    return found
+
+
+def _checked_values(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """The array, if each of its bytes stands for something."""
+    if array.dtype.kind == "b":
+        good = array.view(np.uint8).max(initial=0) <= 1
+    elif array.dtype.kind == "U":
+        points = np.ascontiguousarray(array).reshape(-1).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        good = not ((points > _LAST) | ((points >= _SURROGATES[0]) & (points <= _SURROGATES[1]))).any()
+    else:
+        good = True
+    if not good:
+        raise Damaged(
+            f"its array {shown(name)} is damaged: it holds what is no {array.dtype.name.rstrip('0123456789')}"
+        )
+    return array

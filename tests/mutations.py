@@ -1,0 +1,236 @@
+"""Mutations with a seed: each takes a random.Random and what is there, and returns something that is wrong with it."""
+
+import copy
+import io
+import json
+import math
+import struct
+import warnings
+import zipfile
+
+import numpy as np
+
+VALUES = [
+    None, True, False, 0, 1, -1, 2, 1.5, -0.0, 1e-320, 1e308, math.inf, -math.inf, math.nan, 2**31, 2**63, -(2**63),
+    2**64, 10**400, "", "0", "nan", "\x00", "\ud800", "a\x1bb", "x" * 5000, "../x", "moons", "file", "cnn", [], {},
+    [[]], [1], [0.5, 0.5], ["standard"], {"a": 1}, {"error": 3}, json.loads("[" * 200 + "]" * 200),
+]  # fmt: skip
+"""What stands in place of a value of JSON or of a state."""
+LITERALS = [
+    "-1", "1e999", "nan", "inf", "-inf", "true", "0x" + "f" * 5000, "1" * 400, "1" * 5000, '""', '"\\u0000"',
+    "'" + "x" * 5000 + "'", "[]", "[" * 2000, "[[1]]", "{}", "{a = 1}", "{" + "a.b.c.d.e.f." * 50 + "g = 1}",
+    "1979-05-27", "1_0", "0o7", "[1, 'a']", "[0.5]", '["standard"]', '"""', "9223372036854775808", "\x00", "\ud800",
+]  # fmt: skip
+HEADERS = [
+    "{(", "{", "", "{}", "None", "[" * 200 + "]" * 200, "-" * 900 + "1", "(" * 900, "'\\", '"""', "{'descr'",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (3, -2), }",
+    "{'descr': '<f8', 'fortran_order': 1, 'shape': (3,), }",
+    "{'descr': '<f8', 'fortran_order': True, 'shape': (2, 3), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (0, 1000000000000000000000), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (True,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (3L,), }",
+    "{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000000,), }",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (3,), }",
+    "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (3,), }",
+    "{'descr': ('<f8', (1000000,)), 'fortran_order': False, 'shape': (3,), }",
+    "{'descr': '>f8', 'fortran_order': False, 'shape': (3,), }",
+    "{'descr': '<c16', 'fortran_order': False, 'shape': (3,), }",
+    "{'descr': '<M8[s]', 'fortran_order': False, 'shape': (3,), }",
+    "{'descr': '<f16', 'fortran_order': False, 'shape': (3,), }",
+    "{'descr': '<U1', 'fortran_order': False, 'shape': " + "(1," * 40 + ")" * 40 + ", }",
+    "{'descr': '<U1', 'fortran_order': False, 'shape': (" + "1, " * 70 + "), }",
+]  # fmt: skip
+
+
+def of_bytes(rng, content):
+    """Flip, cut, splice, repeat, overwrite."""
+    content = bytearray(content)
+    for _ in range(rng.choice([1, 1, 2, 8])):
+        if not content:
+            break
+        place, size = rng.randrange(len(content)), rng.choice([1, 2, 4, 8, 64])
+        match rng.randrange(7):
+            case 0:
+                content[place] ^= 1 << rng.randrange(8)
+            case 1:
+                del content[place:]
+            case 2:
+                del content[place : place + size]
+            case 3:
+                content[place:place] = rng.randbytes(size)
+            case 4:
+                other = rng.randrange(len(content))
+                content[place : place + size] = content[other : other + size]
+            case 5:
+                content[place : place + size] = rng.choice([b"\xff", b"\x00", b"\x80", b"\x7f"]) * size
+            case _:
+                content[place : place + 4] = struct.pack("<I", rng.choice([0, 1, 2**31, 2**32 - 1, len(content)]))
+    return bytes(content)
+
+
+def of_text(rng, text):
+    """Swap, cut, repeat, insert, anything that a text can have."""
+    for _ in range(rng.choice([1, 1, 2, 8])):
+        place, size = rng.randrange(len(text) + 1), rng.choice([1, 2, 8, 40])
+        match rng.randrange(5):
+            case 0:
+                text = text[:place] + text[place + size :]
+            case 1:
+                text = text[:place] + text[place : place + size] * 2 + text[place + size :]
+            case 2:
+                text = (
+                    text[:place] + rng.choice("\"'[]{}.=#\\\n,&%?+-_eE0\x00\x1b\u0664\ud800\U0010ffff") + text[place:]
+                )
+            case 3:
+                text = text[:place] + rng.choice(LITERALS) + text[place:]
+            case _:
+                other = rng.randrange(len(text) + 1)
+                text = text[:place] + text[other : other + size] + text[place:]
+    return text
+
+
+def of_json(rng, document):
+    """Another value somewhere, a key gone, a list longer or shorter."""
+    document = copy.deepcopy(document)
+    for _ in range(rng.choice([1, 1, 2])):
+        place = document
+        while True:
+            keys = list(place) if isinstance(place, dict) else range(len(place))
+            if not keys:
+                break
+            key = rng.choice(keys)
+            if isinstance(place[key], (dict, list)) and rng.random() < 0.8:
+                place = place[key]
+                continue
+            match rng.randrange(5):
+                case 0:
+                    del place[key]
+                case 1 if isinstance(place, list):
+                    place.append(copy.deepcopy(place[key]))
+                case 2 if isinstance(place[key], (int, float)) and abs(place[key]) < 1e300:
+                    place[key] = place[key] * rng.choice([-1, 2, 0.5, 10**30]) + rng.choice([0, 1])
+                case _:
+                    place[key] = rng.choice(VALUES)
+            break
+    return document
+
+
+def json_text(rng, document):
+    text = json.dumps(of_json(rng, document))
+    return of_text(rng, text) if rng.random() < 0.2 else text
+
+
+def npy(array):
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, allow_pickle=True)
+    return buffer.getvalue()
+
+
+def with_header(header, values=b"", version=1, size=None):
+    """An array's file with any text in place of its header; `size` is what it says that the text has."""
+    text = header.encode("latin1")
+    declared = struct.pack("<H" if version == 1 else "<I", len(text) if size is None else size)
+    return b"\x93NUMPY" + bytes([version, 0]) + declared + text + values
+
+
+def of_array(rng, array):
+    """Other values, dtype, order or shape."""
+    match rng.randrange(12):
+        case 0 if array.dtype.kind == "f" and array.size:
+            array = array.copy()
+            array.flat[rng.randrange(array.size)] = rng.choice([math.nan, math.inf, -1.0, 1e30, 0.5])
+        case 1 if array.dtype.kind == "i" and array.size:
+            array = array.copy()
+            array.flat[rng.randrange(array.size)] = rng.choice([-1, 2**31, 2**62, 0])
+        case 2:
+            array = array.astype(array.dtype.newbyteorder(">"))
+        case 3:
+            array = np.asfortranarray(array)
+        case 4:
+            array = array[..., None]
+        case 5:
+            array = array[:0] if array.ndim else array.reshape(1)
+        case 6:
+            array = array.T
+        case 7 if array.dtype.kind in "if":
+            array = array.astype(rng.choice(["f8", "f4", "i4", "u1", "c16", "?", "U8", "S8"]))
+        case 8 if array.dtype.kind in "US" and array.size:
+            array = np.ascontiguousarray(array)
+            array.view("u4").reshape(-1)[rng.randrange(array.nbytes // 4)] = rng.choice(
+                [0, 0xD800, 0x110000, 2**32 - 1]
+            )
+        case 9:
+            array = np.array([None, {}], object)
+        case 10:
+            array = np.zeros(3, [("a", "f4")])
+        case _:
+            array = np.concatenate([array, array]) if array.ndim else array.reshape(1)
+    return array
+
+
+def of_member(rng, content):
+    """A member of an archive: its array changed, its header replaced, or its bytes mutated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        match rng.randrange(4):
+            case 0:
+                return npy(of_array(rng, np.load(io.BytesIO(content), allow_pickle=False)))
+            case 1:
+                return with_header(rng.choice(HEADERS), content[128:], rng.choice([1, 1, 2, 3, 9]))
+            case 2:
+                size = struct.unpack("<H", content[8:10])[0]
+                header = of_text(rng, content[10 : 10 + size].decode("latin1")).encode("latin1", "replace")[:60000]
+                return content[:8] + struct.pack("<H", len(header)) + header + content[10 + size :]
+            case _:
+                return of_bytes(rng, content)
+
+
+def archive(members):
+    """An NPZ archive of (name, content, method)."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as file:
+        warnings.simplefilter("ignore")  # names that are there twice
+        for name, content, method in members:
+            file.writestr(name, content, method)
+    return buffer.getvalue()
+
+
+def of_archive(rng, members, json_member=""):
+    """An archive with correct checksums around something that is wrong, or with a directory that is."""
+    members = list(members.items())
+    place = rng.randrange(len(members))
+    name, content = members[place]
+    if json_member and rng.random() < 0.4:
+        place = next(number for number, (name, _) in enumerate(members) if name == json_member)
+        text = str(np.load(io.BytesIO(members[place][1])))
+        mutated = json_text(rng, json.loads(text)).replace("\ud800", "?")
+        members[place] = (json_member, npy(np.array(mutated)))
+    else:
+        match rng.randrange(10):
+            case 0:
+                del members[place]
+            case 1:
+                members.append((name, content))
+            case 2:
+                new = ["../x.npy", "x", "main/.npy", "main/x.npy", "other/x.npy", "a" * 3000 + ".npy", "\u0664.npy"]
+                members[place] = (rng.choice(new), content)
+            case 3:
+                members[place] = (name, rng.choice(members)[1])
+            case _:
+                members[place] = (name, of_member(rng, content))
+    usual = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]
+    methods = usual if rng.random() < 0.95 else [*usual, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2]
+    whole = archive([(name, content, rng.choice(methods)) for name, content in members])
+    if rng.random() < 0.2:  # a field of one of the headers, or of the directory's end
+        marks = {b"PK\x01\x02": [6, 8, 10, 16, 20, 24, 28, 30, 42], b"PK\x03\x04": [4, 6, 8, 18, 22, 26, 28],
+                 b"PK\x05\x06": [8, 10, 12, 16, 20]}  # fmt: skip
+        mark = rng.choice(list(marks))
+        found = [at for at in range(len(whole) - 4) if whole[at : at + 4] == mark]
+        at = rng.choice(found) + rng.choice(marks[mark])
+        value = rng.choice(
+            [b"\x01\x00", b"\xff\xff", b"\x00\x00\x00\x80", b"\xff\xff\xff\xff", b"\x63\x00", b"\x41\x00"]
+        )
+        whole = whole[:at] + value + whole[at + len(value) :]
+    return of_bytes(rng, whole) if rng.random() < 0.05 else whole

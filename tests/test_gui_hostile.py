@@ -1,0 +1,288 @@
+"""The app and hostile files: it says what is wrong, and its processes and its window live on."""
+
+import json
+import multiprocessing
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("PySide6")
+from guitools import CONFIG, WAIT, home, open_window, window  # noqa: F401
+from mutations import HEADERS, archive, npy, with_header
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QMessageBox
+
+from fastdrop.experiments import Experiment, ExperimentConfig, Trainer, load_experiment, save_experiment, tables
+from fastdrop_gui import worker
+from fastdrop_gui.messages import Failure, Saved, Start, Update, Wanted
+from fastdrop_gui.model import ExperimentModel, Status
+from fastdrop_gui.views.benchmark import BenchmarkView
+from fastdrop_gui.views.dialogs import UnexpectedError
+from fastdrop_gui.views.table_dialog import TableDialog
+
+pytestmark = pytest.mark.gui
+
+Y = npy(np.arange(8) % 2)
+
+
+def table(path, header=HEADERS[0]):
+    path.write_bytes(archive([("x.npy", with_header(header, bytes(192)), 0), ("y.npy", Y, 0)]))
+    return path
+
+
+# -- the training's process
+
+
+def wait(model, condition):
+    end = time.monotonic() + WAIT / 1000
+    while not condition():
+        assert time.monotonic() < end, (model.status, model.message)
+        model.tick()
+        time.sleep(0.01)
+
+
+def test_the_process_outlives_whatever_it_is_given(tmp_path):
+    model = ExperimentModel(CONFIG)
+    wait(model, lambda: model.status is Status.READY)
+    pid = model._process._process.pid
+    for number, header in enumerate(HEADERS[:12]):
+        path = table(tmp_path / f"{number}.npz", header)
+        model.reset(ExperimentConfig(dataset="file", data_file=str(path)))
+        wait(model, lambda: model.status is Status.FAILED)
+        assert f"{number}.npz: not an NPZ archive of plain arrays" in model.message
+        assert model.field == "dataset"
+    for name, content in {"text": b"hello", "no arrays": archive([("experiment.npy", b"hello", 0)])}.items():
+        path = tmp_path / f"{name}.fastdrop"
+        path.write_bytes(content)
+        model.reset(CONFIG, file=str(path))
+        wait(model, lambda: model.status is Status.FAILED)
+        assert "not an experiment of fastdrop, or damaged" in model.message
+    twin = {**Trainer(CONFIG.without_dropout()).state(), "order": np.full(3, np.nan)}
+    save_experiment(tmp_path / "state.fastdrop", Experiment(CONFIG, {"main": Trainer(CONFIG).state(), "twin": twin}))
+    model.reset(CONFIG, file=str(tmp_path / "state.fastdrop"))
+    wait(model, lambda: model.status is Status.FAILED)
+    assert "not of this configuration: order is a row of whole numbers" in model.message
+    model.reset(CONFIG)
+    wait(model, lambda: model.status is Status.READY)
+    model.save("a\0b.fastdrop", Experiment(CONFIG))
+    wait(model, lambda: model.saved)
+    assert model.saved[0].problem
+    assert model.status is Status.READY
+    assert model._process._process.pid == pid
+    model.close()
+
+
+@pytest.fixture
+def told():
+    """A function that lets a worker obey in this process, and returns what it said."""
+
+    def tell(*commands):
+        ours, theirs = multiprocessing.Pipe()
+        with ours, theirs:
+            for command in (*commands, ("stop", None)):
+                ours.send(command)
+            worker._Worker(theirs).loop()
+            messages = []
+            while ours.poll():
+                messages.append(ours.recv())
+            return messages
+
+    return tell
+
+
+def failing(error):
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("no"), EOFError("no"), BrokenPipeError("no"), KeyError("no")])
+def test_an_error_that_nobody_foresaw_is_told_with_details(error, told, monkeypatch):
+    monkeypatch.setattr(worker, "load_experiment", failing(error))
+    start = ("start", (1, Start(CONFIG, file="x.fastdrop")))
+    messages = told(start, start, ("start", (2, Start(CONFIG))), ("save", ("no/where.fastdrop", Experiment(CONFIG))))
+    failures = [message for message in messages if isinstance(message, Failure)]
+    assert len(failures) == 2
+    assert all("no" in failure.message for failure in failures)
+    if not isinstance(error, OSError):  # which a file may well raise
+        assert f"unexpected error: {type(error).__name__}" in failures[0].message
+        assert "Traceback" in failures[0].details
+        assert "load_experiment" in failures[0].details
+    assert isinstance(messages[-1], Saved)  # it has started what came then
+
+
+DEFECTS = {
+    "rates": (("rates", (0.1, 0.1)), property(lambda self: (0.5, 0.5), failing(ZeroDivisionError()))),
+    "extend": (("epochs", 900), failing(ZeroDivisionError())),
+    "step": (("run", None), failing(ZeroDivisionError())),
+    "snapshot": (("snapshot", Wanted()), failing(ZeroDivisionError())),
+}
+
+
+@pytest.mark.parametrize("broken", DEFECTS)
+def test_a_defect_ends_what_was_under_way_and_not_the_process(broken, monkeypatch):
+    command, defect = DEFECTS[broken]
+    ours, theirs = multiprocessing.Pipe()
+    with ours, theirs:
+        mine = worker._Worker(theirs)
+        mine._obey("start", (1, Start(CONFIG, twin=True)))
+        mine._obey("snapshot", Wanted())  # so that nothing is waited for
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, broken, defect)
+            ours.send(command)
+            while not ours.poll():
+                assert mine._turn()
+            failure = ours.recv()
+        assert isinstance(failure, Failure)
+        assert "ZeroDivisionError" in failure.details
+        assert not mine.running
+        ours.send(("start", (2, Start(CONFIG))))
+        ours.send(("snapshot", Wanted()))
+        while not ours.poll():
+            assert mine._turn()
+        update = ours.recv()
+        assert isinstance(update, Update)
+        assert update.run == 2
+
+
+# -- the window
+
+
+@pytest.fixture
+def warned(monkeypatch):
+    texts = []
+    monkeypatch.setattr(QMessageBox, "warning", lambda *arguments: texts.append(arguments[2]))
+    return texts
+
+
+def test_hostile_experiments_leave_the_one_at_hand(window, warned, tmp_path):
+    contents = {
+        "a.fastdrop": archive([("experiment.npy", with_header("{("), 0)]),
+        "b.fastdrop": b"PK\x05\x06" + b"\xff" * 18,
+        "c.toml": b"rate = " + b"[" * 9999,
+        "d.toml": b"[fastdrop]\nformat=1\n[experiment]\nseed = 0x" + b"f" * 9999,
+        "e.toml": b'[fastdrop]\nformat=1\n[experiment]\n"<img src=x>" = 1',
+    }
+    for number, (name, content) in enumerate(contents.items(), start=1):
+        path = tmp_path / name
+        path.write_bytes(content)
+        window.files.open_any(str(path))
+        assert len(warned) == number
+        assert name in warned[-1]
+    assert "&lt;img src=x&gt;" in warned[-1]  # shown, not obeyed
+    for name in ("a\0b.toml", "\ud800.fastdrop", "x" * 5000 + ".toml", str(tmp_path)):
+        window.files.open_any(name)
+        assert "cannot be read" in warned[-1]
+    assert window.document.config == CONFIG
+    assert window.model.status is Status.READY
+
+
+def test_hostile_lines_are_told_and_odd_ones_are_taken(qtbot, window):
+    for line in (
+        "fastdrop1?dataset=file&data_file=%00",
+        "fastdrop1?epochs=" + "1" * 401,
+        "fastdrop1?rate=nan",
+        "\ud83d",
+    ):
+        QGuiApplication.clipboard().setText(line)
+        window.files.paste_line()
+        assert window.notice
+        assert window.document.config == CONFIG
+    odd = CONFIG.replace(
+        seed=2**63 - 1,
+        data_seed=2**32 - 1,
+        epochs=10**6,
+        batch_size=65536,
+        learning_rate=1e-300,
+        noise=1e-300,
+        rate=1.0,
+    )
+    QGuiApplication.clipboard().setText(odd.to_line())
+    window.files.paste_line()
+    assert window.document.config == odd
+    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
+
+
+def test_a_pasted_file_that_is_hostile_fails_beside_its_field(qtbot, window, tmp_path):
+    path = table(tmp_path / "given.npz")
+    QGuiApplication.clipboard().setText(ExperimentConfig(dataset="file", data_file=str(path)).to_line())
+    window.files.paste_line()
+    qtbot.waitUntil(lambda: window.model.status is Status.FAILED, timeout=WAIT)
+    assert "given.npz" in window.settings.problem("dataset")
+    assert not window.model.is_lost
+
+
+def test_what_nobody_foresaw_in_the_process_opens_the_dialog_with_details(qtbot, window):
+    failure = Failure(window.model._run, "unexpected error: KeyError: 'x'", details="Traceback: here\nKeyError: 'x'")
+    window.model._process.receive = lambda: [failure]
+    window._tick()
+    del window.model._process.receive
+    dialog = window.findChild(UnexpectedError)
+    qtbot.mouseClick(dialog.copy, Qt.MouseButton.LeftButton)
+    assert "Traceback: here" in QGuiApplication.clipboard().text()
+    dialog.close()
+    assert "unexpected error" in window.problem.text()
+    window.rewind()
+    qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
+
+
+# -- dialogs and pages
+
+
+def test_the_table_dialog_says_what_is_wrong(qtbot, tmp_path):
+    many = archive([(f"{number}.npy", Y, 0) for number in range(5000)])
+    for number, content in enumerate([b"hello", archive([("x.npy", b"hello", 0)]), many]):
+        path = tmp_path / f"{number}.npz"
+        path.write_bytes(content)
+        dialog = TableDialog(path)
+        qtbot.addWidget(dialog)
+        dialog.open()
+        qtbot.waitUntil(lambda dialog=dialog: not dialog.is_checking, timeout=WAIT)
+        assert f"{number}.npz" in dialog.problem.text()
+        assert len(dialog.shown.text()) < 600
+        assert not dialog.ok.isEnabled()
+        dialog.reject()
+
+
+def test_a_check_that_fails_unexpectedly_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(tables, "read_table", failing(ZeroDivisionError("no")))
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    with ours, theirs:
+        tables.send_facts(theirs, "x.npz", "")
+        assert ours.recv() == "x.npz: unexpected error: ZeroDivisionError: no"
+
+
+def test_hostile_benchmarks_leave_the_page_as_it_is(qtbot, tmp_path):
+    view = BenchmarkView()
+    qtbot.addWidget(view)
+    path = tmp_path / "given.json"
+    whole = json.loads((Path(__file__).parents[1] / "docs" / "benchmarks" / "cpu.json").read_text())
+    for change in ({"results": [[]]}, {"machine": []}, {"version": True}, {"missing peers": [3]}):
+        path.write_text(json.dumps({**whole, **change}))
+        view.open_saved(str(path))
+        assert "given.json" in view.status.text()
+        assert view.model.saved is None
+    for content in ("[" * 100_000, "1" * 5000, "\x00"):
+        path.write_text(content)
+        view.open_saved(str(path))
+        assert "given.json: not JSON" in view.status.text()
+    for value in (10**400, 2**70, -1, 0.5, "8"):
+        result = {**whole["results"][0], "shape": [value]}
+        path.write_text(json.dumps({**whole, "results": [result]}))
+        view.open_saved(str(path))
+        assert "damaged" in view.status.text()
+    path.write_text(json.dumps(whole))
+    view.open_saved(str(path))
+    assert view.model.saved is not None
+    view.shutdown()
+
+
+def test_what_the_window_opens_is_what_was_saved(tmp_path):
+    trainer = Trainer(CONFIG)
+    trainer.step()
+    save_experiment(tmp_path / "run.fastdrop", Experiment(CONFIG, {"main": trainer.state()}))
+    assert load_experiment(tmp_path / "run.fastdrop").steps == 1

@@ -1,0 +1,153 @@
+"""Hostile configurations, as TOML and as lines, and hostile benchmarks: one clear, short error."""
+
+import json
+
+import pytest
+from mutations import VALUES
+
+from fastdrop.cli import main as cli
+from fastdrop.experiments import ConfigError, ExperimentConfig, load_experiment
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("rate=%", "rate cannot be '%'"),
+        ("rate=nan", "rate cannot be 'nan'"),
+        ("rate=1e999", "rate is from 0.0 to 1.0"),
+        ("rate=1_0e-1", "rate cannot be"),
+        ("rate=٠.٥", "rate cannot be"),
+        ("rate=0.5&rate=0.2", "'rate' is there twice"),
+        ("rate=" + "0" * 5000, "rate cannot be"),
+        ("epochs=" + "1" * 39, "epochs is from 1 to 1000000"),
+        ("epochs=" + "1" * 400, "epochs cannot be"),
+        ("epochs=" + "1" * 5000, "epochs cannot be"),
+        ("seed=1_0", "seed cannot be '1_0'"),
+        ("seed=١٢", "seed cannot be"),
+        ("seed=9223372036854775808", "seed is from 0"),
+        ("hidden=1_0,8", "hidden cannot be"),
+        ("hidden=" + "8," * 5000, "a network has 1 to 16 hidden layers"),
+        ("dataset=file&data_file=%00", "data_file has control characters"),
+        ("dataset=file&data_file=a%00b.csv", "data_file has control characters"),
+        ("dataset=file&data_file=%1b[2J.csv", "data_file has control characters"),
+        ("dataset=file&data_file=" + "x" * 5000, "more than 4096 characters"),
+        ("dataset=file&data_file=%ED%A0%80", "data_file cannot be"),
+        ("dataset=file&data_file=%FF", "data_file cannot be"),
+        ("dataset=file&data_file=\ud800", "no Unicode text"),
+        ("label=%00", "label has control characters"),
+        ("x" * 5000 + "=1", "unknown field"),
+        ("\ud800=1", "unknown field"),
+        ("rate=0.5&" * 20_000, "has at most 131,072 characters"),
+    ],
+)
+def test_hostile_lines(line, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        ExperimentConfig.from_line(f"fastdrop1?{line}")
+    assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rate = [[[[" + "[" * 5000, "nested too deeply"),
+        ("a" + ".a" * 100_000 + " = 1", "nested too deeply"),
+        ("rate = {a" + ".a" * 100_000 + " = 1}", "nested too deeply"),
+        ("rate = " + "{a = " * 5000, "nested too deeply"),
+        ("seed = " + "1" * 5000, "not TOML"),
+        ("seed = 0x" + "f" * 5000, "seed is from 0 to"),
+        ("epochs = " + "1" * 401, "epochs is from 1 to 1000000"),
+        ("rate = " + "1" * 401, "rate is far too large"),
+        ("hidden = [" + "1" * 401 + "]", "a hidden layer has 1 to 4096 units"),
+        ('layer_dropout = ["none", "none"]\nlayer_rates = [' + "1" * 401 + ", 0.5]", "layer_rates is far too large"),
+        ('layer_dropout = ["none", "none"]\nlayer_rates = [nan, 0.5]', "layer_rates are from 0.0"),
+        ("layer_dropout = {none = 1, alpha = 1}", "layer_dropout is a list"),
+        ("hidden = {a = 1}", "hidden is a list"),
+        ("rate = 1979-05-27", "rate is of type float"),
+        ("rate = true", "rate is of type float"),
+        ("learning_rate = nan", "learning_rate is above 0"),
+        ("noise = inf", "noise is from 0.0 to 10.0"),
+        ("network = '" + "x" * 4000 + "'", "network is one of"),
+        ('label = "\\u0000"', "label has control characters"),
+        ("'" + "x" * 5000 + "' = 1", "unknown field"),
+        ("#" * 300_000, "too large"),
+    ],
+)
+def test_hostile_toml(text, message, tmp_path):
+    path = tmp_path / "given.toml"
+    path.write_text(f"[fastdrop]\nformat = 1\n[experiment]\n{text}\n")
+    with pytest.raises(ConfigError, match=rf"given\.toml: .*{message}") as error:
+        load_experiment(path)
+    assert len(str(error.value)) < 800 + len(str(path))
+
+
+@pytest.mark.parametrize("version", ["true", "1.0", "[1]", "'" + "x" * 5000 + "'", "0x" + "f" * 5000])
+def test_formats_that_are_no_number(version):
+    with pytest.raises(ConfigError, match="is not known here") as error:
+        ExperimentConfig.from_text(f"[fastdrop]\nformat = {version}\n[experiment]\n")
+    assert len(str(error.value)) < 300
+
+
+def test_names_with_many_dots_and_quotes_are_no_nesting():
+    there = ExperimentConfig(dataset="file", data_file='a.b.c.d/e."f".g.h\'i.csv', label="x.y.z.w.v # u.t.s.r.q")
+    assert ExperimentConfig.from_text(there.to_text()) == there
+    assert ExperimentConfig.from_line(there.to_line()) == there
+
+
+# -- saved benchmarks
+
+
+TIMING = {
+    "median_seconds": 1e-3, "quartiles_seconds": [9e-4, 1.1e-3], "rounds": 9, "time_relative_to_fastdrop": 1.0,
+    "quartiles_relative_to_fastdrop": [0.9, 1.1], "bytes": 4096,
+}  # fmt: skip
+RESULT = {"operation": "dropout", "shape": [1024], "elements": 1024, "dtype": "float32", "p": 0.5, "threads": 1}
+BENCH = {
+    "format": "fastdrop bench", "version": 1, "plan": "quick", "complete": True, "machine": {"cores": 2},
+    "missing peers": [], "results": [{**RESULT, "candidates": {"fastdrop": TIMING, "jax": {"error": "none"}}}],
+}  # fmt: skip
+
+
+def documents():
+    """Each field of the format with each hostile value."""
+    for name in BENCH:
+        for value in VALUES:
+            yield name, {**BENCH, name: value}
+    for name in (*RESULT, "candidates"):
+        for value in VALUES:
+            yield name, {**BENCH, "results": [{**BENCH["results"][0], name: value}]}
+    for name in TIMING:
+        for value in VALUES:
+            timing = {**TIMING, name: value}
+            yield name, {**BENCH, "results": [{**RESULT, "candidates": {"fastdrop": timing}}]}
+    for value in VALUES:
+        yield "machine", {**BENCH, "machine": {"caches": value, "cores": [value]}}
+        yield "error", {**BENCH, "results": [{**RESULT, "candidates": {"fastdrop": {"error": value}}}]}
+
+
+def test_benchmarks_with_hostile_values(tmp_path, capsys):
+    path, good = tmp_path / "given.json", tmp_path / "good.json"
+    good.write_text(json.dumps(BENCH))
+    assert cli.main(["bench", "compare", str(good), str(good)]) == 0
+    capsys.readouterr()
+    for name, document in documents():
+        path.write_text(json.dumps(document))
+        status = cli.main(["bench", "compare", str(path), str(good)])
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err, name
+        if status:
+            assert status == 2
+            assert printed.err.startswith("fastdrop: ")
+            assert len(printed.err.splitlines()) == 1
+            assert len(printed.err) < 800 + len(str(path)), name
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, "1" * 5000, "{", "", "null", '{"format": ' * 5000, "\x00", "\ufeff{}"]
+)
+def test_what_is_no_benchmark(content, tmp_path, capsys):
+    path = tmp_path / "given.json"
+    path.write_text(content)
+    assert cli.main(["bench", "compare", str(path), str(path)]) == 2
+    printed = capsys.readouterr().err
+    assert "given.json: " in printed
+    assert len(printed.splitlines()) == 1
