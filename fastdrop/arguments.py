@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Never
 
@@ -54,8 +55,9 @@ def check_flag(flag: Any, name: str) -> bool:
 def check_shape(shape: Any) -> tuple[int, ...]:
     """A shape as a tuple, if arrays can have it."""
     try:
-        sizes = tuple(size.__index__() for size in ((shape,) if hasattr(shape, "__index__") else shape))
-    except (AttributeError, TypeError):
+        several = isinstance(shape, (tuple, list)) or (isinstance(shape, np.ndarray) and shape.ndim == 1)
+        sizes = tuple(operator.index(size) for size in (shape if several else (shape,)))
+    except TypeError:
         raise TypeError(f"a shape is a tuple of ints; got {shape!r:.200}") from None
     if len(sizes) > MOST_AXES or any(size < 0 or size >= 2**63 for size in sizes):
         raise ValueError(f"a shape has at most {MOST_AXES} sizes, each from 0 to 2**63 - 1; got {shape!r:.200}")

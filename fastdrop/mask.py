@@ -1,6 +1,7 @@
 """`Mask`: the recipe of a mask. The decisions themselves are recomputed whenever they are needed."""
 
 import math
+import operator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -234,7 +235,7 @@ def _checked(state: dict[str, Any]) -> tuple[tuple[int, ...], float, tuple[int, 
     try:
         shape, p = check_shape(state["shape"]), check_probability(state["p"])
         shared_axes, made_by = normalize_axes(state["shared_axes"], len(shape)), state.get("made_by", "dropout")
-        key, call, threshold = state["recipe"]
+        key, call, threshold = map(operator.index, state["recipe"])
         recipe = kernels.Recipe(key, call, threshold, state["scale"])
         if not isinstance(made_by, str) or not math.isfinite(recipe.scale):
             raise ValueError(f"made_by is {made_by!r:.200}, scale {recipe.scale}")

@@ -1,6 +1,7 @@
 """`GaussianNoise`: the recipe of multiplicative noise. The numbers themselves are drawn again when they are needed."""
 
 import math
+import operator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -97,7 +98,7 @@ class GaussianNoise(Multiplier):
     def __setstate__(self, state: dict[str, Any]) -> None:
         check_version(state)
         try:
-            key, call = state["recipe"]
+            key, call = map(operator.index, state["recipe"])
             shape, p, recipe = check_shape(state["shape"]), check_noise(state["p"]), (key, call, KEEP_ALL - 1, 1.0)
             self.shape, self.p, self.recipe = shape, p, kernels.Recipe(*recipe)
         except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -72,10 +72,16 @@ def from_dlpack(array: Any) -> Any:
 
 def _numpy_array(array: Any) -> NDArray[Any]:
     """By NumPy's reader, which does not know bfloat16: that is read as integers of 16 bits, and named again."""
-    capsule = array.__dlpack__()
-    is_bfloat16 = kernels.dlpack_bfloat16_as_uint16(capsule)
-    result = np.from_dlpack(_Capsule(capsule, array.__dlpack_device__()))
-    return result.view(bfloat16()) if is_bfloat16 else result
+    try:
+        return np.from_dlpack(array)
+    except (BufferError, RuntimeError):
+        try:
+            capsule = array.__dlpack__(max_version=(1, 0))
+        except TypeError:  # of before there were versions
+            capsule = array.__dlpack__()
+        if not kernels.dlpack_bfloat16_as_uint16(capsule):
+            raise
+        return np.from_dlpack(_Capsule(capsule, array.__dlpack_device__())).view(bfloat16())
 
 
 class _Capsule:
