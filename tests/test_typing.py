@@ -1,5 +1,6 @@
 """Types as users meet them: strict checks of their code, and stubs that say all of the compiled module."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,24 @@ def strictly(folder, text):
 def test_users_code_passes_the_strictest_checks(installed):
     status, text = strictly(installed, USER.read_text())
     assert status == 0, text
+
+
+def pyright(folder, text):
+    (folder / "user.py").write_text(text)
+    settings = {"typeCheckingMode": "strict", "include": ["user.py"], "pythonVersion": "3.11"}
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
+    return checked(folder, "basedpyright", "--pythonpath", sys.executable)
+
+
+def test_users_code_passes_pyright(installed):
+    pytest.importorskip("basedpyright")
+    status, text = pyright(installed, USER.read_text())
+    assert status == 0, text
+    mistakes = "fd.dropout(np.ones(3), rate=0.5)\nfd.dropout(np.ones(3))[1].nothing\n"
+    status, text = pyright(installed, f"import numpy as np\nimport fastdrop as fd\n{mistakes}")
+    assert status == 1
+    assert 'No overloads for "dropout"' in text
+    assert 'Cannot access attribute "nothing" for class "Mask"' in text
 
 
 def test_users_mistakes_are_found(installed):
