@@ -19,6 +19,7 @@ from fastdrop.backends.cuda import source
 HERE = Path(__file__).parent
 BUILD = HERE.parent.parent / "build" / "emulation"
 FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-fno-strict-aliasing"]
+FLAGS += ["-fno-gnu-unique"]  # every library has its shared arrays for itself
 FLAGS += [
     "-Wall",
     "-Wextra",
