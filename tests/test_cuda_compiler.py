@@ -258,6 +258,15 @@ def test_a_gpu_that_is_too_old_is_named(nvrtc):
         compiler.compiled(NAME, "70")
 
 
+def test_a_missing_nvrtc_is_told(nvrtc, monkeypatch):
+    def fail():
+        raise RuntimeError('Failure finding "libnvrtc.so"')
+
+    monkeypatch.setattr(nvrtc, "getSupportedArchs", fail)
+    with pytest.raises(fd.BackendUnavailable, match=r"libnvrtc\.so.*pip install 'fastdrop-kernels\[cuda13\]'"):
+        compiler.kernel(NAME, 0)
+
+
 def test_threads_that_want_one_kernel_compile_it_once(nvrtc, monkeypatch):
     begun, compile_program = threading.Barrier(8), nvrtc.compileProgram
 

@@ -14,11 +14,12 @@ from devices import same, values
 import fastdrop as fd
 from fastdrop.backends.cuda import operations
 
+only_emulated = pytest.mark.parametrize("gpu", ["emulated"], indirect=True)
+"""For what looks into the emulated pool, or needs a second device."""
+
 
 @pytest.fixture
 def emulated(gpu):
-    if not gpu.emulated:
-        pytest.skip("looks into the emulated pool")
     put, gpu.inputs = gpu.put, []
     gpu.put = lambda array: gpu.inputs.append(put(array)) or gpu.inputs[-1]  # inputs are the caller's to hold
     yield gpu
@@ -125,6 +126,7 @@ CALLS = {
 }
 
 
+@only_emulated
 @pytest.mark.parametrize("name", CALLS)
 def test_what_a_captured_call_uses_lives_as_long_as_the_graph(emulated, name):
     memory, cupy = Memory(), emulated.cupy
@@ -142,6 +144,7 @@ def test_what_a_captured_call_uses_lives_as_long_as_the_graph(emulated, name):
     assert memory.lost() == len(memory.given)
 
 
+@only_emulated
 @pytest.mark.parametrize("name", ["bias' gradient", "softmax", "Gaussian noise", "blocks"])
 def test_what_another_package_captures_is_held_until_it_is_released(emulated, name):
     memory, cupy = Memory(), emulated.cupy
@@ -159,6 +162,7 @@ def test_what_another_package_captures_is_held_until_it_is_released(emulated, na
     assert memory.lost() == len(memory.given)
 
 
+@only_emulated
 @pytest.mark.parametrize("name", CALLS)
 def test_outside_a_capture_nothing_is_held(emulated, name):
     memory = Memory()
@@ -241,6 +245,7 @@ def launched(monkeypatch):
     return names
 
 
+@only_emulated
 @pytest.mark.parametrize("name", DRAWING)
 def test_a_counter_on_another_gpu_is_refused(emulated, launched, name):
     masks = fd.GraphStream(3)
@@ -252,6 +257,7 @@ def test_a_counter_on_another_gpu_is_refused(emulated, launched, name):
     assert launched == []
 
 
+@only_emulated
 @pytest.mark.parametrize(
     "use",
     [
@@ -279,6 +285,7 @@ def test_a_mask_is_refused_on_another_gpu_later(emulated, use, p):
     same(there.get(), before)
 
 
+@only_emulated
 @pytest.mark.parametrize("recipe", [fd.gaussian_dropout, fd.dropblock, lambda x, rng: fd.cutout(x, 3, rng=rng)])
 def test_other_recipes_are_refused_on_another_gpu_later(emulated, recipe):
     _, mask = recipe(emulated.put(values(SHAPE, np.float32)), rng=fd.GraphStream(3))
@@ -288,6 +295,7 @@ def test_other_recipes_are_refused_on_another_gpu_later(emulated, recipe):
         mask(there)
 
 
+@only_emulated
 def test_a_graph_stream_serves_the_gpu_that_was_current_when_it_was_made(emulated):
     with emulated.cupy.cuda.Device(1):
         masks, x = fd.GraphStream(3), emulated.put(values(SHAPE, np.float32))
@@ -297,6 +305,7 @@ def test_a_graph_stream_serves_the_gpu_that_was_current_when_it_was_made(emulate
     assert masks.counter.get()[0] == 1
 
 
+@only_emulated
 @pytest.mark.parametrize("name", ["cutout", "blocks"])
 def test_regions_of_a_captured_call_are_new_in_every_replay(emulated, name):
     """So a call number of the host's is refused, and a GraphStream's is read on the device."""

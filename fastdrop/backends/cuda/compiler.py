@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fastdrop.backends.cuda import source
-from fastdrop.backends.cuda.device import cupy
+from fastdrop.backends.cuda.device import INSTALL, cupy
 from fastdrop.errors import BackendUnavailable
 
 OPTIONS = ("-std=c++17", "--fmad=false")
@@ -66,12 +66,18 @@ def target_for(capability: str) -> tuple[str, str]:
     The driver compiles PTX for its device, so the newest that NVRTC knows below it will do.
     """
     nvrtc = cupy().cuda.nvrtc
-    known = [number for number in nvrtc.getSupportedArchs() if number <= int(capability)]
+    try:
+        supported = nvrtc.getSupportedArchs()
+    except RuntimeError as error:
+        raise BackendUnavailable(
+            f"CuPy finds no NVRTC, which compiles the kernels ({error}); install it with: {INSTALL}"
+        ) from None
+    known = [number for number in supported if number <= int(capability)]
     if not known:
         version = ".".join(map(str, nvrtc.getVersion()))
         raise BackendUnavailable(
             f"NVRTC {version} makes no code for a GPU of compute capability {int(capability) / 10}: the oldest that it "
-            f"knows is {min(nvrtc.getSupportedArchs()) / 10}; install a CuPy with an older one: "
+            f"knows is {min(supported) / 10}; install a CuPy with an older one: "
             "pip install 'fastdrop-kernels[cuda12]'"
         )
     newest = max(known)

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastdrop.errors import BackendUnavailable, missing_package
 
-_INSTALL = "pip install 'fastdrop-kernels[cuda13]' (or [cuda12], for drivers before version 580)"
+INSTALL = "pip install 'fastdrop-kernels[cuda13]' (or [cuda12], for drivers before version 580)"
 
 
 def cupy() -> Any:
@@ -20,7 +20,7 @@ def cupy() -> Any:
     except ImportError as error:
         if error.name != "cupy":
             raise BackendUnavailable(f"CuPy is installed and cannot be imported: {error}") from error
-        raise BackendUnavailable(f"the CUDA backend needs the package CuPy; install it with: {_INSTALL}") from None
+        raise BackendUnavailable(f"the CUDA backend needs the package CuPy; install it with: {INSTALL}") from None
 
 
 def require() -> Any:
@@ -59,7 +59,7 @@ def _missing(package: Any, process: int) -> str:
         reason = str(error)
     return (
         f"no CUDA GPU can be used here ({reason}); needed are an NVIDIA GPU and its driver, "
-        f"and a CuPy that fits the driver: {_INSTALL}"
+        f"and a CuPy that fits the driver: {INSTALL}"
     )
 
 
