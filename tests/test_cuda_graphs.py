@@ -241,7 +241,9 @@ DRAWING = [name for name in CALLS if name not in ("evaluation", "softmax in eval
 def launched(monkeypatch):
     """The kernels that are launched."""
     names, launch = [], operations._launch
-    monkeypatch.setattr(operations, "_launch", lambda name, *rest: names.append(name) or launch(name, *rest))
+    monkeypatch.setattr(
+        operations, "_launch", lambda name, *rest, **more: names.append(name) or launch(name, *rest, **more)
+    )
     return names
 
 

@@ -5,8 +5,7 @@ whoever asks next, so what a captured call used, temporary arrays included, is h
 capture ends with, or, where CuPy did not begin the capture (as under `torch.cuda.graph`), until `release`.
 """
 
-import contextlib
-from collections.abc import Iterator
+import threading
 from typing import Any
 
 from fastdrop.backends.cuda.device import cupy
@@ -15,33 +14,55 @@ _without_graph: list[Any] = []
 """What graphs use that no `cupy.cuda.Graph` stands for."""
 
 
-@contextlib.contextmanager
-def on(device: Any) -> Iterator[bool]:
-    """This device is the current one; gives whether a graph is being captured on its current stream.
+class _Held(threading.local):
+    """What the graph that this thread's innermost block captures will hold; None if none is captured."""
 
-    If so, all that this thread allocates in here lives as long as the graph, CuPy's own temporary memory too.
+    memory: list[Any] | None = None
+
+
+_held = _Held()
+
+
+class on:
+    """A block in which this device is the current one.
+
+    If a graph is being captured on its current stream, all that this thread allocates in the block, CuPy's own
+    temporary memory too, lives as long as the graph.
     """
-    with device:
-        held = _held_by_graph()
-        if held is None:
-            yield False
-            return
-        allocate = cupy().cuda.get_allocator()
 
-        def allocate_and_hold(size: int) -> Any:
-            memory = allocate(size)
-            held.append((None, memory))
-            return memory
+    __slots__ = ("_allocator", "_before", "_device")
 
-        with cupy().cuda.using_allocator(allocate_and_hold):
-            yield True
+    def __init__(self, device: Any) -> None:
+        self._device = device
+
+    def __enter__(self) -> None:
+        self._device.__enter__()
+        self._before, self._allocator = _held.memory, None
+        try:
+            _held.memory = _of_graph()
+            if _held.memory is not None:
+                self._allocator = _holding(_held.memory)
+                self._allocator.__enter__()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *error: Any) -> None:
+        _held.memory = self._before
+        if self._allocator is not None:
+            self._allocator.__exit__(None, None, None)
+        self._device.__exit__(None, None, None)
+
+
+def is_captured() -> bool:
+    """Whether what this thread's innermost block launches is captured."""
+    return _held.memory is not None
 
 
 def keep(*arrays: Any) -> None:
-    """Have arrays live as long as the graph that is being captured on the current stream, if one is."""
-    held = _held_by_graph()
-    if held is not None:
-        held.append((None, arrays))
+    """Have arrays live as long as the graph that is being captured; to be called in a block."""
+    if _held.memory is not None:
+        _held.memory.append((None, arrays))
 
 
 def release() -> None:
@@ -49,7 +70,7 @@ def release() -> None:
     _without_graph.clear()
 
 
-def _held_by_graph() -> list[Any] | None:
+def _of_graph() -> list[Any] | None:
     """What the graph that is being captured will hold, the second of each pair; None if none is captured.
 
     CuPy has such a list for functions that it captures and their arguments; `end_capture` gives it to the graph.
@@ -59,3 +80,15 @@ def _held_by_graph() -> list[Any] | None:
         return None
     held: list[Any] | None = getattr(stream, "_graph_host_funcargs", None)
     return _without_graph if held is None else held
+
+
+def _holding(held: list[Any]) -> Any:
+    """CuPy's current allocator, but what it gives is held."""
+    allocate = cupy().cuda.get_allocator()
+
+    def allocate_and_hold(size: int) -> Any:
+        memory = allocate(size)
+        held.append((None, memory))
+        return memory
+
+    return cupy().cuda.using_allocator(allocate_and_hold)

@@ -5,8 +5,7 @@ device and host. What each operation is, `fastdrop.backends.cpu` says. While a C
 `fastdrop.backends.cuda.capture` says.
 """
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -132,16 +131,12 @@ def _elementwise(
         operation = "select"
     expression = source.elementwise(plan.kernel, operation, out.dtype.name, plan.width)
     with _drawing(recipe, out.device):
-        _launch(expression, packed, arrays, *geometry.grid(plan.threads))
+        _launch(expression, packed, arrays, recipe, *geometry.grid(plan.threads))
     return out
 
 
-@contextlib.contextmanager
-def _drawing(recipe: Recipe, device: Any, draws: bool | None = None) -> Iterator[None]:
-    """On this device, where the recipe can be drawn.
-
-    draws: whether random numbers are drawn; None: if the threshold asks for some.
-    """
+def _drawing(recipe: Recipe, device: Any) -> capture.on:
+    """A block on this device, where the recipe can be drawn."""
     counter = getattr(recipe, "counter", None)
     if counter is not None and counter.device.id != device.id:
         raise TypeError(
@@ -149,14 +144,7 @@ def _drawing(recipe: Recipe, device: Any, draws: bool | None = None) -> Iterator
             f"{counter.device.id}: make a GraphStream for them, with a seed of its own, in a block "
             f"`with cupy.cuda.Device({device.id}):`, or move the arrays"
         )
-    with capture.on(device) as captured:
-        if captured and counter is None and (recipe.threshold not in (0, KEEP_ALL) if draws is None else draws):
-            raise RuntimeError(
-                "this call is being captured into a CUDA graph, each of whose replays would repeat its mask or "
-                "noise; draw it from a fastdrop.GraphStream, whose call number the replays read from the device"
-            )
-        capture.keep(counter)
-        yield
+    return capture.on(device)
 
 
 def _contiguous(array: Array) -> Array:
@@ -165,9 +153,27 @@ def _contiguous(array: Array) -> Array:
     return cupy().ascontiguousarray(array)
 
 
-def _launch(expression: str, packed: NDArray[Any], arrays: Sequence[Array | None], blocks: int, threads: int) -> None:
-    """Launch a kernel on these arrays' device, which is the current one, on CuPy's current stream there."""
-    capture.keep(*arrays)
+def _launch(
+    expression: str,
+    packed: NDArray[Any],
+    arrays: Sequence[Array | None],
+    recipe: Recipe,
+    blocks: int,
+    threads: int,
+    draws: bool | None = None,
+) -> None:
+    """Launch a kernel on the first array's device, which is the current one, on CuPy's current stream there.
+
+    draws: whether it draws random numbers; None: if the threshold asks for some.
+    """
+    if capture.is_captured():
+        counter = getattr(recipe, "counter", None)
+        if counter is None and (recipe.threshold not in (0, KEEP_ALL) if draws is None else draws):
+            raise RuntimeError(
+                "this call is being captured into a CUDA graph, each of whose replays would repeat its mask or "
+                "noise; draw it from a fastdrop.GraphStream, whose call number the replays read from the device"
+            )
+        capture.keep(counter, *arrays)
     compiler.kernel(expression, arrays[0].device.id)((blocks,), (threads,), (packed,))  # type: ignore[union-attr]
 
 
@@ -185,7 +191,7 @@ def bias_backward(activation: str, dy: Array, x: Array, bias: Array, recipe: Rec
             packed = structs.pack(structs.BIAS_BACKWARD, recipe, **fields, rows=rows, columns=columns, block=block)
             threads = blocks * geometry.in_warps(columns, geometry.WARP)
             expression = source.bias_backward(activation, x.dtype.name)
-            _launch(expression, packed, (dx, dy, x, bias, sums), *geometry.grid(threads))
+            _launch(expression, packed, (dx, dy, x, bias, sums), recipe, *geometry.grid(threads))
         return dx, sums.sum(axis=0).astype(bias.dtype)
 
 
@@ -199,7 +205,7 @@ def softmax(out: Array, x: Array, dy: Array | None, recipe: Recipe) -> Array:
         rows = x.size // x.shape[-1]
         packed = structs.pack(structs.SOFTMAX, recipe, y=target, x=x, dy=dy, rows=rows, columns=x.shape[-1])
         expression = source.softmax(x.dtype.name, dy is not None)
-        _launch(expression, packed, (target, x, dy, out), *geometry.grid(rows * geometry.WARP))
+        _launch(expression, packed, (target, x, dy, out), recipe, *geometry.grid(rows * geometry.WARP))
         if target is not out:
             out[...] = target
     return out
@@ -209,12 +215,12 @@ def gaussian(x: Array, out: Array, recipe: Recipe, sigma: float) -> Array:
     """out = x * (1 + sigma * z), z standard normal numbers of the recipe's key and call, in C order."""
     if out.size == 0:
         return out
-    with _drawing(recipe, x.device, draws=sigma != 0):
+    with _drawing(recipe, x.device):
         x = _contiguous(x)
         target = out if out.flags.c_contiguous else cupy().empty(x.shape, x.dtype)
         packed = structs.pack(structs.GAUSSIAN, recipe, y=target, x=x, count=x.size, sigma=float(sigma))
         launch = geometry.grid(-(-x.size // NORMALS) * LANES)
-        _launch(source.gaussian(x.dtype.name), packed, (target, x, out), *launch)
+        _launch(source.gaussian(x.dtype.name), packed, (target, x, out), recipe, *launch, draws=sigma != 0)
         if target is not out:
             out[...] = target
     return out
@@ -252,7 +258,7 @@ def _decisions(kernel: str, size: int, dtype: np.dtype[Any], recipe: Recipe, cou
         to = cupy().empty(size, dtype)
         if count:
             packed = structs.pack(structs.DECISIONS, recipe, to=to, count=count)
-            _launch(kernel, packed, (to,), *geometry.grid(geometry.in_warps(count, geometry.WARP_ELEMENTS)))
+            _launch(kernel, packed, (to,), recipe, *geometry.grid(geometry.in_warps(count, geometry.WARP_ELEMENTS)))
         return to
 
 
@@ -268,7 +274,7 @@ def connect_forward(x: Array, weight: Array, bias: Array | None, recipe: Recipe)
             packed = _connect(recipe, batch, outputs, inputs, fields)
             blocks = -(-batch // EXAMPLES) * -(-outputs // OUTPUTS)
             expression = source.connect_forward(x.dtype.name, begins=inputs % 32 == 0)
-            _launch(expression, packed, (y, x, weight, bias), blocks, CONNECT_THREADS)
+            _launch(expression, packed, (y, x, weight, bias), recipe, blocks, CONNECT_THREADS)
         return y
 
 
@@ -295,7 +301,7 @@ def _connect_gradient(dy: Array, other: Array, recipe: Recipe, dweight: bool) ->
             each = source.CONNECT_TARGETS[dweight] * (CONNECT_THREADS // geometry.WARP)
             blocks = -(-inputs // GROUPS_WIDTH) * GROUPS * -(-targets // each)
             expression = source.connect_gradient(dy.dtype.name, dweight, source.CONNECT_TARGETS[dweight])
-            _launch(expression, packed, (result, dy, other), blocks, CONNECT_THREADS)
+            _launch(expression, packed, (result, dy, other), recipe, blocks, CONNECT_THREADS)
         return result
 
 
