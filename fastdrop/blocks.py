@@ -247,15 +247,17 @@ class CutoutMask(RegionMask):
         if not isinstance(self.words, Mask) or self.words.shape != wanted or self.words.p != 0.5:
             raise ValueError(f"words {self.words!r:.200}")
 
-    def centres(self) -> NDArray[np.int64]:
-        """The centre of every example's square: shape (batch, position axes)."""
-        words = self.words.packed().view(np.dtype("<u4")).reshape(self.words.shape[:2]).astype(np.uint64)
-        sizes = np.array([self.shape[axis] for axis in self.axes], np.uint64)
-        return (words * sizes >> np.uint64(32)).astype(np.int64)
+    def centres(self, like: Any = None) -> NDArray[np.int64]:
+        """The centre of every example's square: shape (batch, position axes), of the kind of `like`, drawn there."""
+        with on_device_of(like):
+            words = self.words.packed(like=like).view(np.dtype("<u4")).reshape(self.words.shape[:2]).astype(np.uint64)
+            centres: NDArray[np.int64] = namespace(like).empty(words.shape, np.int64)
+            for number, axis in enumerate(self.axes):
+                centres[:, number] = words[:, number] * np.uint64(self.shape[axis]) >> np.uint64(32)
+        return centres
 
     def _dropped(self, like: Any) -> NDArray[np.bool_]:
-        xp = namespace(like)
-        centres = xp.asarray(self.centres())
+        xp, centres = namespace(like), self.centres(like)
         inside = xp.ones((1,) * len(self.shape), np.bool_)
         for number, axis in enumerate(self.axes):
             begin = centres[:, number] - self.size // 2

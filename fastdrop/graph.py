@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastdrop.backends.cuda import device
+from fastdrop.backends.cuda import capture, device
 from fastdrop.stream import Stream
 from fastdrop.threads import kernels
 
@@ -38,6 +38,12 @@ class GraphStream(Stream):
     running: looked at afterwards, it is the next one's. Masks drawn before or after the capture have numbers of their
     own only if they come from another stream.
 
+    **Memory.** While a graph is captured, the temporary arrays of this package's calls and the counter are held, so the
+    graph may outlive the masks and the stream. Its `cupy.cuda.Graph` holds this memory until it dies itself, which must
+    not be before its last launch has ended. Where another package began the capture (`torch.cuda.graph`), the memory is
+    held until `release`. The arrays that calls get and return are yours to hold while the graph may be launched, as is
+    what other code computes in between.
+
     Examples
     --------
     >>> import cupy, fastdrop as fd                             # doctest: +SKIP
@@ -68,8 +74,18 @@ class GraphStream(Stream):
 
     def end_replay(self) -> None:
         """Count the calls since the last `end_replay`: on the device, by a launch that replays repeat."""
-        self.counter += np.uint64(self.calls - self._counted)
+        with capture.on(self.counter.device):
+            capture.keep(self.counter)
+            self.counter += np.uint64(self.calls - self._counted)
         self._counted = self.calls
+
+    @staticmethod
+    def release() -> None:
+        """Let go of the memory that is held for graphs which CuPy did not begin to capture, those of all streams.
+
+        Only when none of them is launched any more. What CuPy captures is let go with its `cupy.cuda.Graph`.
+        """
+        capture.release()
 
 
 class GraphRecipe:

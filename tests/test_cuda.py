@@ -11,10 +11,9 @@ import sys
 
 import emulated_cupy
 import emulator
-import ml_dtypes
 import numpy as np
 import pytest
-from devices import same, values
+from devices import DTYPES, finfo, same, values
 
 import fastdrop as fd
 from fastdrop import nn, reference, rule
@@ -22,7 +21,6 @@ from fastdrop._kernels import cpu as kernels
 from fastdrop.backends.cuda import compiler, geometry, operations, source
 from fastdrop.experiments import ExperimentConfig, Trainer
 
-DTYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
 # Around every access, word, register row, tile and warp's share.
 SIZES = [1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1023, 1025]
 SIZES += [2015, 2047, 2048, 2049, 4095, 4096, 4097, 4111, 8191, 8192, 8193, 12_345, 33_000]
@@ -430,7 +428,7 @@ def test_dropconnect(gpu, dtype, per_example):
 
 
 def near(found, wanted, terms):
-    eps = float(ml_dtypes.finfo(found.dtype).eps)
+    eps = float(finfo(found.dtype).eps)
     largest = np.abs(wanted).max() + 1
     tolerance = (eps + 40 * math.sqrt(terms) * float(np.finfo(wanted.dtype).eps)) * largest
     np.testing.assert_allclose(found.astype(float), wanted.astype(float), rtol=0, atol=tolerance)
@@ -879,6 +877,8 @@ def test_words_that_an_embedding_lacks_are_named(gpu):
 
 @pytest.mark.parametrize("dropout", ["standard", "spatial", "dropconnect"])
 def test_experiments_train_alike_on_both_devices(gpu, dropout):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("threadpoolctl")
     config = ExperimentConfig(
         dataset="moons", hidden=(16, 8), epochs=2, dropout=dropout, batch_norm=True, rate=0.3, optimizer="sgd"
     )

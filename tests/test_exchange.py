@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastdrop as fd
+from fastdrop import nn
 from fastdrop.backends.cuda import device
 
 X = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6)
@@ -81,6 +82,34 @@ def test_a_gpu_that_is_not_there_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(fd.BackendUnavailable, match="CuPy"):
         fd.from_dlpack(Speaks(X, kind=2))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+def test_arrays_on_a_gpu_are_shared(dtype):
+    cupy = pytest.importorskip("cupy")
+    if not cupy.cuda.is_available():
+        pytest.skip("there is no GPU")
+    kind = pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else dtype
+    there = cupy.zeros((40, 33), kind)
+    shared = fd.from_dlpack(Speaks(there, kind=2))
+    assert isinstance(shared, cupy.ndarray)
+    there += 1
+    _, mask = fd.dropout(shared, 0.5, rng=3, out=shared)
+    np.testing.assert_array_equal(there.get().astype(float), 2.0 * np.asarray(mask))
+    assert fd.from_dlpack(there) is there
+
+
+@pytest.mark.parametrize("ask", [fd.from_dlpack, lambda array: nn.Linear(2, 3, dtype=array.dtype).to("cuda")])
+def test_the_numpy_that_bfloat16_needs_on_a_gpu_is_named(monkeypatch, ask):
+    """CuPy says that ml_dtypes is missing, which it is not."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    monkeypatch.setattr(device, "require", lambda: None)
+    monkeypatch.setattr(device.np, "__version__", "2.1.1")
+    there = Speaks(X, kind=2)
+    there.dtype = np.dtype(ml_dtypes.bfloat16)
+    with pytest.raises(fd.BackendUnavailable, match=r"NumPy 2\.1\.2 or newer, and this is 2\.1\.1"):
+        ask(there)
 
 
 @pytest.mark.parametrize(

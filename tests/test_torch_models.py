@@ -208,8 +208,8 @@ def test_dropconnect_in_evaluation_with_leading_axes_and_wrong_inputs():
         ft.DropConnectLinear(6, 3, 2.0)
 
 
-@pytest.fixture
-def stand_in(monkeypatch):
+@pytest.fixture(params=["CuPy 13", "CuPy 14"])
+def stand_in(monkeypatch, request):
     """CuPy's part in a call, on NumPy's arrays, and what was asked of it."""
     asked = []
 
@@ -218,9 +218,11 @@ def stand_in(monkeypatch):
         asked.append(what)
         yield
 
-    cuda = types.SimpleNamespace(
-        Device=lambda index: entered("device", index), ExternalStream=lambda *stream: entered("stream", *stream)
-    )
+    cuda = types.SimpleNamespace(Device=lambda index: entered("device", index), Stream=types.SimpleNamespace())
+    if request.param == "CuPy 13":
+        cuda.ExternalStream = lambda pointer, index: entered("stream", 0, pointer)
+    else:
+        cuda.Stream.from_external = lambda stream: entered("stream", *stream.__cuda_stream__())
     cupy = types.SimpleNamespace(cuda=cuda, from_dlpack=lambda tensor: torch.from_dlpack(tensor).numpy())
     monkeypatch.setattr(ft.interop.device, "require", lambda: cupy)
     monkeypatch.setattr(
@@ -259,4 +261,11 @@ def test_cuda_tensors_go_by_dlpack_on_torchs_stream(stand_in, dtype):
     mask = fd.Mask((300,), 0.5, fd.Stream(3))
     ft.autograd.masked(OnCuda(x), mask, OnCuda(y))
     assert torch.equal(y, ft.functional.dropout(x, generator=fd.Stream(3)))
-    assert stand_in == [("device", 1), ("stream", 4711, 1)]
+    assert stand_in == [("device", 1), ("stream", 0, 4711)]
+
+
+def test_torchs_stream_is_taken_without_a_warning():
+    """By the installed CuPy, whose old way warns."""
+    cupy = pytest.importorskip("cupy")
+    entered = ft.interop._OnStream(cupy, 0, 4711)
+    assert entered._stream().ptr == 4711

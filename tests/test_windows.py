@@ -3,10 +3,9 @@
 import itertools
 import pickle
 
-import ml_dtypes
 import numpy as np
 import pytest
-from devices import same, values
+from devices import DTYPES, same, values
 
 import fastdrop as fd
 from fastdrop import reference
@@ -15,7 +14,6 @@ from fastdrop.backends.cuda import operations
 from fastdrop.rule import threshold_and_scale
 from fastdrop.threads import kernels
 
-DTYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
 SLICES = [slice(None), slice(1, None), slice(2, -1), slice(None, None, -1), slice(None, None, 2), slice(-2, 1, -3)]
 INDICES = [
     np.s_[...],

@@ -64,6 +64,8 @@ def from_dlpack(array: Any) -> Any:
             f"a {type(array).__name__} on DLPack's device type {kind}: only the CPU's and CUDA's can be read"
         )
     package = np if kind in _HOST else device.require()
+    if kind in _CUDA and "bfloat16" in str(getattr(array, "dtype", "")):
+        device.check_bfloat16()
     try:
         return _numpy_array(array) if package is np else package.from_dlpack(array)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.backends import cpu, dask
-from fastdrop.backends.cuda import device
+from fastdrop.backends.cuda import capture, device
 from fastdrop.backends.window import Window
 from fastdrop.threads import kernels
 
@@ -130,8 +130,11 @@ def namespace(array: Any) -> Any:
 
 
 def on_device_of(array: Any) -> AbstractContextManager[Any]:
-    """Where arrays made by `namespace(array)` are to lie: on the array's GPU, if it has one."""
-    return array.device if device.is_array(array) else nullcontext()
+    """Where arrays made by `namespace(array)` are to lie: on the array's GPU, if it has one.
+
+    There they live as long as the CUDA graph that is being captured, if one is.
+    """
+    return capture.on(array.device) if device.is_array(array) else nullcontext()
 
 
 def moved(array: Any, name: str) -> Any:
@@ -139,4 +142,6 @@ def moved(array: Any, name: str) -> Any:
     backend_named(name)
     if name == "cpu":
         return array.get() if device.is_array(array) else np.asarray(array)
+    if getattr(array, "dtype", None) is not None and array.dtype.name == "bfloat16":
+        device.check_bfloat16()
     return device.cupy().asarray(array)

@@ -38,6 +38,8 @@ def array_of(x: torch.Tensor) -> Any:
         x = x.resolve_neg()
     make = torch.Tensor.numpy if x.is_cpu else device.require().from_dlpack
     if x.dtype is torch.bfloat16:  # neither NumPy nor DLPack's readers know it by themselves
+        if x.is_cuda:
+            device.check_bfloat16()
         return make(x.view(torch.int16)).view(bfloat16())
     return make(x)
 
@@ -55,7 +57,11 @@ class _OnStream:
 
     def __init__(self, cupy: Any, index: int, pointer: int) -> None:
         self._device = cupy.cuda.Device(index)
-        self._stream: Callable[[], Any] = lambda: cupy.cuda.ExternalStream(pointer, index)
+        self._stream: Callable[[], Any]
+        if hasattr(cupy.cuda.Stream, "from_external"):
+            self._stream = lambda: cupy.cuda.Stream.from_external(_Pointer(pointer))
+        else:  # CuPy before 14
+            self._stream = lambda: cupy.cuda.ExternalStream(pointer, index)
 
     def __enter__(self) -> None:
         self._device.__enter__()
@@ -65,3 +71,13 @@ class _OnStream:
     def __exit__(self, *error: Any) -> None:
         self._entered.__exit__(*error)
         self._device.__exit__(*error)
+
+
+class _Pointer:
+    """A stream by CUDA's stream protocol, which torch's own speak in new versions only."""
+
+    def __init__(self, pointer: int) -> None:
+        self._pointer = pointer
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self._pointer

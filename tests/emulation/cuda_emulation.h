@@ -29,7 +29,10 @@ struct emulated_index {
     unsigned x, y, z;
 };
 
-static emulated_index threadIdx, blockIdx, blockDim, gridDim;
+/* What is the emulation's own; all other variables are the kernels' shared memory, or constants. */
+#define EMULATION static __attribute__((section("emulation")))
+
+EMULATION emulated_index threadIdx, blockIdx, blockDim, gridDim;
 
 /* ---- threads ---- */
 
@@ -46,12 +49,12 @@ struct emulated_barrier {
     unsigned arrived, generation;
 };
 
-static emulated_thread threads[MOST_THREADS];
-static emulated_barrier warp_barriers[MOST_THREADS / LANES], block_barrier;
-static uint64_t exchanged[MOST_THREADS / LANES][2][LANES];
-static ucontext_t scheduler;
-static unsigned current;
-static const char *failure;
+EMULATION emulated_thread threads[MOST_THREADS];
+EMULATION emulated_barrier warp_barriers[MOST_THREADS / LANES], block_barrier;
+EMULATION uint64_t exchanged[MOST_THREADS / LANES][2][LANES];
+EMULATION ucontext_t scheduler;
+EMULATION unsigned current;
+EMULATION const char *failure;
 
 static void fail(const char *message) {
     if (!failure) failure = message;
@@ -126,12 +129,53 @@ static inline float fd_widen(fd_bfloat16 x);
 static inline void fd_narrow(float x, fd_float16 *to);
 static inline void fd_narrow(float x, fd_bfloat16 *to);
 
+/* ---- shared memory that nobody wrote ----
+ *
+ * Compiled with -fsanitize=thread and linked without it, the kernels call these functions at each access to memory. Shared
+ * arrays are all that this library has without initial values. */
+#if defined(__SANITIZE_THREAD__)
+#define EMULATED_UNCHECKED __attribute__((no_sanitize("thread")))
+extern char shared_begin[] __asm__("__bss_start");
+extern char shared_end[] __asm__("_end");
+EMULATION unsigned char *written;
+
+EMULATED_UNCHECKED static void forget_shared_writes() {
+    if (!written) written = (unsigned char *)malloc(shared_end - shared_begin + 1);
+    memset(written, 0, shared_end - shared_begin);
+}
+EMULATED_UNCHECKED static void note_access(const void *address, unsigned long size, bool writes) {
+    const char *at = (const char *)address;
+    if (at < shared_begin || at >= shared_end) return;
+    for (unsigned long k = 0; k < size; k++) {
+        if (writes) written[at - shared_begin + k] = 1;
+        if (!written[at - shared_begin + k]) fail("shared memory is read that no thread of the block wrote");
+    }
+}
+#define EMULATED_ACCESS(size)                                                                \
+    extern "C" void __tsan_read##size(void *at) { note_access(at, size, false); }            \
+    extern "C" void __tsan_write##size(void *at) { note_access(at, size, true); }            \
+    extern "C" void __tsan_unaligned_read##size(void *at) { note_access(at, size, false); }  \
+    extern "C" void __tsan_unaligned_write##size(void *at) { note_access(at, size, true); }
+EMULATED_ACCESS(1)
+EMULATED_ACCESS(2)
+EMULATED_ACCESS(4)
+EMULATED_ACCESS(8)
+EMULATED_ACCESS(16)
+extern "C" void __tsan_read_range(void *at, unsigned long size) { note_access(at, size, false); }
+extern "C" void __tsan_write_range(void *at, unsigned long size) { note_access(at, size, true); }
+extern "C" void __tsan_init() {}
+extern "C" void __tsan_func_entry(void *) {}
+extern "C" void __tsan_func_exit() {}
+#else
+static void forget_shared_writes() {}
+#endif
+
 /* ---- launches ---- */
 
 typedef void (*emulated_kernel)(const void *argument);
 
-static emulated_kernel running;
-static const void *running_argument;
+EMULATION emulated_kernel running;
+EMULATION const void *running_argument;
 
 static void begin_thread() {
     running(running_argument);
@@ -141,6 +185,7 @@ static void begin_thread() {
 
 /* `backwards` starts the last thread first: what is right only because lower threads run earlier shows. */
 static bool run_block(unsigned count, bool backwards) {
+    forget_shared_writes();
     memset(warp_barriers, 0, sizeof warp_barriers);
     block_barrier = emulated_barrier();
     for (unsigned t = 0; t < count; t++) {

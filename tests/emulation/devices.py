@@ -11,6 +11,14 @@ import pytest
 
 from fastdrop.backends.cuda import compiler
 
+try:
+    from ml_dtypes import bfloat16, finfo
+except ImportError:  # a machine with a GPU and little else
+    HALVES, finfo = [np.float16], np.finfo
+else:
+    HALVES = [np.float16, bfloat16]
+
+DTYPES = [np.float32, np.float64, *HALVES]
 UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 

@@ -1,8 +1,10 @@
 """As much of CuPy's interface as fastdrop uses, over the processor's memory: arrays that are not NumPy's, on a device.
 
-Like CuPy's, these arrays refuse to be mixed with NumPy's.
+Like CuPy's, these arrays refuse to be mixed with NumPy's, and get their memory from the current allocator. What gives
+memory back to CuPy's pool is here the end of a `Memory`. Several devices share the processor's memory.
 """
 
+import contextlib
 import ctypes
 import importlib.machinery
 import time
@@ -15,29 +17,63 @@ import numpy as np
 class Device:
     compute_capability = "90"
     attributes: ClassVar = {"L2CacheSize": 1 << 14}
+    entered: ClassVar = [0]
 
-    def __init__(self, number=0):
-        self.id = number
+    def __init__(self, number=None):
+        self.id = self.entered[-1] if number is None else number
 
     def __enter__(self):
+        self.entered.append(self.id)
         return self
 
     def __exit__(self, *exception):
-        return None
+        self.entered.pop()
+
+    def synchronize(self):
+        pass
 
 
-class _Memory:
-    def __init__(self, ptr):
-        self.ptr = ptr
+class Memory:
+    """That it lives is what counts; tests hold weak references."""
+
+
+class MemoryPointer:
+    """What an allocator gives."""
+
+    def __init__(self, mem):
+        self.mem = mem
+
+
+_allocator = [lambda size: MemoryPointer(Memory())]
+
+
+@contextlib.contextmanager
+def _using_allocator(allocator):
+    _allocator.append(allocator)
+    try:
+        yield
+    finally:
+        _allocator.pop()
+
+
+class _Place:
+    def __init__(self, ptr, mem):
+        self.ptr, self.mem = ptr, mem
 
 
 class ndarray(np.ndarray):
     __module__ = "cupy"
-    number = 0
+
+    def __array_finalize__(self, other):
+        """A view has its array's memory; every other array gets some on the current device."""
+        if isinstance(other, ndarray) and np.may_share_memory(_bare(self), _bare(other)):
+            self.memory, self.number = other.memory, other.number
+        else:
+            self.memory, self.number = _allocator[-1](self.nbytes), Device.entered[-1]
 
     @property
     def data(self):
-        return _Memory(self.ctypes.data)
+        return _Place(self.ctypes.data, self.memory.mem)
 
     @property
     def device(self):
@@ -106,9 +142,17 @@ def _copy_memory(target, source, size, kind, stream):
     ctypes.memmove(target, source, size)
 
 
+class Graph:
+    """What a capture ends with. It replays nothing: what is captured here has run at once."""
+
+    def __init__(self, host_funcargs):
+        self.host_funcargs = host_funcargs
+
+
 class Stream:
     capturing = False
     ptr = 0
+    _graph_host_funcargs = None
 
     def synchronize(self):
         pass
@@ -116,9 +160,28 @@ class Stream:
     def is_capturing(self):
         return self.capturing
 
+    def begin_capture(self):
+        self.capturing, self._graph_host_funcargs = True, []
+
+    def end_capture(self):
+        graph = Graph(self._graph_host_funcargs)
+        self.capturing, self._graph_host_funcargs = False, None
+        return graph
+
 
 def _own(array):
-    return array.view(ndarray)
+    """NumPy's array as one of the device's: in new memory, unless it is a view of one there."""
+    base = array
+    while base is not None and not isinstance(base, ndarray):
+        base = getattr(base, "base", None)
+    return array.view(ndarray) if base is None else _shared(array, base)
+
+
+def _shared(array, base):
+    with _using_allocator(lambda size: base.memory):
+        view = array.view(ndarray)
+    view.number = base.number
+    return view
 
 
 def make():
@@ -151,6 +214,8 @@ def make():
         Stream=Stream,
         get_current_stream=lambda: stream,
         Event=Event,
+        get_allocator=lambda: _allocator[-1],
+        using_allocator=_using_allocator,
         get_elapsed_time=lambda begin, end: 1e3 * (end.time - begin.time),
         runtime=types.SimpleNamespace(
             getDeviceCount=lambda: 1,

@@ -19,6 +19,7 @@ from fastdrop.backends.cuda import source
 HERE = Path(__file__).parent
 BUILD = HERE.parent.parent / "build" / "emulation"
 FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-fno-strict-aliasing"]
+FLAGS += ["-fno-gnu-unique"]  # every library has its shared arrays for itself
 FLAGS += [
     "-Wall",
     "-Wextra",
@@ -36,6 +37,8 @@ class Options:
     only_last_blocks = None
     """Run so many blocks at the end of the grid, and leave the others out."""
     backwards = False
+    watch_shared = False
+    """Whether reads of shared memory that no thread of the block wrote are errors."""
 
 
 options = Options()
@@ -78,29 +81,34 @@ const char *run_instance(const void *argument, unsigned long size, unsigned grid
 
 
 @functools.cache
-def library(file, text=None):
+def library(file, text=None, watch_shared=False):
     """The compiled kernels of a file."""
     expressions = source.instances()[file]
     unit = translation_unit(text or source.text(file), expressions)
-    flags = [*FLAGS, f"-I{HERE}", *shlex.split(os.environ.get("FASTDROP_EMULATION_FLAGS", ""))]
+    watched = ["-fsanitize=thread"] if watch_shared else []
+    flags = [*FLAGS, *watched, f"-I{HERE}", *shlex.split(os.environ.get("FASTDROP_EMULATION_FLAGS", ""))]
     headers = "".join(path.read_text() for path in sorted(HERE.glob("*.h")))
     BUILD.mkdir(parents=True, exist_ok=True)
     path = BUILD / f"{hashlib.sha256((unit + headers + repr(flags)).encode()).hexdigest()[:24]}.so"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=BUILD) as folder:
-            unit_path, made = Path(folder, "unit.cpp"), Path(folder, "unit.so")
+            unit_path, part, made = (Path(folder, name) for name in ("unit.cpp", "unit.o", "unit.so"))
             unit_path.write_text(unit)
-            command = ["g++", *flags, str(unit_path), "-o", str(made)]
-            result = subprocess.run(command, capture_output=True, text=True, check=False)
-            if result.returncode:
-                raise RuntimeError(result.stderr[:5000])
+            linked = [flag for flag in flags if flag not in watched]
+            for command in (
+                ["g++", *flags, "-c", str(unit_path), "-o", str(part)],
+                ["g++", *linked, "-Wl,-Bsymbolic", str(part), "-o", str(made)],
+            ):
+                result = subprocess.run(command, capture_output=True, text=True, check=False)
+                if result.returncode:
+                    raise RuntimeError(result.stderr[:5000])
             os.replace(made, path)
     return ctypes.CDLL(str(path)), expressions
 
 
 def kernel(expression, device=0, text=None):
     """Something that is launched like CuPy's kernels."""
-    loaded, expressions = library(source.file_of(expression), text)
+    loaded, expressions = library(source.file_of(expression), text, options.watch_shared)
     function = getattr(loaded, f"run_{expressions.index(expression)}")
     function.restype = ctypes.c_char_p
 

@@ -1,13 +1,15 @@
-"""Builds, checks and measures fastdrop on a machine with an NVIDIA GPU, offline, in one go and less than 8 minutes.
+"""Builds, checks and measures fastdrop on a machine with an NVIDIA GPU, offline, in one go and less than 6 minutes.
 
 python3 tests/gpu/run.py --save gpu.json
 
-It needs a C compiler, and Python 3.11 or newer with pip, setuptools, Cython, NumPy, CuPy, ml_dtypes, pytest, rich,
-scikit-learn and threadpoolctl; torch is measured against where it is installed. The JSON is that of
-`fastdrop bench --device cuda`, with what was built and tested beside it. Exit status 0: everything passed.
+It needs a C compiler, and Python 3.11 or newer with pip, setuptools, Cython, NumPy, CuPy and pytest. What needs other
+packages is left out where they are missing, and named: bfloat16 (ml_dtypes), fastdrop.torch (torch), Dask's chunks
+(dask), training and the benchmark (rich, scikit-learn, threadpoolctl). The JSON is that of `fastdrop bench --device
+cuda`, with what was built, tested and left out beside it. Exit status 0: everything passed.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -16,67 +18,173 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMITS = {"build": 200, "tests": 140, "bench": 130}
-"""Seconds; a step that takes longer is stopped, the benchmark so that it keeps what it has measured."""
+TOTAL = 340
+LIMITS = {"build": 150, "kernels": 40, "tests": 120, "bench": 130}
+"""Seconds for all steps and for each; one that takes longer is stopped, the benchmark so that it keeps its figures."""
+GRACE = 8
+"""Seconds to end in when interrupted, and again when killed."""
+SHARES = min(8, os.cpu_count() or 1)
+"""Processes that run the tests, on one GPU."""
+
+TRAINING = ["rich", "sklearn", "threadpoolctl"]
+TESTS: dict[str, list[str]] = {
+    "test_cuda.py": [],
+    "test_cuda_family.py": [],
+    "test_cuda_graphs.py": [],
+    "test_cuda_recurrent.py": [],
+    "test_windows.py": [],
+    "test_exchange.py": [],
+    "test_torch_cuda.py": ["torch"],
+    "test_dask.py": ["dask", "distributed", "ml_dtypes"],
+    "test_experiment_code.py": TRAINING,
+}
+"""The files with tests for a GPU, and the packages that they need beside the others."""
 
 
-def step(name: str, command: list[str], folder: str) -> dict:
-    """Run one step outside the repository, whose own folders have nothing compiled; its output is shown as it comes."""
-    print(f"\n== {name}: {' '.join(command)}", flush=True)
+def missing(packages: Sequence[str]) -> str:
+    """Which of these packages are not installed; empty if none is missing."""
+    return ", ".join(name for name in packages if importlib.util.find_spec(name) is None)
+
+
+def step(name: str, commands: list[list[str]], folder: str, limit: float) -> dict:
+    """Run commands beside each other, outside the repository, whose own folders have nothing compiled."""
+    print(f"\n== {name}, at most {limit:.0f} s: {' '.join(commands[0])}", flush=True)
     begin = time.perf_counter()
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    lines: list[str] = []
-    signal.signal(signal.SIGALRM, lambda *_: process.send_signal(signal.SIGINT))
-    signal.alarm(LIMITS[name])
-    assert process.stdout is not None
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        lines.append(line)
-    status = process.wait()
-    signal.alarm(0)
-    seconds = time.perf_counter() - begin
+    runs = [Run(command, folder, number, len(commands)) for number, command in enumerate(commands)]
+    until = begin + limit
+    for how in (signal.SIGINT, signal.SIGKILL, None):
+        for run in runs:
+            run.wait(until)
+        until = time.perf_counter() + GRACE
+        for run in runs:
+            run.stop(how)
+    seconds, status = time.perf_counter() - begin, max((run.status for run in runs), key=abs)
     print(f"== {name}: status {status}, {seconds:.0f} s", flush=True)
-    return {"status": status, "seconds": round(seconds, 1), "end of output": "".join(lines[-15:])[-3000:]}
+    return {"status": status, "seconds": round(seconds, 1), "output": ["".join(run.lines) for run in runs]}
 
 
-def tested(output: str) -> dict[str, int]:
-    """How many tests passed, failed and were skipped, from pytest's last line."""
-    return {what: int(number) for number, what in re.findall(r"(\d+) (passed|failed|skipped|error)s?\b", output)}
+class Run:
+    """A command that runs; its output is shown as it comes."""
+
+    def __init__(self, command: list[str], folder: str, number: int, count: int) -> None:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "GPU_SHARE": f"{number}/{count}"}
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.lines: list[str] = []
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            print(line, end="", flush=True)
+            self.lines.append(line)
+
+    @property
+    def status(self) -> int:
+        """Its exit status; one that says failure where it cannot be killed."""
+        return 1 if self.process.returncode is None else self.process.returncode
+
+    def wait(self, until: float) -> None:
+        """Let it end by then."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(max(0.0, until - time.perf_counter()))
+
+    def stop(self, how: signal.Signals | None) -> None:
+        """End it, and what it has started, if it has not ended by itself; None: no more is done about it."""
+        if self.process.poll() is None and how is not None:
+            print(f"== stopped by {how.name}: process {self.process.pid}", flush=True)
+            os.killpg(self.process.pid, how)
+        elif how is None and self.process.stdout is not None:
+            self.reader.join(1.0)
+            if not self.reader.is_alive():
+                self.process.stdout.close()
+
+
+def tested(outputs: Sequence[str]) -> dict[str, int]:
+    """How many tests passed, failed and were skipped, from the last line of each pytest."""
+    counts: dict[str, int] = {}
+    for output in outputs:
+        last = next((line for line in reversed(output.splitlines()) if re.search(r" in [\d.]+s", line)), "")
+        for number, what in re.findall(r"(\d+) (passed|failed|skipped|error)s?\b", last):
+            counts[what] = counts.get(what, 0) + int(number)
+    return counts
+
+
+def skipped(outputs: Sequence[str]) -> dict[str, str]:
+    """How many tests of which file were skipped, and why, from pytest's summaries."""
+    counts: dict[tuple[str, str], int] = {}
+    for count, file, why in re.findall(r"^SKIPPED \[(\d+)\] (\S+?):\d+: (.*)$", "\n".join(outputs), re.MULTILINE):
+        key = Path(file).name, why
+        counts[key] = counts.get(key, 0) + int(count)
+    return {f"{count} tests of {file}": why for (file, why), count in counts.items()}
+
+
+def steps(folder: str, figures: Path, build: bool, left_out: dict[str, str]) -> dict[str, dict]:
+    """Run all steps; what is left out, and why, is written down."""
+    python, checks, begin = [sys.executable, "-m"], {}, time.perf_counter()
+    here = Path(__file__).parent
+    install = ["pip", "install", "--no-build-isolation", "--no-deps", "--force-reinstall", "--quiet", str(ROOT)]
+    suite = ["pytest", "-c", str(here / "pytest.ini"), "--confcutdir", str(ROOT / "tests"), "-p", "share", "-m", "gpu"]
+    files = [str(ROOT / "tests" / file) for file, packages in TESTS.items() if not missing(packages)]
+    left_out |= {file: f"not installed: {missing(packages)}" for file, packages in TESTS.items() if missing(packages)}
+    commands = {
+        "build": [python + install] if build else [],
+        "kernels": [[sys.executable, str(here / "kernels.py")]],
+        "tests": [[*python, *suite, "-q", "-rs", "--tb=short", *files]] * SHARES,
+        "bench": [[*python, "fastdrop.cli.main", "bench", "--device", "cuda", "--save", str(figures)]],
+    }
+    if missing([*TRAINING, "ml_dtypes"]):
+        commands["bench"] = []
+        left_out["bench"] = f"not installed: {missing([*TRAINING, 'ml_dtypes'])}"
+    if not build:
+        left_out["build"] = "--no-build"
+    for name, all_of_it in commands.items():
+        left = TOTAL - (time.perf_counter() - begin)
+        if all_of_it and left > 10:
+            checks[name] = step(name, all_of_it, folder, min(LIMITS[name], left))
+        elif all_of_it:
+            left_out[name] = f"no time was left of {TOTAL} s"
+            checks[name] = {"status": 1, "seconds": 0.0, "output": []}
+    return checks
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--save", type=Path, required=True, metavar="FILE.json")
-    parser.add_argument("--no-build", action="store_true", help="measure the fastdrop that is installed")
+    parser.add_argument("--no-build", action="store_true", help="check the fastdrop that is installed")
     options = parser.parse_args()
-    target = options.save.absolute()
-    python = [sys.executable, "-m"]
-    checks: dict[str, dict] = {}
+    target, left_out = options.save.absolute(), {}
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryDirectory() as folder:
         figures = Path(folder, "bench.json")
-        if not options.no_build:
-            install = ["pip", "install", "--no-build-isolation", "--no-deps", "--force-reinstall", "--quiet", str(ROOT)]
-            checks["build"] = step("build", python + install, folder)
-        parallel = ["-n", "4"] if importlib.util.find_spec("xdist") else []
-        suite = ["pytest", "-c", str(ROOT / "tests/gpu/pytest.ini"), "-m", "gpu", "-q", *parallel]
-        checks["tests"] = step("tests", [*python, *suite, str(ROOT / "tests/test_cuda.py")], folder)
-        checks["tests"] |= {"counts": tested(checks["tests"]["end of output"])}
-        bench = ["fastdrop.cli.main", "bench", "--device", "cuda", "--save", str(figures)]
-        checks["bench"] = step("bench", python + bench, folder)
+        checks = steps(folder, figures, not options.no_build, left_out)
         document = json.loads(figures.read_text()) if figures.exists() else {}
-    document["checks"] = checks
+    outputs = checks["tests"]["output"]
+    counts, left_out = tested(outputs), left_out | skipped(outputs)
+    for check in checks.values():
+        check["end of output"] = "".join(output[-3000:] for output in check.pop("output"))
+    document |= {"checks": checks, "left out": left_out}
+    checks["tests"]["counts"] = counts
     target.write_text(json.dumps(document, indent=1) + "\n")
-    passed = all(each["status"] == 0 for each in checks.values()) and checks["tests"]["counts"].get("passed", 0) > 0
+    passed = all(each["status"] == 0 for each in checks.values()) and counts.get("passed", 0) > 0
     seconds = sum(each["seconds"] for each in checks.values())
-    verdict = "all passed" if passed else "NOT all passed"
-    print(f"\n{target}: {verdict}, {seconds:.0f} s; tests: {checks['tests']['counts']}")
+    print(f"\n{target}: {'all passed' if passed else 'NOT all passed'}, {seconds:.0f} s; tests: {counts}")
+    for what, why in left_out.items():
+        print(f"  left out: {what}: {why}")
     for promise in document.get("promises", []):
         print(f"  {promise['what']}: {promise['promised']}: worst {promise['worst']}: {promise['verdict']}")
     return 0 if passed else 1
