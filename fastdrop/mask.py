@@ -7,9 +7,16 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastdrop.arguments import check_draws, check_shape, normalize_axes
-from fastdrop.backends import Window, backend_for, checked_window, cut, namespace, on_device_of, prepare_chunkwise
-from fastdrop.multiplier import Multiplier
+from fastdrop.backends import (
+    Window,
+    backend_for,
+    checked_window,
+    cut,
+    namespace,
+    on_arrays_device,
+    on_device_of,
+    prepare_chunkwise,
+)
 from fastdrop.rule import (
     RULE_VERSION,
     check_probability,
@@ -174,6 +181,7 @@ class Mask(Multiplier):
         """
         return backend_for(like=like).packed_bits(self._recipe_for(like), math.prod(self.decision_shape), like)
 
+    @on_arrays_device
     def booleans(self, *, like: Any = None) -> NDArray[np.bool_]:
         """Which elements are kept: an array of `shape`, of the kind of `like`; without it, NumPy's.
 
@@ -293,6 +301,7 @@ class MaskWindow(Mask):
         """A window of the window: basic slicing as NumPy does it."""
         return self._cut(index, self.window)
 
+    @on_arrays_device
     def packed(self, *, like: Any = None) -> NDArray[np.uint8]:
         """The window's decisions in C order over `decision_shape`, packed as `Mask.packed` says."""
         kept = self._decisions(like)

@@ -73,9 +73,9 @@ def seen(gpu, drop, look):
     return look(drop(x)[1], x)
 
 
-def backward_of_connections(gpu, masks):
-    x, weight, bias = layer(gpu)
-    y, mask = fd.dropconnect(x, weight, bias, rng=masks)
+def backward_of_connections(gpu, masks, dtype=np.float32, **how):
+    x, weight, bias = layer(gpu, dtype)
+    y, mask = fd.dropconnect(x, weight, bias, rng=masks, **how)
     return fd.dropconnect_backward(y, x, weight, mask)
 
 
@@ -118,6 +118,24 @@ CALLS = {
     "cutout": lambda gpu, masks: fd.cutout(turned(gpu), 3, rng=masks),
     "DropConnect": lambda gpu, masks: fd.dropconnect(*layer(gpu), rng=masks),
     "DropConnect's gradients": lambda gpu, masks: backward_of_connections(gpu, masks),
+    "DropConnect, biases too": lambda gpu, masks: backward_of_connections(gpu, masks, drop_bias=True),
+    "DropConnect, half": lambda gpu, masks: fd.dropconnect(*layer(gpu, np.float16), rng=masks),
+    "DropConnect's gradients, half": lambda gpu, masks: backward_of_connections(gpu, masks, np.float16),
+    "DropConnect per batch, half": lambda gpu, masks: backward_of_connections(
+        gpu, masks, np.float16, per_example=False
+    ),
+    "DropConnect's inference": lambda gpu, masks: fd.dropconnect_inference(*layer(gpu), samples=3, rng=masks),
+    "zoneout in evaluation": lambda gpu, masks: fd.zoneout(turned(gpu), turned(gpu, seed=1), 0.3, training=False),
+    "zoneout's gradients in evaluation": lambda gpu, masks: fd.zoneout_backward(turned(gpu), None, p=0.3),
+    "shared booleans": lambda gpu, masks: seen(
+        gpu, lambda x: fd.spatial_dropout(x, rng=masks), lambda mask, x: mask.booleans(like=x)
+    ),
+    "a window's bits": lambda gpu, masks: seen(
+        gpu, lambda x: fd.dropout(x, rng=masks), lambda mask, x: mask[1:, ::2].packed(like=x)
+    ),
+    "a window's booleans": lambda gpu, masks: seen(
+        gpu, lambda x: fd.spatial_dropout(x, rng=masks), lambda mask, x: mask[1:, ::2].booleans(like=x)
+    ),
     "DropConnect per batch": lambda gpu, masks: fd.dropconnect(*layer(gpu), rng=masks, per_example=False),
     "zoneout": lambda gpu, masks: fd.zoneout(turned(gpu), turned(gpu, seed=1), rng=masks),
     "zoneout's gradients": lambda gpu, masks: fd.zoneout_backward(
@@ -234,7 +252,9 @@ def arrays_of(result):
     return [part for part in parts if type(part).__module__.partition(".")[0] == "cupy"]
 
 
-DRAWING = [name for name in CALLS if name not in ("evaluation", "softmax in evaluation", "bias' gradient, half")]
+NOT_DRAWING = ["evaluation", "softmax in evaluation", "bias' gradient, half"]
+NOT_DRAWING += ["zoneout in evaluation", "zoneout's gradients in evaluation"]
+DRAWING = [name for name in CALLS if name not in NOT_DRAWING]
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """What a backend offers, and which one an array belongs to."""
 
+import functools
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ from fastdrop.threads import kernels
 
 Array = NDArray[np.floating[Any]]
 Recipe = kernels.Recipe
+P = ParamSpec("P")
+T = TypeVar("T")
 
 BACKENDS = ("cpu", "cuda")
 """By name, where a name chooses."""
@@ -135,6 +139,17 @@ def on_device_of(array: Any) -> AbstractContextManager[Any]:
     There they live as long as the CUDA graph that is being captured, if one is.
     """
     return capture.on(array.device) if device.is_array(array) else nullcontext()
+
+
+def on_arrays_device(function: Callable[P, T]) -> Callable[P, T]:
+    """The function in a block of `on_device_of` its first array on a GPU, if it has one."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        with on_device_of(next(filter(device.is_array, (*args, *kwargs.values())), None)):
+            return function(*args, **kwargs)
+
+    return run
 
 
 def moved(array: Any, name: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Never, overload
 from numpy.typing import NDArray
 
 from fastdrop.arguments import check_draws, check_flag, wrong_keywords
-from fastdrop.backends import Backend, backend_for, namespace, on_device_of
+from fastdrop.backends import Backend, backend_for, namespace, on_arrays_device, on_device_of
 from fastdrop.functional.elementwise import Scaling
 from fastdrop.functional.result import Result, dropped
 from fastdrop.mask import Mask
@@ -43,6 +43,7 @@ def dropconnect(
     rng: RNG = ...,
     training: bool,
 ) -> Result[Mask | None]: ...
+@on_arrays_device
 def dropconnect(
     x: Any,
     weight: Any,
@@ -157,6 +158,7 @@ def _with_bias_as_input(x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any
         return xp.concatenate([x, ones], axis=1), xp.concatenate([weight, bias[:, None]], axis=1)
 
 
+@on_arrays_device
 def dropconnect_backward(
     dy: Any, x: Any, weight: Any, mask: Mask | None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -302,6 +304,7 @@ def dropconnect_inference(
         return (total / wide.type(samples)).astype(mean.dtype)
 
 
+@on_arrays_device
 def dropconnect_moments(
     x: Any,
     weight: Any,

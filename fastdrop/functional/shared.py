@@ -5,7 +5,7 @@ from typing import Any, Literal, Never, overload
 from numpy.typing import NDArray
 
 from fastdrop.arguments import check_flag, normalize_axis_index, wrong_keywords
-from fastdrop.backends import backend_for, prepare
+from fastdrop.backends import backend_for, on_arrays_device, prepare
 from fastdrop.functional.elementwise import dropout, dropout_backward
 from fastdrop.functional.result import Result, dropped
 from fastdrop.mask import Mask
@@ -198,6 +198,7 @@ def zoneout(
 def zoneout(
     new: Any, previous: Any, p: float = ..., *, rng: RNG = ..., training: bool, out: Any = ...
 ) -> Result[Mask | None]: ...
+@on_arrays_device
 def zoneout(
     new: Any, previous: Any, p: float = 0.1, *, rng: RNG = None, training: bool = True, out: Any = None, **wrong: Never
 ) -> Result[Any]:
@@ -262,6 +263,7 @@ def zoneout(
         return dropped(y, Mask._of(new.shape, p, recipe, (), "zoneout"))
 
 
+@on_arrays_device
 def zoneout_backward(dy: Any, mask: Mask | None, *, p: float | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
     """Gradients of `zoneout` with respect to the new and the previous state: each element's belongs to one of them.
 
