@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastdrop.arguments import check_draws, check_shape, normalize_axes
 from fastdrop.backends import (
     Window,
     backend_for,
@@ -17,6 +18,7 @@ from fastdrop.backends import (
     on_device_of,
     prepare_chunkwise,
 )
+from fastdrop.multiplier import Multiplier
 from fastdrop.rule import (
     RULE_VERSION,
     check_probability,

@@ -118,7 +118,7 @@ def _run_all(
 def _print(title: str, study: Study, finding: Finding, seconds: float, console: Console) -> None:
     console.print(f"\n[bold]{title}[/]  ({seconds:.0f} s)")
     console.print(f"claim: {escape(study.claim)}")
-    color = "green" if all(finding.path_text.values()) else "yellow"
+    color = "green" if all(finding.shown.values()) else "yellow"
     console.print(f"[{color}]{finding.verdict}[/]. {escape(finding.sentence)}")
     table = Table()
     for place, heading in enumerate(finding.columns):
