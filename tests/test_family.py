@@ -109,8 +109,9 @@ def test_a_mask_fits_its_shape_only(name):
     assert str(SHAPE) in repr(mask)
     with pytest.raises(ValueError, match=r"3, 4, 5, 6.*3, 4, 5, 7"):
         mask(np.ones((3, 4, 5, 7)))
-    with pytest.raises(ValueError, match="copy"):
-        np.array(mask, copy=False)
+    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":  # before, `copy` meant something else
+        with pytest.raises(ValueError, match="copy"):
+            np.array(mask, copy=False)
 
 
 @pytest.mark.parametrize("name", MEMBERS)

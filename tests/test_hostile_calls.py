@@ -93,6 +93,8 @@ VIEWS = list(views(8, (8,)))
 def test_two_gradients_do_not_share_what_out_overwrites(view, trained):
     size = 4096
     dy, out = views(size, (64, 64))[view]
+    if not out.flags.writeable:
+        pytest.skip("what NumPy 1 gets by DLPack is read-only")
     before = np.array(fd.from_dlpack(dy))
     _, mask = fd.dropout_add(before, before, 0.5, rng=1, training=trained)
     wanted = before if mask is None else mask(before)
@@ -106,6 +108,8 @@ def test_two_gradients_do_not_share_what_out_overwrites(view, trained):
 @pytest.mark.parametrize("name", FUNCTIONS | NO_P)
 def test_out_that_shares_memory_with_an_input(name, view):
     x, out = views(96, SHAPE)[view]
+    if not out.flags.writeable:
+        pytest.skip("what NumPy 1 gets by DLPack is read-only")
     call = ALL[name]
     if name == "bias_activation_dropout" and view == "through DLPack":
         x = fd.from_dlpack(x)  # the bias is a part of it

@@ -386,8 +386,8 @@ def test_an_import_from_the_source_says_what_to_do(tmp_path):
     assert "pip install -e ." in result.stderr
 
 
-def test_importing_takes_nothing_that_is_optional():
+def test_importing_takes_nothing_that_is_optional(tmp_path):
     script = "import sys, fastdrop; print([m for m in ('cupy', 'torch', 'dask', 'pandas', 'PySide6', 'ml_dtypes') if m in sys.modules])"  # noqa: E501
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
     assert importlib.util.find_spec("fastdrop")

@@ -68,3 +68,27 @@ def site_packages():
     import numpy
 
     return f"import sys; sys.path.append({str(Path(numpy.__file__).parent.parent)!r})\n"
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.packaging
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="NumPy 1 has no wheels for this Python")
+def test_the_wheel_works_with_numpy_1(built, tmp_path):
+    """It is compiled with NumPy 2; frozen environments have 1.26."""
+    python = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    packages = ["numpy==1.26.*", "ml_dtypes", "pytest", "pytest-timeout", str(built[1])]
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+    settings = tmp_path / "pytest.ini"
+    paths = f"{ROOT / 'tests'} {ROOT / 'tests' / 'emulation'}"
+    settings.write_text(
+        f"[pytest]\naddopts = --import-mode=importlib\nfilterwarnings = error\ntimeout = 120\npythonpath = {paths}\n"
+        "markers =\n    gui: x\n    packaging: x\n    native: x\n    gpu: x\n"
+    )
+    names = ("dropout", "errors", "rule", "hostile_calls", "numpy_users", "family", "fused", "dropconnect", "nn")
+    files = [str(ROOT / "tests" / f"test_{name}.py") for name in names]
+    command = [python, "-m", "pytest", "-q", "-c", settings, "--rootdir", tmp_path, "-p", "no:cacheprovider", *files]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-1000:]
+    seen = subprocess.run([python, "-c", "import numpy; print(numpy.__version__)"], capture_output=True, text=True)
+    assert seen.stdout.startswith("1.26")

@@ -32,6 +32,19 @@ def test_python_blocks_run(capsys):
     assert namespace["best"].figure("test_accuracy") > 0.5
 
 
+def test_the_guide_runs():
+    text = (Path(__file__).parent.parent / "docs" / "guide.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 7
+    assert sum("assert" in block for block in blocks) == 4
+    namespace = {}
+    for block in blocks:
+        exec(compile(block, "guide.md", "exec"), namespace)
+    y, mask = namespace["forward"](namespace["x"], 0.5, namespace["stream"])
+    assert np.array_equal(namespace["backward"](np.ones_like(y), mask), mask.factors(float))
+    assert len({stream.key for stream in namespace["streams"]}) == 4
+
+
 def test_it_opens_with_the_two_commands():
     first = re.search(r"```\n(.*?)```", README, re.DOTALL).group(1).splitlines()
     assert [line.split("#")[0].strip() for line in first] == ["make app", "make test"]
