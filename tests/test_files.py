@@ -16,7 +16,6 @@ import pytest
 import fastdrop.cli.bench
 import fastdrop.cli.reproduce
 import fastdrop.cli.train  # noqa: F401 - before a test gives up the right to read them
-from fastdrop.backends.cuda import compiler
 from fastdrop.cli import main as cli
 from fastdrop.experiments import ConfigError, Experiment, ExperimentConfig, files, save_experiment
 from fastdrop.experiments.files import FileLock, LockHeld, check_target, make_folder, path_text, write_atomically
@@ -404,16 +403,3 @@ def test_a_figure_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         assert cli.main([*options[:-1], str(tmp_path / name)]) == 0
         assert (tmp_path / name).read_bytes().startswith(start)
     assert sorted(os.listdir(tmp_path)) == ["a.png", "b.SVG", "c.pdf"]
-
-
-def test_the_cache_of_compiled_kernels_keeps_no_parts(tmp_path, monkeypatch):
-    for name in (".part-old", ".part-new", "mine"):
-        (tmp_path / name).write_bytes(b"")
-    os.utime(tmp_path / ".part-old", (1, 1))
-    os.utime(tmp_path / "mine", (1, 1))
-    compiler._write(tmp_path / "a.cubin", b"code")
-    assert (tmp_path / "a.cubin").read_bytes() == b"code"
-    monkeypatch.setattr(os, "replace", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        compiler._write(tmp_path / "b.cubin", b"code")
-    assert sorted(os.listdir(tmp_path)) == [".part-new", "a.cubin", "mine"]

@@ -10,20 +10,43 @@ leave their files for ever; boltons and safer replace write-protected files, and
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
 import socket
 import stat
+import sys
 import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+if sys.platform == "win32":
+    import msvcrt
+
+    def _flock(descriptor: int) -> None:
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            raise BlockingIOError from None
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+else:
+    import fcntl
+
+    def _flock(descriptor: int) -> None:
+        """Lock an open file, or raise BlockingIOError."""
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+_FAR = 1 << 30
+"""The byte that is locked on Windows, where nobody can read what is."""
+_OPEN_FILES_CAN_MOVE = sys.platform != "win32"
+"""Whether a file can be renamed and removed while it is open."""
 _OURS = re.compile(r"\.fastdrop-[0-9a-f]{16}\.(part|lock)")
-_OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_OPEN = os.O_RDWR | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 _NEW_FILE = 0o666
 """Less the process's umask, which the kernel takes off."""
 _PAUSE = 0.02
@@ -63,9 +86,12 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) 
                 file.write(content)
                 file.flush()
                 if mode is not None:
-                    os.fchmod(descriptor, mode)
+                    os.chmod(temporary, mode)
                 os.fsync(descriptor)
-                os.replace(temporary, target)  # still locked
+                if _OPEN_FILES_CAN_MOVE:
+                    os.replace(temporary, target)  # still locked
+            if not _OPEN_FILES_CAN_MOVE:
+                os.replace(temporary, target)
         except BaseException:
             with suppress(OSError):
                 os.unlink(temporary)
@@ -88,9 +114,7 @@ def check_target(path: str | os.PathLike[str], *suffixes: str) -> None:
     with clear_errors(path):
         target = target_of(path)
         _permissions(target)
-        descriptor, temporary = _temporary(os.path.dirname(target), _NEW_FILE)
-        os.unlink(temporary)
-        os.close(descriptor)
+        _remove(*_temporary(os.path.dirname(target), _NEW_FILE))
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:
@@ -152,7 +176,7 @@ def _permissions(target: str) -> int | None:
     if not stat.S_ISREG(mode):
         raise _error(errno.EINVAL, f"{path_text(target)}: this is a device or a pipe, not a file; choose another name")
     try:
-        os.close(os.open(target, os.O_WRONLY | os.O_CLOEXEC))
+        os.close(os.open(target, os.O_WRONLY))
     except PermissionError as error:
         text = f"{path_text(target)}: the file is write-protected; choose another name, or allow writing"
         raise _error(error.errno or errno.EACCES, text) from None
@@ -175,7 +199,7 @@ def _temporary(folder: str, mode: int) -> tuple[int, str]:
 def _is_ours(descriptor: int, name: str) -> bool:
     """Lock an open file; False where another has the lock, or has removed or replaced the file meanwhile."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _flock(descriptor)
         return os.path.samestat(os.fstat(descriptor), os.lstat(name))
     except (BlockingIOError, FileNotFoundError):
         return False
@@ -189,16 +213,30 @@ def _remove_left_behind(folder: str) -> None:
             with suppress(OSError):
                 descriptor = os.open(path, _OPEN)
                 try:
-                    if _is_ours(descriptor, path):
-                        os.unlink(path)
-                finally:
+                    ours = _is_ours(descriptor, path)
+                except OSError:
+                    ours = False
+                if ours:
+                    _remove(descriptor, path)
+                else:
                     os.close(descriptor)
+
+
+def _remove(descriptor: int, path: str) -> None:
+    """Remove a file that is open and locked, and close it: in this order where that can be."""
+    if not _OPEN_FILES_CAN_MOVE:
+        os.close(descriptor)
+    try:
+        os.unlink(path)
+    finally:
+        if _OPEN_FILES_CAN_MOVE:
+            os.close(descriptor)
 
 
 def _sync(folder: str) -> None:
     """Bring a folder's names to disk, where the file system can."""
     with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
@@ -260,7 +298,7 @@ class FileLock:
         _HELD.add(self)
         with suppress(OSError):
             os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, _me().encode(), 0)
+            os.write(self._descriptor, _me().encode())
 
     def _acquire(self, path: str | os.PathLike[str], end: float) -> int:
         while True:
@@ -268,7 +306,7 @@ class FileLock:
             try:
                 if _is_ours(descriptor, self._file):
                     return descriptor
-                holder = " ".join(os.pread(descriptor, 200, 0).decode(errors="replace").split())
+                holder = " ".join(os.read(descriptor, 200).decode(errors="replace").split())
             except OSError as error:
                 os.close(descriptor)
                 text = f"{path_text(path)}: the file system has no locks ({error.strerror}); choose a folder on another"
@@ -294,10 +332,16 @@ def _me() -> str:
 
 
 def _let_go(descriptor: int, file: str) -> None:
+    """Remove the lock's file while it is locked: whoever waits for it notices."""
+    try:
+        ours = os.path.samestat(os.fstat(descriptor), os.lstat(file))
+    except OSError:
+        ours = False
+    if not ours:
+        os.close(descriptor)
+        return
     with suppress(OSError):
-        if os.path.samestat(os.fstat(descriptor), os.lstat(file)):
-            os.unlink(file)  # while it is locked: whoever waits for it notices
-    os.close(descriptor)
+        _remove(descriptor, file)
 
 
 def _forget_after_fork() -> None:
@@ -307,4 +351,5 @@ def _forget_after_fork() -> None:
             os.close(lock._descriptor)
 
 
-os.register_at_fork(after_in_child=_forget_after_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
