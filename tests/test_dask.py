@@ -322,3 +322,14 @@ def test_dask_is_not_imported():
         assert "dask" not in sys.modules
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
+
+
+def test_products_with_a_mask_are_lazy():
+    x = da.ones((8, 8), chunks=3)
+    y, mask = fd.dropout(x, 0.5, rng=1)
+    for product in (x * mask, mask * x, np.multiply(x, mask)):
+        assert isinstance(product, da.Array)
+        assert np.array_equal(product.compute(), y.compute())
+    (computed,) = dask.compute(fd.dropout(x, 0.5, rng=1))
+    assert isinstance(computed[0], np.ndarray)
+    assert computed[1] == mask

@@ -312,3 +312,33 @@ def test_without_torch_the_error_says_how_to_get_it():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "BackendUnavailable: fastdrop.torch needs the package torch" in found.stderr
     assert "fastdrop-kernels[torch]" in found.stderr
+
+
+def test_a_call_that_fails_draws_nothing():
+    """Neither from a stream nor from torch's generators: not even the number that checkpoints go by."""
+    x, stream, generator = torch.ones(4, 4), fd.Stream(1), torch.Generator().manual_seed(1)
+    calls = [
+        lambda function, source: function(x, 2.0, True, generator=source),
+        lambda function, source: function(x, "half", True, generator=source),
+        lambda function, source: function(x, True, True, generator=source),
+        lambda function, source: function(x, None, True, generator=source),
+        lambda function, source: function(x.int(), 0.5, True, generator=source),
+        lambda function, source: function(x.to_sparse(), 0.5, True, generator=source),
+        lambda function, source: function(x, 0.5, True, generator=np.random.default_rng(1)),
+        lambda function, source: function(x, 0.5, True, generator=5),
+        lambda function, source: function(torch.ones(1).expand(2**45, 2), 0.5, True, generator=source),
+    ]
+    functions = [ft.functional.dropout, ft.functional.alpha_dropout, ft.functional.softmax_dropout]
+    for source in (stream, generator, None):
+        before = stream.state, generator.get_state().tolist(), torch.get_rng_state().tolist()
+        for function in functions:
+            for call in calls:
+                with pytest.raises((TypeError, ValueError, RuntimeError)):
+                    call(function, source)
+        assert (stream.state, generator.get_state().tolist(), torch.get_rng_state().tolist()) == before
+    layer = ft.DropConnectLinear(4, 2, 0.5)
+    before = torch.get_rng_state()
+    for wrong in (torch.ones(3, 5), torch.ones(3, 4, dtype=torch.float64), torch.ones(3, 4, dtype=torch.int32)):
+        with pytest.raises((TypeError, RuntimeError)):
+            layer(wrong)
+    assert torch.equal(torch.get_rng_state(), before)
