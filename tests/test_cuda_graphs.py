@@ -67,6 +67,13 @@ def overlapping(gpu, call):
     return call(memory[:6], memory[1:7])
 
 
+def mask_of(function, p, masks):
+    """A mask as this function makes it, but without its forward pass."""
+    mask = fd.Mask(SHAPE, p, masks)
+    mask.made_by = function
+    return mask
+
+
 def seen(gpu, drop, look):
     """What `look` makes of the mask of `drop(x)`, and of x."""
     x = turned(gpu)
@@ -97,7 +104,7 @@ CALLS = {
         turned(gpu), gpu.put(values(80, np.float32))[::2], activation="gelu", rng=masks
     ),
     "bias' gradient": lambda gpu, masks: fd.bias_activation_dropout_backward(
-        turned(gpu), turned(gpu), gpu.put(values(40, np.float32)), fd.Mask(SHAPE, 0.3, masks)
+        turned(gpu), turned(gpu), gpu.put(values(40, np.float32)), mask_of("bias_activation_dropout", 0.3, masks)
     ),
     "bias' gradient, half": lambda gpu, masks: fd.bias_activation_dropout_backward(
         turned(gpu, np.float16), turned(gpu, np.float16), gpu.put(values(40, np.float16)), None
@@ -105,7 +112,7 @@ CALLS = {
     "softmax": lambda gpu, masks: fd.softmax_dropout(turned(gpu), rng=masks, out=turned(gpu)),
     "softmax in evaluation": lambda gpu, masks: fd.softmax_dropout(turned(gpu), training=False),
     "softmax' gradient": lambda gpu, masks: fd.softmax_dropout_backward(
-        turned(gpu), turned(gpu), fd.Mask(SHAPE, 0.3, masks), out=turned(gpu)
+        turned(gpu), turned(gpu), mask_of("softmax_dropout", 0.3, masks), out=turned(gpu)
     ),
     "Gaussian noise": lambda gpu, masks: fd.gaussian_dropout(turned(gpu), rng=masks, out=turned(gpu)),
     "alpha": lambda gpu, masks: fd.alpha_dropout(turned(gpu), rng=masks),
@@ -281,27 +288,28 @@ def test_a_counter_on_another_gpu_is_refused(emulated, launched, name):
 
 @only_emulated
 @pytest.mark.parametrize(
-    "use",
+    ("made_by", "use"),
     [
-        lambda mask, x: mask(x),
-        lambda mask, x: mask(x, x),
-        lambda mask, x: mask[1:](x[1:]),
-        lambda mask, x: mask.booleans(like=x),
-        lambda mask, x: mask.packed(like=x),
-        lambda mask, x: mask[::2].booleans(like=x),
-        lambda mask, x: fd.dropout_backward(x, mask),
-        lambda mask, x: fd.softmax_dropout_backward(x, x, mask),
-        lambda mask, x: fd.bias_activation_dropout_backward(x, x, x[0, 0], mask),
-        lambda mask, x: fd.zoneout_backward(x, mask),
+        ("dropout", lambda mask, x: mask(x)),
+        ("dropout", lambda mask, x: mask(x, x)),
+        ("dropout", lambda mask, x: mask[1:](x[1:])),
+        ("dropout", lambda mask, x: mask.booleans(like=x)),
+        ("dropout", lambda mask, x: mask.packed(like=x)),
+        ("dropout", lambda mask, x: mask[::2].booleans(like=x)),
+        ("dropout", lambda mask, x: fd.dropout_backward(x, mask)),
+        ("softmax_dropout", lambda mask, x: fd.softmax_dropout_backward(x, x, mask)),
+        ("bias_activation_dropout", lambda mask, x: fd.bias_activation_dropout_backward(x, x, x[0, 0], mask)),
+        ("zoneout", lambda mask, x: fd.zoneout_backward(x, mask)),
     ],
 )
 @pytest.mark.parametrize("p", [0.3, 0.0])
-def test_a_mask_is_refused_on_another_gpu_later(emulated, use, p):
+def test_a_mask_is_refused_on_another_gpu_later(emulated, made_by, use, p):
     x = emulated.put(values(SHAPE, np.float32))
     with emulated.cupy.cuda.Device(1):
         there = emulated.put(values(SHAPE, np.float32))
     before = there.get()
     _, mask = fd.dropout(x, p, rng=fd.GraphStream(3))
+    mask.made_by = made_by
     with pytest.raises(TypeError, match="GraphStream"):
         use(mask, there)
     same(there.get(), before)

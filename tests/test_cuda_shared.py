@@ -52,9 +52,11 @@ CALLS = {
     "bits": lambda x: fd.dropout(x, 0.3, rng=1)[1].packed(like=x),
     "booleans": lambda x: fd.dropout(x, 0.3, rng=1)[1].booleans(like=x),
     "bias": lambda x: fd.bias_activation_dropout(x, x[0], 0.3, activation="gelu", rng=1),
-    "bias' gradient": lambda x: fd.bias_activation_dropout_backward(x, x, x[0], fd.dropout(x, 0.3, rng=1)[1]),
+    "bias' gradient": lambda x: fd.bias_activation_dropout_backward(
+        x, x, x[0], fd.bias_activation_dropout(x, x[0], 0.3, rng=1)[1]
+    ),
     "softmax": lambda x: fd.softmax_dropout(x, 0.3, rng=1),
-    "softmax' gradient": lambda x: fd.softmax_dropout_backward(x, x, fd.dropout(x, 0.3, rng=1)[1]),
+    "softmax' gradient": lambda x: fd.softmax_dropout_backward(x, x, fd.softmax_dropout(x, 0.3, rng=1)[1]),
     "noise": lambda x: fd.gaussian_dropout(x, 0.3, rng=1),
 }
 
