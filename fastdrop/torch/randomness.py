@@ -7,6 +7,7 @@ again. Torch's own dropout moves the generator, too.
 """
 
 import itertools
+import threading
 import weakref
 from collections import OrderedDict
 from typing import Any, TypeAlias
@@ -21,6 +22,7 @@ REMEMBERED = 1 << 14
 """Draws that a checkpoint can ask for again: more than a hundred steps of most models, in some megabytes."""
 
 _drawn: OrderedDict[tuple[int, int], tuple[int, int]] = OrderedDict()
+_first_mask = threading.Lock()
 _handles = itertools.count(1)
 _modules: "weakref.WeakValueDictionary[int, ModuleStream]" = weakref.WeakValueDictionary()
 
@@ -82,7 +84,8 @@ def draw(source: Source) -> Stream:
         return Stream(tag)
     if isinstance(source, ModuleStream):
         if source.stream is None:
-            source.stream = Stream(tag)
+            with _first_mask:  # replicas in other threads share it
+                source.stream = source.stream or Stream(tag)
         source = source.stream
     if isinstance(source, Stream):
         name = (source.key, tag)
@@ -93,9 +96,8 @@ def draw(source: Source) -> Stream:
 
 def _again(name: tuple[int, int]) -> Stream | None:
     """What was drawn under this name, if this is a backward pass."""
-    if torch._C._current_graph_task_id() == -1 or name not in _drawn:
-        return None
-    return _at(*_drawn[name])
+    found = _drawn.get(name) if torch._C._current_graph_task_id() != -1 else None
+    return None if found is None else _at(*found)
 
 
 def _remembered(name: tuple[int, int], key: int, call: int) -> Stream:
