@@ -655,6 +655,18 @@ def test_evaluation_is_the_expectation_between():
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_the_expectation_of_half_precision_rounds_once(dtype):
+    new, previous = values(1000, dtype), values(1000, dtype, 1)
+    for p in (0.1, 0.3, 0.7):
+        one, other = (array.astype(np.float32) for array in (new, previous))
+        wanted = (np.float32(1 - p) * one + np.float32(p) * other).astype(dtype)
+        np.testing.assert_array_equal(fd.zoneout(new, previous, p, training=False)[0], wanted)
+        dnew, dprevious = fd.zoneout_backward(new, None, p=p)
+        np.testing.assert_array_equal(dnew, (np.float32(1 - p) * one).astype(dtype))
+        np.testing.assert_array_equal(dprevious, (np.float32(p) * one).astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 @pytest.mark.parametrize("shape", [(64,), (5, 33), (4099,), (2**12 + 43,)])
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_alpha_dropout_of_half_precision_rounds_once(dtype, shape, p):

@@ -255,8 +255,8 @@ def zoneout(
         if not training:
             if p in (0.0, 1.0):  # the one state or the other, also where the other is inf or NaN
                 return dropped(backend.scaled_copy(new if p == 0.0 else previous, out, 1.0), None)
-            dtype = backend.arithmetic(new.dtype).type
-            out[...] = dtype(1.0 - p) * new + dtype(p) * previous
+            wide = backend.arithmetic(new.dtype)
+            out[...] = wide.type(1.0 - p) * new.astype(wide) + wide.type(p) * previous.astype(wide)
             return dropped(out, None)
         recipe = stream.next_recipe(*threshold_and_scale(p, "classic"))
         y = backend.elementwise("choose", out, (new, previous), recipe)
