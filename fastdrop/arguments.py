@@ -4,26 +4,24 @@ import functools
 import inspect
 import math
 import operator
-from collections.abc import Callable, Sequence
-from typing import Any, Never
+from collections.abc import Callable
+from typing import Any, Never, ParamSpec
 
 import numpy as np
-
-try:
-    from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
-except ImportError:  # NumPy 1
-    from numpy.core.multiarray import normalize_axis_index  # type: ignore[no-redef]
-    from numpy.core.numeric import normalize_axis_tuple  # type: ignore[no-redef]
+from numpy.exceptions import AxisError
 
 __all__ = [
     "check_draws",
     "check_flag",
+    "check_int",
     "check_shape",
     "naming_keywords",
     "normalize_axes",
-    "normalize_axis_index",
+    "normalize_axis",
     "wrong_keywords",
 ]
+
+P = ParamSpec("P")
 
 MOST_AXES = 64
 """Of an array: NumPy 2's limit, and the kernels'."""
@@ -52,13 +50,23 @@ def check_flag(flag: Any, name: str) -> bool:
     raise TypeError(f"{name} is True or False; got {flag!r:.200}")
 
 
+def check_int(number: Any, name: str, least: int | None = None) -> int:
+    """The number as an int, if it is one: no truth value, and no less than `least`."""
+    if isinstance(number, (bool, np.bool_)) or not hasattr(number, "__index__"):
+        raise TypeError(f"{name} is an int; got {number!r:.200}")
+    try:
+        value = operator.index(number)
+    except TypeError:
+        raise TypeError(f"{name} is an int; got {number!r:.200}") from None
+    if least is not None and value < least:
+        raise ValueError(f"{name} is at least {least}; got {value}")
+    return value
+
+
 def check_shape(shape: Any) -> tuple[int, ...]:
     """A shape as a tuple, if arrays can have it."""
-    try:
-        several = isinstance(shape, (tuple, list)) or (isinstance(shape, np.ndarray) and shape.ndim == 1)
-        sizes = tuple(operator.index(size) for size in (shape if several else (shape,)))
-    except TypeError:
-        raise TypeError(f"a shape is a tuple of ints; got {shape!r:.200}") from None
+    several = isinstance(shape, (tuple, list)) or (isinstance(shape, np.ndarray) and shape.ndim == 1)
+    sizes = tuple(check_int(size, "each size of a shape") for size in (shape if several else (shape,)))
     if len(sizes) > MOST_AXES or any(size < 0 or size >= 2**63 for size in sizes):
         raise ValueError(f"a shape has at most {MOST_AXES} sizes, each from 0 to 2**63 - 1; got {shape!r:.200}")
     return sizes
@@ -71,13 +79,23 @@ def check_draws(shape: tuple[int, ...], shared_axes: tuple[int, ...]) -> None:
         raise ValueError(f"a mask of shape {shape} has {draws} draws; at most 2**56 can be numbered")
 
 
-def normalize_axes(axes: int | Sequence[int] | None, ndim: int, name: str = "shared_axes") -> tuple[int, ...]:
+def normalize_axes(axes: Any, ndim: int, name: str = "shared_axes") -> tuple[int, ...]:
     """Axes as a tuple of numbers from 0 on, ascending; None is none."""
     if axes is None:
         return ()
-    if isinstance(axes, (str, bytes)):
-        raise TypeError(f"{name} is an axis or a sequence of axes; got {axes!r:.200}")
-    return tuple(sorted(normalize_axis_tuple(axes, ndim, name)))
+    several = isinstance(axes, (tuple, list, range)) or (isinstance(axes, np.ndarray) and axes.ndim == 1)
+    found = sorted(normalize_axis(axis, ndim, name) for axis in (axes if several else (axes,)))
+    if len(set(found)) < len(found):
+        raise ValueError(f"{name} names an axis twice: {axes!r:.200}")
+    return tuple(found)
+
+
+def normalize_axis(axis: Any, ndim: int, name: str) -> int:
+    """An axis as a number from 0 on."""
+    number = check_int(axis, name)
+    if not -ndim <= number < ndim:
+        raise AxisError(f"{name}: axis {number} is out of bounds for an array of {ndim} axes")
+    return number % ndim
 
 
 def wrong_keywords(function: Callable[..., Any], keywords: dict[str, Never]) -> TypeError:
@@ -85,7 +103,7 @@ def wrong_keywords(function: Callable[..., Any], keywords: dict[str, Never]) -> 
     return _error(f"{function.__name__}()", inspect.signature(function), list(keywords))
 
 
-def naming_keywords(init: Callable[..., None]) -> Callable[..., None]:
+def naming_keywords(init: Callable[P, None]) -> Callable[P, None]:
     """A class's `__init__` that raises the same error for keywords that it does not take."""
     signature = inspect.signature(init)
     kinds = {parameter.kind for parameter in signature.parameters.values()}
@@ -93,11 +111,11 @@ def naming_keywords(init: Callable[..., None]) -> Callable[..., None]:
         return init
 
     @functools.wraps(init)
-    def checked(self: Any, *arguments: Any, **keywords: Any) -> None:
+    def checked(*arguments: P.args, **keywords: P.kwargs) -> None:
         unknown = [name for name in keywords if name not in signature.parameters]
         if unknown:
-            raise _error(f"{type(self).__name__}()", signature, unknown)
-        init(self, *arguments, **keywords)
+            raise _error(f"{type(arguments[0]).__name__}()", signature, unknown)
+        init(*arguments, **keywords)
 
     return checked
 

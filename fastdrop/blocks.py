@@ -1,14 +1,13 @@
 """Masks of contiguous regions: `BlockMask` (DropBlock) and `CutoutMask`. Recipes too: drawn again when needed."""
 
 import functools
-import operator
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastdrop.arguments import check_shape, normalize_axes
+from fastdrop.arguments import check_int, check_shape, normalize_axes
 from fastdrop.backends import namespace, on_device_of, prepare
 from fastdrop.mask import Mask
 from fastdrop.multiplier import Multiplier
@@ -55,7 +54,7 @@ class RegionMask(Multiplier):
             raise ValueError(f"a mask of shape {self.shape} cannot be applied to an array of shape {x.shape}")
         if 0 in self.shape:
             return y
-        with on_device_of(x):
+        with on_device_of(x), np.errstate(all="ignore"):  # as the kernels have it
             xp, dropped = namespace(x), self.dropped(x)
             scale, wide = self._scale(dropped), backend.arithmetic(x.dtype)
             if scale is None:
@@ -184,10 +183,7 @@ class BlockMask(RegionMask):
 
 def check_block_size(size: Any) -> int:
     """A block's size as an int, if it is one."""
-    size = operator.index(size)
-    if size < 1:
-        raise ValueError(f"block_size is at least 1; got {size}")
-    return size
+    return check_int(size, "block_size", 1)
 
 
 @functools.lru_cache(maxsize=64)
@@ -216,10 +212,7 @@ def seed_rate(p: float, sizes: tuple[int, ...], block: tuple[int, ...]) -> float
 
 def check_size(size: Any, shape: tuple[int, ...]) -> int:
     """A square's size as an int; one that covers all of every image stands for any larger one."""
-    size = operator.index(size)
-    if size < 0:
-        raise ValueError(f"size is not negative; got {size}")
-    return min(size, 2 * max(shape))
+    return min(check_int(size, "size", 0), 2 * max(shape))
 
 
 class CutoutMask(RegionMask):

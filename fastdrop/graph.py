@@ -72,6 +72,12 @@ class GraphStream(Stream):
         """Take the next call number; returns its recipe."""
         return GraphRecipe(super().next_recipe(threshold, scale), self.counter)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is a plain stream: what replays add is counted on this GPU alone."""
+        plain = Stream(0)
+        plain.state = self.state
+        return plain.__reduce__()
+
     def end_replay(self) -> None:
         """Count the calls since the last `end_replay`: on the device, by a launch that replays repeat."""
         with capture.on(self.counter.device):

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastdrop.arguments import check_draws, check_shape, normalize_axes
+from fastdrop.arguments import check_draws, check_shape, naming_keywords, normalize_axes
 from fastdrop.backends import (
     Window,
     backend_for,
@@ -91,6 +91,7 @@ class Mask(Multiplier):
 
     __slots__ = ("made_by", "p", "recipe", "shape", "shared_axes")
 
+    @naming_keywords
     def __init__(
         self,
         shape: int | tuple[int, ...],

@@ -5,6 +5,29 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+_LOOKING = {np.where, np.copyto, np.count_nonzero, np.nonzero, np.flatnonzero, np.argwhere, np.any, np.all}
+_LOOKING |= {np.array_equal, np.array_equiv, np.shape, np.ndim, np.size, np.packbits, np.extract, np.compress}
+"""Functions of NumPy that ask which elements are kept."""
+
+
+def _not_defined(function: Any, kind: str) -> str:
+    return (
+        f"numpy.{function.__name__} is not defined for a {kind}, which stores no array; multiplying applies it: "
+        "array * mask. numpy.asarray(mask) is an array to look at, mask.factors() one of its factors"
+    )
+
+
+class _OfTheClass:
+    """`__array_ufunc__` as ufuncs look it up, on the class. On an object it is None, which asks arrays of other kinds
+    (masked ones, Dask's) to leave a product to `__rmul__` instead of making booleans of the mask.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return self._function if instance is None else None
+
 
 class Multiplier:
     """An elementwise linear operator, drawn again whenever it is applied: `Mask`, `GaussianNoise`, `BlockMask`, ....
@@ -33,17 +56,16 @@ class Multiplier:
     def __mul__(self, other: Any) -> NDArray[Any]:
         if isinstance(other, Multiplier):
             raise TypeError(f"{_PRODUCT}: apply one after the other, mask(other(array))")
+        if isinstance(other, (int, float, complex, np.number)):
+            raise ValueError(f"a mask of shape {self.shape} cannot be applied to a number; mask.factors() is an array")
         return self(other)
 
     __rmul__ = __mul__
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> NDArray[Any]:
+    def _ufunc(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> NDArray[Any]:
         kind = type(self).__name__
         if ufunc is not np.multiply or method != "__call__":
-            raise TypeError(
-                f"numpy.{ufunc.__name__} is not defined for a {kind}, which stores no array; multiplying applies it: "
-                f"array * mask. numpy.asarray(mask) is an array to look at, mask.factors() one of its factors"
-            )
+            raise TypeError(_not_defined(ufunc, kind))
         (out,) = keywords.pop("out", (None,))
         if keywords:
             raise TypeError(f"multiplying by a {kind} takes no {', '.join(keywords)}: numpy.asarray(mask) is an array")
@@ -51,6 +73,16 @@ class Multiplier:
         if len(arrays) != 1 or isinstance(out, Multiplier):
             raise TypeError(f"{_PRODUCT}: apply one after the other, mask(other(array))")
         return self(arrays[0], out)
+
+    __array_ufunc__ = _OfTheClass(_ufunc)
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
+        """What looks at a mask sees its booleans; what would compute with them lacks the scale, and is refused."""
+        if function not in _LOOKING:
+            raise TypeError(_not_defined(function, type(self).__name__))
+        arguments = [np.asarray(each) if isinstance(each, Multiplier) else each for each in arguments]
+        keywords = {name: np.asarray(each) if isinstance(each, Multiplier) else each for name, each in keywords.items()}
+        return function(*arguments, **keywords)
 
     def factors(self, dtype: DTypeLike = np.float32, *, like: Any = None) -> NDArray[Any]:
         """The factor of each element as an array of `shape`: of a mask 0 or its scale.
@@ -81,7 +113,7 @@ def check_made_by(mask: Any, backward: str, *makers: str) -> None:
         if mask.made_by in makers:
             return
         kind = f"a {type(mask).__name__} of {mask.made_by}"
-        own = _BACKWARD.get(mask.made_by, "dropout_backward")
+        own = _BACKWARD.get(mask.made_by.partition("(")[0], "dropout_backward")
         advice = f"; its own is {own}" if own != backward else ""
     else:
         kind, own, advice = f"a {type(mask).__name__}", "", ""

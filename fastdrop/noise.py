@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastdrop.arguments import check_draws, check_shape
+from fastdrop.arguments import check_draws, check_shape, naming_keywords
 from fastdrop.backends import prepare
 from fastdrop.multiplier import Multiplier
 from fastdrop.rule import KEEP_ALL, RULE_VERSION, check_probability, check_version
@@ -48,6 +48,7 @@ class GaussianNoise(Multiplier):
     __slots__ = ("p", "recipe", "shape")
     made_by = "gaussian_dropout"
 
+    @naming_keywords
     def __init__(self, shape: int | tuple[int, ...], p: float = 0.5, rng: RNG | Drawing = None) -> None:
         self.p, self.shape = check_noise(p), check_shape(shape)
         check_draws(self.shape, ())

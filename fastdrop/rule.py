@@ -44,14 +44,15 @@ def _is_real(number: object) -> bool:
     """Whether float() of it means something: no truth value, text, duration, complex number or array with axes."""
     if isinstance(number, (bool, complex, str, bytes, bytearray)) or getattr(number, "shape", ()) != ():
         return False
-    kind = getattr(getattr(number, "dtype", None), "kind", "f")
+    dtype = getattr(number, "dtype", None)
+    kind = getattr(dtype, "kind", "c" if any(word in str(dtype) for word in ("bool", "complex")) else "f")  # torch's
     return kind in "iufV"  # V: bfloat16
 
 
 def check_scaling(scaling: str) -> str:
     """The scaling, if it is one."""
-    if scaling not in ("inverted", "classic"):
-        raise ValueError(f'scaling is "inverted" or "classic"; got {scaling!r}')
+    if not isinstance(scaling, str) or scaling not in ("inverted", "classic"):
+        raise ValueError(f'scaling is "inverted" or "classic"; got {scaling!r:.200}')
     return scaling
 
 
@@ -69,12 +70,16 @@ def keep_probability(threshold: int) -> float:
     return math.ldexp(threshold, -THRESHOLD_BITS)
 
 
+def mean_share(p: float) -> float:
+    """1 - p, by which evaluation multiplies where training does not scale; 0.0 or 1.0 if training keeps none or all."""
+    threshold = threshold_of(p)
+    return float(threshold > 0) if threshold in (0, KEEP_ALL) else 1.0 - p
+
+
 def inverted_scale(p: float) -> float:
     """1 / (1 - p), so that the expectation is preserved; 0.0 where nothing is kept, 1.0 where everything is."""
-    threshold = threshold_of(p)
-    if threshold in (0, KEEP_ALL):
-        return float(threshold > 0)
-    return 1.0 / (1.0 - p)
+    share = mean_share(p)
+    return 1.0 / share if share else 0.0
 
 
 SELU_SCALE = 1.0507009873554805

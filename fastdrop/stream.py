@@ -1,19 +1,20 @@
 """`Stream`: where the randomness of a mask comes from."""
 
-import operator
 import os
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fastdrop.arguments import check_int
 from fastdrop.rule import PURPOSE_SPAWN, RULE_VERSION, check_version
 from fastdrop.threads import kernels
 
 _WORD = 1 << 64
 
-Seed: TypeAlias = int | Sequence[int] | np.random.SeedSequence | None
+Seed: TypeAlias = int | np.integer[Any] | Sequence[int] | NDArray[np.integer[Any]] | np.random.SeedSequence | None
 
 
 class Stream(kernels.Calls):
@@ -73,9 +74,9 @@ class Stream(kernels.Calls):
         A child's key is words 0 and 1 of the Philox block at counter (number of the child, purpose "spawn") under
         this key. Two children, or a child and a stranger, share a key with a probability of 2**-64.
         """
-        n = operator.index(n)
-        if n < 0:
-            raise ValueError(f"cannot spawn {n} streams")
+        n = check_int(n, "n", 0)
+        if n >= 1 << 32:
+            raise ValueError(f"n is below 2**32; got {n}")
         own, first = self._next_children(n)
         key = (own & 0xFFFFFFFF, own >> 32)
         children = []
@@ -100,7 +101,7 @@ class Stream(kernels.Calls):
         self._set(*values)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.state,)
+        return _restore, (type(self), self.state), getattr(self, "__dict__", None) or None
 
     def __repr__(self) -> str:
         return f"Stream({self.key}, calls={self.calls})"
@@ -160,7 +161,7 @@ class Drawing:
         if kind is None or not self._count or self._stream is None:
             return
         if isinstance(self._rng, _GENERATORS):
-            _restore_state(self._rng, self._saved)
+            _undo(self._rng, self._saved)
         else:
             self._stream._give_back(self._first, self._count)
 
@@ -180,18 +181,31 @@ _GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomStat
 def _state_of(rng: Any) -> Any:
     if isinstance(rng, np.random.RandomState):
         return rng.get_state(legacy=False)
-    return (rng if isinstance(rng, np.random.BitGenerator) else rng.bit_generator).state
+    return _bits_of(rng).state
 
 
-def _restore_state(rng: Any, state: Any) -> None:
+def _undo(rng: Any, before: Any) -> None:
+    """Put a generator back to where it was before one draw, unless others have followed."""
+    probe = np.random.RandomState() if isinstance(rng, np.random.RandomState) else type(_bits_of(rng))()
+    _set_state(probe, before)
+    Stream.from_rng(probe)
+    if repr(_state_of(probe)) == repr(_state_of(rng)):
+        _set_state(rng, before)
+
+
+def _bits_of(rng: Any) -> np.random.BitGenerator:
+    return rng if isinstance(rng, np.random.BitGenerator) else rng.bit_generator
+
+
+def _set_state(rng: Any, state: Any) -> None:
     if isinstance(rng, np.random.RandomState):
         rng.set_state(state)
     else:
-        (rng if isinstance(rng, np.random.BitGenerator) else rng.bit_generator).state = state
+        _bits_of(rng).state = state
 
 
-def _restore(state: dict[str, Any]) -> Stream:
-    stream = Stream(0)
+def _restore(kind: type[Stream], state: dict[str, Any]) -> Stream:
+    stream = kind.__new__(kind)
     stream.state = state
     return stream
 
@@ -213,6 +227,8 @@ def _key_of(seed: Any) -> int:
         return _key_of(np.random.SeedSequence(seed))
     except TypeError:
         raise TypeError(_no_rng(seed)) from None
+    except ValueError:
+        raise ValueError(f"seeds are not negative; got {seed!r:.200}") from None
 
 
 def _no_rng(seed: Any) -> str:

@@ -49,6 +49,18 @@ def test_a_product_with_a_mask_is_the_gradient(name, dtype):
     np.testing.assert_array_equal(mask * dy.tolist(), mask(dy.astype(float)))
 
 
+def test_other_kinds_of_arrays_get_no_booleans():
+    mask = fd.dropout(np.ones((4, 8)), 0.75, rng=8)[1]
+    masked = np.ma.array(np.ones((4, 8)), mask=np.eye(4, 8))
+    for call in (lambda: masked * mask, lambda: mask * masked):
+        with pytest.raises(TypeError, match="MaskedArray"):
+            call()
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.ones((4, 8)))
+    for product in (frame * mask, mask * frame):
+        assert np.asarray(product).max() == 4
+
+
 def test_a_product_selects():
     mask = fd.dropout(np.ones(1000), 0.5, rng=1)[1]
     for bad in (np.nan, np.inf):
@@ -63,7 +75,9 @@ def test_no_other_ufunc_takes_a_mask(name):
         lambda: x + mask, lambda: x - mask, lambda: x / mask, lambda: x @ mask, lambda: x**mask, lambda: x > mask,
         lambda: x == mask, lambda: np.logical_not(mask), lambda: np.sum(mask), lambda: np.add.reduce(mask),
         lambda: np.exp(mask), lambda: np.multiply.outer(x, mask), lambda: np.multiply.reduce(mask),
-        lambda: np.maximum(mask, x), lambda: np.isnan(mask),
+        lambda: np.maximum(mask, x), lambda: np.isnan(mask), lambda: np.mean(mask), lambda: np.kron(x, mask),
+        lambda: np.einsum("abcd,abcd->abcd", x, mask), lambda: np.dot(x, mask), lambda: np.tensordot(x, mask),
+        lambda: np.inner(mask, x), lambda: np.vdot(x, mask), lambda: np.concatenate([x, mask]), lambda: np.prod(mask),
     ]  # fmt: skip
     for call in calls:
         with pytest.raises(TypeError, match=r"multiplying applies it.*numpy\.asarray\(mask\)"):
@@ -79,8 +93,10 @@ def test_no_other_ufunc_takes_a_mask(name):
         np.multiply(x, mask, where=x > 0)
     with pytest.raises(TypeError, match="takes no dtype"):
         np.multiply(x, mask, dtype=np.float32)
-    with pytest.raises(ValueError, match=r"shape \(2, 3, 4, 4\).*\(\)"):
-        mask * 2.0
+    for number in (2.0, 2, 1j, np.float32(2)):
+        for call in (lambda n=number: mask * n, lambda n=number: n * mask):
+            with pytest.raises(ValueError, match=r"shape \(2, 3, 4, 4\).*(number|\(\))"):
+                call()
     with pytest.raises(ValueError, match=r"\(2, 3, 4, 4\).*\(4,\)"):
         np.ones(4) * mask
     with pytest.raises(TypeError, match="int64"):
@@ -94,7 +110,12 @@ def test_a_mask_is_still_something_to_look_at(name):
     assert kept.dtype == (np.float32 if name == "noise" else np.bool_)
     np.testing.assert_array_equal(np.where(mask, 1, 0), kept != 0)
     assert np.count_nonzero(mask) == np.count_nonzero(kept)
-    assert np.mean(mask) == kept.mean()
+    np.testing.assert_array_equal(np.argwhere(mask), np.argwhere(kept))
+    assert np.array_equal(mask, kept)
+    target = np.zeros(MAPS)
+    if name != "noise":
+        np.copyto(target, 1.0, where=mask)
+        np.testing.assert_array_equal(target, kept)
     factors = mask.factors(np.float64)
     np.testing.assert_array_equal(factors, mask(np.ones(MAPS)))
     assert mask.factors().dtype == np.float32

@@ -63,6 +63,11 @@ def from_dlpack(array: Any) -> Any:
         raise TypeError(
             f"a {type(array).__name__} on DLPack's device type {kind}: only the CPU's and CUDA's can be read"
         )
+    if getattr(type(array), "is_neg", None) and array.is_neg():  # torch's: DLPack has no word for it
+        raise TypeError(
+            "a tensor whose memory holds its values with the other sign cannot be read by DLPack; "
+            "give tensor.resolve_neg()"
+        )
     package = np if kind in _HOST else device.require()
     if kind in _CUDA and "bfloat16" in str(getattr(array, "dtype", "")):
         device.check_bfloat16()

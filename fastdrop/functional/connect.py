@@ -1,19 +1,19 @@
 """DropConnect: dropout of a layer's weights."""
 
-import operator
 from collections.abc import Callable
 from typing import Any, Literal, Never, overload
 
+import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.arguments import check_draws, check_flag, wrong_keywords
+from fastdrop.arguments import check_draws, check_flag, check_int, wrong_keywords
 from fastdrop.backends import Backend, backend_for, namespace, on_arrays_device, on_device_of
 from fastdrop.functional.elementwise import Scaling
 from fastdrop.functional.result import Result, dropped
 from fastdrop.mask import Mask
 from fastdrop.multiplier import check_made_by
 from fastdrop.noise import GaussianNoise
-from fastdrop.rule import check_probability, threshold_and_scale
+from fastdrop.rule import check_probability, check_scaling, mean_share, threshold_and_scale
 from fastdrop.stream import RNG, Drawing
 
 
@@ -113,7 +113,7 @@ def dropconnect(
     if wrong:
         raise wrong_keywords(dropconnect, wrong)
     p, training, drop_bias = check_probability(p), check_flag(training, "training"), check_flag(drop_bias, "drop_bias")
-    per_example, numbers = check_flag(per_example, "per_example"), threshold_and_scale(p, scaling)
+    per_example, numbers = check_flag(per_example, "per_example"), threshold_and_scale(p, check_scaling(scaling))
     with Drawing(rng) as stream:
         backend, x, weight, bias = _check_layer(x, weight, bias)
         if drop_bias:
@@ -125,7 +125,7 @@ def dropconnect(
         dtype = x.dtype
         x, weight, bias = (None if array is None else _widened(backend, array) for array in (x, weight, bias))
         if not training:
-            y = _product(x, weight, bias, 1.0 - p if scaling == "classic" else 1.0)
+            y = _product(x, weight, bias, mean_share(p) if scaling == "classic" else 1.0)
             return dropped(y.astype(dtype, copy=False), None)
         if per_example:
             recipe = stream.next_recipe(*numbers)
@@ -138,8 +138,9 @@ def dropconnect(
         return dropped(y.astype(dtype, copy=False), mask)
 
 
+@np.errstate(all="ignore")  # as the kernels have it
 def _product(x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any] | None, share: float = 1.0) -> NDArray[Any]:
-    """share * x weight^T + bias; without a product where the share is 0."""
+    """share * x weight^T + bias; nothing of the product where the share is 0."""
     y = x @ weight.T
     if share == 0.0:
         y[...] = 0.0  # also where x or weight is infinite
@@ -171,7 +172,8 @@ def dropconnect_backward(
     x, weight : array_like
         What the forward call was given.
     mask : Mask or None
-        What it returned.
+        What it returned. None is evaluation with inverted scaling; with classic scaling, the gradients of an evaluation
+        are these, but for a bias that is not dropped, times 1 - p.
 
     Returns
     -------
@@ -288,23 +290,22 @@ def dropconnect_inference(
     """
     if wrong:
         raise wrong_keywords(dropconnect_inference, wrong)
-    samples = operator.index(samples)
-    if samples < 1:
-        raise ValueError(f"samples is at least 1; got {samples}")
-    mean, variance = dropconnect_moments(x, weight, bias, p, drop_bias=drop_bias, scaling=scaling)
-    xp, wide = namespace(mean), backend_for(x=mean).arithmetic(mean.dtype)
+    samples = check_int(samples, "samples", 1)
+    if activation is not None and not callable(activation):
+        raise TypeError(f"activation is a function of an array; got {activation!r:.200}")
+    mean, variance, dtype = _moments(x, weight, bias, p, drop_bias, scaling)
+    xp, wide = namespace(mean), mean.dtype
     with Drawing(rng) as stream, on_device_of(mean):
-        deviation, ones = xp.sqrt(variance.astype(wide)), xp.ones(mean.shape, wide)
+        deviation, ones = xp.sqrt(variance), xp.ones(mean.shape, wide)
         total = xp.zeros(mean.shape, wide)
         for _ in range(samples):
             u = mean + deviation * (
                 GaussianNoise(mean.shape, 0.5, stream)(ones) - wide.type(1)
             )  # at p = 0.5 sigma is 1
             total += u if activation is None else activation(u)
-        return (total / wide.type(samples)).astype(mean.dtype)
+        return (total / wide.type(samples)).astype(dtype)
 
 
-@on_arrays_device
 def dropconnect_moments(
     x: Any,
     weight: Any,
@@ -345,20 +346,34 @@ def dropconnect_moments(
     """
     if wrong:
         raise wrong_keywords(dropconnect_moments, wrong)
-    p = check_probability(p)
-    mean, _ = dropconnect(x, weight, bias, p, drop_bias=drop_bias, scaling=scaling, training=False)
-    backend, x, weight, bias = _check_layer(x, weight, bias)
-    keep_prob = 1.0 - p
-    if scaling == "inverted" and keep_prob == 0.0:
+    mean, variance, dtype = _moments(x, weight, bias, p, drop_bias, scaling)
+    return mean.astype(dtype, copy=False), variance.astype(dtype, copy=False)
+
+
+@on_arrays_device
+@np.errstate(all="ignore")  # as the kernels have it
+def _moments(
+    x: Any, weight: Any, bias: Any, p: float, drop_bias: bool, scaling: str
+) -> tuple[NDArray[Any], NDArray[Any], Any]:
+    """Mean and variance in the dtype that is computed in, and x's dtype."""
+    p, drop_bias, share = check_probability(p), check_flag(drop_bias, "drop_bias"), mean_share(check_probability(p))
+    if check_scaling(scaling) == "inverted" and share == 0.0:
         raise ValueError("p = 1 with inverted scaling has no variance; p is below 1 here")
-    x, weight = _widened(backend, x), _widened(backend, weight)
+    backend, x, weight, bias = _check_layer(x, weight, bias)
+    if drop_bias and bias is None:
+        raise ValueError("drop_bias is True, but there is no bias")
+    dtype = x.dtype
+    x, weight, bias = (None if array is None else _widened(backend, array) for array in (x, weight, bias))
     variance = (x * x) @ (weight * weight).T
-    if drop_bias and bias is not None:
-        variance += _widened(backend, bias) ** 2
-    factor = p / keep_prob if scaling == "inverted" else p * keep_prob
+    if drop_bias:
+        variance += bias**2
+        mean = _product(*_with_bias_as_input(x, weight, bias), None, share if scaling == "classic" else 1.0)
+    else:
+        mean = _product(x, weight, bias, share if scaling == "classic" else 1.0)
+    factor = 0.0 if share in (0.0, 1.0) else p / share if scaling == "inverted" else p * share
     if factor == 0.0:
         variance[...] = 0.0  # also where x or weight is infinite
-    return mean, (variance * variance.dtype.type(factor)).astype(mean.dtype, copy=False)
+    return mean, variance * variance.dtype.type(factor), dtype
 
 
 def _widened(backend: Backend, array: NDArray[Any]) -> NDArray[Any]:

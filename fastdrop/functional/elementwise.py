@@ -5,14 +5,14 @@ from typing import Any, Literal, Never, overload
 
 from numpy.typing import NDArray
 
-from fastdrop.arguments import check_flag, normalize_axes, normalize_axis_index, wrong_keywords
+from fastdrop.arguments import check_flag, normalize_axes, normalize_axis, wrong_keywords
 from fastdrop.backends import backend_for, prepare_chunkwise
 from fastdrop.blocks import BlockMask, CutoutMask
 from fastdrop.functional.result import Result, dropped
 from fastdrop.mask import Mask
 from fastdrop.multiplier import check_made_by
 from fastdrop.noise import GaussianNoise
-from fastdrop.rule import check_probability, threshold_and_scale
+from fastdrop.rule import check_probability, check_scaling, mean_share, threshold_and_scale
 from fastdrop.stream import RNG, Drawing, Stream
 from fastdrop.threads import kernels, threads_for
 
@@ -125,7 +125,7 @@ def dropout(
     if wrong:
         raise wrong_keywords(dropout, wrong)
     p = check_probability(p)
-    numbers = threshold_and_scale(p, scaling)
+    numbers = threshold_and_scale(p, scaling if type(scaling) is str else check_scaling(scaling))
     stream: Any = rng if type(rng) is Stream else Stream(rng) if rng is None or type(rng) is int else None
     if training is True and shared_axes is None and stream is not None:  # the usual case, as fast as it can be
         y = kernels.target(x, out)
@@ -138,7 +138,7 @@ def dropout(
         backend, array, y = prepare_chunkwise(x, out, "x")
         axes = normalize_axes(shared_axes, array.ndim)
         if not training:
-            return dropped(backend.scaled_copy(array, y, 1.0 - p if scaling == "classic" else 1.0), None)
+            return dropped(backend.scaled_copy(array, y, mean_share(p) if scaling == "classic" else 1.0), None)
         recipe = drawing.next_recipe(*numbers)
         return dropped(backend.apply(array, y, recipe, axes), Mask._of(array.shape, p, recipe, axes))
 
@@ -273,7 +273,7 @@ def map_axes(array: NDArray[Any], channel_axis: int) -> tuple[int, ...]:
     """The axes of positions: all but the batch axis 0 and the channels'."""
     if array.ndim < 2:
         raise ValueError(f"feature maps need a batch axis and a channel axis; x has shape {array.shape}")
-    channel = normalize_axis_index(channel_axis, array.ndim)
+    channel = normalize_axis(channel_axis, array.ndim, "channel_axis")
     if channel == 0:
         raise ValueError("channel_axis 0 is the batch axis; channels stand on another")
     return tuple(axis for axis in range(1, array.ndim) if axis != channel)

@@ -97,7 +97,7 @@ def bias_activation_dropout(
         out, x, bias = backend.prepare_out(x, out, bias)
         recipe = stream.next_recipe(*threshold_and_scale(p, "inverted")) if training else _KEEP_ALL
         y = backend.elementwise(f"bias_{activation}", out, (x, bias), recipe)
-        return dropped(y, Mask._of(x.shape, p, recipe, (), "bias_activation_dropout") if training else None)
+        return dropped(y, Mask._of(x.shape, p, recipe, (), _maker(activation)) if training else None)
 
 
 def bias_activation_dropout_backward(
@@ -136,8 +136,9 @@ def bias_activation_dropout_backward(
     >>> dbias
     array([2., 1.])
     """
+    _check_activation(activation)
     if mask is not None:
-        check_made_by(mask, "bias_activation_dropout_backward", "bias_activation_dropout")
+        check_made_by(mask, "bias_activation_dropout_backward", _maker(activation))
     backend, x, bias = _check_bias(x, bias, activation, dy=dy)
     dy = _check_gradient(backend, dy, x, mask)
     recipe = mask.recipe if mask else _KEEP_ALL
@@ -364,9 +365,18 @@ def softmax_dropout_backward(dy: Any, x: Any, mask: Mask | None, *, out: Any = N
     return backend.softmax(out, x, dy, recipe)
 
 
+def _maker(activation: str) -> str:
+    """Whose mask it is: backward with another activation would give another function's gradient."""
+    return f"bias_activation_dropout(activation={activation!r})"
+
+
+def _check_activation(activation: Any) -> None:
+    if not isinstance(activation, str) or activation not in ("relu", "gelu"):
+        raise ValueError(f'activation is "relu" or "gelu"; got {activation!r:.200}')
+
+
 def _check_bias(x: Any, bias: Any, activation: str, **other: Any) -> tuple[Backend, NDArray[Any], NDArray[Any]]:
-    if activation not in ("relu", "gelu"):
-        raise ValueError(f'activation is "relu" or "gelu"; got {activation!r}')
+    _check_activation(activation)
     backend = backend_for(x=x, bias=bias, **other)
     x, bias = backend.as_input(x, "x"), backend.as_input(bias, "bias")
     if x.ndim == 0 or bias.shape != x.shape[-1:]:

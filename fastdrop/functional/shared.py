@@ -2,15 +2,16 @@
 
 from typing import Any, Literal, Never, overload
 
+import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.arguments import check_flag, normalize_axis_index, wrong_keywords
+from fastdrop.arguments import check_flag, normalize_axis, wrong_keywords
 from fastdrop.backends import backend_for, on_arrays_device, prepare
 from fastdrop.functional.elementwise import dropout, dropout_backward
 from fastdrop.functional.result import Result, dropped
 from fastdrop.mask import Mask
 from fastdrop.multiplier import check_made_by
-from fastdrop.rule import check_probability, threshold_and_scale
+from fastdrop.rule import check_probability, mean_share, threshold_and_scale
 from fastdrop.stream import RNG, Drawing
 
 
@@ -130,7 +131,7 @@ def locked_dropout(
     if wrong:
         raise wrong_keywords(locked_dropout, wrong)
     array = backend_for(x=x, out=out).as_input(x, "x")
-    axis = normalize_axis_index(time_axis, array.ndim)
+    axis = normalize_axis(time_axis, array.ndim, "time_axis")
     return dropout(array, p, rng=rng, training=training, shared_axes=axis, out=out)
 
 
@@ -253,10 +254,12 @@ def zoneout(
             )
         out, new, previous = backend.prepare_out(new, out, previous)
         if not training:
-            if p in (0.0, 1.0):  # the one state or the other, also where the other is inf or NaN
-                return dropped(backend.scaled_copy(new if p == 0.0 else previous, out, 1.0), None)
+            share = mean_share(p)
+            if share in (0.0, 1.0):  # the one state or the other, also where the other is inf or NaN
+                return dropped(backend.scaled_copy(new if share else previous, out, 1.0), None)
             wide = backend.arithmetic(new.dtype)
-            out[...] = wide.type(1.0 - p) * new.astype(wide) + wide.type(p) * previous.astype(wide)
+            with np.errstate(all="ignore"):  # as the kernels have it
+                out[...] = wide.type(share) * new.astype(wide) + wide.type(p) * previous.astype(wide)
             return dropped(out, None)
         recipe = stream.next_recipe(*threshold_and_scale(p, "classic"))
         y = backend.elementwise("choose", out, (new, previous), recipe)
@@ -297,10 +300,12 @@ def zoneout_backward(dy: Any, mask: Mask | None, *, p: float | None = None) -> t
     if mask is None:
         if p is None:
             raise ValueError("without a mask, zoneout_backward needs the rate p of the forward call")
-        p = check_probability(p)
+        share = mean_share(check_probability(p))
         backend, dy, dnew = prepare(dy, None, "dy")
         _, _, dprevious = prepare(dy, None, "dy")
-        return backend.scaled_copy(dy, dnew, 1.0 - p), backend.scaled_copy(dy, dprevious, p)
+        return backend.scaled_copy(dy, dnew, share), backend.scaled_copy(
+            dy, dprevious, p if 0 < share < 1 else 1 - share
+        )
     check_made_by(mask, "zoneout_backward", "zoneout")
     dnew = mask(dy)
     backend, dy, dprevious = prepare(dy, None, "dy")
