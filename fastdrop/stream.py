@@ -101,7 +101,7 @@ class Stream(kernels.Calls):
         self._set(*values)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self.state), getattr(self, "__dict__", None) or None
+        return _restore, (type(self), self.state, getattr(self, "__dict__", {}))
 
     def __repr__(self) -> str:
         return f"Stream({self.key}, calls={self.calls})"
@@ -204,9 +204,11 @@ def _set_state(rng: Any, state: Any) -> None:
         _bits_of(rng).state = state
 
 
-def _restore(kind: type[Stream], state: dict[str, Any]) -> Stream:
+def _restore(kind: type[Stream], state: dict[str, Any], attributes: dict[str, Any]) -> Stream:
     stream = kind.__new__(kind)
     stream.state = state
+    for name, value in attributes.items():  # of a subclass
+        setattr(stream, name, value)
     return stream
 
 

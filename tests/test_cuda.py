@@ -1021,3 +1021,12 @@ def test_every_instance_has_a_file():
     assert len(names) == len(set(names)) > 100
     for file in found:
         assert '#include "' not in source.text(file)
+
+
+def test_out_whose_elements_share_memory_is_refused(gpu):
+    memory, x = gpu.cupy.zeros(100, np.float32), gpu.put(values((4, 6), np.float32))
+    for strides in [(0, 4), (4, 4), (8, 4), (4, 12)]:
+        out = gpu.cupy.lib.stride_tricks.as_strided(memory, (4, 6), strides)
+        with pytest.raises(ValueError, match="one place in memory"):
+            fd.dropout(x, out=out)
+    assert not gpu.get(memory).any()

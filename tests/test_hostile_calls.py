@@ -13,6 +13,7 @@ import pytest
 
 import fastdrop as fd
 from fastdrop.backends import cpu
+from fastdrop.backends.layout import overlaps_itself
 from fastdrop.backends.window import Window
 from fastdrop.blocks import seed_rate
 from fastdrop.mask import MaskWindow
@@ -151,6 +152,21 @@ def test_out_whose_elements_share_memory_is_refused(strides):
         with pytest.raises(ValueError, match="one place in memory"):
             call(np.ones((4, 6), np.float32), out=out)
     assert not memory.any()
+
+
+def test_both_ways_to_see_overlaps_agree():
+    rng, memory = np.random.default_rng(0), np.zeros(10**5, np.float32)
+    for _ in range(3000):
+        shape = tuple(rng.integers(0, 5, rng.integers(0, 5)))
+        strides = tuple(4 * int(step) for step in rng.choice([-30, -6, -2, -1, 0, 1, 2, 3, 5, 6, 12, 30], len(shape)))
+        array = np.lib.stride_tricks.as_strided(memory[5000:], shape, strides)
+        found = kernels.overlaps_itself(array)
+        assert found == overlaps_itself(shape, strides, 4)
+        places = np.zeros(1, int)
+        for size, step in zip(shape, strides, strict=True):
+            places = (places[:, None] + step * np.arange(size)).ravel()
+        if not found:
+            assert len(set(places.tolist())) == len(places)
 
 
 def test_out_with_any_strides_that_do_not_meet():
@@ -774,3 +790,101 @@ def test_guarded_memory_is_not_touched():
     finally:
         for outer in (address, address + 2 * page):
             libc.mprotect(ctypes.c_void_p(outer), ctypes.c_size_t(page), 3)
+
+
+# --- what a sceptic found
+
+
+def test_the_mask_of_another_activation():
+    x, bias = values(ROWS), values(8)
+    for one, other in (("relu", "gelu"), ("gelu", "relu")):
+        _, mask = fd.bias_activation_dropout(x, bias, activation=one, rng=1)
+        fd.bias_activation_dropout_backward(x, x, bias, mask, activation=one)
+        with pytest.raises(TypeError, match=rf"activation='{other}'.*of bias_activation_dropout.activation='{one}'"):
+            fd.bias_activation_dropout_backward(x, x, bias, mask, activation=other)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_moments_of_half_precision_round_once(dtype):
+    x, weight, bias = values((5, 40), dtype), values((3, 40), dtype, 1), values(3, dtype, 2)
+    wide = [array.astype(np.float32) for array in (x, weight, bias)]
+    for drop_bias in (True, False):
+        for scaling in ("inverted", "classic"):
+            how = {"p": 0.3, "drop_bias": drop_bias, "scaling": scaling}
+            for found, wanted in zip(
+                fd.dropconnect_moments(x, weight, bias, **how), fd.dropconnect_moments(*wide, **how), strict=True
+            ):
+                np.testing.assert_array_equal(found, wanted.astype(dtype))
+    large = np.full((1, 1), 300, np.float16), np.ones((1, 1), np.float16)
+    assert fd.dropconnect_inference(*large, p=0.5, samples=500, rng=1).item() == pytest.approx(300, rel=0.2)
+
+
+@pytest.mark.parametrize("p", [1e-13, 1 - 1e-13])
+def test_rates_that_round_to_all_or_nothing(p):
+    odd = [np.nan]
+    for training in (True, False):
+        new, previous = ([1.0], odd) if p < 0.5 else (odd, [1.0])
+        assert fd.zoneout(new, previous, p, training=training)[0] == 1
+        assert fd.dropout([2.0], p, scaling="classic", training=training)[0] == (2.0 if p < 0.5 else 0.0)
+    assert fd.dropout([np.inf], 1 - 1e-13, scaling="classic", training=False)[0] == 0
+
+
+def test_generators_that_others_have_drawn_from_are_left_alone():
+    for kind, (rng, _) in sources().items():
+        inner = []
+
+        def activation(u, rng=rng, inner=inner):
+            inner.append(fd.dropout(np.ones(50), rng=rng)[1])
+            raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            fd.dropconnect_inference(np.ones((4, 8)), np.ones((3, 8)), rng=rng, activation=activation)
+        later = [fd.dropout(np.ones(50), rng=rng)[1] for _ in range(4)]
+        assert inner[0] not in later, kind
+
+
+def test_streams_of_a_users_own_class():
+    class Mine(fd.Stream):
+        def __init__(self, name):
+            super().__init__(3)
+            self.name = name
+
+    stream = Mine("a")
+    fd.dropout(np.ones(3), rng=stream)
+    import copy
+
+    for again in (copy.copy(stream), copy.deepcopy(stream)):
+        assert (type(again), again.name, again.state) == (Mine, "a", stream.state)
+    assert pickle.loads(pickle.dumps(fd.Stream(5))).state == fd.Stream(5).state
+
+
+@pytest.mark.parametrize("number", [True, np.True_, 2**40, -(2**70), 1.0, "1", None, [0.5]], ids=str)
+def test_what_is_no_axis_or_size(number):
+    x, stream = values(SHAPE), fd.Stream(1)
+    calls = [
+        lambda: fd.spatial_dropout(x, channel_axis=number, rng=stream),
+        lambda: fd.locked_dropout(x, time_axis=number, rng=stream),
+        lambda: fd.dropblock(x, channel_axis=number, rng=stream),
+        lambda: fd.Mask((2, number), 0.5, stream) if number not in (2**40,) else fd.Mask((2, -number), 0.5, stream),
+        lambda: stream.spawn(number),
+    ]
+    if isinstance(number, int) and abs(number) > 1:
+        del calls[-1]  # an int, and refused for its size
+    if number is not None:
+        calls.append(lambda: fd.dropout(x, shared_axes=number, rng=stream))
+        calls.append(lambda: fd.dropout(x, shared_axes=[number], rng=stream))
+    if number not in (2**40,):
+        calls.append(lambda: fd.cutout(x, number, rng=stream))
+        calls.append(lambda: fd.dropblock(x, block_size=number, rng=stream))
+    for call in calls:
+        with pytest.raises((TypeError, ValueError), match=r"axis|axes|size|int"):
+            call()
+    assert (stream.calls, stream.state["spawned"]) == (0, 0)
+
+
+def test_regions_warn_as_little_as_kernels():
+    x = np.full(SHAPE, 3e38, np.float32)
+    with np.errstate(all="raise"):
+        fd.dropblock(x, 0.5, 2, rng=1)
+        fd.zoneout(x, -x, 0.5, training=False)
+        fd.dropconnect(x.reshape(6, 16), np.ones((3, 16), np.float32), rng=1)

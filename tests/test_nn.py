@@ -132,3 +132,42 @@ def test_adam_by_hand():
 def test_dropout_layer_is_the_public_function():
     x = np.ones((7, 11), np.float32)
     np.testing.assert_array_equal(nn.Dropout(0.3, rng=5)(x), fd.dropout(x, 0.3, rng=5)[0])
+
+
+def test_a_layer_that_stands_in_a_network_twice_is_refused():
+    """It keeps what its backward needs of one forward pass: the gradient would be wrong without a word."""
+    layer, relu = nn.Linear(3, 3, rng=0), nn.ReLU()
+    for layers in (
+        (layer, relu, layer),
+        (layer, relu, nn.Linear(3, 3), relu),
+        (layer, nn.Sequential(nn.ReLU(), layer)),
+    ):
+        with pytest.raises(ValueError, match="twice"):
+            nn.Sequential(*layers)
+
+
+def test_a_forward_pass_that_fails_leaves_the_last_one():
+    x, other = np.ones((2, 4)), np.full((2, 4), 3.0)
+    layer = nn.DropConnectLinear(4, 3, rng=0, mask_rng=1, dtype=np.float64)
+    dy = np.ones((2, 3))
+    layer.forward(x)
+    layer.backward(dy)
+    gradient = layer.weight.grad.copy()
+    layer.training = "no"
+    with pytest.raises(TypeError, match="training"):
+        layer.forward(other)
+    layer.training = True
+    layer.backward(dy)
+    np.testing.assert_array_equal(layer.weight.grad, gradient)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_recurrent_dropout_selects(bad):
+    """With p = 1 nothing of a step reaches the next one's gates, whatever it was."""
+    layer = nn.LSTM(2, 3, recurrent_p=1.0, rng=0, mask_rng=0, dtype=np.float64)
+    layer.recurrent_weight.value[...] = 1.0
+    x = np.ones((1, 3, 2))
+    plain = layer(x)
+    layer._states[1] = bad
+    layer._step(1, layer._x.reshape(3, 1, 2)[1] @ layer.weight.value.T + layer.bias.value)
+    np.testing.assert_array_equal(layer._states[2], plain[:, 1])

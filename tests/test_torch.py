@@ -336,9 +336,43 @@ def test_a_call_that_fails_draws_nothing():
                 with pytest.raises((TypeError, ValueError, RuntimeError)):
                     call(function, source)
         assert (stream.state, generator.get_state().tolist(), torch.get_rng_state().tolist()) == before
+    leaf = torch.ones(6, requires_grad=True)
+    before = stream.state, torch.get_rng_state().tolist()
+    unwritable = [
+        torch.ones(1).expand(4),
+        torch.ones(8).as_strided((3, 4), (1, 1)),
+        torch.ones(8, 1).expand(8, 3),
+        leaf,
+        leaf[:3],
+        leaf.view(2, 3),
+    ]
+    for function in functions[:2]:
+        for x in unwritable:
+            with pytest.raises((RuntimeError, ValueError)):
+                function(x, 0.5, True, True, generator=stream)
+    with pytest.raises(RuntimeError, match="2 dimensions"):
+        ft.functional.feature_alpha_dropout(torch.ones(4), 0.5, True, generator=stream)
+    assert (stream.state, torch.get_rng_state().tolist()) == before
+    assert torch.equal(leaf, torch.ones(6))
     layer = ft.DropConnectLinear(4, 2, 0.5)
     before = torch.get_rng_state()
     for wrong in (torch.ones(3, 5), torch.ones(3, 4, dtype=torch.float64), torch.ones(3, 4, dtype=torch.int32)):
         with pytest.raises((TypeError, RuntimeError)):
             layer(wrong)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_tensor_that_holds_the_other_sign():
+    z = torch.view_as_complex(torch.ones(400, 2)).conj().imag
+    assert z.is_neg()
+    for function in (ft.functional.dropout, ft.functional.alpha_dropout):
+        wanted = function(z.resolve_neg(), 0.5, True, generator=fd.Stream(1))
+        assert torch.equal(function(z, 0.5, True, generator=fd.Stream(1)), wanted)
+        written = z.clone(memory_format=torch.preserve_format)
+        again = torch.view_as_complex(torch.ones(400, 2)).conj().imag
+        assert torch.equal(function(again, 0.5, True, True, generator=fd.Stream(1)), wanted)
+        assert torch.equal(again, wanted)
+        assert torch.equal(written, z)
+    for call in (fd.from_dlpack, lambda tensor: fd.dropout(tensor, rng=1)):
+        with pytest.raises(TypeError, match=r"resolve_neg\(\)"):
+            call(z)

@@ -27,8 +27,8 @@ class SoftmaxDropout(DropoutModule):
         super().__init__(p, rng)
 
     def forward(self, x: Array) -> Array:
-        self._x = x
         y, self.mask = F.softmax_dropout(x, self.p, rng=self.stream, training=self.training)
+        self._x = x  # once nothing can fail: a backward pass takes both from one forward pass
         return y
 
     def backward(self, dy: Array) -> Array:

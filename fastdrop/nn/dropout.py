@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 import fastdrop.functional as F
-from fastdrop.blocks import CutoutMask
+from fastdrop.arguments import check_int
+from fastdrop.blocks import CutoutMask, check_block_size
 from fastdrop.functional import Recipe
 from fastdrop.nn.layers import Linear
 from fastdrop.nn.module import Array, Module
@@ -147,7 +148,7 @@ class DropBlock(DropoutModule):
 
     def __init__(self, p: float = 0.1, block_size: int = 7, *, channel_axis: int = 1, rng: RNG = None) -> None:
         super().__init__(p, rng)
-        self.block_size = block_size
+        self.block_size = check_block_size(block_size)
         self.channel_axis = channel_axis
 
     def drop(self, x: Array) -> tuple[Array, Recipe | None]:
@@ -169,7 +170,7 @@ class Cutout(Module):
     """
 
     def __init__(self, size: int, *, channel_axis: int = 1, rng: RNG = None) -> None:
-        self.size = size
+        self.size = check_int(size, "size", 0)
         self.channel_axis = channel_axis
         self.stream = Stream.from_rng(rng)
         self.mask: CutoutMask | None = None
@@ -223,7 +224,6 @@ class DropConnectLinear(DropoutModule, Linear):
         return not self.per_example
 
     def forward(self, x: Array) -> Array:
-        self._x = x
         y, self.mask = F.dropconnect(
             x,
             self.weight.value,
@@ -234,6 +234,7 @@ class DropConnectLinear(DropoutModule, Linear):
             rng=self.stream,
             training=self.training,
         )
+        self._x = x
         return y
 
     def backward(self, dy: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.arguments import naming_keywords
+from fastdrop.arguments import check_flag, naming_keywords
 from fastdrop.backends import moved
 from fastdrop.nn import advice
 from fastdrop.nn.summary import summary
@@ -95,6 +95,7 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Turn dropout on and let batch normalisation use the batch's statistics."""
+        mode = check_flag(mode, "mode")
         for module in self.modules():
             module.training = mode
         return self
@@ -148,6 +149,8 @@ class Module:
 class Sequential(Module):
     """Layers one after the other.
 
+    Each layer is an object of its own: one that stands in the network twice is refused with ValueError.
+
     Warns with `VarianceShiftWarning`, once, where batch normalisation comes after a layer that drops: when it is made,
     or in the first training call after the layer's rate has been raised from 0.
 
@@ -165,6 +168,13 @@ class Sequential(Module):
 
     def __init__(self, *layers: Module) -> None:
         self.layers = list(layers)
+        modules = list(self.modules())
+        if len({id(module) for module in modules}) < len(modules):
+            twice = next(module for module in modules if sum(module is other for other in modules) > 1)
+            raise ValueError(
+                f"a {type(twice).__name__} stands in this network twice, and keeps what its backward needs of the last "
+                "forward alone: the gradient would be wrong. Make another one"
+            )
         self._told_of_order = advice.check_order(self.modules())
 
     def children(self) -> Iterator[tuple[str, Module]]:

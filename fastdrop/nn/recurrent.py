@@ -47,6 +47,12 @@ class Zoneout(DropoutModule):
         y, self.mask = F.zoneout(new, previous, self.p, rng=self.stream, training=self.training)
         return y
 
+    def forward(self, x: Array) -> Array:
+        raise TypeError("zoneout takes two states: call mix(new, previous)")
+
+    def backward(self, dy: Array) -> Array:
+        raise TypeError("zoneout has two gradients: fastdrop.zoneout_backward(dy, layer.mask, p=layer.p)")
+
 
 class LSTM(Module):
     """Long short-term memory: the hidden states of all steps, from a hidden state and a memory of zeros.
@@ -136,8 +142,8 @@ class LSTM(Module):
         # Steps first: what one step uses is contiguous. All inputs are projected in one product.
         self._x = self.dropout.forward(x).swapaxes(0, 1).reshape(-1, inputs)
         projected = (self._x @ self.weight.value.T + self.bias.value).reshape(steps, batch, 4 * hidden)
-        # The mask as an array of 0 and 1 / (1 - p), since every step multiplies by the same one.
-        self._kept = self.recurrent_dropout.forward(make.ones((batch, hidden), x.dtype))
+        self.recurrent_dropout.forward(make.ones((batch, hidden), x.dtype))  # every step applies this mask
+        self._remembered = make.empty((steps, batch, hidden), projected.dtype)  # the last state, dropped
         self._gates = make.empty_like(projected)
         self._states = make.zeros((steps + 1, batch, hidden), projected.dtype)  # hidden states and memory,
         self._memory = make.zeros((steps + 1, batch, hidden), projected.dtype)  # after the zeros before step 0
@@ -151,7 +157,8 @@ class LSTM(Module):
 
     def _step(self, step: int, projected: Array) -> None:
         hidden, previous, gates = self._states.shape[2], self._states[step], self._gates[step]
-        sums = projected + (previous * self._kept) @ self.recurrent_weight.value.T
+        self._remembered[step] = F.dropout_backward(previous, self.recurrent_dropout.mask)
+        sums = projected + self._remembered[step] @ self.recurrent_weight.value.T
         gates[:, : 3 * hidden] = sigmoid(sums[:, : 3 * hidden])
         gates[:, 3 * hidden :] = np.tanh(sums[:, 3 * hidden :])
         enter, forget, leave, candidate = self._parts(gates)
@@ -184,10 +191,11 @@ class LSTM(Module):
                 part[...] = gradient
             dsums[step] *= slopes[step]
             dmemory = dmemory * forget + kept
-            dstate = dstate + (dsums[step] @ self.recurrent_weight.value) * self._kept
+            dremembered = dsums[step] @ self.recurrent_weight.value
+            dstate = dstate + F.dropout_backward(dremembered, self.recurrent_dropout.mask)
         rows = dsums.reshape(steps * batch, 4 * hidden)
         self.weight.grad = rows.T @ self._x
-        self.recurrent_weight.grad = rows.T @ (self._states[:-1] * self._kept).reshape(-1, hidden)
+        self.recurrent_weight.grad = rows.T @ self._remembered.reshape(-1, hidden)
         self.bias.grad = rows.sum(axis=0)
         dx = (rows @ self.weight.value).reshape(steps, batch, -1).swapaxes(0, 1)
         return self.dropout.backward(dx)

@@ -53,13 +53,14 @@ class LinearActivationDropout(DropoutModule, Linear):
         self.activation = activation
 
     def forward(self, x: Array) -> Array:
-        self._sums = self.product(x)
+        sums = self.product(x)
         arguments: dict[str, Any] = {
             "activation": self.activation,
             "rng": self.stream,
             "training": self.training,
         }
-        y, self.mask = F.bias_activation_dropout(self._sums, self.bias.value, self.p, **arguments)
+        y, self.mask = F.bias_activation_dropout(sums, self.bias.value, self.p, **arguments)
+        self._sums = sums
         return y
 
     def backward(self, dy: Array) -> Array:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 import fastdrop.functional as F
+from fastdrop.backends.layout import overlaps_itself
 from fastdrop.rule import check_probability
 from fastdrop.torch.autograd import (
     Masked,
@@ -219,9 +220,26 @@ def drop(x: Tensor, p: float, training: bool, inplace: bool, source: Source, sha
         return _traced(x, p, inplace, source, shared_axes)
     if not x.numel():
         return x
+    if inplace:
+        check_inplace(x)
+        if x.is_neg():  # its memory holds the other sign
+            return x.copy_(drop(x, p, training, False, source, shared_axes))
     y = x if inplace else torch.empty_like(x)  # before the draw: a call that fails draws nothing
     result: Tensor = Masked.apply(x, mask_of(x, p, draw(source), shared_axes), inplace, (y,))
     return result
+
+
+def check_inplace(x: Tensor) -> None:
+    """Raise where a tensor cannot be written in place, as torch does: before anything is drawn or written."""
+    if overlaps_itself(x.shape, x.stride(), 1):
+        raise ValueError(
+            f"a tensor of strides {x.stride()}: several elements share one place in memory; clone() it first"
+        )
+    if torch.is_grad_enabled() and x.requires_grad:
+        if x.is_leaf:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        if x._base is not None and x._base.is_leaf and x._base.requires_grad:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
 
 def _traced(x: Tensor, p: float, inplace: bool, source: Source, shared_axes: tuple[int, ...]) -> Tensor:
@@ -285,5 +303,11 @@ def _alpha(x: Tensor, p: float, training: bool, inplace: bool, source: Source, f
         return x
     check_tensor(x)
     check_not_batched(x)
+    if features and x.dim() < 2:
+        raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
+    if inplace:
+        check_inplace(x)
+        if x.is_neg():
+            return x.copy_(_alpha(x, p, training, False, source, features))
     result: Tensor = _Alpha.apply(x, p, source, inplace, features)
     return result

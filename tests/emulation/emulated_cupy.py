@@ -120,6 +120,10 @@ def _add_at(target, indices, values):
     np.add.at(_bare(target), _bare(indices), _bare(values))
 
 
+def _as_strided(array, shape, strides):
+    return _own(np.lib.stride_tricks.as_strided(_bare(_checked(array)), shape, strides))
+
+
 def _checked(array):
     _refuse_numpy((array,))
     return array
@@ -208,6 +212,7 @@ def make():
         setattr(module, name, getattr(np, name))  # they go by their arguments' types
     module.packbits = lambda array, bitorder: _own(np.packbits(_bare(_checked(array)), bitorder=bitorder))
     module.broadcast_to = lambda array, shape: _own(np.broadcast_to(array.view(np.ndarray), shape))
+    module.lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=_as_strided))
     stream = Stream()
     module.cuda = types.SimpleNamespace(
         Device=Device,

@@ -16,6 +16,7 @@ from fastdrop.backends.cuda import capture, compiler, geometry, source, structs
 from fastdrop.backends.cuda.device import cupy, is_array
 from fastdrop.backends.cuda.geometry import Operand
 from fastdrop.backends.dtypes import ITEMSIZES, advice, arithmetic
+from fastdrop.backends.layout import overlaps_itself
 from fastdrop.backends.window import Window
 from fastdrop.rule import KEEP_ALL, LANES, NORMALS
 from fastdrop.threads import kernels
@@ -66,7 +67,7 @@ def prepare_out(x: Array, out: Any, *others: Array) -> tuple[Array, ...]:
         raise TypeError(f"out is a cupy.ndarray; got {type(out).__name__}")
     if out.shape != x.shape or out.dtype != x.dtype:
         raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; needed are {x.shape} and {x.dtype}")
-    if out.size and any(size > 1 and stride == 0 for size, stride in zip(out.shape, out.strides, strict=True)):
+    if overlaps_itself(out.shape, out.strides, out.itemsize):
         raise ValueError(f"out has strides {out.strides}: several elements share one place in memory")
     with capture.on(x.device):
         capture.keep(x, *others)
