@@ -104,7 +104,10 @@ CALLS = {
         turned(gpu), gpu.put(values(80, np.float32))[::2], activation="gelu", rng=masks
     ),
     "bias' gradient": lambda gpu, masks: fd.bias_activation_dropout_backward(
-        turned(gpu), turned(gpu), gpu.put(values(40, np.float32)), mask_of("bias_activation_dropout", 0.3, masks)
+        turned(gpu),
+        turned(gpu),
+        gpu.put(values(40, np.float32)),
+        mask_of("bias_activation_dropout(activation='relu')", 0.3, masks),
     ),
     "bias' gradient, half": lambda gpu, masks: fd.bias_activation_dropout_backward(
         turned(gpu, np.float16), turned(gpu, np.float16), gpu.put(values(40, np.float16)), None
@@ -298,7 +301,10 @@ def test_a_counter_on_another_gpu_is_refused(emulated, launched, name):
         ("dropout", lambda mask, x: mask[::2].booleans(like=x)),
         ("dropout", lambda mask, x: fd.dropout_backward(x, mask)),
         ("softmax_dropout", lambda mask, x: fd.softmax_dropout_backward(x, x, mask)),
-        ("bias_activation_dropout", lambda mask, x: fd.bias_activation_dropout_backward(x, x, x[0, 0], mask)),
+        (
+            "bias_activation_dropout(activation='relu')",
+            lambda mask, x: fd.bias_activation_dropout_backward(x, x, x[0, 0], mask),
+        ),
         ("zoneout", lambda mask, x: fd.zoneout_backward(x, mask)),
     ],
 )
