@@ -8,6 +8,7 @@ beyond the curves (`Wanted`) takes a small share of the process's time, whatever
 """
 
 import multiprocessing
+import pickle
 import queue
 import threading
 from typing import Any
@@ -29,6 +30,9 @@ class TrainingProcess:
         self._commands: queue.SimpleQueue[tuple[Kind, Any] | None] = queue.SimpleQueue()
         self._sender = threading.Thread(target=self._send_all, daemon=True, name="fastdrop commands")
         self._sender.start()
+        self._received: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._receiver = threading.Thread(target=self._receive_all, daemon=True, name="fastdrop news")
+        self._receiver.start()
 
     def _send_all(self) -> None:
         """Hand commands on; a process that does not read makes this thread wait, not the window."""
@@ -39,6 +43,18 @@ class TrainingProcess:
                 self._lost = True
                 return
 
+    def _receive_all(self) -> None:
+        """Take what comes, as bytes; a process that stops in the middle of a message makes this thread wait.
+
+        The window unpickles it: objects that a thread makes may start the garbage collector there, where no object of
+        Qt's may be deleted.
+        """
+        try:
+            while True:
+                self._received.put(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            self._received.put(None)
+
     def send(self, kind: Kind, value: Any = None) -> None:
         """Give a command; it is lost if the process is."""
         if not self._lost:
@@ -47,10 +63,11 @@ class TrainingProcess:
     def receive(self) -> list[Message]:
         """What has come in since the last call."""
         messages: list[Message] = []
-        try:
-            while not self._connection.closed and self._connection.poll():
-                messages.append(self._connection.recv())
-        except (EOFError, OSError):
+        while not self._received.empty():
+            news = self._received.get()
+            if news is not None:
+                messages.append(pickle.loads(news))
+                continue
             self._process.join(timeout=1.0)
             self._connection.close()
             self._lost = True
@@ -67,4 +84,5 @@ class TrainingProcess:
             self._process.kill()
             self._process.join()
         self._sender.join(timeout=0.5)
+        self._receiver.join(timeout=0.5)
         self._connection.close()
