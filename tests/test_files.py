@@ -17,7 +17,7 @@ import fastdrop.cli.bench
 import fastdrop.cli.reproduce
 import fastdrop.cli.train  # noqa: F401 - before a test gives up the right to read them
 from fastdrop.cli import main as cli
-from fastdrop.experiments import ConfigError, Experiment, ExperimentConfig, files, save_experiment
+from fastdrop.experiments import ConfigError, Experiment, ExperimentConfig, files, save_experiment, studies
 from fastdrop.experiments.files import FileLock, LockHeld, check_target, make_folder, path_text, write_atomically
 
 CONFIG = ExperimentConfig(dataset="moons")
@@ -386,6 +386,19 @@ def test_commands_refuse_a_write_protected_file_before_they_work(ordinary_user, 
     assert cli.main(here) == 2
     assert "the file is write-protected; choose another name" in capsys.readouterr().err
     assert len(os.listdir(ordinary_user)) == 4
+
+
+@pytest.mark.parametrize(
+    ("study", "name"),
+    [("rates", "rates.png"), ("rates", "rates.svg"), ("rates", "CONFIG"), ("all", "README.md"), ("all", "ensemble.svg")],
+)
+def test_experiments_are_not_begun_where_one_of_their_files_cannot_be_written(ordinary_user, capsys, study, name):
+    name = studies.STUDIES[study].config_file(next(iter(studies.STUDIES[study].configs))) if name == "CONFIG" else name
+    (ordinary_user / name).write_bytes(b"old")
+    (ordinary_user / name).chmod(0o444)
+    assert cli.main(["reproduce", study, "--save", str(ordinary_user)]) == 2
+    assert f"{name}: the file is write-protected; choose another name" in capsys.readouterr().err
+    assert os.listdir(ordinary_user) == [name]
 
 
 def test_a_figure_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

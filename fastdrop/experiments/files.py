@@ -109,12 +109,18 @@ def check_target(path: str | os.PathLike[str], *suffixes: str) -> None:
     OSError
         As from `write_atomically`.
     """
-    if suffixes and Path(path).suffix.lower() not in suffixes:
-        raise ValueError(f"{path_text(path)}: the name ends in {' or '.join(suffixes)}")
+    if suffixes:
+        check_suffix(path, *suffixes)
     with clear_errors(path):
         target = target_of(path)
         _permissions(target)
         _remove(*_temporary(os.path.dirname(target), _NEW_FILE))
+
+
+def check_suffix(path: str | os.PathLike[str], *suffixes: str) -> None:
+    """Raise a ValueError where a name ends in none of these: such a file is of another kind, and not to be replaced."""
+    if Path(os.fsdecode(path)).suffix.lower() not in suffixes:
+        raise ValueError(f"{path_text(path)}: the name ends in {' or '.join(suffixes)}")
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from fastdrop.experiments.arrays import Archive
 from fastdrop.experiments.reading import LONGEST_NAME, Damaged, Unreadable, gigabytes, shown, size_of
 
+SUFFIXES = (".csv", ".npz")
+"""What a table's name ends in."""
 MOST_CLASSES = 100
 MOST_COLUMNS = 1_000_000
 LARGEST_CSV = 1 << 30
@@ -139,7 +141,7 @@ def send_facts(connection: Connection, path: str, label: str) -> None:
 
 def _is_csv(path: Path) -> bool:
     suffix = path.suffix.lower()
-    if suffix not in (".csv", ".npz"):
+    if suffix not in SUFFIXES:
         raise DataError(f"{path}: data comes as .csv or .npz")
     return suffix == ".csv"
 

@@ -13,6 +13,7 @@ from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments import ConfigError, Experiment, ExperimentConfig, Run, load_experiment, save_experiment
 from fastdrop.experiments.archive import SUFFIX
 from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.tables import SUFFIXES
 from fastdrop_gui import editing
 from fastdrop_gui.model import Status
 from fastdrop_gui.views import dialogs, exporting, recovery
@@ -27,7 +28,6 @@ _RECENT = 8
 _FRAME_SECONDS = 0.12
 """Between two frames of a film."""
 _EXPERIMENTS = f"Experiments (*{SUFFIX} *.toml)"
-_TABLES = (".csv", ".npz")
 
 
 class Files(QObject):
@@ -64,7 +64,7 @@ class Files(QObject):
 
     def open_any(self, path: str) -> None:
         """Open what a file is: an experiment, or a table."""
-        if Path(path).suffix.lower() in _TABLES:
+        if Path(path).suffix.lower() in SUFFIXES:
             self.open_table(path)
         else:
             self.open(path)
