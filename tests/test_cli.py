@@ -178,7 +178,7 @@ def test_train_writes_nothing_where_another_target_cannot_be(tmp_path):
     ("changes", "names"),
     [
         ({"layer_dropout": ("standard", "none")}, "standard p = 0.5, none"),
-        ({"layer_dropout": ("gaussian", "standard"), "layer_rates": (0.1, 0.25)}, "gaussian p = 0.1, standard p = 0.25"),
+        ({"layer_dropout": ("alpha", "standard"), "layer_rates": (0.1, 0.25)}, "alpha p = 0.1, standard p = 0.25"),
         ({"dropout": "none", "layer_dropout": ("none", "alpha")}, "none, alpha p = 0.5"),
         ({"layer_dropout": ("none", "none")}, ""),
         ({"dropout": "none"}, ""),

@@ -5,8 +5,8 @@ import re
 import signal
 import subprocess
 import sys
-import tracemalloc
 import time
+import tracemalloc
 
 import numpy as np
 import pytest

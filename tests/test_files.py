@@ -390,7 +390,7 @@ def test_commands_refuse_a_write_protected_file_before_they_work(ordinary_user, 
 
 @pytest.mark.parametrize(
     ("study", "name"),
-    [("rates", "rates.png"), ("rates", "rates.svg"), ("rates", "CONFIG"), ("all", "README.md"), ("all", "ensemble.svg")],
+    [("rates", "rates.png"), ("rates", "rates.svg"), ("rates", "CONFIG"), ("all", "README.md"), ("all", "scaling.svg")],
 )
 def test_experiments_are_not_begun_where_one_of_their_files_cannot_be_written(ordinary_user, capsys, study, name):
     name = studies.STUDIES[study].config_file(next(iter(studies.STUDIES[study].configs))) if name == "CONFIG" else name

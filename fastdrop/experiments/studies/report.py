@@ -93,9 +93,7 @@ def save_overview(
             "",
             f"`fastdrop reproduce {study.name}`, {seconds:.0f} s · [numbers]({study.name}.json) · "
             f"[vector picture]({study.name}.svg) · configurations: "
-            + ", ".join(
-                f"[{name or study.name}]({study.config_file(name)})" for name in study.configs
-            ),
+            + ", ".join(f"[{name or study.name}]({study.config_file(name)})" for name in study.configs),
         ]
     write_atomically(folder / OVERVIEW, ("\n".join(lines) + "\n").encode())
 
