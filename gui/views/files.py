@@ -281,7 +281,7 @@ class Files(QObject):
             return  # what was trained before is worth more than a configuration that fails
         try:
             save_experiment(self.autosave.path, self._experiment())
-        except (BackendUnavailable, OSError) as error:
+        except (BackendUnavailable, ConfigError, OSError) as error:
             window.show_problem(f"not autosaved: {error}")
 
     def offer_recovery(self) -> None:
