@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -353,6 +354,79 @@ def test_a_lock_between_threads_and_objects(tmp_path):
     del forgotten
     FileLock(tmp_path / "a").release()
     assert os.listdir(tmp_path) == []
+
+
+@contextmanager
+def as_user(number):
+    """Somebody's rights, where we were root in the beginning."""
+    before = os.geteuid()
+    os.seteuid(0)
+    os.seteuid(number)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.seteuid(before)
+
+
+def dead_lock(path, umask=0o022):
+    """The file of a lock whose process was killed; that of this name."""
+    child = os.fork()
+    if not child:
+        os.umask(umask)
+        _held = FileLock(path)
+        os._exit(0)
+    os.waitpid(child, 0)
+    (name,) = [name for name in os.listdir(path.parent) if name.endswith(".lock")]
+    return path.parent / name
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="other users are needed")
+
+
+@needs_root
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o277, 0o777])
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
+def test_another_users_dead_lock_is_no_obstacle(ordinary_user, umask, mode):
+    path = ordinary_user / "table"
+    with as_user(0):
+        ordinary_user.chmod(mode)
+    with as_user(1234):
+        left = dead_lock(path, umask)
+    assert left.exists()
+    lock = FileLock(path)
+    with pytest.raises(LockHeld, match="this program" if mode == 0o777 else "process"):
+        FileLock(path)
+    with as_user(1234), pytest.raises(LockHeld):  # nor can they take it from us
+        FileLock(path)
+    lock.release()
+    assert left.exists() == (mode == 0o1777)  # where nobody can remove another's files
+    FileLock(path).release()
+
+
+@needs_root
+def test_another_users_lock_holds_while_they_live(ordinary_user):
+    path = ordinary_user / "table"
+    with as_user(1234):
+        lock = FileLock(path)
+    for _ in range(2):
+        with pytest.raises(LockHeld):
+            FileLock(path)
+        write_atomically(ordinary_user / "other", b"")  # which removes what is left behind
+    with as_user(1234):
+        lock.release()
+    FileLock(path).release()
+
+
+@needs_root
+def test_a_lock_that_cannot_be_opened_is_named(ordinary_user):
+    path = ordinary_user / "table"
+    with as_user(1234):
+        left = dead_lock(path)
+        left.chmod(0)
+    with pytest.raises(PermissionError, match=rf"table: the lock .*{left.name} is another user's.*; remove it if no"):
+        FileLock(path)
+    assert left.exists()
 
 
 def test_folders(tmp_path):
