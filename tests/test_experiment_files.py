@@ -233,6 +233,15 @@ def test_as_many_runs_as_a_file_takes(tmp_path):
     assert load_experiment(path).runs == runs
 
 
+def test_a_curve_that_hardly_compresses_is_read_again(tmp_path):
+    figures = np.random.default_rng(0).random((60_000, 4)).tolist()
+    run = Run("run", config(), tuple(EpochRecord(epoch, *row) for epoch, row in enumerate(figures)))
+    path = tmp_path / "run.fastdrop"
+    save_experiment(path, Experiment(config(), runs=(run,)))
+    assert path.stat().st_size > 1 << 21
+    assert load_experiment(path).runs == (run,)
+
+
 def test_the_longest_curve_of_a_run_fits_and_more_is_told(tmp_path, monkeypatch):
     longest = json.dumps([MOST_EPOCHS, *(1.2345678901234567e-100,) * 2, *(1.2345678901234567e-5,) * 2])
     assert (len(longest) + 2) * MOST_EPOCHS + (1 << 20) < archive_module._LARGEST_TEXT

@@ -17,7 +17,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMessageBox
 
-from fastdrop.experiments import Experiment, ExperimentConfig, Trainer, load_experiment, save_experiment, tables
+from fastdrop.experiments import Experiment, ExperimentConfig, Run, Trainer, load_experiment, save_experiment, tables
 from fastdrop_gui import worker
 from fastdrop_gui.messages import Failure, Saved, Start, Update, Wanted
 from fastdrop_gui.model import ExperimentModel, Status
@@ -302,6 +302,19 @@ def test_a_table_whose_name_is_no_text(qtbot, window, warned, tmp_path, name):
     missing = TableDialog(str(path) + ".csv")
     qtbot.addWidget(missing)
     assert "cannot be read" in missing.problem.text()
+
+
+def test_what_cannot_be_saved_is_told(qtbot, window, warned, tmp_path):
+    path = tmp_path / "run.fastdrop"
+    window.set_runs((Run("a\x07b", CONFIG, tuple(Trainer(CONFIG).history)),))
+    window.files.save_to(str(path))
+    qtbot.waitUntil(lambda: bool(warned), timeout=WAIT)
+    without_network(qtbot, window)
+    window.files.save_to(str(path))
+    assert ["a kept run's name has control characters" in text for text in warned] == [True, True]
+    window.files.autosave_now()
+    qtbot.waitUntil(lambda: "not autosaved: " in window.notice, timeout=WAIT)
+    assert not path.exists()
 
 
 # -- dialogs and pages

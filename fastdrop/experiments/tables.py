@@ -335,7 +335,11 @@ def _check_headers(path: Path, archive: Archive) -> None:
 
 
 def _with_classes(
-    where: str, features: NDArray[np.float64], found: Sequence[Any], labels: NDArray[np.intp], names: tuple[str, ...]
+    where: str,
+    features: NDArray[np.float64],
+    found: Sequence[Any] | NDArray[Any],
+    labels: NDArray[np.intp],
+    names: tuple[str, ...],
 ) -> Table:
     """The table, if its classes can be told apart; `found` are all of them, in order."""
     counts = np.bincount(labels)
@@ -344,7 +348,7 @@ def _with_classes(
     if len(found) > MOST_CLASSES:
         raise DataError(f"{where}: {len(found)} different values; as classes at most {MOST_CLASSES} are possible")
     if counts.min() < 2:
-        name = str(found[counts.argmin()])[:_NAMED]
+        name = str(found[int(counts.argmin())])[:_NAMED]
         raise DataError(f"{where}: class {name} has one row only; one is needed to train, one to test")
     class_names = tuple(str(name) for name in found)
     if max(map(len, class_names)) > LONGEST_NAME:
