@@ -219,8 +219,10 @@ class _Worker:
 
     def dataset(self, config: ExperimentConfig) -> Dataset:
         """The data set; a large file is not read again at each rewind, unless it has changed."""
-        file = Path(config.data_file)
-        stat = file.stat() if config.dataset == "file" and file.exists() else None
+        stat = None
+        if config.dataset == "file":
+            with suppress(OSError, ValueError):  # which reading it will tell
+                stat = os.stat(config.data_file)
         key = (*config.data_fields, stat and (stat.st_mtime_ns, stat.st_size))
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None  # before the other is there: both may not fit into memory

@@ -240,6 +240,17 @@ def test_compare_tells_other_machines_and_cases(tmp_path, capsys):
     assert "1 of 1 figures changed beyond noise; 1 cases are in the first file alone, 0 in the second" in printed
 
 
+@pytest.mark.parametrize("name", ["[/]", "[bold]", "[/red] x", "[link=a]"])
+def test_compare_shows_names_as_they_are(tmp_path, capsys, name):
+    before = _report([_result(name, (1 << 10,), 0.5, 1, **{name: 0.9}, copy=0.9)])
+    after = _report([_result(name, (1 << 10,), 0.5, 1, own=1.3, copy=0.9)])
+    after.machine["processor"] = name
+    report.save(before, tmp_path / "a.json")
+    report.save(after, tmp_path / "b.json")
+    assert cli.main(["bench", "compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")]) == 0
+    assert capsys.readouterr().out.count(name) == 2
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -8,7 +8,8 @@ import pytest
 
 from fastdrop import system
 from fastdrop.cli import main as cli
-from fastdrop.experiments import ExperimentConfig
+from fastdrop.cli import train as train_module
+from fastdrop.experiments import Experiment, ExperimentConfig, save_experiment
 
 QUICK = ["train", "--dataset", "wine", "--hidden", "16", "--epochs", "3"]
 
@@ -52,7 +53,7 @@ def test_train_saves_configuration_and_figure(tmp_path, capsys):
         (["bench", "--plot", "/nowhere/bench.png"], "/nowhere"),
         (["bench", "compare", "nowhere.json", "nowhere.json"], "nowhere.json: cannot be read"),
         (["train", "--save-config", "/nowhere/run.toml"], "/nowhere/run.toml: there is no folder"),
-        (["train", "--save-config", "/tmp"], "/tmp: this is a folder"),
+        (["train", "--save-config", "/tmp"], "/tmp: the name ends in .toml"),
     ],
 )
 def test_errors_are_one_line(arguments, words, capsys):
@@ -142,3 +143,102 @@ def test_a_network_that_cannot_read_the_data_says_so(capsys):
 def test_the_variance_shift_is_told(capsys):
     assert cli.main([*QUICK, "--hidden", "16", "16", "--batch-norm"]) == 0
     assert "stands before batch normalisation" in " ".join(capsys.readouterr().out.split())
+
+
+TABLE = "a,b\n" + "".join(f"{row},{'xy'[row % 2]}\n" for row in range(20))
+
+
+@pytest.mark.parametrize("option", ["--save-config", "--figure"])
+@pytest.mark.parametrize("name", ["mine.csv", "net.fastdrop", "notes.txt", "none"])
+def test_train_writes_over_no_file_of_another_kind(tmp_path, capsys, option, name):
+    """Its own input, for example."""
+    path = tmp_path / name
+    if name == "net.fastdrop":
+        save_experiment(path, Experiment(ExperimentConfig(dataset="wine", hidden=(8,), epochs=1)))
+        begin = ["train", "--config", str(path)]
+    else:
+        path.write_text(TABLE)
+        begin = ["train", "--data", str(path)] if name == "mine.csv" else QUICK
+    before = path.read_bytes()
+    assert cli.main([*begin, option, str(path)]) == 2
+    assert "the name ends in " in capsys.readouterr().err
+    assert path.read_bytes() == before
+    with pytest.raises(ValueError, match=r"the name ends in \.toml"):
+        ExperimentConfig().save(path)
+    assert path.read_bytes() == before
+
+
+def test_train_writes_nothing_where_another_target_cannot_be(tmp_path):
+    config = tmp_path / "run.toml"
+    assert cli.main([*QUICK, "--save-config", str(config), "--figure", str(tmp_path / "curves.xyz")]) == 2
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"layer_dropout": ("standard", "none")}, "standard p = 0.5, none"),
+        ({"layer_dropout": ("alpha", "standard"), "layer_rates": (0.1, 0.25)}, "alpha p = 0.1, standard p = 0.25"),
+        ({"dropout": "none", "layer_dropout": ("none", "alpha")}, "none, alpha p = 0.5"),
+        ({"layer_dropout": ("none", "none")}, ""),
+        ({"dropout": "none"}, ""),
+    ],
+)
+def test_train_compares_with_a_network_that_drops_nothing(monkeypatch, changes, names):
+    """Kinds and rates of single layers count."""
+    trained = {}
+
+    def remember(runs, console):
+        trained.update({run.name: run.trainer.config for run in runs})
+        return 0
+
+    monkeypatch.setattr(train_module, "_train_all", remember)
+    config = ExperimentConfig(dataset="moons", hidden=(8, 8), epochs=1, **changes)
+    assert train_module.train(config, cli.build_parser().parse_args(["train"])) == 0
+    expected = {names: config, "without dropout": config.without_dropout()} if names else {"no dropout": config}
+    assert trained == expected
+
+
+@pytest.mark.parametrize(
+    ("option", "kinds", "rates"),
+    [
+        (["--dropout", "none"], ("none", "none"), (0.5, 0.5)),
+        (["--dropout-layers", "last"], ("none", "standard"), (0.5, 0.5)),
+        (["--rate", "0.3"], ("alpha", "none"), (0.3, 0.3)),
+        ([], ("alpha", "none"), (0.1, 0.2)),
+    ],
+)
+def test_options_of_dropout_replace_that_of_single_layers(tmp_path, option, kinds, rates):
+    path = tmp_path / "layers.toml"
+    ExperimentConfig(hidden=(8, 8), layer_dropout=("alpha", "none"), layer_rates=(0.1, 0.2)).save(path)
+    config = cli.config_from(cli.build_parser().parse_args(["train", "--config", str(path), *option]))
+    assert (config.kinds, config.rates) == (kinds, rates)
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "MINE.CSV", "mine.npz"])
+def test_without_a_display_a_table_is_trained_on(tmp_path, monkeypatch, name):
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(variable, raising=False)
+    given = []
+    monkeypatch.setattr(train_module, "train", lambda config, options: given.append(config) or 0)
+    assert cli.main(["gui", str(tmp_path / name)]) == 0
+    assert (given[0].dataset, given[0].data_file) == ("file", str(tmp_path / name))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_unicode_gets_what_it_can_show(tmp_path, encoding):
+    path = tmp_path / "run.toml"
+    ExperimentConfig(dataset="moons", hidden=(4,), epochs=1).save(path)
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    for arguments in (
+        ["sweep", str(path), "--param", "p=0,0.5", "--seeds", "2", "--processes", "1"],
+        ["train", "--config", str(path)],
+        ["train", "--data", "tafel-☃.csv"],
+        ["reproduce", "list"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "fastdrop.cli.main", *arguments], env=environment, capture_output=True, check=False
+        )
+        assert done.returncode == (2 if "--data" in arguments else 0), done.stderr.decode(encoding)
+        assert b"Traceback" not in done.stderr
+        assert done.stdout or done.stderr

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -68,6 +69,16 @@ def test_seeds_from_text():
             seeds_from(text, 0)
 
 
+def test_so_many_seeds_are_refused_before_they_are_made():
+    assert len(seeds_from("0005000", 0)) == 5000
+    tracemalloc.start()
+    for text in ("5001", "5000000", "00005001"):
+        with pytest.raises(ConfigError, match=f"at most 5000 runs; got '{text}'"):
+            seeds_from(text, 0)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
 def test_a_table_is_kept_and_grown(config, tmp_path, capsys):
     pq = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "rates.parquet"
@@ -112,6 +123,8 @@ def test_runs_that_fail_are_told(tmp_path, capsys):
         (["--param", "p=2"], "rate is from 0.0 to 1.0; got 2.0"),
         (["--param", "p="], "give values, such as 0:0.9:0.1"),
         (["--param", "p=0.1", "--seeds", "none"], "seeds are a number of them"),
+        (["--param", "p=0.1", "--seeds", "99999999999"], "at most 5000 runs; got '99999999999'"),
+        (["--param", "p=0.1", "--seeds", "9" * 5000], "at most 5000 runs; got '9999"),
         (["--param", "p=0.1", "--seeds", "0"], "at least one value and one seed"),
         (["--param", "p=0.1", "--processes", "0"], "--processes is at least 1; got 0"),
         (["--param", "p=0.1", "--save", "rates.csv"], "rates.csv: a sweep's results go into a .parquet file"),

@@ -1,6 +1,7 @@
 """Experiment files, a trainer's state, and configurations as lines: what is put back is what was there."""
 
 import json
+import math
 import os
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from fastdrop.experiments import (
     ConfigError,
+    EpochRecord,
     Experiment,
     ExperimentConfig,
     Run,
@@ -16,7 +18,9 @@ from fastdrop.experiments import (
     load_experiment,
     save_experiment,
 )
+from fastdrop.experiments import archive as archive_module
 from fastdrop.experiments.archive import write_arrays
+from fastdrop.experiments.states import MOST_EPOCHS
 
 KINDS = {
     "standard": {},
@@ -194,3 +198,55 @@ def test_lines_with_names_that_need_quoting():
 def test_lines_that_are_none_are_refused(line, message):
     with pytest.raises(ConfigError, match=message):
         ExperimentConfig.from_line(line)
+
+
+# -- what cannot be read again is not written
+
+
+HISTORY = (EpochRecord(0, 0.7, 0.7, 0.5, 0.5), EpochRecord(1, 0.6, math.inf, 0.6, 0.5))
+UNREADABLE = {
+    "too many runs": ({"runs": (Run("run", config(), HISTORY),) * 1001}, "at most 1,000 kept runs; these are 1,001"),
+    "a long name": ({"runs": (Run("n" * 1001, config(), HISTORY),)}, "a kept run's name.*more than 1,000 characters"),
+    "a name with a bell": ({"runs": (Run("a\x07b", config(), HISTORY),)}, r"control characters.*'a\\x07b'"),
+    "half a character": ({"runs": (Run("\ud83d", config(), HISTORY),)}, "no Unicode text"),
+    "no curve": ({"runs": (Run("run", config(), (EpochRecord(0, 1.0, 1.0, 1.5, 0.5),)),)}, "accuracies are from 0"),
+    "another state": ({"states": {"other": {"x": np.ones(1)}}}, "states are main, twin; got 'other'"),
+    "a path for a state": ({"states": {"main/twin": {"x": np.ones(1)}}}, "states are main, twin"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_cannot_be_read_again_is_not_written(tmp_path, name):
+    contents, words = UNREADABLE[name]
+    path = tmp_path / "run.fastdrop"
+    path.write_bytes(b"old")
+    with pytest.raises(ConfigError, match=rf"run\.fastdrop: .*{words}") as told:
+        save_experiment(path, Experiment(config(), **contents))
+    assert len(str(told.value)) < 600 + len(str(path))
+    assert path.read_bytes() == b"old"
+
+
+def test_as_many_runs_as_a_file_takes(tmp_path):
+    path = tmp_path / "run.fastdrop"
+    runs = tuple(Run(f"run {number}\n<b>" + "n" * 900, config(), HISTORY) for number in range(1000))
+    save_experiment(path, Experiment(config(), runs=runs))
+    assert load_experiment(path).runs == runs
+
+
+def test_a_curve_that_hardly_compresses_is_read_again(tmp_path):
+    figures = np.random.default_rng(0).random((60_000, 4)).tolist()
+    run = Run("run", config(), tuple(EpochRecord(epoch, *row) for epoch, row in enumerate(figures)))
+    path = tmp_path / "run.fastdrop"
+    save_experiment(path, Experiment(config(), runs=(run,)))
+    assert path.stat().st_size > 1 << 21
+    assert load_experiment(path).runs == (run,)
+
+
+def test_the_longest_curve_of_a_run_fits_and_more_is_told(tmp_path, monkeypatch):
+    longest = json.dumps([MOST_EPOCHS, *(1.2345678901234567e-100,) * 2, *(1.2345678901234567e-5,) * 2])
+    assert (len(longest) + 2) * MOST_EPOCHS + (1 << 20) < archive_module._LARGEST_TEXT
+    monkeypatch.setattr(archive_module, "_LARGEST_TEXT", 5000)
+    path = tmp_path / "run.fastdrop"
+    with pytest.raises(ConfigError, match=r"run\.fastdrop: .*the curves of the kept runs are too long.*remove some"):
+        save_experiment(path, Experiment(config(), runs=(Run("run", config(), HISTORY * 100),)))
+    assert not path.exists()

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import fastdrop.cli.bench
 import fastdrop.cli.reproduce
 import fastdrop.cli.train  # noqa: F401 - before a test gives up the right to read them
 from fastdrop.cli import main as cli
-from fastdrop.experiments import ConfigError, Experiment, ExperimentConfig, files, save_experiment
+from fastdrop.experiments import ConfigError, Experiment, ExperimentConfig, files, save_experiment, studies
 from fastdrop.experiments.files import FileLock, LockHeld, check_target, make_folder, path_text, write_atomically
 
 CONFIG = ExperimentConfig(dataset="moons")
@@ -355,6 +356,79 @@ def test_a_lock_between_threads_and_objects(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@contextmanager
+def as_user(number):
+    """Somebody's rights, where we were root in the beginning."""
+    before = os.geteuid()
+    os.seteuid(0)
+    os.seteuid(number)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.seteuid(before)
+
+
+def dead_lock(path, umask=0o022):
+    """The file of a lock whose process was killed; that of this name."""
+    child = os.fork()
+    if not child:
+        os.umask(umask)
+        _held = FileLock(path)
+        os._exit(0)
+    os.waitpid(child, 0)
+    (name,) = [name for name in os.listdir(path.parent) if name.endswith(".lock")]
+    return path.parent / name
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="other users are needed")
+
+
+@needs_root
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o277, 0o777])
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
+def test_another_users_dead_lock_is_no_obstacle(ordinary_user, umask, mode):
+    path = ordinary_user / "table"
+    with as_user(0):
+        ordinary_user.chmod(mode)
+    with as_user(1234):
+        left = dead_lock(path, umask)
+    assert left.exists()
+    lock = FileLock(path)
+    with pytest.raises(LockHeld, match="this program" if mode == 0o777 else "process"):
+        FileLock(path)
+    with as_user(1234), pytest.raises(LockHeld):  # nor can they take it from us
+        FileLock(path)
+    lock.release()
+    assert left.exists() == (mode == 0o1777)  # where nobody can remove another's files
+    FileLock(path).release()
+
+
+@needs_root
+def test_another_users_lock_holds_while_they_live(ordinary_user):
+    path = ordinary_user / "table"
+    with as_user(1234):
+        lock = FileLock(path)
+    for _ in range(2):
+        with pytest.raises(LockHeld):
+            FileLock(path)
+        write_atomically(ordinary_user / "other", b"")  # which removes what is left behind
+    with as_user(1234):
+        lock.release()
+    FileLock(path).release()
+
+
+@needs_root
+def test_a_lock_that_cannot_be_opened_is_named(ordinary_user):
+    path = ordinary_user / "table"
+    with as_user(1234):
+        left = dead_lock(path)
+        left.chmod(0)
+    with pytest.raises(PermissionError, match=rf"table: the lock .*{left.name} is another user's.*; remove it if no"):
+        FileLock(path)
+    assert left.exists()
+
+
 def test_folders(tmp_path):
     make_folder(tmp_path / "a" / "b")
     make_folder(tmp_path / "a" / "b")
@@ -386,6 +460,19 @@ def test_commands_refuse_a_write_protected_file_before_they_work(ordinary_user, 
     assert cli.main(here) == 2
     assert "the file is write-protected; choose another name" in capsys.readouterr().err
     assert len(os.listdir(ordinary_user)) == 4
+
+
+@pytest.mark.parametrize(
+    ("study", "name"),
+    [("rates", "rates.png"), ("rates", "rates.svg"), ("rates", "CONFIG"), ("all", "README.md"), ("all", "scaling.svg")],
+)
+def test_experiments_are_not_begun_where_one_of_their_files_cannot_be_written(ordinary_user, capsys, study, name):
+    name = studies.STUDIES[study].config_file(next(iter(studies.STUDIES[study].configs))) if name == "CONFIG" else name
+    (ordinary_user / name).write_bytes(b"old")
+    (ordinary_user / name).chmod(0o444)
+    assert cli.main(["reproduce", study, "--save", str(ordinary_user)]) == 2
+    assert f"{name}: the file is write-protected; choose another name" in capsys.readouterr().err
+    assert os.listdir(ordinary_user) == [name]
 
 
 def test_a_figure_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

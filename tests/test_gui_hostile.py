@@ -2,7 +2,9 @@
 
 import json
 import multiprocessing
+import os
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMessageBox
 
-from fastdrop.experiments import Experiment, ExperimentConfig, Trainer, load_experiment, save_experiment, tables
+from fastdrop.experiments import Experiment, ExperimentConfig, Run, Trainer, load_experiment, save_experiment, tables
 from fastdrop_gui import worker
 from fastdrop_gui.messages import Failure, Saved, Start, Update, Wanted
 from fastdrop_gui.model import ExperimentModel, Status
@@ -228,6 +230,91 @@ def test_what_nobody_foresaw_in_the_process_opens_the_dialog_with_details(qtbot,
     assert "unexpected error" in window.problem.text()
     window.rewind()
     qtbot.waitUntil(lambda: window.model.status is Status.READY, timeout=WAIT)
+
+
+# -- places that cannot be looked at
+
+
+@contextmanager
+def as_ordinary_user():
+    """The rights of somebody who is not root."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def without_network(qtbot, window):
+    """A configuration that fails: there is nothing but it to save."""
+    window.files._use_table("/nowhere.csv", "")
+    qtbot.waitUntil(lambda: window.model.status is Status.FAILED, timeout=WAIT)
+
+
+def test_a_folder_that_may_not_be_entered_any_more(qtbot, window, warned, tmp_path):
+    folder, other = tmp_path / "closed", tmp_path / "other.fastdrop"
+    folder.mkdir()
+    path = folder / "run.fastdrop"
+    for name in (path, other):
+        window.files.save_to(str(name))
+        qtbot.waitUntil(lambda name=name: str(name) in window.files.recent(), timeout=WAIT)
+    without_network(qtbot, window)
+    folder.chmod(0o000)
+    for above in (tmp_path, *tmp_path.parents):
+        if above.stat().st_uid == os.geteuid() and above != above.parent:
+            above.chmod(above.stat().st_mode | 0o055)
+    with as_ordinary_user():
+        assert window.files.recent() == [str(other)]
+        window.files.save_to(str(path))
+    folder.chmod(0o700)
+    assert "no permission" in warned[-1] or "cannot be" in warned[-1]
+    assert window.files.recent() == [str(other), str(path)]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "no/where", "\ud800"])
+def test_a_name_that_cannot_be_where_only_settings_are_saved(qtbot, window, warned, name):
+    without_network(qtbot, window)
+    window.files.save_to(name + ".fastdrop")
+    assert len(warned) == 1
+    assert ".fastdrop: " in warned[0]
+
+
+@pytest.mark.parametrize("name", [b"\xff.csv", b"caf\xe9 1\x07.csv", b"\xed\xa0\x80.npz"])
+def test_a_table_whose_name_is_no_text(qtbot, window, warned, tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    if path.suffix == ".csv":
+        path.write_text("a,b\n1,x\n2,x\n3,y\n4,y\n")
+    else:
+        np.savez(os.fspath(path), x=np.arange(8.0).reshape(4, 2), y=np.arange(4) % 2)
+    window.files.open_any(str(path))
+    dialog = window.findChild(TableDialog)
+    qtbot.waitUntil(lambda: not dialog.is_checking, timeout=WAIT)
+    assert dialog.file.text()
+    assert dialog.ok.isEnabled()
+    dialog.accept()
+    assert len(warned) == 1
+    assert "data_file has control characters, no Unicode text" in warned[0]
+    assert "rename the file" in warned[0]
+    assert window.document.config == CONFIG
+    missing = TableDialog(str(path) + ".csv")
+    qtbot.addWidget(missing)
+    assert "cannot be read" in missing.problem.text()
+
+
+def test_what_cannot_be_saved_is_told(qtbot, window, warned, tmp_path):
+    path = tmp_path / "run.fastdrop"
+    window.set_runs((Run("a\x07b", CONFIG, tuple(Trainer(CONFIG).history)),))
+    window.files.save_to(str(path))
+    qtbot.waitUntil(lambda: bool(warned), timeout=WAIT)
+    without_network(qtbot, window)
+    window.files.save_to(str(path))
+    assert ["a kept run's name has control characters" in text for text in warned] == [True, True]
+    window.files.autosave_now()
+    qtbot.waitUntil(lambda: "not autosaved: " in window.notice, timeout=WAIT)
+    assert not path.exists()
 
 
 # -- dialogs and pages

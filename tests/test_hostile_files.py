@@ -1,5 +1,6 @@
 """Damaged and hostile files: one clear error that names the file, nothing changed, no memory taken."""
 
+import csv
 import math
 import os
 import tracemalloc
@@ -20,11 +21,14 @@ from fastdrop.experiments import (
     load_experiment,
 )
 from fastdrop.experiments import arrays as arrays_module
+from fastdrop.experiments import tables as tables_module
 from fastdrop.experiments.arrays import Archive
 from fastdrop.experiments.reading import Damaged, Unreadable
 from fastdrop.experiments.sweeps.plan import read_data
 from fastdrop.experiments.tables import preview_table, read_table
 
+READER = csv.reader
+ROWS = "a,b\n" + "1,x\n" * 3
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 X, Y = npy(np.arange(24.0).reshape(8, 3)), npy(np.arange(8) % 2)
 
@@ -191,6 +195,62 @@ def test_columns_and_names_have_a_limit(tmp_path):
     np.savez_compressed(path, x=np.zeros((4, 1)), y=["a", "a", "b" * 5000, "b" * 5000])
     with pytest.raises(DataError, match="name of more than 1,000 characters"):
         read_table(path)
+
+
+@pytest.mark.parametrize("longest", [1000, 1001, 130_000])
+def test_a_long_label_takes_no_memory_in_the_rows_of_others(tmp_path, longest):
+    path = tmp_path / "given.csv"
+    path.write_text("a,b\n" + f"1,{'z' * longest}\n" * 2 + "1,q\n" * 20_000)
+
+    def read():
+        if longest <= 1000:
+            return read_table(path).class_names
+        with pytest.raises(DataError, match=r"given\.csv, row 2, column 'b': .* name of more than 1,000 characters"):
+            read_table(path)
+        return None
+
+    read()
+    tracemalloc.start()
+    assert read() in (None, ("q", "z" * longest))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30_000_000
+
+
+def test_archives_are_measured_by_what_is_made_of_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables_module, "LARGEST", 1 << 20)
+    monkeypatch.setattr(Archive, "read", lambda archive, name: pytest.fail(f"{name} is read"))
+    path = tmp_path / "given.npz"
+    for x, y, words in (
+        (np.zeros((200, 1000), "u1"), np.arange(200) % 2, r"too large: .*1\.5 MiB, and at most 1\.0 MiB are"),
+        (np.zeros((200, 700), "f2"), np.arange(200) % 2, r"too large: "),
+        (np.zeros((8, 2)), np.zeros(8, "U1001"), "a class has a name of more than 1,000 characters"),
+        (np.zeros((8, 2)), np.zeros(8, "S100000"), "a class has a name of more than 1,000 characters"),
+        (np.zeros((800, 2)), np.zeros(800, "U900"), "too large: "),
+    ):
+        np.savez_compressed(path, x=x, y=y)
+        with pytest.raises(DataError, match=rf"given\.npz.*{words}"):
+            read_table(path)
+
+
+@pytest.mark.parametrize(
+    ("begin", "rest", "rows"),
+    [("", "\n", None), ("", " \r\n", None), (ROWS, "\n", 3), (ROWS, ' ,\t\n', 3), (ROWS + '2,"', "y\n", 3),
+     ("", '"x\ny",', 0), ("", '"x\ny"\n', 20), ("", "1,", 1)],
+)  # fmt: skip
+def test_the_head_of_a_file_is_no_more_than_that(tmp_path, monkeypatch, begin, rest, rows):
+    """Whatever stands in the rest: what a preview reads is counted."""
+    path, taken = tmp_path / "given.csv", []
+    monkeypatch.setattr(tables_module, "_HEAD", 1 << 12)
+    monkeypatch.setattr(csv, "reader", lambda lines: READER(taken.append(line) or line for line in lines))
+    path.write_text(begin + rest * (1 << 13))
+    if rows is None:
+        with pytest.raises(DataError, match=r"given\.csv: no rows in its first 4,096 characters"):
+            preview_table(path)
+    else:
+        preview = preview_table(path)
+        assert (len(preview.rows), preview.row_count) == (rows, None)
+    assert 0 < sum(map(len, taken)) <= 1 << 12
 
 
 @pytest.mark.parametrize("label", ["²", "9" * 5000, "١٢", "1_0", "\0", "x" * 5000])

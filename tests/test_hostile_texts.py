@@ -1,12 +1,14 @@
 """Hostile configurations, as TOML and as lines, and hostile benchmarks: one clear, short error."""
 
+import itertools
 import json
+import tomllib
 
 import pytest
 from mutations import VALUES
 
 from fastdrop.cli import main as cli
-from fastdrop.experiments import ConfigError, ExperimentConfig, load_experiment
+from fastdrop.experiments import ConfigError, ExperimentConfig, load_experiment, texts
 
 
 @pytest.mark.parametrize(
@@ -91,6 +93,28 @@ def test_names_with_many_dots_and_quotes_are_no_nesting():
     there = ExperimentConfig(dataset="file", data_file='a.b.c.d/e."f".g.h\'i.csv', label="x.y.z.w.v # u.t.s.r.q")
     assert ExperimentConfig.from_text(there.to_text()) == there
     assert ExperimentConfig.from_line(there.to_line()) == there
+
+
+@pytest.mark.parametrize("rest", ['\\"', '"', "'", '""', "''", "\\", "'\"", '"\\', '#"', '"\n', '"""\\'])
+def test_strings_without_an_end_are_looked_through_once(rest):
+    """Each quote begins a string or stands in one: none is tried in vain, which would take the square of the length."""
+    begins = ('x = "', 'x = """', "x = '", "x = '''", 'x = """"', "x", "#", 'x = "a"\n')
+    for begin, end in itertools.product(begins, ("", "\\", "\n")):
+        text = begin + rest * 500 + end
+        left = texts._STRINGS.sub("", text)
+        assert not {'"', "'", "#"}.intersection(left), (begin, end)
+        with pytest.raises(ConfigError):
+            ExperimentConfig.from_text(text)
+
+
+@pytest.mark.parametrize(
+    "string", ['""""a""""', '"""a"""""', "''''a''''", "'''a'''''", '"""\\""""""', '"\\\\"', "'\\'"]
+)
+def test_what_stands_behind_a_string_is_seen(string):
+    """So nesting does not hide behind quotes."""
+    tomllib.loads(f"x = {string}")
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        ExperimentConfig.from_text(f"[experiment]\nx = [{string}, {{{'a.' * 50_000}a = 1}}]")
 
 
 # -- saved benchmarks

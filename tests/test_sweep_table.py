@@ -536,6 +536,35 @@ def test_a_table_with_rows_that_cannot_be(path, change, words):
     assert words in failure(path)
 
 
+@pytest.mark.parametrize("column", ["error", "outcome", "optimizer"])
+@pytest.mark.parametrize("different", [1, 3])
+def test_texts_that_take_more_in_memory_than_in_the_file(path, column, different):
+    """A dictionary has each of them once."""
+    plan = Sweep(CONFIG.replace(epochs=1), "optimizer", ("sgd", "adam"), range(1))
+    save(path, plan, trained(plan))
+    rows = pq.read_table(path).take([0] * 2000)
+    texts = [str(number % different) * 150_000 for number in range(different)] * len(rows)
+    texts = texts[: len(rows)]
+    rows = replaced(**{column: texts})(rows)
+    content = pa.BufferOutputStream()
+    pq.write_table(rows, content, use_dictionary=["outcome", "error", "optimizer"], dictionary_pagesize_limit=1 << 30)
+    path.write_bytes(parquet.seal(content.getvalue().to_pybytes()))
+    assert path.stat().st_size < 3_000_000
+    table = SweepTable(path, plan)
+    with pytest.raises(
+        TableError, match=r"results\.parquet: its texts take 300,\d+,\d+ bytes, and at most 268,435,456"
+    ):
+        table.close()
+
+
+def test_long_errors_are_cut_when_they_are_written(path):
+    (run, *_) = PLAN.runs()
+    save(path, PLAN, [Result(*run, NO_FIGURES, "é" * 4001, diverged=True)])
+    (error,) = pq.read_table(path)["error"].to_pylist()
+    assert error == "é" * 3999 + "…"
+    assert [result.error for result in opened(path, PLAN).kept] == [error]
+
+
 def test_kinds_and_sizes_of_files_that_are_no_tables(path, tmp_path, monkeypatch):
     for content in (b"", b"PAR1", b"PAR1PAR1", b"PAR1" * 100, b"PAR1" + b"\xff" * 8 + b"PAR1"):
         path.write_bytes(content)

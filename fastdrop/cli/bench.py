@@ -281,7 +281,7 @@ def compare_files(options: argparse.Namespace) -> int:
     first, second = report.load(options.first), report.load(options.second)
     console = _console()
     for name, (one, other) in compare.differences(first, second).items():
-        console.print(f"{name} differs: {escape(f'{one} and {other}')}", soft_wrap=True)
+        console.print(escape(f"{name} differs: {one} and {other}"), soft_wrap=True)
     changes = list(compare.compare(first, second))
     if not changes:
         raise ValueError(f"{options.first} and {options.second} have no case in common")
@@ -291,11 +291,11 @@ def compare_files(options: argparse.Namespace) -> int:
     for change in changes:
         if change.verdict:
             table.add_row(
-                f"{change.case}{change.candidate.removeprefix(SUBJECT)}",
+                escape(f"{change.case}{change.candidate.removeprefix(SUBJECT)}"),
                 *map(_time, change.seconds),
                 f"x {change.faster:.2f}",
-                "–" if change.share is None else f"x {change.share:.2f} of {change.yardstick}",
-                change.verdict,
+                "–" if change.share is None else f"x {change.share:.2f} of {escape(change.yardstick)}",
+                escape(change.verdict),
             )
     changed = sum(1 for change in changes if change.verdict)
     if changed:

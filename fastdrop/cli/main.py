@@ -1,6 +1,7 @@
 """The command `fastdrop`: its subcommands and their options."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from fastdrop.experiments.config import (
 )
 from fastdrop.experiments.datasets import DATASETS
 from fastdrop.experiments.sweeps import PARAMETERS
-from fastdrop.experiments.tables import DataError
+from fastdrop.experiments.tables import SUFFIXES, DataError
 
 _DEFAULTS = ExperimentConfig()
 
@@ -220,11 +221,16 @@ def config_from(options: argparse.Namespace) -> ExperimentConfig:
         changes.setdefault("hidden", TYPICAL_HIDDEN[changes["network"]])
         if changes["network"] == "text" and "dataset" not in changes:
             changes |= {"dataset": "reviews", "data_file": ""}
+    if "dropout" in changes or "dropout_layers" in changes:  # what single layers have would leave it without effect
+        changes |= {"layer_dropout": (), "layer_rates": ()}
+    elif "rate" in changes:
+        changes["layer_rates"] = ()
     return base.replace(**changes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    _print_whatever_the_terminal_can_show()
     options = build_parser().parse_args(arguments)
     try:
         match options.command:
@@ -261,6 +267,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _print_whatever_the_terminal_can_show() -> None:
+    """Where the output's encoding lacks a character, print "?": hours of work must not end at a ± sign."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+
+
 def gui() -> int:
     """The command `fastdrop-gui`."""
     return main(["gui", *sys.argv[1:]])
@@ -273,7 +286,8 @@ def _open_app(config: Path | None) -> int:
     if window_is_possible():
         return open_app(config)
     print("No display here (DISPLAY and WAYLAND_DISPLAY are not set): training in the terminal instead.\n")
-    return main(["train", *(["--config", str(config)] if config else [])])
+    option = "--data" if config is not None and config.suffix.lower() in SUFFIXES else "--config"
+    return main(["train", *([f"{option}={config}"] if config else [])])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,18 @@ from typing import Any
 from fastdrop.bench.machine import machine
 from fastdrop.errors import missing_package
 from fastdrop.experiments.files import check_target, make_folder, path_text
-from fastdrop.experiments.studies import STUDIES, Finding, Study, Work, available_cores, processes, save, save_overview
+from fastdrop.experiments.studies import (
+    OVERVIEW,
+    STUDIES,
+    Finding,
+    Study,
+    Work,
+    available_cores,
+    files_of,
+    processes,
+    save,
+    save_overview,
+)
 
 try:
     import matplotlib  # noqa: F401
@@ -38,8 +49,10 @@ def reproduce(options: argparse.Namespace) -> int:
         raise ValueError(f"--processes is at least 1; got {options.processes}")
     studies = list(STUDIES.values()) if options.name == "all" else [STUDIES[options.name]]
     make_folder(options.save)
-    for study in studies:
-        check_target(options.save / f"{study.name}.json")
+    for name in [name for study in studies for name in files_of(study)]:
+        check_target(options.save / name)
+    if options.name == "all":
+        check_target(options.save / OVERVIEW)
     done: list[tuple[Study, Finding, float]] = []
     status = 0
     try:

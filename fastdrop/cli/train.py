@@ -38,9 +38,11 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
     if options.threads is not None:
         set_num_threads(options.threads)
     if options.save_config:
-        config.save(options.save_config)
+        check_target(options.save_config, ".toml")
     if options.figure:
         _check_figure(options.figure)
+    if options.save_config:
+        config.save(options.save_config)
     dataset = config.load_dataset()
     console.print(
         f"[bold]{escape(path_text(dataset.name))}[/]: {len(dataset.x_train)} examples to train, "
@@ -49,9 +51,9 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
     )
     for warning in config.warnings:
         console.print(f"[yellow]note:[/] {escape(warning)}")
-    configs = {"no dropout": config} if config.dropout == "none" else {f"{config.dropout}, p = {config.rate:g}": config}
-    if config.dropout != "none" and not options.no_comparison:
-        configs["without dropout"] = config.replace(dropout="none")
+    configs = {_name_of(config): config}
+    if config.drops and not options.no_comparison:
+        configs["without dropout"] = config.without_dropout()
     runs = [Run(name, Trainer(each, dataset)) for name, each in configs.items()]
     with one_blas_thread():
         status = _train_all(runs, console)
@@ -62,6 +64,16 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
     if options.save_config:
         console.print(f"configuration: {escape(path_text(options.save_config))}")
     return status
+
+
+def _name_of(config: ExperimentConfig) -> str:
+    """What is dropped: one kind at one rate, or what each layer has of its own."""
+    if not config.drops:
+        return "no dropout"
+    if not config.layer_dropout:
+        return f"{config.dropout}, p = {config.rate:g}"
+    layers = zip(config.kinds, config.rates, strict=True)
+    return ", ".join(kind if kind == "none" else f"{kind} p = {rate:g}" for kind, rate in layers)
 
 
 def _train_all(runs: list[Run], console: Console) -> int:

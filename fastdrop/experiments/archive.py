@@ -15,14 +15,16 @@ import numpy as np
 
 from fastdrop.experiments.arrays import Archive
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
-from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.files import path_text, write_atomically
 from fastdrop.experiments.observe import EpochRecord
-from fastdrop.experiments.reading import LARGEST_TEXT, Damaged, Unreadable, is_text, parse_json, shown
+from fastdrop.experiments.reading import LONGEST_NAME, Damaged, Unreadable, is_text, parse_json, shown
 from fastdrop.experiments.states import State, StateError, history_of, numbers_of, records
 
 FORMAT = 1
 SUFFIX = ".fastdrop"
 _MOST_RUNS = 1000
+_LARGEST_TEXT = 128 << 20
+"""Characters of the text "experiment": a kept run of as many epochs as there can be has 104 million."""
 _STATES = ("main", "twin")
 
 
@@ -66,6 +68,13 @@ class Experiment:
 def save_experiment(path: str | os.PathLike[str], experiment: Experiment) -> None:
     """Write the file; a kill in the middle leaves the old one.
 
+    Raises
+    ------
+    ConfigError
+        If `load_experiment` would not take it: more than 1000 kept runs, for example.
+    OSError
+        If the file cannot be written.
+
     Examples
     --------
     >>> import os, tempfile
@@ -81,17 +90,36 @@ def save_experiment(path: str | os.PathLike[str], experiment: Experiment) -> Non
     >>> again.step_count
     1
     """
-    runs = [
-        {
-            "name": run.name,
-            "config": run.config.to_text(),
-            "history": [list(asdict(record).values()) for record in run.history],
-        }
-        for run in experiment.runs
-    ]
-    header = json.dumps({"format": FORMAT, "config": experiment.config.to_text(), "runs": runs})
+    try:
+        header = _text_of(experiment)
+    except (ConfigError, StateError) as error:
+        raise ConfigError(f"{path_text(path)}: this cannot be saved: {error}") from None
     arrays = {f"{name}/{key}": array for name, state in experiment.states.items() for key, array in state.items()}
     write_arrays(path, {"experiment": np.array(header), **arrays})
+
+
+def _text_of(experiment: Experiment) -> str:
+    """The text "experiment"; a ConfigError or StateError where `load_experiment` would not take it."""
+    if len(experiment.runs) > _MOST_RUNS:
+        count = len(experiment.runs)
+        raise ConfigError(f"a file has at most {_MOST_RUNS:,} kept runs; these are {count:,}: remove some")
+    for name in experiment.states:
+        if name not in _STATES:
+            raise ConfigError(f"an experiment's states are {', '.join(_STATES)}; got {shown(name)}")
+    runs = []
+    for run in experiment.runs:
+        if not is_text(run.name):
+            what = f"control characters, no Unicode text, or more than {LONGEST_NAME:,} characters"
+            raise ConfigError(f"a kept run's name has {what}: {shown(run.name)}; rename or remove it")
+        rows = [list(asdict(record).values()) for record in run.history]
+        records(rows)
+        runs.append({"name": run.name, "config": run.config.to_text(), "history": rows})
+    text = json.dumps({"format": FORMAT, "config": experiment.config.to_text(), "runs": runs}, separators=(",", ":"))
+    if len(text) > _LARGEST_TEXT:
+        raise ConfigError(
+            f"the curves of the kept runs are too long: at most {_LARGEST_TEXT:,} characters; remove some"
+        )
+    return text
 
 
 def write_arrays(path: str | os.PathLike[str], arrays: State) -> None:
@@ -145,7 +173,7 @@ def _header(archive: Archive) -> dict[str, Any]:
     declared = archive.headers.get("experiment")
     if declared is None or declared.shape != () or declared.dtype.kind != "U":
         raise Damaged('it has no text "experiment"')
-    if declared.dtype.itemsize > 4 * LARGEST_TEXT:
+    if declared.dtype.itemsize > 4 * _LARGEST_TEXT:
         raise Damaged('its text "experiment" is too long')
     header = parse_json(str(archive.read("experiment")))
     if not isinstance(header, dict) or "format" not in header:

@@ -63,6 +63,7 @@ class Archive:
             try:
                 self._zip = zipfile.ZipFile(self._file)
                 self._members = _checked(self._zip.infolist(), size)
+                self._file.most = max(size, _LARGEST_DIRECTORY)
                 self.headers = {name: self._header(name) for name in self._members}
             except BaseException:
                 self._file.close()
@@ -122,10 +123,13 @@ class Archive:
 class _Reader(io.BufferedReader):
     """A file of which only so much is read at once: zipfile reads as much as a directory says that it has."""
 
+    most = _LARGEST_DIRECTORY
+    """Bytes; of the arrays, whose sizes are checked, as much as there is."""
+
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:  # the directory's end, in the last 64 KiB
-            size = _LARGEST_DIRECTORY
-        if size > _LARGEST_DIRECTORY:
+            size = self.most
+        if size > self.most:
             raise Damaged("it is damaged or another format: it declares more arrays than can be")
         return super().read(size)
 

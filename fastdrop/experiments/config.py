@@ -11,7 +11,7 @@ from fastdrop.backends import BACKENDS
 from fastdrop.errors import missing_package
 from fastdrop.experiments import texts
 from fastdrop.experiments.datasets import DATASETS, Dataset, load_dataset
-from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.files import check_suffix, write_atomically
 from fastdrop.experiments.reading import Unreadable, is_text, read_text, shown
 from fastdrop.experiments.texts import ConfigError
 
@@ -370,7 +370,8 @@ class ExperimentConfig:
         return cls(**texts.fields_from_toml(text, _defaults()))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the text form; a kill in the middle leaves the old file."""
+        """Write the text form to a .toml file; a kill in the middle leaves the old file."""
+        check_suffix(path, ".toml")
         write_atomically(path, self.to_text().encode())
 
     @classmethod

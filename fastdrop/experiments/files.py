@@ -109,12 +109,18 @@ def check_target(path: str | os.PathLike[str], *suffixes: str) -> None:
     OSError
         As from `write_atomically`.
     """
-    if suffixes and Path(path).suffix.lower() not in suffixes:
-        raise ValueError(f"{path_text(path)}: the name ends in {' or '.join(suffixes)}")
+    if suffixes:
+        check_suffix(path, *suffixes)
     with clear_errors(path):
         target = target_of(path)
         _permissions(target)
         _remove(*_temporary(os.path.dirname(target), _NEW_FILE))
+
+
+def check_suffix(path: str | os.PathLike[str], *suffixes: str) -> None:
+    """Raise a ValueError where a name ends in none of these: such a file is of another kind, and not to be replaced."""
+    if Path(os.fsdecode(path)).suffix.lower() not in suffixes:
+        raise ValueError(f"{path_text(path)}: the name ends in {' or '.join(suffixes)}")
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:
@@ -211,7 +217,7 @@ def _remove_left_behind(folder: str) -> None:
         for name in filter(_OURS.fullmatch, os.listdir(folder)):
             path = os.path.join(folder, name)
             with suppress(OSError):
-                descriptor = os.open(path, _OPEN)
+                descriptor, _ = _open_there(path)
                 try:
                     ours = _is_ours(descriptor, path)
                 except OSError:
@@ -220,6 +226,14 @@ def _remove_left_behind(folder: str) -> None:
                     _remove(descriptor, path)
                 else:
                     os.close(descriptor)
+
+
+def _open_there(path: str) -> tuple[int, bool]:
+    """Open a file of ours that is there, to lock it, and whether one may write to it: reading is enough for a lock."""
+    try:
+        return os.open(path, _OPEN), True
+    except PermissionError:
+        return os.open(path, _OPEN & ~os.O_RDWR | os.O_RDONLY), False
 
 
 def _remove(descriptor: int, path: str) -> None:
@@ -296,16 +310,21 @@ class FileLock:
             self._descriptor = self._acquire(path, time.monotonic() + patience)
         self._end = weakref.finalize(self, _let_go, self._descriptor, self._file)
         _HELD.add(self)
+        with suppress(OSError):  # readable, whatever the umask: who cannot open it cannot tell whether its owner lives
+            os.chmod(self._file, stat.S_IMODE(os.fstat(self._descriptor).st_mode) | 0o444)
         with suppress(OSError):
             os.ftruncate(self._descriptor, 0)
             os.write(self._descriptor, _me().encode())
 
     def _acquire(self, path: str | os.PathLike[str], end: float) -> int:
         while True:
-            descriptor = os.open(self._file, _OPEN | os.O_CREAT, _NEW_FILE)
+            descriptor, is_own = self._open(path)
             try:
                 if _is_ours(descriptor, self._file):
-                    return descriptor
+                    if is_own or not self._is_removed():
+                        return descriptor
+                    os.close(descriptor)
+                    continue
                 holder = " ".join(os.read(descriptor, 200).decode(errors="replace").split())
             except OSError as error:
                 os.close(descriptor)
@@ -318,6 +337,28 @@ class FileLock:
             if time.monotonic() >= end:
                 raise LockHeld("this program" if holder == _me() else holder or "another program")
             time.sleep(_PAUSE)
+
+    def _open(self, path: str | os.PathLike[str]) -> tuple[int, bool]:
+        """The lock's file, and whether one may write to it; another user's may be there."""
+        try:
+            return os.open(self._file, _OPEN | os.O_CREAT, _NEW_FILE), True
+        except PermissionError as no_right:
+            try:
+                return _open_there(self._file)
+            except FileNotFoundError:  # it could not be made
+                raise no_right from None
+            except PermissionError:
+                text = f"{path_text(path)}: the lock {path_text(self._file)} is another user's and cannot be opened"
+                text += "; remove it if no program uses the file, or choose another name"
+                raise _error(errno.EACCES, text) from None
+
+    def _is_removed(self) -> bool:
+        """Remove the file that a dead process of another user left, where the folder allows it, to make our own."""
+        try:
+            os.unlink(self._file)
+        except OSError:
+            return False
+        return True
 
     def release(self) -> None:
         """Let others have it; once more does nothing."""

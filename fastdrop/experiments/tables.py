@@ -4,7 +4,7 @@ import csv
 import itertools
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.experiments.arrays import Archive
+from fastdrop.experiments.arrays import LARGEST, Archive
 from fastdrop.experiments.reading import LONGEST_NAME, Damaged, Unreadable, gigabytes, shown, size_of
 
+SUFFIXES = (".csv", ".npz")
+"""What a table's name ends in."""
 MOST_CLASSES = 100
 MOST_COLUMNS = 1_000_000
 LARGEST_CSV = 1 << 30
@@ -24,10 +26,11 @@ _LINE = 1 << 18
 """Characters of a line that a preview reads: a file without line ends must not be read as one."""
 _LONGEST_LINE = 1 << 25
 """Characters of a line at all."""
-_HEAD = 1 << 18
-"""Bytes of an array that a preview reads."""
+_HEAD = 1 << 21
+"""Bytes of an array, or characters of a CSV file, that a preview reads."""
 _NAMED = 50
 """Columns that a message names, and characters of each."""
+_LONG_CLASS = f"a class has a name of more than {LONGEST_NAME:,} characters; use a shorter one"
 
 
 class DataError(ValueError):
@@ -139,7 +142,7 @@ def send_facts(connection: Connection, path: str, label: str) -> None:
 
 def _is_csv(path: Path) -> bool:
     suffix = path.suffix.lower()
-    if suffix not in (".csv", ".npz"):
+    if suffix not in SUFFIXES:
         raise DataError(f"{path}: data comes as .csv or .npz")
     return suffix == ".csv"
 
@@ -158,16 +161,21 @@ def _names(first: list[str]) -> tuple[list[str], bool]:
 def _preview_csv(path: Path, rows: int) -> Preview:
     size_of(path)
     with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(iter(lambda: file.readline(_LINE), ""))
+        reader = csv.reader(_head_of(file))
         try:
-            lines = list(itertools.islice(_cells(reader), rows + 2))
+            numbered = list(itertools.islice(((reader.line_num, row) for row in _cells(reader)), rows + 2))
         except csv.Error as error:
             raise DataError(f"{path}, row {reader.line_num}: {error}") from None
+        whole = len(numbered) < rows + 2 and not file.read(1)
+    if not whole and 1 < len(numbered) < rows + 2 and numbered[-1][0] == reader.line_num:
+        numbered.pop()  # it may have been cut
+    lines = [row for _, row in numbered]
     if not lines:
-        raise DataError(f"{path}: no rows")
+        raise DataError(f"{path}: no rows" + ("" if whole else f" in its first {_HEAD:,} characters"))
     names, header = _names(lines[0])
+    _check_columns(path, len(names))
     found = lines[header:]
-    count = len(found) if len(lines) < rows + 2 else None
+    count = len(found) if whole else None
     return Preview(tuple(names), tuple(map(tuple, found[:rows])), count, {})
 
 
@@ -189,6 +197,14 @@ def _preview_npz(path: Path, rows: int) -> Preview:
 def _check_columns(path: Path, count: int) -> None:
     if count > MOST_COLUMNS:
         raise DataError(f"{path}: {count:,} columns; at most {MOST_COLUMNS:,} are possible")
+
+
+def _head_of(file: IO[str]) -> Iterator[str]:
+    """The first lines, and pieces of long ones."""
+    left = _HEAD
+    while line := file.readline(min(_LINE, left)):
+        left -= len(line)
+        yield line
 
 
 def _lines_of(path: Path, file: IO[str]) -> Iterator[str]:
@@ -235,6 +251,8 @@ def _read_csv(path: Path, label: str) -> Table:
             if not cell:
                 raise DataError(f"{where}: missing value")
             if number == target:
+                if len(cell) > LONGEST_NAME:
+                    raise DataError(f"{where}: {_LONG_CLASS}")
                 classes.append(cell)
                 continue
             value = _number(cell)
@@ -246,7 +264,10 @@ def _read_csv(path: Path, label: str) -> Table:
             features[place, column] = value
             column += 1
     feature_names = tuple(name for number, name in enumerate(names) if number != target)
-    return _with_classes(f"{path}, column {shown(names[target])}", features, np.array(classes), feature_names)
+    found = sorted(set(classes))  # and no array of text, in which each cell is as wide as the widest
+    index = {name: number for number, name in enumerate(found)}
+    labels = np.fromiter((index[name] for name in classes), np.intp, len(classes))
+    return _with_classes(f"{path}, column {shown(names[target])}", features, found, labels, feature_names)
 
 
 def _number(cell: str) -> float | None:
@@ -285,7 +306,8 @@ def _read_npz(path: Path, label: str) -> Table:
         row = int(np.argmin(np.isfinite(y)))
         raise DataError(f"{path}, row {row + 1} of y: {y[row]} is no class")
     feature_names = tuple(f"column {number}" for number in range(1, features.shape[1] + 1))
-    return _with_classes(f"{path}, array 'y'", features, y, feature_names)
+    found, labels = np.unique(y, return_inverse=True)
+    return _with_classes(f"{path}, array 'y'", features, found, labels, feature_names)
 
 
 def _check_headers(path: Path, archive: Archive) -> None:
@@ -302,18 +324,33 @@ def _check_headers(path: Path, archive: Archive) -> None:
     if x.dtype.kind not in "iuf" or y.dtype.kind not in "iufUSb":
         raise DataError(f"{path}: x has dtype {x.dtype} and y {y.dtype}; needed are numbers, and numbers or text")
     _check_columns(path, math.prod(x.shape[1:]))
+    if y.dtype.kind in "SU" and y.dtype.itemsize > LONGEST_NAME * (4 if y.dtype.kind == "U" else 1):
+        raise DataError(f"{path}, array 'y': {_LONG_CLASS} (its dtype is {y.dtype})")
+    made = math.prod(x.shape) * np.dtype(np.float64).itemsize + math.prod(y.shape) * y.dtype.itemsize
+    if made > LARGEST:
+        raise DataError(
+            f"{path}: too large: in double precision it takes {gigabytes(made)}, and at most {gigabytes(LARGEST)} "
+            "are possible"
+        )
 
 
-def _with_classes(where: str, features: NDArray[np.float64], classes: NDArray[Any], names: tuple[str, ...]) -> Table:
-    found, labels, counts = np.unique(classes, return_inverse=True, return_counts=True)
+def _with_classes(
+    where: str,
+    features: NDArray[np.float64],
+    found: Sequence[Any] | NDArray[Any],
+    labels: NDArray[np.intp],
+    names: tuple[str, ...],
+) -> Table:
+    """The table, if its classes can be told apart; `found` are all of them, in order."""
+    counts = np.bincount(labels)
     if len(found) == 1:
         raise DataError(f"{where}: one class only ({str(found[0])[:_NAMED]}); there must be at least two to tell apart")
     if len(found) > MOST_CLASSES:
         raise DataError(f"{where}: {len(found)} different values; as classes at most {MOST_CLASSES} are possible")
     if counts.min() < 2:
-        name = str(found[counts.argmin()])[:_NAMED]
+        name = str(found[int(counts.argmin())])[:_NAMED]
         raise DataError(f"{where}: class {name} has one row only; one is needed to train, one to test")
     class_names = tuple(str(name) for name in found)
     if max(map(len, class_names)) > LONGEST_NAME:
-        raise DataError(f"{where}: a class has a name of more than {LONGEST_NAME:,} characters")
+        raise DataError(f"{where}: {_LONG_CLASS}")
     return Table(features, labels.astype(np.intp), names, class_names)

@@ -16,8 +16,10 @@ LONGEST_LINE = 1 << 17
 """Characters of a line: more than any configuration has."""
 _LINE = "fastdrop1"
 """What a line begins with, its version in it."""
-_STRINGS = re.compile(r'''"""(?:\\.|[^\\])*?"""|\'{3}.*?\'{3}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*''', re.DOTALL)
-"""Strings and comments."""
+_STRINGS = re.compile(
+    r'''"""(?:\\.|[^\\])*?(?:"{3,5}|\\?\Z)|\'{3}.*?(?:\'{3,5}|\Z)|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?|#[^\n]*''', re.DOTALL
+)
+"""Strings and comments. One without an end goes to the line's or the text's end: no quote is tried in vain."""
 _DEEP_KEY = re.compile(r"\.(?:[^.,=\n]{0,100}\.){3}")
 """Tables in tables in tables: tomllib's time grows with the square of how many there are."""
 _NUMBER = re.compile(r"[0-9eE+.-]{1,40}")

@@ -1,5 +1,6 @@
 """What has to do with files: opening, saving, autosave and recovery, sharing as text, exports."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments import ConfigError, Experiment, ExperimentConfig, Run, load_experiment, save_experiment
 from fastdrop.experiments.archive import SUFFIX
 from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.tables import SUFFIXES
 from fastdrop_gui import editing
 from fastdrop_gui.model import Status
 from fastdrop_gui.views import dialogs, exporting, recovery
@@ -27,7 +29,6 @@ _RECENT = 8
 _FRAME_SECONDS = 0.12
 """Between two frames of a film."""
 _EXPERIMENTS = f"Experiments (*{SUFFIX} *.toml)"
-_TABLES = (".csv", ".npz")
 
 
 class Files(QObject):
@@ -64,7 +65,7 @@ class Files(QObject):
 
     def open_any(self, path: str) -> None:
         """Open what a file is: an experiment, or a table."""
-        if Path(path).suffix.lower() in _TABLES:
+        if Path(path).suffix.lower() in SUFFIXES:
             self.open_table(path)
         else:
             self.open(path)
@@ -126,13 +127,18 @@ class Files(QObject):
 
     def _use_table(self, path: str, label: str) -> None:
         window = self._window
-        window.begin(editing.with_file(window.document.config, str(path), label), f"table {Path(path).name}")
+        try:
+            config = editing.with_file(window.document.config, str(path), label)
+        except ConfigError as error:  # a name that is no text, for one
+            dialogs.warn(window, "Open a table", str(error))
+        else:
+            window.begin(config, f"table {Path(path).name}")
 
     def recent(self) -> list[str]:
         """Files that were opened or saved, the newest first."""
         found: Any = QSettings().value("recent", [])
         paths = [found] if isinstance(found, str) else list(found or [])  # QSettings gives one as text
-        return [path for path in paths if Path(path).exists()]
+        return [path for path in paths if os.path.exists(path)]
 
     def _remember(self, path: str) -> None:
         path = str(Path(path).absolute())
@@ -190,8 +196,8 @@ class Files(QObject):
     def _may_replace(self, path: str) -> bool:
         """Whether a file may lose the trained network that it holds."""
         try:
-            held = Path(path).exists() and load_experiment(path).states
-        except ConfigError:
+            held = os.path.exists(path) and load_experiment(path).states
+        except (ConfigError, OSError):  # writing will say what is wrong with it
             held = {}
         if not held:
             return True
@@ -277,11 +283,11 @@ class Files(QObject):
             config = window.document.config if self._state_fits() else window.model.config
             window.model.save(str(self.autosave.path), Experiment(config, runs=window.training.runs))
             return
-        if self.autosave.path.exists() and step == 0 and window.model.status is Status.FAILED:
+        if os.path.exists(self.autosave.path) and step == 0 and window.model.status is Status.FAILED:
             return  # what was trained before is worth more than a configuration that fails
         try:
             save_experiment(self.autosave.path, self._experiment())
-        except (BackendUnavailable, OSError) as error:
+        except (BackendUnavailable, ConfigError, OSError) as error:
             window.show_problem(f"not autosaved: {error}")
 
     def offer_recovery(self) -> None:

@@ -47,14 +47,14 @@ class Autosave:
                 self._lock = FileLock(self.path)
             except LockHeld:
                 continue
-            if not self.path.exists():
+            if not os.path.exists(self.path):
                 return
             self._lock.release()  # a dead process had our number, and left what it had
 
     def end(self) -> None:
         """After an orderly end there is nothing to recover; what was there is the last session."""
         with suppress(OSError):
-            if self.path.exists():
+            if os.path.exists(self.path):
                 self.path.replace(new_session())
         self._lock.release()
 
@@ -96,6 +96,6 @@ def taken(path: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        yield path.exists()
+        yield os.path.exists(path)
     finally:
         lock.release()

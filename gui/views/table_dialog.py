@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 )
 
 from fastdrop.experiments import DataError
+from fastdrop.experiments.files import path_text
 from fastdrop.experiments.tables import Facts, Preview, preview_table, send_facts
 from fastdrop_gui.views.plots import VERMILION
 
@@ -119,7 +120,7 @@ class TableDialog(QDialog):
     # -- what stands where
 
     def _build(self) -> None:
-        self.file = QLineEdit(self.path, readOnly=True)
+        self.file = QLineEdit(path_text(self.path), readOnly=True)
         self.table = QTableView()
         self.table.setTabKeyNavigation(False)
         self.table.setModel(self._model)
@@ -264,7 +265,8 @@ class TableDialog(QDialog):
         if isinstance(result, Facts):
             self.facts.setText(facts_text(result))
         else:
-            self.problem.setText(f"⚠ {result.replace(self.path, Path(self.path).name)}")
+            text = result.replace(self.path, path_text(Path(self.path).name))
+            self.problem.setText(f"⚠ {text}")
 
     def done(self, result: int) -> None:
         """Close, and end the process."""

@@ -11,7 +11,7 @@ from fastdrop.experiments.studies import (
     training,
     uncertainty,
 )
-from fastdrop.experiments.studies.report import save, save_overview
+from fastdrop.experiments.studies.report import OVERVIEW, files_of, save, save_overview
 from fastdrop.experiments.studies.study import Finding, Study
 from fastdrop.experiments.work import Work, available_cores, processes
 
@@ -39,4 +39,15 @@ STUDIES: dict[str, Study] = dict(
 )
 """By name, in the order in which they are told."""
 
-__all__ = ["STUDIES", "Finding", "Study", "Work", "available_cores", "processes", "save", "save_overview"]
+__all__ = [
+    "OVERVIEW",
+    "STUDIES",
+    "Finding",
+    "Study",
+    "Work",
+    "available_cores",
+    "files_of",
+    "processes",
+    "save",
+    "save_overview",
+]

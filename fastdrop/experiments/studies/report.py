@@ -12,6 +12,13 @@ from fastdrop.experiments.studies.study import Finding, Study
 
 VERSION = 1
 """Of the JSON."""
+OVERVIEW = "README.md"
+"""The page that tells all of them."""
+
+
+def files_of(study: Study) -> list[str]:
+    """The names of the files that `save` writes."""
+    return [*(f"{study.name}.{kind}" for kind in ("png", "svg", "json")), *map(study.config_file, study.configs)]
 
 
 def save(study: Study, finding: Finding, seconds: float, folder: Path, quick: bool) -> None:
@@ -38,7 +45,7 @@ def save(study: Study, finding: Finding, seconds: float, folder: Path, quick: bo
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
     write_atomically(folder / f"{study.name}.json", (text + "\n").encode())
     for name, config in study.configs.items():
-        config.save(folder / f"{study.name}{f'-{name}' if name else ''}.toml")
+        config.save(folder / study.config_file(name))
 
 
 def save_overview(
@@ -86,11 +93,9 @@ def save_overview(
             "",
             f"`fastdrop reproduce {study.name}`, {seconds:.0f} s · [numbers]({study.name}.json) · "
             f"[vector picture]({study.name}.svg) · configurations: "
-            + ", ".join(
-                f"[{name or study.name}]({study.name}{f'-{name}' if name else ''}.toml)" for name in study.configs
-            ),
+            + ", ".join(f"[{name or study.name}]({study.config_file(name)})" for name in study.configs),
         ]
-    write_atomically(folder / "README.md", ("\n".join(lines) + "\n").encode())
+    write_atomically(folder / OVERVIEW, ("\n".join(lines) + "\n").encode())
 
 
 def _anchor(title: str) -> str:

@@ -77,6 +77,10 @@ class Study:
     measure: Callable[[Work], Finding]
     expected: float
 
+    def config_file(self, name: str) -> str:
+        """The name of the file of one of `configs`."""
+        return f"{self.name}{f'-{name}' if name else ''}.toml"
+
 
 def columns_of(histories: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Histories of one length as an array (seeds, epochs, 4): see `work.train` for the columns."""

@@ -26,6 +26,9 @@ _BLANK = b"0" * 64
 _MAGIC = b"PAR1"
 _MOST_BYTES = 1 << 30
 _MOST_DECODED = 4 << 30
+_MOST_TEXT = 1 << 28
+"""Bytes of all texts, of which an error has at most `LONGEST_ERROR` characters: hundreds of thousands of runs."""
+LONGEST_ERROR = 4000
 _MOST_TIMES = 200
 """A table's size in memory by that of its file; 5000 runs of zeros have 30."""
 
@@ -104,9 +107,13 @@ def decode(content: bytes, wanted: "pa.Schema") -> "pa.Table":
         if not file.schema_arrow.equals(wanted, check_metadata=False):
             raise TableError(f"the columns are not those of a sweep's table; {_OTHER}")
         _check_size(file.metadata, len(content))
-        rows = file.read().replace_schema_metadata(wanted.metadata)
+    # Texts stay dictionaries until they are measured: a long one takes no more in the file when it is there many times.
+    texts = [field.name for field in wanted if pa.types.is_string(field.type)]
+    with pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts, page_checksum_verification=True) as file:
+        rows = file.read()
     rows.validate(full=True)
-    return rows
+    _check_texts(rows.select(texts))
+    return rows.cast(wanted)
 
 
 def _check_size(metadata: Any, size: int) -> None:
@@ -117,6 +124,20 @@ def _check_size(metadata: Any, size: int) -> None:
     decoded = max(decoded, 8 * metadata.num_rows)
     if decoded > min(_MOST_TIMES * size, _MOST_DECODED):
         raise TableError(f"{decoded:,} bytes are said to be in a file of {size:,}; {_DAMAGED}")
+
+
+def _check_texts(columns: "pa.Table") -> None:
+    """Whether texts, each a column of dictionaries, are of a size that they can have."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    total = 0
+    for column in columns.itercolumns():
+        for chunk in column.chunks:
+            lengths = pc.binary_length(chunk.dictionary).cast(pa.int64()).take(chunk.indices)
+            total += pc.sum(lengths).as_py() or 0
+    if total > _MOST_TEXT:
+        raise TableError(f"its texts take {total:,} bytes, and at most {_MOST_TEXT:,} are read; {_DAMAGED}")
 
 
 def _check_identity(metadata: dict[bytes, bytes], ours: dict[str, Any]) -> None:

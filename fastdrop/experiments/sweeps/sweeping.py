@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
+from fastdrop.experiments.reading import shown
 from fastdrop.experiments.sweeps.driver import SweepRun
 from fastdrop.experiments.sweeps.parameters import values_from
-from fastdrop.experiments.sweeps.plan import Result, Sweep
+from fastdrop.experiments.sweeps.plan import MOST_RUNS, Result, Sweep
 from fastdrop.experiments.sweeps.processes import ProcessSweep
 from fastdrop.experiments.sweeps.table import SweepTable
 from fastdrop.experiments.work import available_cores
@@ -56,6 +57,8 @@ def seeds_from(text: str, first: int) -> tuple[int, ...]:
     """
     try:
         if text.isdecimal():
+            if len(text.lstrip("0")) > len(str(MOST_RUNS)) or int(text) > MOST_RUNS:
+                raise ConfigError(f"a sweep has at most {MOST_RUNS} runs; got {shown(text)}")
             return tuple(range(first, first + int(text)))
         return values_from(text, "data_seed")
     except ConfigError as error:

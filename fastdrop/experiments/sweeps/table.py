@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from fastdrop.errors import missing_package
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.files import FileLock, LockHeld, path_text, target_of, write_atomically
+from fastdrop.experiments.reading import shown
 from fastdrop.experiments.sweeps import parquet
 from fastdrop.experiments.sweeps.parquet import TableError
 from fastdrop.experiments.sweeps.plan import QUANTITIES, Result, Run, Sweep
@@ -223,7 +224,7 @@ class SweepTable:
         for row in rows.to_pylist():
             key = (row[self._sweep.parameter], row["seed"])
             if None in key or key in found:
-                raise ValueError(f"the run {key} cannot be, or is there twice")
+                raise ValueError(f"the run {shown(key)} cannot be, or is there twice")
             figures = _figures(row)
             failed = row["outcome"] == "failed"
             found[key] = None
@@ -274,6 +275,8 @@ class SweepTable:
 
 def _row(parameter: str, result: Result) -> dict[str, Any]:
     error = result.error.encode(errors="backslashreplace").decode()  # a path in it may be no text
+    if len(error) > parquet.LONGEST_ERROR:
+        error = f"{error[: parquet.LONGEST_ERROR - 1]}…"
     row = {parameter: result.value, "seed": result.seed, "outcome": result.outcome, "error": error}
     row |= {name: None if result.error else result.figure(name) for name in QUANTITIES}
     return row | {name: result.figures[:, column] for name, column in _HISTORIES.items()}
@@ -283,7 +286,7 @@ def _figures(row: dict[str, Any]) -> NDArray[np.float64]:
     """The figures of a row; raises where they, its outcome or its error cannot be."""
     outcome, lengths = row["outcome"], {len(row[name]) for name in _HISTORIES}
     if outcome not in ("finished", "diverged", "failed") or (outcome == "finished") != (row["error"] == ""):
-        raise ValueError(f"a run cannot have the outcome {outcome!r} and the error {row['error']!r}")
+        raise ValueError(f"a run cannot have the outcome {shown(outcome)} and the error {shown(row['error'])}")
     if len(lengths) > 1 or (outcome == "finished" and lengths == {0}):
         raise ValueError("the figures of a run are not of one length")
     figures = np.empty((*lengths, len(_HISTORIES)))
