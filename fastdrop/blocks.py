@@ -198,7 +198,7 @@ def seed_rate(p: float, sizes: tuple[int, ...], block: tuple[int, ...]) -> float
         return p
     covers, counts = np.ones(1, np.int64), np.ones(1, np.int64)
     for size, length in zip(sizes, block, strict=True):
-        most = min(length, size - length + 1)  # blocks that cover a place: 1, 2, ... from both ends on, then so many
+        most = min(length, size - length + 1)  # blocks that cover a place: 1, 2, ... from both ends, `most` in between
         values, numbers = np.arange(1, most + 1), np.full(most, 2)
         numbers[-1] = size - 2 * (most - 1)
         covers, counts = np.outer(covers, values).ravel(), np.outer(counts, numbers).ravel()

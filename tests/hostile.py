@@ -1,7 +1,7 @@
 """Hostile files: valid ones of each format, mutated with a seed, and what may come of reading them.
 
-`python tests/hostile.py COUNT SEED [FORMAT ...]` reads so many of each format, in a child with little memory, and tells
-what came of them.
+`python tests/hostile.py COUNT SEED [FORMAT ...]` reads COUNT files of each format, in a child with little memory, and
+tells what came of them.
 """
 
 import collections
@@ -249,7 +249,7 @@ FORMATS = {
 
 
 def fuzz(name, folder, count, seed=0):
-    """Read so many; a Counter of what came of them. Whatever is not allowed is raised, with the number that made it."""
+    """Read `count` files; a Counter of the outcomes. What is not allowed is raised, with the number that made it."""
     what = FORMATS[name](Path(folder))
     found = collections.Counter()
     for number in range(count):

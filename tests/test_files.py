@@ -317,7 +317,7 @@ def test_a_temporary_file_that_is_taken_for_left_behind_is_made_anew(tmp_path, m
 
 
 def test_a_file_system_without_locks(tmp_path, monkeypatch):
-    """Files can be written; whoever needs a lock is told."""
+    """Files can be written; a caller that needs a lock is told."""
 
     def fail(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

@@ -25,7 +25,7 @@ class Cut(NamedTuple):
 
 
 def checked_window(numbers: Any, ndim: int) -> Window:
-    """A saved window, if a mask of so many axes can have it."""
+    """A saved window, if a mask of `ndim` axes can have it."""
     try:
         first, strides = numbers
         window = Window(operator.index(first), tuple(operator.index(stride) for stride in strides))

@@ -83,7 +83,7 @@ class Archive:
             return _checked_values(name, found)
 
     def head(self, name: str, rows: int, most: int) -> NDArray[Any]:
-        """The first rows of an array, no more than so many bytes of them; none of one that is not in rows."""
+        """The first rows of an array, no more bytes of them than the limit; none of one that is not in rows."""
         shape, dtype, in_rows, start = self.headers[name]
         if not shape or not in_rows:
             return np.empty((0, 0))

@@ -373,7 +373,7 @@ def _me() -> str:
 
 
 def _let_go(descriptor: int, file: str) -> None:
-    """Remove the lock's file while it is locked: whoever waits for it notices."""
+    """Remove the lock's file while it is locked: a process that waits for it notices."""
     try:
         ours = os.path.samestat(os.fstat(descriptor), os.lstat(file))
     except OSError:

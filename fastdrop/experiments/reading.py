@@ -81,7 +81,7 @@ def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
 
 
 def read_text(path: str | os.PathLike[str], most: int = LARGEST_TEXT) -> str:
-    """The file's content as UTF-8, of at most so many bytes."""
+    """The file's content as UTF-8, of at most `most` bytes."""
     try:
         return read_bytes(path, most).decode()
     except UnicodeDecodeError:

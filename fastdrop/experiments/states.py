@@ -133,7 +133,7 @@ def check(state: Mapping[str, NDArray[Any]], trainer: "Trainer", arrays: Mapping
 
 
 def _check_progress(numbers: Numbers, epochs: int, trainer: "Trainer") -> None:
-    """Whether counts and lists are as long as they are after so many steps."""
+    """Whether counts and lists are as long as they are after this number of steps."""
     steps, per_epoch = numbers.step_count, trainer.steps_per_epoch
     if epochs != steps // per_epoch:
         raise StateError(f"history ends with epoch {epochs}; {steps} steps are {steps // per_epoch} epochs")

@@ -132,7 +132,7 @@ def send_facts(connection: Connection, path: str, label: str) -> None:
         table = read_table(path, label)
     except DataError as error:
         connection.send(str(error))
-    except Exception as error:  # a defect: whoever waits should hear of it
+    except Exception as error:  # a defect: the caller should hear of it
         connection.send(f"{path}: unexpected error: {type(error).__name__}: {error}")
     else:
         counts = np.bincount(table.labels).tolist()

@@ -1,7 +1,7 @@
 """Memory that a CUDA graph uses lives as long as the graph.
 
 A captured launch is replayed with the addresses that it had. CuPy's pool gives memory that nobody holds any more to
-whoever asks next, so what a captured call used, temporary arrays included, is held: by the `cupy.cuda.Graph` that the
+the next call, so what a captured call used, temporary arrays included, is held: by the `cupy.cuda.Graph` that the
 capture ends with, or, where CuPy did not begin the capture (as under `torch.cuda.graph`), until `release`.
 """
 
