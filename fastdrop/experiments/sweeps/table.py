@@ -5,8 +5,8 @@ second and never more than a tenth of the time. A kill at any moment leaves a ta
 costs is the runs of the last second, which are trained again. A folder of parts would save the rewriting, but would
 have to be cleaned of thousands of small files, and is no single file to send to somebody.
 
-The process that opens the table holds its lock until it closes it, or ends in whatever way. So two sweeps cannot write to one
-table. Programs that know nothing of the lock are noticed when they have changed the file.
+The process that opens the table holds its lock until it closes it, or ends in whatever way. So two sweeps cannot write
+to one table. Programs that know nothing of the lock are noticed when they have changed the file.
 
 Readers that open a path twice, as pandas and pyarrow's read_table do, may meet the next file in between: while a sweep
 runs, give them an open file.
