@@ -118,7 +118,10 @@ class Mask(Multiplier):
     def _of(
         shape: tuple[int, ...], p: float, recipe: Any, shared_axes: tuple[int, ...] = (), made_by: str = "dropout"
     ) -> "Mask":
-        """A mask from arguments that are checked and a recipe that is drawn."""
+        """A mask from arguments that are checked and a recipe that is drawn.
+
+        `_set` once more, without its call: every call of a function comes by here.
+        """
         mask = _new(Mask)
         mask.shape = shape
         mask.p = p

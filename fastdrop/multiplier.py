@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastdrop.backends import namespace, on_device_of
+
 _LOOKING = {np.where, np.copyto, np.count_nonzero, np.nonzero, np.flatnonzero, np.argwhere, np.any, np.all}
 _LOOKING |= {np.array_equal, np.array_equiv, np.shape, np.ndim, np.size, np.packbits, np.extract, np.compress}
 """Functions of NumPy that ask which elements are kept."""
@@ -96,8 +98,6 @@ class Multiplier:
         >>> mask.factors(), mask([1.0, 2.0, 3.0, 4.0])
         (array([0., 2., 0., 2.], dtype=float32), array([0., 4., 0., 8.]))
         """
-        from fastdrop.backends import namespace, on_device_of
-
         with on_device_of(like):
             xp = namespace(like)
             one = xp.ones((1,) * len(self.shape), dtype)

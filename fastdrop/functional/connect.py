@@ -356,7 +356,8 @@ def _moments(
     x: Any, weight: Any, bias: Any, p: float, drop_bias: bool, scaling: str
 ) -> tuple[NDArray[Any], NDArray[Any], Any]:
     """Mean and variance in the dtype that is computed in, and x's dtype."""
-    p, drop_bias, share = check_probability(p), check_flag(drop_bias, "drop_bias"), mean_share(check_probability(p))
+    p, drop_bias = check_probability(p), check_flag(drop_bias, "drop_bias")
+    share = mean_share(p)
     if check_scaling(scaling) == "inverted" and share == 0.0:
         raise ValueError("p = 1 with inverted scaling has no variance; p is below 1 here")
     backend, x, weight, bias = _check_layer(x, weight, bias)
