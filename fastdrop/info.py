@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from fastdrop._version import __version__
+from fastdrop.processor import tuning_for
 from fastdrop.rule import RULE_VERSION
 from fastdrop.threads import get_num_threads, kernels
 
 
 def configuration() -> dict[str, Any]:
-    """Versions, instruction sets and threads, as plain values."""
+    """Versions, instruction sets, the constants in force for this processor, and threads, as plain values."""
+    hint, ahead, above = kernels.streaming()
     return {
         "fastdrop": __version__,
         "mask rule": RULE_VERSION,
@@ -21,6 +23,9 @@ def configuration() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "instruction set": kernels.current_isa(),
         "available": kernels.available_isas(),
+        "processor family": tuning_for(*kernels.processor()[:2]).family,
+        "streams above": f"{above / 2**20:g} MB",
+        "prefetch": f"{hint}, {ahead} bytes ahead",
         "openmp": kernels.has_openmp(),
         "threads": get_num_threads(),
         "cupy": importlib.util.find_spec("cupy") is not None,
@@ -28,7 +33,7 @@ def configuration() -> dict[str, Any]:
 
 
 def show_config() -> None:
-    """Print versions, instruction sets and threads.
+    """Print versions, instruction sets, the constants in force for this processor, and threads.
 
     Examples
     --------

@@ -29,10 +29,8 @@ from fastdrop.rule import (
 from fastdrop.stream import RNG, Drawing, draw
 from fastdrop.threads import kernels
 
-_new = object.__new__
 
-
-class Mask(Multiplier):
+class Mask(Multiplier, kernels.MaskFields):
     """Which elements of an array of one shape are kept, as a recipe of a few dozen bytes.
 
     The functions of this package make masks; calling one applies it: ``mask(dy)`` is dropout's backward pass, and
@@ -89,7 +87,7 @@ class Mask(Multiplier):
     True
     """
 
-    __slots__ = ("made_by", "p", "recipe", "shape", "shared_axes")
+    __slots__ = ()
 
     @naming_keywords
     def __init__(
@@ -118,16 +116,8 @@ class Mask(Multiplier):
     def _of(
         shape: tuple[int, ...], p: float, recipe: Any, shared_axes: tuple[int, ...] = (), made_by: str = "dropout"
     ) -> "Mask":
-        """A mask from arguments that are checked and a recipe that is drawn.
-
-        `_set` once more, without its call: every call of a function comes by here.
-        """
-        mask = _new(Mask)
-        mask.shape = shape
-        mask.p = p
-        mask.shared_axes = shared_axes
-        mask.recipe = recipe
-        mask.made_by = made_by
+        """A mask from arguments that are checked and a recipe that is drawn."""
+        mask: Mask = kernels.make_mask(shape, p, recipe, shared_axes, made_by)
         return mask
 
     @property
@@ -145,6 +135,9 @@ class Mask(Multiplier):
 
     def __call__(self, array: Any, out: Any = None) -> NDArray[Any]:
         """Apply the mask: kept elements times `scale`, dropped ones +0.0. Also the backward pass."""
+        usual = kernels.multiply(self, array, out)
+        if usual is not None:
+            return usual
         backend, x, y = prepare_chunkwise(array, out, "array")
         if x.shape != self.shape:
             raise ValueError(f"a mask of shape {self.shape} cannot be applied to an array of shape {x.shape}")

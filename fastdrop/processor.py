@@ -1,17 +1,58 @@
-"""What the kernels are told about the processor: which instruction set runs, and where streaming begins.
+"""What the kernels are told about the processor: which instruction set runs, and how large arrays are streamed.
 
-`FASTDROP_ISA` forces an instruction set (avx512, avx2, neon, portable); none changes a result.
+Arrays that are too large for the caches are streamed: written past the caches, and read with prefetches some way ahead.
+What is fastest there differs between families of processors, and the best of one is the worst of another, so the
+constants stand in a table. `fastdrop bench tune` measures them. None of them changes a result.
+
+`FASTDROP_ISA` forces an instruction set (avx512, avx2, neon, portable).
 """
 
 import os
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 USUAL_CACHE = 1 << 25
 """Taken where the system does not tell."""
+
+MOST_CACHE = 48 << 20
+"""No more of a last-level cache is counted on, since others share it: a virtual machine that names 300 MB streams with
+gain from 64 MB on, measured with a reader of the result behind (a product, a sum, another dropout)."""
+
+
+class Tuning(NamedTuple):
+    """The constants of streaming loops."""
+
+    family: str
+    """The processors that they were measured on."""
+    hint: str
+    """Which cache prefetches go to: one of `kernels.HINTS`."""
+    ahead: int
+    """How many bytes ahead."""
+
+
+# fmt: off
+TUNINGS = {
+    ("AuthenticAMD", 26): Tuning("AMD Zen 5",                    "non-temporal", 8192),
+    ("AuthenticAMD", 25): Tuning("AMD Zen 4",                    "non-temporal", 2048),
+    ("GenuineIntel", 6):  Tuning("Intel Xeon (Emerald Rapids)",  "second level", 8192),
+}
+"""By vendor and family, as CPUID has them; Zen 3 has Zen 4's number."""
+OTHERS = Tuning("not measured", "first level", 2048)
+"""The one that gains on every family of the table, if not the most."""
+# fmt: on
+
+
+def tuning_for(vendor: str, family: int) -> Tuning:
+    """The constants for a processor; a family of a known vendor that is not in the table gets its nearest one's."""
+    known = {number: tuning for (name, number), tuning in TUNINGS.items() if name == vendor}
+    if not known:
+        return OTHERS
+    nearest = min(known, key=lambda number: abs(number - family))
+    return known[family] if family in known else known[nearest]._replace(family=f"as {known[nearest].family}")
 
 
 def configure(kernels: ModuleType) -> None:
@@ -22,11 +63,18 @@ def configure(kernels: ModuleType) -> None:
             kernels.use_isa(forced)
         except ValueError as error:
             raise ValueError(f"FASTDROP_ISA={forced}: {error}") from None
-    kernels.set_cache_bytes(last_level_cache())
+    vendor, family, _ = kernels.processor()
+    tuning = tuning_for(vendor, family)
+    kernels.set_streaming(tuning.hint, tuning.ahead, stream_above())
+
+
+def stream_above() -> int:
+    """Bytes that a call touches above which it streams: the last-level cache, as far as it can be counted on."""
+    return min(last_level_cache(), MOST_CACHE)
 
 
 def last_level_cache() -> int:
-    """Bytes of the largest cache that a core sees: calls that touch more write past the caches.
+    """Bytes of the largest cache that a core sees.
 
     From the kernel's own table; the C library's figure adds up the caches of other cores, which one core cannot use.
     """

@@ -23,7 +23,8 @@
 #define MATH(x) x##_single
 typedef struct {
     S scale, shift;
-} MATH(affine);
+    fd_prefetch prefetch;
+} MATH(constants);
 #include "math_single.h"
 #include "math_normals.h"
 
@@ -84,7 +85,8 @@ static void draw_normals(fd_recipe recipe, uint64_t group, float normals[FD_NORM
 #define MATH(x) x##_double
 typedef struct {
     S scale, shift;
-} MATH(affine);
+    fd_prefetch prefetch;
+} MATH(constants);
 #include "math_double.h"
 #include "body_connect.h"
 

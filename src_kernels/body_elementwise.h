@@ -4,26 +4,26 @@
  * zero, so that a dropped inf or NaN gives +0.0, or what an operation puts in its place.
  */
 
-/* What the elements of a call are multiplied by, and what is added to them, in the type that is computed in. */
-FD_INLINE MATH(affine) NAME(affine_of)(const fd_elementwise *e) {
-    const MATH(affine) by = {(S)e->scale, (S)e->shift};
-    return by;
+/* What is the same for all elements of a call; its numbers in the type that is computed in. */
+FD_INLINE MATH(constants) NAME(constants_of)(const fd_elementwise *e) {
+    const MATH(constants) with = {(S)e->scale, (S)e->shift, e->prefetch};
+    return with;
 }
 
 /* The result of one register of elements. */
-FD_INLINE V NAME(compute)(fd_operation operation, keep_bits bits, int first, MATH(affine) by, const T *a, const T *b, const T *c,
+FD_INLINE V NAME(compute)(fd_operation operation, keep_bits bits, int first, MATH(constants) with, const T *a, const T *b, const T *c,
                           S *sums) {
-    if (operation == FD_DROPOUT) return VEC(keep)(bits, first, LOAD(a) * by.scale);
-    if (operation == FD_DROPOUT_ADD) return VEC(keep)(bits, first, LOAD(a) * by.scale) + LOAD(b);
+    if (operation == FD_DROPOUT) return VEC(keep)(bits, first, LOAD(a) * with.scale);
+    if (operation == FD_DROPOUT_ADD) return VEC(keep)(bits, first, LOAD(a) * with.scale) + LOAD(b);
     if (operation == FD_BIAS_RELU) {
         const V z = LOAD(a) + NEAR(b);
-        return VEC(keep)(bits, first, VEC(relu)(z) * by.scale);
+        return VEC(keep)(bits, first, VEC(relu)(z) * with.scale);
     }
-    if (operation == FD_BIAS_GELU) return VEC(keep)(bits, first, MATH(gelu)(LOAD(a) + NEAR(b)) * by.scale);
-    if (operation == FD_CHOOSE) return VEC(either)(bits, first, LOAD(a) * by.scale, LOAD(b));
+    if (operation == FD_BIAS_GELU) return VEC(keep)(bits, first, MATH(gelu)(LOAD(a) + NEAR(b)) * with.scale);
+    if (operation == FD_CHOOSE) return VEC(either)(bits, first, LOAD(a) * with.scale, LOAD(b));
     if (operation == FD_ALPHA)
-        return VEC(either)(bits, first, LOAD(a), VEC(set)((S)FD_ALPHA_DROPPED)) * by.scale + by.shift;
-    const V z = LOAD(b) + NEAR(c), dy = LOAD(a) * by.scale;
+        return VEC(either)(bits, first, LOAD(a), VEC(set)((S)FD_ALPHA_DROPPED)) * with.scale + with.shift;
+    const V z = LOAD(b) + NEAR(c), dy = LOAD(a) * with.scale;
     const V dx = VEC(keep)(bits, first, operation == FD_BIAS_RELU_BACKWARD ? VEC(zero_unless_positive)(z, dy)
                                                                    : dy * MATH(gelu_slope)(z));
     VEC(store)(sums, VEC(load)(sums) + dx);
@@ -31,7 +31,7 @@ FD_INLINE V NAME(compute)(fd_operation operation, keep_bits bits, int first, MAT
 }
 
 /* Fewer elements than a register holds: by way of a buffer, so that nothing beside the arrays is touched. */
-static void NAME(partial)(fd_operation operation, uint32_t bits, int64_t count, MATH(affine) by, T *y, const T *a, const T *b,
+static void NAME(partial)(fd_operation operation, uint32_t bits, int64_t count, MATH(constants) with, T *y, const T *a, const T *b,
                           const T *c, S *sums) {
     T in[3][LANES] = {{0}}, result[LANES];
     S sum[LANES] = {0};
@@ -42,7 +42,7 @@ static void NAME(partial)(fd_operation operation, uint32_t bits, int64_t count, 
         memcpy(in[2], c, size);
         memcpy(sum, sums, (size_t)count * sizeof *sums);
     }
-    STORE(result, NAME(compute)(operation, keep_bits_of(bits), 0, by, in[0], in[1], in[2], sum));
+    STORE(result, NAME(compute)(operation, keep_bits_of(bits), 0, with, in[0], in[1], in[2], sum));
     memcpy(y, result, size);
     if (fd_has_sums(operation)) memcpy(sums, sum, (size_t)count * sizeof *sums);
 }
@@ -54,16 +54,16 @@ static int64_t NAME(head)(const T *y, int64_t count) {
 }
 
 /* 32 elements. */
-FD_INLINE void NAME(unit)(fd_operation operation, int stream, bit_cursor at, MATH(affine) by, T *y, const T *a, const T *b,
-                          const T *c, S *sums) {
-    if (stream) { /* from memory: ask early, since drawing fills the processor's view ahead */
-        FD_PREFETCH(a);
-        if (fd_has_second(operation)) FD_PREFETCH(b);
+FD_INLINE void NAME(unit)(fd_operation operation, int stream, bit_cursor at, MATH(constants) with, T *y, const T *a,
+                          const T *b, const T *c, S *sums) {
+    if (stream) {
+        fd_prefetch_from(with.prefetch, a, 32 * sizeof(T));
+        if (fd_has_second(operation) && !fd_adds_bias(operation)) fd_prefetch_from(with.prefetch, b, 32 * sizeof(T));
     }
     const keep_bits bits = keep_bits_load(at);
     FD_UNROLL_KEEP
     for (int k = 0; k < 32; k += LANES) {
-        const V result = NAME(compute)(operation, bits, k, by, a + k, b + k, c + k, sums + k);
+        const V result = NAME(compute)(operation, bits, k, with, a + k, b + k, c + k, sums + k);
         if (stream)
             STREAM(y + k, result);
         else
@@ -74,19 +74,19 @@ FD_INLINE void NAME(unit)(fd_operation operation, int stream, bit_cursor at, MAT
 /* Elements that lie side by side in every array; the pointers that an operation does not use point to some other array.
  * `operation` and `stream` are constants where this is inlined. */
 FD_INLINE void NAME(run)(fd_operation operation, int stream, const uint32_t *words, int64_t position, int64_t count,
-                         MATH(affine) by, T *y, const T *a, const T *b, const T *c, S *sums) {
+                         MATH(constants) with, T *y, const T *a, const T *b, const T *c, S *sums) {
     int64_t i = 0; /* count: at most a tile */
     if (stream) {
         i = NAME(head)(y, count);
-        if (i > 0) NAME(partial)(operation, fd_fetch(words, position), i, by, y, a, b, c, sums);
+        if (i > 0) NAME(partial)(operation, fd_fetch(words, position), i, with, y, a, b, c, sums);
     }
     uint32_t shifted[FD_TILE_WORDS];
     bit_cursor bits = cursor_at(words, position + i, (count - i) / 32 * 32, shifted);
     for (; i + 32 <= count; i += 32, bits += FD_CURSOR_STEP)
-        NAME(unit)(operation, stream, bits, by, y + i, a + i, b + i, c + i, sums + i);
+        NAME(unit)(operation, stream, bits, with, y + i, a + i, b + i, c + i, sums + i);
     for (; i < count; i += LANES) {
         const int64_t rest = count - i < LANES ? count - i : LANES;
-        NAME(partial)(operation, fd_fetch(words, position + i), rest, by, y + i, a + i, b + i, c + i, sums + i);
+        NAME(partial)(operation, fd_fetch(words, position + i), rest, with, y + i, a + i, b + i, c + i, sums + i);
     }
 }
 
@@ -139,7 +139,7 @@ FD_INLINE const T *NAME(turn_next)(const NAME(cycle) *cycle, NAME(turn) *turn, i
  * unit of 32: the window holds the last word of the tile before, too. Returns how many elements are done, all but a
  * tile or so. */
 FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe recipe, uint64_t decision,
-                                 int64_t count, MATH(affine) by, T *y, const T *a, const T *b, const T *c, S *sums,
+                                 int64_t count, MATH(constants) with, T *y, const T *a, const T *b, const T *c, S *sums,
                                  const NAME(cycle) *cycle) {
 /* the second input of the next elements: a bias goes its own way, without a cycle it never turns */
 #define FD_SECOND(step) (fd_adds_bias(operation) ? NAME(turn_next)(cycle, &turn, step) : b + i)
@@ -155,7 +155,7 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
     window[0] = window[FD_TILE_WORDS + 1] = 0;
     if (i > 0) {
         const T *second = fd_adds_bias(operation) ? NAME(turn_next)(cycle, &turn, i) : b;
-        NAME(partial)(operation, fd_fetch(window, at), i, by, y, a, second, c, sums);
+        NAME(partial)(operation, fd_fetch(window, at), i, with, y, a, second, c, sums);
     }
     at += i;
     while (count - i >= WINDOW) {
@@ -166,7 +166,7 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
         tile++;
 #define FD_APPLY(until)                                                                                            \
     for (const int64_t stop = (until) < end ? (until) : end; i < stop; i += 32, bits += FD_CURSOR_STEP)            \
-        NAME(unit)(operation, stream, bits, by, y + i, a + i, FD_SECOND(32), c + i, sums + i);
+        NAME(unit)(operation, stream, bits, with, y + i, a + i, FD_SECOND(32), c + i, sums + i);
         if (FD_INTERLEAVES(stream)) {
             FD_DRAW_PLANES(recipe, planes, tile, drawn, FD_APPLY(i + quota))
             compare_planes(recipe, planes, drawn, next, ties.tied);
@@ -187,9 +187,9 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
     const int64_t end = count - i < WINDOW - at ? count : i + WINDOW - at;
     bit_cursor bits = cursor_at(window, at, (end - i) / 32 * 32, shifted);
     for (; i + 32 <= end; i += 32, at += 32, bits += FD_CURSOR_STEP)
-        NAME(unit)(operation, stream, bits, by, y + i, a + i, FD_SECOND(32), c + i, sums + i);
+        NAME(unit)(operation, stream, bits, with, y + i, a + i, FD_SECOND(32), c + i, sums + i);
     if (cycle) return i; /* the rest may belong to two rows */
-    NAME(run)(operation, 0, window, at, end - i, by, y + i, a + i, b + i, c + i, sums + i);
+    NAME(run)(operation, 0, window, at, end - i, with, y + i, a + i, b + i, c + i, sums + i);
     return end;
 #undef FD_SECOND
 }
@@ -213,16 +213,16 @@ static void NAME(select)(const uint32_t *words, int64_t position, int64_t count,
 #if defined(FD_BLOCKS)
 #define FD_CASE(operation)                                                                                        \
     case operation:                                                                                               \
-        return stream ? NAME(pipeline)(operation, 1, recipe, decision, count, by, y, in[0], in[1], in[2], sums, \
+        return stream ? NAME(pipeline)(operation, 1, recipe, decision, count, with, y, in[0], in[1], in[2], sums, \
                                        cycle)                                                                     \
-                      : NAME(pipeline)(operation, 0, recipe, decision, count, by, y, in[0], in[1], in[2], sums, \
+                      : NAME(pipeline)(operation, 0, recipe, decision, count, with, y, in[0], in[1], in[2], sums, \
                                        cycle)
 
 /* Returns how many elements are done: none where a pipeline would not pay. */
 static int64_t NAME(pipelined)(fd_operation operation, int stream, fd_recipe recipe, uint64_t decision, int64_t count,
-                               MATH(affine) by, T *y, const T *const in[3], S *sums, const NAME(cycle) *cycle) {
+                               MATH(constants) with, T *y, const T *const in[3], S *sums, const NAME(cycle) *cycle) {
     if (count < 2 * FD_TILE || decision % FD_TILE > FD_TILE / 2 || is_constant(recipe)) return 0;
-    if (operation == FD_DROPOUT && by.scale == 1) return 0;
+    if (operation == FD_DROPOUT && with.scale == 1) return 0;
     switch (operation) {
         FD_CASE(FD_DROPOUT);
         FD_CASE(FD_DROPOUT_ADD);
@@ -238,8 +238,8 @@ static int64_t NAME(pipelined)(fd_operation operation, int stream, fd_recipe rec
 #undef FD_CASE
 #else
 static int64_t NAME(pipelined)(fd_operation operation, int stream, fd_recipe recipe, uint64_t decision, int64_t count,
-                               MATH(affine) by, T *y, const T *const in[3], S *sums, const NAME(cycle) *cycle) {
-    (void)operation, (void)stream, (void)recipe, (void)decision, (void)count, (void)by, (void)y, (void)in, (void)sums;
+                               MATH(constants) with, T *y, const T *const in[3], S *sums, const NAME(cycle) *cycle) {
+    (void)operation, (void)stream, (void)recipe, (void)decision, (void)count, (void)with, (void)y, (void)in, (void)sums;
     (void)cycle;
     return 0;
 }
@@ -248,14 +248,14 @@ static int64_t NAME(pipelined)(fd_operation operation, int stream, fd_recipe rec
 #define FD_CASE(operation)                                                                       \
     case operation:                                                                              \
         if (stream)                                                                              \
-            NAME(run)(operation, 1, words, position, count, by, y, in[0], in[1], in[2], sums); \
+            NAME(run)(operation, 1, words, position, count, with, y, in[0], in[1], in[2], sums); \
         else                                                                                     \
-            NAME(run)(operation, 0, words, position, count, by, y, in[0], in[1], in[2], sums); \
+            NAME(run)(operation, 0, words, position, count, with, y, in[0], in[1], in[2], sums); \
         break
 
 static void NAME(contiguous)(fd_operation operation, int stream, const uint32_t *words, int64_t position,
-                             int64_t count, MATH(affine) by, T *y, const T *const in[3], S *sums) {
-    if (operation == FD_DROPOUT && by.scale == 1) {
+                             int64_t count, MATH(constants) with, T *y, const T *const in[3], S *sums) {
+    if (operation == FD_DROPOUT && with.scale == 1) {
         NAME(select)(words, position, count, (W *)y, (const W *)in[0]);
         return;
     }
@@ -304,7 +304,7 @@ static void NAME(stretch)(const fd_elementwise *e, fd_operation operation, int c
     const int has_sums = fd_has_sums(operation), inputs = e->operands - 1 - has_sums, last = e->ndim - 1;
     if (contiguous) {
         const NAME(place) at = NAME(place_at)(e, operation, offset);
-        NAME(contiguous)(operation, e->stream, words, position, count, NAME(affine_of)(e), at.y, at.in, at.sums);
+        NAME(contiguous)(operation, e->stream, words, position, count, NAME(constants_of)(e), at.y, at.in, at.sums);
         return;
     }
     const T *in[3];
@@ -321,7 +321,7 @@ static void NAME(stretch)(const fd_elementwise *e, fd_operation operation, int c
         char *to = e->data[0] + offset[0] + done * e->stride[0][last];
         char *sum = has_sums ? e->data[4] + offset[4] + done * e->stride[4][last] : 0;
         for (int64_t i = 0; sum && i < piece; i++) sums[i] = *(const S *)(sum + i * e->stride[4][last]);
-        NAME(contiguous)(operation, 0, words, position + done, piece, NAME(affine_of)(e), result, in, sums);
+        NAME(contiguous)(operation, 0, words, position + done, piece, NAME(constants_of)(e), result, in, sums);
         for (int64_t i = 0; i < piece; i++) *(T *)(to + i * e->stride[0][last]) = result[i];
         for (int64_t i = 0; sum && i < piece; i++) *(S *)(sum + i * e->stride[4][last]) = sums[i];
     }
@@ -370,7 +370,7 @@ static void NAME(row)(const fd_elementwise *e, fd_operation operation, int conti
         for (int k = 0; k < e->operands; k++) at[k] = offset[k] + done * e->stride[k][e->ndim - 1];
         const NAME(place) here = NAME(place_at)(e, operation, at);
         const int64_t piped = contiguous ? NAME(pipelined)(operation, e->stream, e->recipe, decision + (uint64_t)done,
-                                                           count - done, NAME(affine_of)(e), here.y, here.in, here.sums, 0)
+                                                           count - done, NAME(constants_of)(e), here.y, here.in, here.sums, 0)
                                          : 0;
         done += piped;
         if (piped > 0) continue;
@@ -435,7 +435,7 @@ static void NAME(elementwise)(const fd_elementwise *e, fd_operation operation, i
         const NAME(place) here = NAME(place_at)(e, operation, at);
         NAME(cycle) cycle;
         NAME(cycle_begin)(&cycle, here.in[1], e->shape[1], begin % e->shape[1]);
-        begin += NAME(pipelined)(operation, e->stream, e->recipe, e->first + (uint64_t)begin, end - begin, NAME(affine_of)(e),
+        begin += NAME(pipelined)(operation, e->stream, e->recipe, e->first + (uint64_t)begin, end - begin, NAME(constants_of)(e),
                                  here.y, here.in, here.sums, &cycle);
         rest = begin;
     }

@@ -49,7 +49,7 @@ static void NAME(transposed)(const fd_elementwise *e, int64_t begin, int64_t end
                 const T *x = (const T *)(e->data[1] + offset[1] + (column + j) * e->stride[1][columns_axis]);
                 const T *const in[3] = {x, x, x};
                 words[FD_BLOCK_ROWS / 32] = 0;
-                NAME(contiguous)(FD_DROPOUT, e->stream, words, 0, rows, NAME(affine_of)(e), y, in, (S *)(void *)y);
+                NAME(contiguous)(FD_DROPOUT, e->stream, words, 0, rows, NAME(constants_of)(e), y, in, (S *)(void *)y);
             }
         }
     }

@@ -5,6 +5,10 @@ The callers in fastdrop.backends.cpu have checked dtypes, shapes and aliasing; h
 """
 cimport cython
 cimport numpy as cnp
+from cpython.float cimport PyFloat_CheckExact
+from cpython.long cimport PyLong_CheckExact
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_SET_ITEM
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cnp.import_array()
@@ -32,6 +36,18 @@ cdef extern from "kernels.h" nogil:
         FD_BIAS_RELU_BACKWARD
         FD_BIAS_GELU_BACKWARD
 
+    ctypedef enum fd_hint:
+        FD_NO_PREFETCH
+
+    ctypedef struct fd_prefetch:
+        fd_hint hint
+        int64_t ahead
+
+    ctypedef struct fd_processor:
+        char vendor[13]
+        int family
+        int model
+
     ctypedef struct fd_block:
         uint32_t w[4]
 
@@ -45,6 +61,7 @@ cdef extern from "kernels.h" nogil:
         double scale
         double shift
         int stream
+        fd_prefetch prefetch
         int operands
         char *data[5]
         int ndim
@@ -80,6 +97,7 @@ cdef extern from "kernels.h" nogil:
 
     fd_block fd_philox4x32_10(fd_block counter, uint32_t key0, uint32_t key1)
     const fd_kernels **fd_available()
+    fd_processor fd_processor_here()
     int fd_max_threads()
     int fd_has_openmp()
     int64_t fd_sum_rows(int64_t columns)
@@ -97,17 +115,32 @@ cdef extern from "kernels.h" nogil:
 
 cdef const fd_kernels *_kernels = fd_available()[0]
 
-cdef int64_t _cached = 1 << 25
+cdef fd_prefetch _prefetch = fd_prefetch(FD_NO_PREFETCH, 0)
+cdef int64_t _stream_above = 1 << 25
+
+HINTS = ("none", "first level", "second level", "non-temporal")  # by number, as fd_hint has them
 
 
-def set_cache_bytes(int64_t size):
-    """The size of the last-level cache: calls that touch more memory write past the caches."""
-    global _cached
-    _cached = size
+def set_streaming(str hint not None, int64_t ahead, int64_t above):
+    """How calls that touch more than `above` bytes, which write past the caches, ask for memory: the cache that it goes
+    to, one of HINTS, and how many bytes ahead."""
+    global _prefetch, _stream_above
+    if hint not in HINTS:
+        raise ValueError(f"hint is one of {', '.join(HINTS)}; got {hint!r}")
+    cdef int number = HINTS.index(hint)
+    _prefetch = fd_prefetch(<fd_hint> number, ahead)
+    _stream_above = above
 
 
-def cache_bytes():
-    return _cached
+def streaming():
+    """What `set_streaming` set."""
+    return HINTS[<int> _prefetch.hint], _prefetch.ahead, _stream_above
+
+
+def processor():
+    """The processor as it describes itself, (vendor, family, model): ("", 0, 0) where there is no CPUID."""
+    cdef fd_processor found = fd_processor_here()
+    return found.vendor.decode("ascii", "replace"), found.family, found.model
 
 
 def available_isas():
@@ -206,7 +239,7 @@ cdef class Calls:
     cdef uint64_t _calls
     cdef uint64_t _spawned
 
-    def next_recipe(self, uint64_t threshold, double scale):
+    cpdef Recipe next_recipe(self, uint64_t threshold, double scale):
         """Take the next call number; returns its recipe."""
         cdef Recipe recipe = Recipe.__new__(Recipe)
         with cython.critical_section(self):
@@ -408,8 +441,8 @@ cdef inline fd_dtype dtype_of(cnp.ndarray array) noexcept:
 
 
 cdef inline bint is_large(cnp.ndarray array) noexcept:
-    """Whether this array and another of its size exceed the last-level cache."""
-    return 2 * cnp.PyArray_NBYTES(array) > _cached
+    """Whether this array and another of its size are too large for the caches."""
+    return 2 * cnp.PyArray_NBYTES(array) > _stream_above
 
 
 cdef bint describe(fd_elementwise *e, tuple arrays, tuple shared_axes, uint64_t first=0, tuple strides=None):
@@ -482,11 +515,21 @@ cdef bint describe(fd_elementwise *e, tuple arrays, tuple shared_axes, uint64_t 
         for k in range(operands):
             e.stride[k][axis] = e.stride[k][out + axis]
     # In place there is nothing to gain: the line that is read is in the cache.
+    e.prefetch = _prefetch
     e.stream = is_large(array)
     for k in range(1, operands):
         if e.data[k] == e.data[0]:
             e.stream = False
     return True
+
+
+cdef void run(fd_operation operation, fd_elementwise *e, fd_dtype dtype, Recipe recipe, int threads, double shift):
+    """The operation, whose geometry is described."""
+    e.recipe = recipe.numbers
+    e.scale = recipe.scale
+    e.shift = shift
+    with nogil:
+        fd_apply(_kernels, threads, dtype, operation, e)
 
 
 def apply(cnp.ndarray y not None, cnp.ndarray x not None, tuple shared_axes not None, Recipe recipe not None,
@@ -496,14 +539,146 @@ def apply(cnp.ndarray y not None, cnp.ndarray x not None, tuple shared_axes not 
     Where `strides` are given, decisions are those of a window: see `describe`.
     """
     cdef fd_elementwise e
-    if not describe(&e, (y, x), shared_axes, first, strides):
-        return
-    e.recipe = recipe.numbers
-    e.scale = recipe.scale
-    e.shift = 0.0
-    cdef fd_dtype dtype = dtype_of(x)
-    with nogil:
-        fd_apply(_kernels, threads, dtype, FD_DROPOUT, &e)
+    if describe(&e, (y, x), shared_axes, first, strides):
+        run(FD_DROPOUT, &e, dtype_of(x), recipe, threads, 0.0)
+
+
+cdef extern from "Python.h":
+    ctypedef struct new_type "PyTypeObject":
+        object (*tp_new)(type kind, tuple arguments, void *keywords)
+    object PyType_GenericAlloc(type kind, Py_ssize_t items)
+
+
+@cython.auto_pickle(False)
+cdef class MaskFields:
+    """What a mask consists of, here so that the usual call makes one without running Python code."""
+    cdef public object shape
+    cdef public object p
+    cdef public object shared_axes
+    cdef public object recipe
+    cdef public object made_by
+
+
+cdef type _mask_class, _pair_class, _stream_class
+cdef object _numbers_of, _threads_for
+cdef dict _thread_policy
+cdef dict _known = {}  # p: a recipe of its threshold and scale
+
+
+def register(type mask not None, type pair not None, type stream not None, numbers_of, threads_for, dict thread_policy):
+    """The Python side of `dropout`: the classes that it makes and recognises, `threshold_and_scale`, and how many threads
+    a call gets (a function, and the names of its module, for `SMALLEST_SHARE`)."""
+    global _mask_class, _pair_class, _stream_class, _numbers_of, _threads_for, _thread_policy
+    _mask_class, _pair_class, _stream_class = mask, pair, stream
+    _numbers_of, _threads_for, _thread_policy = numbers_of, threads_for, thread_policy
+
+
+cpdef object make_mask(object shape, object p, object recipe, object shared_axes=(), object made_by="dropout"):
+    """A mask from arguments that are checked and a recipe that is drawn, or None and to be drawn."""
+    cdef MaskFields mask = <MaskFields> (<new_type *> _mask_class).tp_new(_mask_class, (), NULL)
+    mask.shape = shape
+    mask.p = p
+    mask.recipe = recipe
+    mask.shared_axes = shared_axes
+    mask.made_by = made_by
+    return mask
+
+
+cdef Recipe numbers_for(p):
+    """Threshold and scale of a probability, remembered: training repeats its p."""
+    cdef Recipe numbers = _known.get(p)
+    if numbers is not None:
+        return numbers
+    threshold, scale = _numbers_of(p, "inverted")
+    numbers = Recipe(0, 0, threshold, scale)
+    if len(_known) >= 256:
+        _known.clear()
+    _known[p] = numbers
+    return numbers
+
+
+cdef int threads_of(int64_t count) except -1:
+    cdef int64_t share = _thread_policy["SMALLEST_SHARE"]
+    return 1 if count < 2 * share else _threads_for(count)
+
+
+cdef bint are_axes(tuple axes, int ndim):
+    """Whether they are axes of so many, ascending."""
+    cdef int last = -1, axis
+    for given in axes:
+        if not PyLong_CheckExact(given) or not last < given < ndim:
+            return False
+        last = given
+    return True
+
+
+def dropout(x, p, rng, out, shared_axes=None):
+    """The usual call of dropout in one step: (y, mask), or None where Python has to look closer.
+
+    Usual are a float, a stream or a seed, axes in ascending order, and arrays that kernels take as they are. Nothing is
+    drawn where it returns None or raises.
+    """
+    cdef Recipe numbers, recipe
+    cdef cnp.ndarray y
+    cdef MaskFields mask
+    cdef fd_elementwise e
+    cdef int threads
+    cdef uint64_t seed = 0
+    cdef tuple axes = ()
+    cdef bint has_elements, is_stream = type(rng) is _stream_class
+    if not PyFloat_CheckExact(p) or not (is_stream or PyLong_CheckExact(rng)):
+        return None
+    if not is_stream:
+        try:
+            seed = rng
+        except OverflowError:
+            return None
+    if shared_axes is not None:
+        if type(shared_axes) is not tuple or not cnp.PyArray_CheckExact(x) or not are_axes(shared_axes, x.ndim):
+            return None
+        axes = shared_axes
+    numbers = numbers_for(p)
+    y = target(x, out)
+    if y is None:
+        return None
+    threads = threads_of(cnp.PyArray_SIZE(y))
+    mask = make_mask((<object> x).shape, p, None, axes)
+    pair = PyType_GenericAlloc(_pair_class, 2)
+    has_elements = describe(&e, (y, x), axes)
+    if is_stream:  # nothing that can fail comes after it
+        recipe = (<Calls> rng).next_recipe(numbers.numbers.threshold, numbers.scale)
+    else:
+        recipe = Recipe.__new__(Recipe)
+        recipe.numbers = numbers.numbers
+        recipe.numbers.key = seed
+        recipe.scale = numbers.scale
+    mask.recipe = recipe
+    if has_elements:
+        run(FD_DROPOUT, &e, dtype_of(y), recipe, threads, 0.0)
+    Py_INCREF(y)
+    Py_INCREF(mask)
+    PyTuple_SET_ITEM(pair, 0, y)
+    PyTuple_SET_ITEM(pair, 1, mask)
+    return pair
+
+
+
+def multiply(MaskFields mask not None, x, out):
+    """The usual call of a mask in one step: y, or None where Python has to look closer."""
+    cdef fd_elementwise e
+    cdef Recipe recipe
+    cdef cnp.ndarray y
+    cdef int threads
+    if not isinstance(mask.recipe, Recipe) or not cnp.PyArray_CheckExact(x) or (<object> x).shape != mask.shape:
+        return None
+    y = target(x, out)
+    if y is None:
+        return None
+    recipe = mask.recipe
+    threads = threads_of(cnp.PyArray_SIZE(y))
+    if describe(&e, (y, x), mask.shared_axes):
+        run(FD_DROPOUT, &e, dtype_of(y), recipe, threads, 0.0)
+    return y
 
 
 cdef dict OPERATIONS = {
@@ -522,15 +697,9 @@ def elementwise(str operation not None, tuple arrays not None, tuple shared_axes
                 int threads, double shift=0.0):
     """One of the operations in kernels.h on arrays in its order, the written one first; the others broadcast to it."""
     cdef fd_elementwise e
-    if not describe(&e, arrays, shared_axes):
-        return
-    e.recipe = recipe.numbers
-    e.scale = recipe.scale
-    e.shift = shift
-    cdef fd_dtype dtype = dtype_of(arrays[0])
     cdef fd_operation number = OPERATIONS[operation]
-    with nogil:
-        fd_apply(_kernels, threads, dtype, number, &e)
+    if describe(&e, arrays, shared_axes):
+        run(number, &e, dtype_of(arrays[0]), recipe, threads, shift)
 
 
 def bias_backward(str activation not None, cnp.ndarray dx not None, cnp.ndarray dy not None, cnp.ndarray x not None,
@@ -555,14 +724,9 @@ def bias_backward(str activation not None, cnp.ndarray dx not None, cnp.ndarray 
         e.data[k] = cnp.PyArray_BYTES(array)
         e.stride[k][0] = columns * cnp.PyArray_ITEMSIZE(array) if k < 3 else 0
         e.stride[k][1] = cnp.PyArray_ITEMSIZE(array)
+    e.prefetch = _prefetch
     e.stream = is_large(dx) and e.data[0] != e.data[1] and e.data[0] != e.data[2]
-    e.recipe = recipe.numbers
-    e.scale = recipe.scale
-    e.shift = 0.0
-    cdef fd_dtype dtype = dtype_of(dx)
-    cdef fd_operation number = OPERATIONS[f"bias_{activation}_backward"]
-    with nogil:
-        fd_apply(_kernels, threads, dtype, number, &e)
+    run(OPERATIONS[f"bias_{activation}_backward"], &e, dtype_of(dx), recipe, threads, 0.0)
 
 
 def sum_rows(int64_t columns):

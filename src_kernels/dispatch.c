@@ -5,6 +5,7 @@
 #include "kernels.h"
 
 #include <stddef.h>
+#include <string.h>
 #ifdef __linux__
 #include <sched.h>
 #include <unistd.h>
@@ -12,6 +13,14 @@
 
 #ifdef _OPENMP
 #include <omp.h>
+#endif
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#define FD_CPUID(leaf, r) __cpuid(leaf, r[0], r[1], r[2], r[3])
+#elif defined(_M_X64) || defined(_M_IX86)
+#include <intrin.h>
+#define FD_CPUID(leaf, r) __cpuid((int *)r, leaf)
 #endif
 
 const fd_kernels *const *fd_available(void) {
@@ -36,6 +45,22 @@ const fd_kernels *const *fd_available(void) {
     list[count++] = &fd_kernels_portable;
     list[count] = NULL;
     return list;
+}
+
+fd_processor fd_processor_here(void) {
+    fd_processor found = {"", 0, 0};
+#if defined(FD_CPUID)
+    unsigned r[4];
+    FD_CPUID(0, r);
+    memcpy(found.vendor, r + 1, 4);
+    memcpy(found.vendor + 4, r + 3, 4);
+    memcpy(found.vendor + 8, r + 2, 4);
+    FD_CPUID(1, r); /* the numbers are continued in extended fields */
+    const unsigned family = r[0] >> 8 & 15, model = r[0] >> 4 & 15;
+    found.family = (int)(family == 15 ? family + (r[0] >> 20 & 255) : family);
+    found.model = (int)(family == 15 || family == 6 ? model | (r[0] >> 16 & 15) << 4 : model);
+#endif
+    return found;
 }
 
 int fd_has_openmp(void) {

@@ -11,6 +11,13 @@
 
 typedef enum { FD_FLOAT32, FD_FLOAT64, FD_FLOAT16, FD_BFLOAT16, FD_DTYPES } fd_dtype;
 
+/* What streaming loops ask memory for in advance: how far ahead, in bytes, and into which cache. Processors differ. */
+typedef enum { FD_NO_PREFETCH, FD_FIRST_LEVEL, FD_SECOND_LEVEL, FD_NON_TEMPORAL } fd_hint;
+typedef struct {
+    fd_hint hint;
+    int64_t ahead;
+} fd_prefetch;
+
 /* Arrays of one shape and their decisions, walked in C order; strides of operands in bytes, of decisions in decisions.
  * The decision at an index is number first + sum(index[axis] * decision_stride[axis]). A stride of 0 decisions means that
  * one decision is shared along that axis; a mask's window may have any strides, also negative ones. */
@@ -19,6 +26,7 @@ typedef struct {
     double scale;
     double shift; /* of FD_ALPHA */
     int stream;   /* write past the caches */
+    fd_prefetch prefetch;
     int operands;
     char *data[FD_MAX_OPERANDS];
     int ndim; /* at least 1 */
@@ -99,6 +107,14 @@ extern const fd_kernels fd_kernels_neon;
 extern const fd_kernels fd_kernels_avx2;
 extern const fd_kernels fd_kernels_avx512;
 const fd_kernels *const *fd_available(void);
+
+/* The processor as CPUID describes it: AMD's Zen 3 and 4 are family 25, Zen 5 is 26, Intel's are nearly all 6. Zeros where there
+ * is no CPUID. */
+typedef struct {
+    char vendor[13];
+    int family, model;
+} fd_processor;
+fd_processor fd_processor_here(void);
 
 /* Run a kernel over its range on up to `threads` threads. Results do not depend on their number. */
 int fd_max_threads(void);

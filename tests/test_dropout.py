@@ -237,16 +237,16 @@ def test_nothing_beside_the_target_is_written(isa, thread_count):
         assert (memory[32 + size :] == 7).all()
 
 
-@pytest.mark.parametrize("streaming", [True, False], ids=["streaming", "cached"])
+@pytest.mark.parametrize("hint", [*cpu.HINTS, "cached"])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_alignment(isa, dtype, streaming, monkeypatch):
-    """x and y at every place within a cache line, and a guard of other values on both sides."""
-    cached = cpu.cache_bytes()
+def test_every_alignment(isa, dtype, hint):
+    """x and y at every place within a cache line, and a guard of other values on both sides, whatever is prefetched."""
+    in_force = cpu.streaming()
     size, count = np.dtype(dtype).itemsize, 3 * 2048 + 77
     rng = np.random.default_rng(5)
     memory = [np.zeros(count * size + 192, np.uint8) for _ in range(2)]
     starts = [-array.ctypes.data % 64 for array in memory]
-    cpu.set_cache_bytes(0 if streaming else 1 << 60)
+    cpu.set_streaming(*("none", 0, 1 << 60) if hint == "cached" else (hint, 2048, 0))
     try:
         for place in range(0, 64, size):
             other = int(rng.integers(0, 64 // size)) * size
@@ -261,7 +261,7 @@ def test_every_alignment(isa, dtype, streaming, monkeypatch):
             assert (memory[1][: starts[1] + other] == 0xAB).all()
             assert (memory[1][starts[1] + other + count * size :] == 0xAB).all()
     finally:
-        cpu.set_cache_bytes(cached)
+        cpu.set_streaming(*in_force)
 
 
 @pytest.mark.parametrize("channels", [100, 2048, 2100, 5000])

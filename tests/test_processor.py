@@ -48,6 +48,52 @@ def test_cache_sizes_are_read(tmp_path, monkeypatch):
     assert processor.last_level_cache() == processor.USUAL_CACHE
 
 
+def test_the_constants_in_force_are_the_tables():
+    vendor, family, _ = cpu.processor()
+    tuning = processor.tuning_for(vendor, family)
+    assert cpu.streaming() == (tuning.hint, tuning.ahead, processor.stream_above())
+    shown = run("import fastdrop; fastdrop.show_config()").stdout
+    assert f"{tuning.hint}, {tuning.ahead} bytes ahead" in shown
+    assert tuning.family in shown
+    assert f"{processor.stream_above() / 2**20:g} MB" in shown
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/cpuinfo") or not cpu.processor()[0], reason="no CPUID, or not Linux")
+def test_the_processor_is_the_one_that_the_system_names():
+    with open("/proc/cpuinfo") as lines:
+        named = dict(line.replace("\t", "").strip().split(":", 1) for line in lines if ":" in line)
+    wanted = (named["vendor_id"].strip(), int(named["cpu family"]), int(named["model"]))
+    assert cpu.processor() == wanted
+
+
+def test_each_family_gets_the_constants_that_were_measured_on_it():
+    assert processor.tuning_for("AuthenticAMD", 26).hint == "non-temporal"
+    assert processor.tuning_for("AuthenticAMD", 25).hint == "non-temporal"
+    assert processor.tuning_for("GenuineIntel", 6).hint == "second level"
+    assert processor.tuning_for("AuthenticAMD", 27)[1:] == processor.tuning_for("AuthenticAMD", 26)[1:]
+    assert processor.tuning_for("AuthenticAMD", 27).family == "as AMD Zen 5"
+    assert processor.tuning_for("GenuineIntel", 19)[1:] == processor.tuning_for("GenuineIntel", 6)[1:]
+    assert processor.tuning_for("", 0) == processor.tuning_for("CentaurHauls", 7) == processor.OTHERS
+    for tuning in (*processor.TUNINGS.values(), processor.OTHERS):
+        assert tuning.hint in cpu.HINTS
+        assert 0 <= tuning.ahead <= 1 << 16
+
+
+@pytest.mark.parametrize(("nominal", "counted"), [("32M", 32 << 20), ("300M", 48 << 20), ("8192K", 8 << 20)])
+def test_a_shared_cache_is_not_counted_on(nominal, counted, tmp_path, monkeypatch):
+    (tmp_path / "index3").mkdir()
+    (tmp_path / "index3" / "size").write_text(nominal)
+    monkeypatch.setattr(processor, "_CACHES", tmp_path)
+    assert processor.stream_above() == counted
+
+
+def test_an_unknown_hint_is_refused():
+    before = cpu.streaming()
+    with pytest.raises(ValueError, match="prayer"):
+        cpu.set_streaming("prayer", 0, 0)
+    assert cpu.streaming() == before
+
+
 def test_omp_num_threads_is_respected():
     assert run("import fastdrop; print(fastdrop.get_num_threads())", OMP_NUM_THREADS="3").stdout.split() == ["3"]
 

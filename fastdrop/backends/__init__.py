@@ -4,6 +4,7 @@ from fastdrop.backends.exchange import from_dlpack
 from fastdrop.backends.select import (
     BACKENDS,
     Backend,
+    as_input,
     backend_for,
     backend_named,
     moved,
@@ -19,6 +20,7 @@ __all__ = [
     "BACKENDS",
     "Backend",
     "Window",
+    "as_input",
     "backend_for",
     "backend_named",
     "checked_window",

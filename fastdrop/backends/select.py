@@ -89,6 +89,13 @@ def _place(array: Any) -> str:
     return "a NumPy array" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
 
 
+def as_input(x: Any, out: Any, name: str) -> Array:
+    """x as its kernels read it, for a function that has to know its shape; `prepare` takes it, too."""
+    if out is None and type(x) is np.ndarray and kernels.is_ready(x):
+        return x
+    return backend_for(**{name: x, "out": out}).as_input(x, name)
+
+
 def prepare(x: Any, out: Any, name: str) -> tuple[Backend, Array, Array]:
     """The backend of x; x as its kernels read it; and the array to write to. `name` is x's name in messages."""
     y = kernels.target(x, out)

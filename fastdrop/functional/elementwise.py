@@ -5,18 +5,20 @@ from typing import Any, Literal, Never, overload
 
 from numpy.typing import NDArray
 
+from fastdrop import threads
 from fastdrop.arguments import check_flag, normalize_axes, normalize_axis, wrong_keywords
-from fastdrop.backends import backend_for, prepare_chunkwise
+from fastdrop.backends import as_input, prepare_chunkwise
 from fastdrop.blocks import BlockMask, CutoutMask
-from fastdrop.functional.result import Result, dropped
+from fastdrop.functional.result import Dropped, Result, dropped
 from fastdrop.mask import Mask
 from fastdrop.multiplier import check_made_by
 from fastdrop.noise import GaussianNoise
 from fastdrop.rule import check_probability, check_scaling, mean_share, threshold_and_scale
 from fastdrop.stream import RNG, Drawing, Stream
-from fastdrop.threads import kernels, threads_for
+from fastdrop.threads import kernels
 
 Scaling = Literal["inverted", "classic"]
+_INVERTED: Scaling = "inverted"
 Axes = int | Sequence[int] | None
 Recipe = Mask | GaussianNoise | BlockMask | CutoutMask
 """What the functions return beside y: calling it with dy gives dx."""
@@ -51,7 +53,7 @@ def dropout(
     rng: RNG = None,
     training: bool = True,
     shared_axes: Axes = None,
-    scaling: Scaling = "inverted",
+    scaling: Scaling = _INVERTED,
     out: Any = None,
     **wrong: Never,
 ) -> Result[Any]:
@@ -124,17 +126,14 @@ def dropout(
     """
     if wrong:
         raise wrong_keywords(dropout, wrong)
-    p = check_probability(p)
-    numbers = threshold_and_scale(p, scaling if type(scaling) is str else check_scaling(scaling))
-    stream: Any = rng if type(rng) is Stream else Stream(rng) if rng is None or type(rng) is int else None
-    if training is True and shared_axes is None and stream is not None:  # the usual case, as fast as it can be
-        y = kernels.target(x, out)
-        if y is not None:
-            recipe = stream.next_recipe(*numbers)  # nothing that can fail comes after it
-            kernels.apply(y, x, (), recipe, threads_for(x.size))
-            return dropped(y, Mask._of(x.shape, p, recipe))
+    if training is True and scaling is _INVERTED:  # the usual case, in compiled code
+        usual = kernels.dropout(x, p, rng, out, shared_axes)
+        if usual is not None:
+            return usual  # type: ignore[no-any-return]
+    p, scaling = check_probability(p), check_scaling(scaling)
+    numbers = threshold_and_scale(p, scaling)
     training = check_flag(training, "training")
-    with Drawing(rng if stream is None else stream) as drawing:
+    with Drawing(rng) as drawing:
         backend, array, y = prepare_chunkwise(x, out, "x")
         axes = normalize_axes(shared_axes, array.ndim)
         if not training:
@@ -183,6 +182,8 @@ def dropout_backward(dy: Any, mask: Recipe | None, *, out: Any = None) -> NDArra
     backend, array, dx = prepare_chunkwise(dy, out, "dy")
     return backend.scaled_copy(array, dx, 1.0)
 
+
+kernels.register(Mask, Dropped, Stream, threshold_and_scale, threads.threads_for, vars(threads))
 
 _LINEAR = ("dropout", "dropout_add", "alpha_dropout", "gaussian_dropout", "dropblock", "cutout")
 """Functions whose backward is the product with the mask. spatial_dropout and its like are dropout's."""
@@ -263,8 +264,7 @@ def spatial_dropout(
     """
     if wrong:
         raise wrong_keywords(spatial_dropout, wrong)
-    backend = backend_for(x=x, out=out)
-    array = backend.as_input(x, "x")
+    array = as_input(x, out, "x")
     shared = map_axes(array, channel_axis)
     return dropout(array, p, rng=rng, training=training, shared_axes=shared, scaling=scaling, out=out)
 

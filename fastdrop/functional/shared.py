@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.arguments import check_flag, normalize_axis, wrong_keywords
-from fastdrop.backends import backend_for, on_arrays_device, prepare
+from fastdrop.backends import as_input, backend_for, on_arrays_device, prepare
 from fastdrop.functional.elementwise import dropout, dropout_backward
 from fastdrop.functional.result import Result, dropped
 from fastdrop.mask import Mask
@@ -65,7 +65,7 @@ def drop_path(
     """
     if wrong:
         raise wrong_keywords(drop_path, wrong)
-    array = backend_for(x=x, out=out).as_input(x, "x")
+    array = as_input(x, out, "x")
     if array.ndim == 0:
         raise ValueError("DropPath needs a batch axis; x is a single number")
     shared = range(1, array.ndim)
@@ -130,9 +130,9 @@ def locked_dropout(
     """
     if wrong:
         raise wrong_keywords(locked_dropout, wrong)
-    array = backend_for(x=x, out=out).as_input(x, "x")
+    array = as_input(x, out, "x")
     axis = normalize_axis(time_axis, array.ndim, "time_axis")
-    return dropout(array, p, rng=rng, training=training, shared_axes=axis, out=out)
+    return dropout(array, p, rng=rng, training=training, shared_axes=(axis,), out=out)
 
 
 @overload
@@ -185,10 +185,10 @@ def embedding_dropout(
     """
     if wrong:
         raise wrong_keywords(embedding_dropout, wrong)
-    array = backend_for(weight=weight, out=out).as_input(weight, "weight")
+    array = as_input(weight, out, "weight")
     if array.ndim != 2:
         raise ValueError(f"an embedding's table has shape (words, features); got {array.shape}")
-    return dropout(array, p, rng=rng, training=training, shared_axes=1, out=out)
+    return dropout(array, p, rng=rng, training=training, shared_axes=(1,), out=out)
 
 
 @overload
