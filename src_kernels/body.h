@@ -4,7 +4,8 @@
  * Per arithmetic type (float, double):  S the type, V a register of it, I integers of its size, LANES elements in V,
  *                                       VEC(x) the operations of simd.h, MATH(x) those of math_functions.h
  * Per dtype, beside these:              T the stored type, W an unsigned integer of its size, NAME(x) its kernels,
- *                                       LOAD and STORE between T and V; NEAR loads what is in the caches (a bias)
+ *                                       LOAD and STORE between T and V; NEAR loads what is in the caches (a bias);
+ *                                       PAIRS where dropout takes two elements from 32 bits
  */
 #include <math.h>
 
@@ -68,7 +69,11 @@ static void draw_normals(fd_recipe recipe, uint64_t group, float normals[FD_NORM
 #define NEAR(from) LOAD(from)
 #define STORE(to, x) u16v_store(to, f32v_to_bfloat16(x))
 #define STREAM(to, x) u16v_stream(to, f32v_to_bfloat16(x))
+#if defined(FD_PAIRS)
+#define PAIRS
+#endif
 #include "body_dtype.h"
+#undef PAIRS
 
 #undef S
 #undef V

@@ -61,6 +61,21 @@ FD_INLINE void NAME(unit)(fd_operation operation, int stream, bit_cursor at, MAT
         if (fd_has_second(operation) && !fd_adds_bias(operation)) fd_prefetch_from(with.prefetch, b, 32 * sizeof(T));
     }
     const keep_bits bits = keep_bits_load(at);
+#if defined(PAIRS)
+    if (operation == FD_DROPOUT) {
+        FD_UNROLL_KEEP
+        for (int k = 0; k < 32; k += 2 * LANES) {
+            const i32v pairs = pairs_keep(bits, k, pairs_times(i32v_load((const int32_t *)(const void *)(a + k)), with.scale));
+            if (stream) { /* y is aligned for half a register */
+                fd_stream_half(y + k, &pairs);
+                fd_stream_half(y + k + LANES, (const char *)&pairs + sizeof pairs / 2);
+            } else {
+                i32v_store((int32_t *)(void *)(y + k), pairs);
+            }
+        }
+        return;
+    }
+#endif
     FD_UNROLL_KEEP
     for (int k = 0; k < 32; k += LANES) {
         const V result = NAME(compute)(operation, bits, k, with, a + k, b + k, c + k, sums + k);

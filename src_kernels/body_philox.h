@@ -25,13 +25,14 @@ typedef struct {
     lanes round3_w0, round3_w2, round3_w3;
 } plane_start;
 
-FD_INLINE plane_start planes_begin(fd_recipe recipe, uint64_t tile, uint32_t lane) {
+/* The blocks' numbers are `index` but for their lower halves, which are `word0`. */
+FD_INLINE plane_start planes_begin(fd_recipe recipe, uint64_t index, lanes word0) {
     const uint32_t key0 = (uint32_t)recipe.key, key1 = (uint32_t)(recipe.key >> 32);
-    const fd_block counter = fd_counter(recipe, 0, tile * FD_LANES);
+    const fd_block counter = fd_counter(recipe, 0, index);
     plane_start start;
     start.word1 = counter.w[1];
     start.b1 = (uint64_t)FD_PHILOX_M1 * counter.w[2];
-    const lanes a1 = lanes_mul(lanes_from(counter.w[0] + lane), FD_PHILOX_M0);
+    const lanes a1 = lanes_mul(word0, FD_PHILOX_M0);
     const lanes b2 = lanes_mul(lanes_xor_all(lanes_high(a1), counter.w[3] ^ key1), FD_PHILOX_M1);
     const lanes a3 =
         lanes_mul(lanes_xor_all(lanes_high(b2), (uint32_t)start.b1 ^ (key0 + FD_PHILOX_W0)), FD_PHILOX_M0);
@@ -40,6 +41,11 @@ FD_INLINE plane_start planes_begin(fd_recipe recipe, uint64_t tile, uint32_t lan
     start.round3_w2 = lanes_xor_all(lanes_high(a3), key1 + 2 * FD_PHILOX_W1);
     start.round3_w3 = a3;
     return start;
+}
+
+/* A tile starts at a multiple of its size: no block of it carries into the counter's next word. */
+FD_INLINE plane_start tile_begin(fd_recipe recipe, uint64_t tile, uint32_t lane) {
+    return planes_begin(recipe, tile * FD_LANES, lanes_from((uint32_t)(tile * FD_LANES) + lane));
 }
 
 /* One plane's words after three rounds. */
@@ -63,7 +69,7 @@ FD_INLINE void plane_end(lane_blocks x, uint32_t lane, uint32_t bits[FD_TILE_WOR
  * the processor looks ahead far enough to work on the next one, too. */
 #define FD_DRAW_PLANES(recipe, planes, tile, bits, BETWEEN)                                                    \
     for (uint32_t lane = 0; lane < FD_LANES; lane += FD_BLOCKS) {                                              \
-        const plane_start start = planes_begin(recipe, tile, lane);                                            \
+        const plane_start start = tile_begin(recipe, tile, lane);                                              \
         FD_NO_UNROLL                                                                                           \
         for (uint32_t plane = 0; plane < (planes); plane++) {                                                  \
             lane_blocks x = plane_begin(&start, recipe, plane);                                                \
@@ -81,7 +87,7 @@ static void draw_planes(fd_recipe recipe, uint32_t planes, uint64_t tile, uint32
 /* All words of 16 blocks of one purpose, numbered as a tile's. */
 static void draw_words(fd_recipe recipe, uint32_t purpose, uint64_t tile, uint32_t words[FD_TILE_WORDS]) {
     for (uint32_t lane = 0; lane < FD_LANES; lane += FD_BLOCKS) {
-        const plane_start start = planes_begin(recipe, tile, lane);
+        const plane_start start = tile_begin(recipe, tile, lane);
         lane_blocks x = plane_begin(&start, recipe, purpose);
         for (uint32_t round = 3; round < FD_PHILOX_ROUNDS; round++) x = philox_round(x, recipe, round);
         plane_end(x, lane, words);
@@ -90,13 +96,11 @@ static void draw_words(fd_recipe recipe, uint32_t purpose, uint64_t tile, uint32
 
 /* The tail words of FD_LANES elements of a tile. */
 static void draw_tails(fd_recipe recipe, uint64_t tile, const uint32_t *element, uint32_t tail[FD_LANES]) {
-    const fd_block counter = fd_counter(recipe, FD_PURPOSE_TAIL, tile * FD_TILE);
     for (uint32_t lane = 0; lane < FD_LANES; lane += FD_BLOCKS) {
-        const lanes zero = lanes_xor(lanes_from(0), lanes_from(0));
-        /* a tile starts at a multiple of its size: no element of it carries into the counter's next word */
-        lane_blocks x = {lanes_xor_all(lanes_load(element + lane), counter.w[0]), lanes_xor_all(zero, counter.w[1]),
-                         lanes_xor_all(zero, counter.w[2]), lanes_xor_all(zero, counter.w[3])};
-        for (uint32_t round = 0; round < FD_PHILOX_ROUNDS; round++) x = philox_round(x, recipe, round);
+        const lanes word0 = lanes_xor_all(lanes_load(element + lane), (uint32_t)(tile * FD_TILE));
+        const plane_start start = planes_begin(recipe, tile * FD_TILE, word0);
+        lane_blocks x = plane_begin(&start, recipe, FD_PURPOSE_TAIL);
+        for (uint32_t round = 3; round < FD_PHILOX_ROUNDS; round++) x = philox_round(x, recipe, round);
         lanes_store(tail + lane, x.w0);
     }
 }

@@ -288,6 +288,40 @@ FD_INLINE u16v f32v_to_bfloat16(f32v x) {
 }
 #endif
 
+/* bfloat16 two at a time, as they lie in 32 bits: the upper one is a float32 but for its lower bits, the lower one needs a
+ * shift. Of a product with one finite number only: a NaN that it gives has no lower bits, so that rounding, half to even,
+ * cannot turn it into something else. */
+#if defined(FD_VECTOR_BYTES) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define FD_PAIRS
+FD_INLINE i32v pair_rounded(f32v x) {
+    const i32v bits = f32v_bits(x);
+    return bits + 0x7FFF + ((bits >> 16) & 1);
+}
+FD_INLINE i32v pairs_times(i32v pairs, float scale) {
+    const i32v upper = i32v_set((int32_t)0xFFFF0000u);
+    const i32v even = pair_rounded(f32v_from_bits(pairs << 16) * scale);
+    const i32v odd = pair_rounded(f32v_from_bits(pairs & upper) * scale);
+    return (odd & upper) | (((even >> 16) & ~upper));
+}
+#if !defined(FD_OWN_KEEP_PAIRS)
+typedef int16_t i16v __attribute__((vector_size(FD_VECTOR_BYTES)));
+#define FD_BITS_4(bit) (int16_t)(1u << (bit)), (int16_t)(2u << (bit)), (int16_t)(4u << (bit)), (int16_t)(8u << (bit))
+static const int16_t fd_bit_16[16] = {FD_BITS_4(0), FD_BITS_4(4), FD_BITS_4(8), FD_BITS_4(12)};
+#undef FD_BITS_4
+FD_INLINE i32v pairs_keep(keep_bits bits, int first, i32v pairs) {
+    const i32v upper = i32v_set((int32_t)0xFFFF0000u);
+    const i32v half = first < 16 ? (bits & ~upper) | (bits << 16) : (bits & upper) | ((bits >> 16) & ~upper);
+    i16v own, bit;
+    memcpy(&own, &half, sizeof own);
+    memcpy(&bit, fd_bit_16 + first % 16, sizeof bit);
+    const i16v kept = (own & bit) == bit;
+    i32v mask;
+    memcpy(&mask, &kept, sizeof mask);
+    return pairs & mask;
+}
+#endif
+#endif
+
 /* float16 by integers: the exponent is moved by a multiplication with 2^112, which makes subnormals right too. */
 #if !defined(FD_OWN_FLOAT16)
 FD_INLINE f32v f32v_from_float16(u16v x) {

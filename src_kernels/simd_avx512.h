@@ -78,6 +78,12 @@ FD_INLINE f64v f64v_zero_unless_positive(f64v z, f64v x) {
     return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(z, _mm512_setzero_pd(), _CMP_NLE_UQ), x);
 }
 
+#define FD_OWN_KEEP_PAIRS
+FD_INLINE i32v pairs_keep(keep_bits bits, int first, i32v pairs) {
+    (void)first; /* 32 of them fill a register */
+    return (i32v)_mm512_maskz_mov_epi16(bits, (__m512i)pairs);
+}
+
 #define FD_OWN_STREAM
 FD_INLINE void fd_stream(void *to, const void *register_) {
     _mm512_stream_si512((__m512i *)to, _mm512_loadu_si512(register_));
