@@ -93,15 +93,16 @@ libraries = [
 
 extension = Extension(
     "fastdrop._kernels.cpu",
-    sources=[str(SOURCES / "cpu.pyx"), str(SOURCES / "dispatch.c")],
+    sources=[str(SOURCES / name) for name in ("cpu.pyx", "dispatch.c", "pool.c")],
     depends=[*HEADERS, *(str(SOURCES / f"isa_{name}.c") for name in targets)],
     include_dirs=[str(SOURCES), numpy.get_include()],
     define_macros=[
         ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+        ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION"),  # NumPy 1.26's: with memory handlers
         *((f"FASTDROP_HAVE_{name.upper()}", "1") for name in targets),
     ],
     extra_compile_args=[*COMMON, *openmp],
-    extra_link_args=openmp,
+    extra_link_args=openmp if MSVC else [*openmp, "-pthread"],  # pool.c's pthread_atfork, where the C library is older
 )
 
 setup(libraries=libraries, ext_modules=cythonize([extension], language_level=3))

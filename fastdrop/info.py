@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from fastdrop._version import __version__
+from fastdrop.pool import get_pool_limit, pool_free_bytes
 from fastdrop.rule import RULE_VERSION
 from fastdrop.threads import get_num_threads, kernels
 
 
 def configuration() -> dict[str, Any]:
-    """Versions, instruction sets and threads, as plain values."""
+    """Versions, instruction sets, threads and the pool of memory, as plain values."""
     return {
         "fastdrop": __version__,
         "mask rule": RULE_VERSION,
@@ -23,12 +24,14 @@ def configuration() -> dict[str, Any]:
         "available": kernels.available_isas(),
         "openmp": kernels.has_openmp(),
         "threads": get_num_threads(),
+        "pool limit": get_pool_limit(),
+        "pool free bytes": pool_free_bytes(),
         "cupy": importlib.util.find_spec("cupy") is not None,
     }
 
 
 def show_config() -> None:
-    """Print versions, instruction sets and threads.
+    """Print versions, instruction sets, threads and the pool of memory.
 
     Examples
     --------

@@ -5,6 +5,8 @@ The callers in fastdrop.backends.cpu have checked dtypes, shapes and aliasing; h
 """
 cimport cython
 cimport numpy as cnp
+from cpython.pycapsule cimport PyCapsule_New
+from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cnp.import_array()
@@ -389,12 +391,94 @@ def fits(cnp.ndarray x not None, out):
     return cnp.PyArray_ISBEHAVED(y) and not overlaps_itself(y) and is_apart(x, y)
 
 
+cdef extern from *:
+    """
+    #include "pool.h"
+    static PyDataMem_Handler fd_pool_handler = {
+        "fastdrop_pool", 1, {NULL, fd_pool_malloc, fd_pool_calloc, fd_pool_realloc, fd_pool_free}};
+    """
+    cnp.PyDataMem_Handler fd_pool_handler
+    const size_t FD_POOL_SMALLEST
+    int fd_pool_start() except -1
+    bint fd_pool_keeps(size_t size) nogil
+    void fd_pool_set_limit(size_t size) nogil
+    size_t fd_pool_limit() nogil
+    size_t fd_pool_free_bytes() nogil
+    void fd_pool_empty() nogil
+    PyObject *PyDataMem_DefaultHandler
+
+fd_pool_start()
+cdef object _pool = PyCapsule_New(&fd_pool_handler, "mem_handler", NULL)
+
+
+cdef object new_array(cnp.ndarray like, int ndim, cnp.npy_intp *shape):
+    if shape == NULL:
+        return PyArray_NewLikeArray(like, cnp.NPY_KEEPORDER, NULL, 0)
+    return cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(like), 0)
+
+
+cdef object new_result(cnp.ndarray like, int ndim, cnp.npy_intp *shape):
+    """An array for results: of this shape in C order, or where it is NULL of the array's shape and order.
+
+    A large one is taken from the pool, by a memory handler that is set for this allocation only. NumPy notes with each
+    array which handler is to free it. A handler that the user has set goes first.
+    """
+    cdef size_t size = cnp.PyArray_ITEMSIZE(like)
+    cdef int axis
+    if shape == NULL:
+        size = cnp.PyArray_NBYTES(like)
+    else:
+        for axis in range(ndim):
+            size *= shape[axis]
+    if size < FD_POOL_SMALLEST or not fd_pool_keeps(size):
+        return new_array(like, ndim, shape)
+    before = cnp.PyDataMem_GetHandler()
+    if <PyObject *> before != PyDataMem_DefaultHandler:
+        return new_array(like, ndim, shape)
+    cnp.PyDataMem_SetHandler(_pool)
+    try:
+        return new_array(like, ndim, shape)
+    finally:
+        cnp.PyDataMem_SetHandler(before)
+
+
+def empty_like(cnp.ndarray array not None, tuple shape=None):
+    """As `numpy.empty_like` of an array of NumPy's own class, its memory from the pool where it is large."""
+    cdef cnp.npy_intp sizes[64]
+    cdef int axis
+    if shape is None:
+        return new_result(array, 0, NULL)
+    if len(shape) > 64:
+        raise ValueError(f"an array has at most 64 axes; got {len(shape)}")
+    for axis in range(<int> len(shape)):
+        sizes[axis] = shape[axis]
+    return new_result(array, <int> len(shape), sizes)
+
+
+def set_pool_limit(size_t size):
+    with nogil:
+        fd_pool_set_limit(size)
+
+
+def pool_limit():
+    return fd_pool_limit()
+
+
+def pool_free_bytes():
+    return fd_pool_free_bytes()
+
+
+def empty_pool():
+    with nogil:
+        fd_pool_empty()
+
+
 def target(x, out):
     """Where to write x's results, if x and out (or None) are arrays that kernels take as they are; otherwise None."""
     if not cnp.PyArray_CheckExact(x) or not is_ready(x):
         return None
     if out is None:
-        return PyArray_NewLikeArray(<cnp.ndarray> x, cnp.NPY_KEEPORDER, NULL, 0)
+        return new_result(<cnp.ndarray> x, 0, NULL)
     return out if cnp.PyArray_CheckExact(out) and fits(<cnp.ndarray> x, out) else None
 
 
