@@ -171,6 +171,7 @@ POOL = {
     "gcc": ("gcc", ()),
     "clang": ("clang", ()),
     "sanitizers": ("gcc", tuple(SANITIZERS[:4])),
+    "elsewhere": ("gcc", ("-U__linux__", *SANITIZERS[:4])),  # by malloc, as on other systems
     "threads": ("gcc", ("-O1", "-g1", "-fsanitize=thread")),
 }
 
