@@ -6,11 +6,13 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_clib import build_clib
 
 SOURCES = Path("src_kernels")
 HEADERS = [str(path) for path in sorted(SOURCES.glob("*.h"))]
@@ -93,15 +95,30 @@ libraries = [
 
 extension = Extension(
     "fastdrop._kernels.cpu",
-    sources=[str(SOURCES / "cpu.pyx"), str(SOURCES / "dispatch.c")],
+    sources=[str(SOURCES / name) for name in ("cpu.pyx", "dispatch.c", "pool.c")],
     depends=[*HEADERS, *(str(SOURCES / f"isa_{name}.c") for name in targets)],
     include_dirs=[str(SOURCES), numpy.get_include()],
     define_macros=[
         ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+        ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION"),  # NumPy 1.26's: with memory handlers
         *((f"FASTDROP_HAVE_{name.upper()}", "1") for name in targets),
     ],
     extra_compile_args=[*COMMON, *openmp],
-    extra_link_args=openmp,
+    extra_link_args=openmp if MSVC else [*openmp, "-pthread"],  # pool.c's pthread_atfork, where the C library is older
 )
 
-setup(libraries=libraries, ext_modules=cythonize([extension], language_level=3))
+
+
+class ParallelLibraries(build_clib):  # type: ignore[misc]
+    """The instruction sets side by side: each is one long compilation."""
+
+    def build_libraries(self, libraries: list[tuple[str, dict[str, list[str]]]]) -> None:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda one: build_clib.build_libraries(self, [one]), libraries))
+
+
+setup(
+    libraries=libraries,
+    ext_modules=cythonize([extension], language_level=3),
+    cmdclass={"build_clib": ParallelLibraries},
+)

@@ -47,6 +47,7 @@ from fastdrop.info import show_config
 from fastdrop.mask import Mask
 from fastdrop.nn.monte_carlo import MonteCarlo, mc_dropout
 from fastdrop.noise import GaussianNoise
+from fastdrop.pool import empty_pool, get_pool_limit, pool_free_bytes, set_pool_limit
 from fastdrop.stream import Stream
 from fastdrop.threads import get_num_threads, set_num_threads
 
@@ -80,16 +81,20 @@ __all__ = [
     "dropout_backward",
     "embedding_dropout",
     "embedding_dropout_backward",
+    "empty_pool",
     "feature_alpha_dropout",
     "feature_alpha_dropout_backward",
     "from_dlpack",
     "gaussian_dropout",
     "gaussian_dropout_backward",
     "get_num_threads",
+    "get_pool_limit",
     "locked_dropout",
     "locked_dropout_backward",
     "mc_dropout",
+    "pool_free_bytes",
     "set_num_threads",
+    "set_pool_limit",
     "show_config",
     "softmax_dropout",
     "softmax_dropout_backward",

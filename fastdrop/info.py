@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from fastdrop._version import __version__
+from fastdrop.pool import get_pool_limit, pool_free_bytes
 from fastdrop.processor import tuning_for
 from fastdrop.rule import RULE_VERSION
 from fastdrop.threads import get_num_threads, kernels
 
 
 def configuration() -> dict[str, Any]:
-    """Versions, instruction sets, the constants in force for this processor, and threads, as plain values."""
+    """Versions, instruction sets, the constants for this processor, threads and the pool of memory, as plain values."""
     hint, ahead, above = kernels.streaming()
     return {
         "fastdrop": __version__,
@@ -28,12 +29,14 @@ def configuration() -> dict[str, Any]:
         "prefetch": f"{hint}, {ahead} bytes ahead",
         "openmp": kernels.has_openmp(),
         "threads": get_num_threads(),
+        "pool limit": get_pool_limit(),
+        "pool free bytes": pool_free_bytes(),
         "cupy": importlib.util.find_spec("cupy") is not None,
     }
 
 
 def show_config() -> None:
-    """Print versions, instruction sets, the constants in force for this processor, and threads.
+    """Print versions, instruction sets, the constants for this processor, threads and the pool of memory.
 
     Examples
     --------

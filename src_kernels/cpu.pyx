@@ -7,7 +7,8 @@ cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
-from cpython.ref cimport Py_INCREF
+from cpython.pycapsule cimport PyCapsule_New
+from cpython.ref cimport Py_INCREF, PyObject
 from cpython.tuple cimport PyTuple_SET_ITEM
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -422,12 +423,94 @@ def fits(cnp.ndarray x not None, out):
     return cnp.PyArray_ISBEHAVED(y) and not overlaps_itself(y) and is_apart(x, y)
 
 
+cdef extern from *:
+    """
+    #include "pool.h"
+    static PyDataMem_Handler fd_pool_handler = {
+        "fastdrop_pool", 1, {NULL, fd_pool_malloc, fd_pool_calloc, fd_pool_realloc, fd_pool_free}};
+    """
+    cnp.PyDataMem_Handler fd_pool_handler
+    const size_t FD_POOL_SMALLEST
+    int fd_pool_start() except -1
+    bint fd_pool_keeps(size_t size) nogil
+    void fd_pool_set_limit(size_t size) nogil
+    size_t fd_pool_limit() nogil
+    size_t fd_pool_free_bytes() nogil
+    void fd_pool_empty() nogil
+    PyObject *PyDataMem_DefaultHandler
+
+fd_pool_start()
+cdef object _pool = PyCapsule_New(&fd_pool_handler, "mem_handler", NULL)
+
+
+cdef object new_array(cnp.ndarray like, int ndim, cnp.npy_intp *shape):
+    if shape == NULL:
+        return PyArray_NewLikeArray(like, cnp.NPY_KEEPORDER, NULL, 0)
+    return cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(like), 0)
+
+
+cdef object new_result(cnp.ndarray like, int ndim, cnp.npy_intp *shape):
+    """An array for results: of this shape in C order, or where it is NULL of the array's shape and order.
+
+    A large one is taken from the pool, by a memory handler that is set for this allocation only. NumPy notes with each
+    array which handler is to free it. A handler that the user has set goes first.
+    """
+    cdef size_t size = cnp.PyArray_ITEMSIZE(like)
+    cdef int axis
+    if shape == NULL:
+        size = cnp.PyArray_NBYTES(like)
+    else:
+        for axis in range(ndim):
+            size *= shape[axis]
+    if size < FD_POOL_SMALLEST or not fd_pool_keeps(size):
+        return new_array(like, ndim, shape)
+    before = cnp.PyDataMem_GetHandler()
+    if <PyObject *> before != PyDataMem_DefaultHandler:
+        return new_array(like, ndim, shape)
+    cnp.PyDataMem_SetHandler(_pool)
+    try:
+        return new_array(like, ndim, shape)
+    finally:
+        cnp.PyDataMem_SetHandler(before)
+
+
+def empty_like(cnp.ndarray array not None, tuple shape=None):
+    """As `numpy.empty_like` of an array of NumPy's own class, its memory from the pool where it is large."""
+    cdef cnp.npy_intp sizes[64]
+    cdef int axis
+    if shape is None:
+        return new_result(array, 0, NULL)
+    if len(shape) > 64:
+        raise ValueError(f"an array has at most 64 axes; got {len(shape)}")
+    for axis in range(<int> len(shape)):
+        sizes[axis] = shape[axis]
+    return new_result(array, <int> len(shape), sizes)
+
+
+def set_pool_limit(size_t size):
+    with nogil:
+        fd_pool_set_limit(size)
+
+
+def pool_limit():
+    return fd_pool_limit()
+
+
+def pool_free_bytes():
+    return fd_pool_free_bytes()
+
+
+def empty_pool():
+    with nogil:
+        fd_pool_empty()
+
+
 def target(x, out):
     """Where to write x's results, if x and out (or None) are arrays that kernels take as they are; otherwise None."""
     if not cnp.PyArray_CheckExact(x) or not is_ready(x):
         return None
     if out is None:
-        return PyArray_NewLikeArray(<cnp.ndarray> x, cnp.NPY_KEEPORDER, NULL, 0)
+        return new_result(<cnp.ndarray> x, 0, NULL)
     return out if cnp.PyArray_CheckExact(out) and fits(<cnp.ndarray> x, out) else None
 
 
@@ -566,8 +649,8 @@ cdef dict _known = {}  # p: a recipe of its threshold and scale
 
 
 def register(type mask not None, type pair not None, type stream not None, numbers_of, threads_for, dict thread_policy):
-    """The Python side of `dropout`: the classes that it makes and recognises, `threshold_and_scale`, and how many threads
-    a call gets (a function, and the names of its module, for `SMALLEST_SHARE`)."""
+    """The Python side of `dropout`: the classes that it makes and recognises, `threshold_and_scale`, and the policy of
+    threads, a function and the names of its module, of which `SMALLEST_SHARE` is one."""
     global _mask_class, _pair_class, _stream_class, _numbers_of, _threads_for, _thread_policy
     _mask_class, _pair_class, _stream_class = mask, pair, stream
     _numbers_of, _threads_for, _thread_policy = numbers_of, threads_for, thread_policy
@@ -604,11 +687,11 @@ cdef int threads_of(int64_t count) except -1:
 
 cdef bint are_axes(tuple axes, int ndim):
     """Whether they are axes of so many, ascending."""
-    cdef int last = -1, axis
-    for given in axes:
-        if not PyLong_CheckExact(given) or not last < given < ndim:
+    cdef int last = -1
+    for axis in axes:
+        if not PyLong_CheckExact(axis) or not last < axis < ndim:
             return False
-        last = given
+        last = axis
     return True
 
 
@@ -634,7 +717,8 @@ def dropout(x, p, rng, out, shared_axes=None):
         except OverflowError:
             return None
     if shared_axes is not None:
-        if type(shared_axes) is not tuple or not cnp.PyArray_CheckExact(x) or not are_axes(shared_axes, x.ndim):
+        if type(shared_axes) is not tuple or not cnp.PyArray_CheckExact(x) or \
+                not are_axes(shared_axes, cnp.PyArray_NDIM(<cnp.ndarray> x)):
             return None
         axes = shared_axes
     numbers = numbers_for(p)
@@ -660,7 +744,6 @@ def dropout(x, p, rng, out, shared_axes=None):
     PyTuple_SET_ITEM(pair, 0, y)
     PyTuple_SET_ITEM(pair, 1, mask)
     return pair
-
 
 
 def multiply(MaskFields mask not None, x, out):

@@ -165,3 +165,43 @@ def test_replay(name, isa, replayed):
     print(f"{name}: {result.stdout}")
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     assert f"ran: {isa}\n" in result.stdout
+
+
+POOL = {
+    "gcc": ("gcc", ()),
+    "clang": ("clang", ()),
+    "sanitizers": ("gcc", tuple(SANITIZERS[:4])),
+    "elsewhere": ("gcc", ("-U__linux__", *SANITIZERS[:4])),  # by malloc, as on other systems
+    "threads": ("gcc", ("-O1", "-g1", "-fsanitize=thread")),
+}
+
+
+@pytest.mark.parametrize("name", POOL)
+def test_the_pool(name, tmp_path):
+    """Threads that take and give at once, forks among them, and what NumPy seldom asks for."""
+    compiler, flags = POOL[name]
+    require(compiler)
+    _, extension = setup_arguments(Flavour(compiler, ["portable"]))
+    common = [flag for flag in extension.extra_compile_args if flag != "-fopenmp"]
+    target = tmp_path / "pool"
+    sources = ["src_kernels/pool.c", str(HERE / "pool.c")]
+    compile_c(
+        [
+            compiler,
+            "-Werror",
+            "-D_GNU_SOURCE",
+            "-Isrc_kernels",
+            *common,
+            *flags,
+            *sources,
+            "-pthread",
+            "-o",
+            str(target),
+        ]
+    )
+    arguments = ["--no-fork"] if name == "threads" else []  # its threads are not in a child
+    environment = {**os.environ, "ASAN_OPTIONS": "allocator_may_return_null=1"}
+    result = subprocess.run(
+        [target, *arguments], capture_output=True, text=True, check=False, env=environment, timeout=600
+    )
+    assert (result.returncode, result.stdout) == (0, "right\n"), result.stdout + result.stderr[-3000:]

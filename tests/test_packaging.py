@@ -37,7 +37,8 @@ def test_sdist_and_wheel(built, tmp_path):
     assert sdist.name.startswith("fastdrop_kernels-")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"src_kernels/philox.h", "src_kernels/cpu.pyx", "src_kernels/isa_avx512.c", "LICENSE", "setup.py"} <= names
+    assert {"src_kernels/philox.h", "src_kernels/cpu.pyx", "src_kernels/isa_avx512.c", "src_kernels/pool.c"} <= names
+    assert {"LICENSE", "setup.py"} <= names
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path)
@@ -85,7 +86,8 @@ def test_the_wheel_works_with_numpy_1(built, tmp_path):
         f"[pytest]\naddopts = --import-mode=importlib\nfilterwarnings = error\ntimeout = 120\npythonpath = {paths}\n"
         "markers =\n    gui: x\n    packaging: x\n    native: x\n    gpu: x\n"
     )
-    names = ("dropout", "errors", "rule", "hostile_calls", "numpy_users", "family", "fused", "dropconnect", "nn")
+    names = ["dropout", "errors", "rule", "hostile_calls", "numpy_users"]
+    names += ["family", "fused", "dropconnect", "nn", "pool"]
     files = [str(ROOT / "tests" / f"test_{name}.py") for name in names]
     command = [python, "-m", "pytest", "-q", "-c", settings, "--rootdir", tmp_path, "-p", "no:cacheprovider", *files]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

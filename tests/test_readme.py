@@ -35,8 +35,8 @@ def test_python_blocks_run(capsys):
 def test_the_guide_runs():
     text = (Path(__file__).parent.parent / "docs" / "guide.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 7
-    assert sum("assert" in block for block in blocks) == 4
+    assert len(blocks) == 8
+    assert sum("assert" in block for block in blocks) == 5
     namespace = {}
     for block in blocks:
         exec(compile(block, "guide.md", "exec"), namespace)

@@ -55,7 +55,7 @@ def _has_kernels(dtype: np.dtype[Any]) -> bool:
 def prepare_out(x: Array, out: Any, *others: Array) -> tuple[Array, ...]:
     """The array to write to, checked, and the inputs, copied where they overlap it without being the same."""
     if out is None:
-        return np.empty_like(x), x, *others
+        return kernels.empty_like(x), x, *others
     check_class(out, "out")
     if not others and kernels.fits(x, out):
         return out, x
@@ -83,7 +83,7 @@ def apply(
 
     out and x as `prepare_out` gives them.
     """
-    target = out if kernels.is_ready(out) else np.empty_like(x)
+    target = out if kernels.is_ready(out) else kernels.empty_like(x)
     if window is None:
         kernels.apply(target, x, shared_axes, recipe, threads_for(x.size))
     else:
@@ -102,7 +102,7 @@ def elementwise(
     shift: float = 0.0,
 ) -> Array:
     """One of the fused operations of src_kernels/operations.h; inputs broadcast to out. `shift` is alpha dropout's."""
-    target = out if kernels.is_ready(out) else np.empty_like(inputs[0])
+    target = out if kernels.is_ready(out) else kernels.empty_like(inputs[0])
     kernels.elementwise(operation, (target, *inputs), shared_axes, recipe, threads_for(target.size), shift)
     if target is not out:
         out[...] = target
@@ -112,7 +112,7 @@ def elementwise(
 def bias_backward(activation: str, dy: Array, x: Array, bias: Array, recipe: Recipe) -> tuple[Array, Array]:
     """dx, and dbias, its sum over all axes but the last."""
     dy, x, bias = (np.ascontiguousarray(array) for array in (dy, x, bias))
-    dx = np.empty_like(x)
+    dx = kernels.empty_like(x)
     rows = x.size // bias.size if bias.size else 0
     # Blocks of rows are added up by themselves and then together, whatever the number of threads.
     sums = np.zeros((-(-rows // kernels.sum_rows(bias.size)), bias.size), arithmetic(x.dtype))
@@ -123,7 +123,7 @@ def bias_backward(activation: str, dy: Array, x: Array, bias: Array, recipe: Rec
 def softmax(out: Array, x: Array, dy: Array | None, recipe: Recipe) -> Array:
     """Dropout of x's softmax along the last axis; where dy is given, its backward pass."""
     x, dy = np.ascontiguousarray(x), None if dy is None else np.ascontiguousarray(dy)
-    target = out if out.flags.c_contiguous and kernels.is_ready(out) else np.empty_like(x)
+    target = out if out.flags.c_contiguous and kernels.is_ready(out) else kernels.empty_like(x)
     kernels.softmax(target, x, dy, recipe, threads_for(x.size) if x.shape[-1] < x.size else 1)
     if target is not out:
         out[...] = target
@@ -136,7 +136,7 @@ def gaussian(x: Array, out: Array, recipe: Recipe, sigma: float) -> Array:
     out and x as `prepare_out` gives them.
     """
     x = np.ascontiguousarray(x)
-    target = out if out.flags.c_contiguous and kernels.is_ready(out) else np.empty_like(x)
+    target = out if out.flags.c_contiguous and kernels.is_ready(out) else kernels.empty_like(x)
     kernels.gaussian(target, x, recipe, sigma, threads_for(x.size))
     if target is not out:
         out[...] = target
@@ -207,7 +207,7 @@ def _masked_products(x: Array, weight: Array) -> int:
 
 def connect_forward(x: Array, weight: Array, bias: Array | None, recipe: Recipe) -> Array:
     """y[b, o] = bias[o] + scale * sum_i keep[b, o, i] * weight[o, i] * x[b, i], the mask never built."""
-    y = np.empty((x.shape[0], weight.shape[0]), x.dtype)
+    y = kernels.empty_like(x, (x.shape[0], weight.shape[0]))
     bias = None if bias is None else np.ascontiguousarray(bias)
     x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
     kernels.connect_forward(x, weight, bias, y, recipe, _masked_products(x, weight))
@@ -216,7 +216,7 @@ def connect_forward(x: Array, weight: Array, bias: Array | None, recipe: Recipe)
 
 def connect_dx(dy: Array, weight: Array, recipe: Recipe) -> Array:
     """dx[b, i] = scale * sum_o keep[b, o, i] * weight[o, i] * dy[b, o]"""
-    dx = np.empty((dy.shape[0], weight.shape[1]), dy.dtype)
+    dx = kernels.empty_like(dy, (dy.shape[0], weight.shape[1]))
     dy, weight = np.ascontiguousarray(dy), np.ascontiguousarray(weight)
     kernels.connect_dx(dy, weight, dx, recipe, _masked_products(dy, weight))
     return dx
@@ -224,7 +224,7 @@ def connect_dx(dy: Array, weight: Array, recipe: Recipe) -> Array:
 
 def connect_dweight(dy: Array, x: Array, recipe: Recipe) -> Array:
     """dweight[o, i] = scale * sum_b keep[b, o, i] * dy[b, o] * x[b, i]"""
-    dweight = np.empty((dy.shape[1], x.shape[1]), x.dtype)
+    dweight = kernels.empty_like(x, (dy.shape[1], x.shape[1]))
     dy, x = np.ascontiguousarray(dy), np.ascontiguousarray(x)
     kernels.connect_dweight(dy, x, dweight, recipe, _masked_products(x, dweight))
     return dweight

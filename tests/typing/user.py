@@ -44,5 +44,7 @@ def train(x: NDArray[np.float32], labels: NDArray[np.intp]) -> float:
     model.eval()
     result = fd.mc_dropout(model, x, samples=50)
     print(result.mean, result.std, fd.get_num_threads())
+    fd.set_pool_limit(fd.get_pool_limit() - fd.pool_free_bytes())
+    fd.empty_pool()
     fd.show_config()
     return loss
