@@ -214,6 +214,15 @@ def test_what_was_saved_and_what_is_new_stand_in_one_row(tmp_path):
     assert (numbers[2]["seconds"], numbers[2]["seconds before"]) == ("", 1e-6)
 
 
+def test_the_roofline_is_the_best_copy_of_each_case():
+    first = result(elements=1 << 10, own=1e-6, memcpy=5e-7, plain_copy=4e-7)
+    second = result(elements=1 << 16, own=1e-4, memcpy=5e-5, plain_copy=6e-5)
+    copy, _ = benchmark_figures.lines([first, second], "dropout")
+    assert copy.name == "best copy, 1 thread"
+    assert copy.points == [(1 << 10, pytest.approx(20.48)), (1 << 16, pytest.approx(10.48576))]
+    assert benchmark_figures.cells(benchmark_figures.Row(first.case, first, None, None))[7][0] == "40% of best copy"
+
+
 def test_figures_in_words():
     assert [benchmark_figures.rate_text(rate) for rate in (2654.4, 99.96, 0.2974)] == ["2654", "100", "0.297"]
     assert [benchmark_figures.time_text(seconds) for seconds in (2.5, 1.5e-3, 4e-7)] == ["2.5 s", "1.5 ms", "0.4 µs"]
@@ -329,7 +338,7 @@ def test_a_run_fills_table_bars_and_roofline(qtbot, view):
     assert not view._timer.isActive()
     assert view.progress.value() == view.progress.maximum()
     assert texts(view, 0) == ["dropout"] * 8 + ["call overhead"]
-    assert "of copy" in texts(view, column(view, "speed"))[0]
+    assert "of best copy" in texts(view, column(view, "speed"))[0]
     curves = view.roofline.curves
     assert {name for name, _ in curves} == {
         line.name for line in benchmark_figures.lines(view.model.results, "dropout")
@@ -353,7 +362,7 @@ def test_bars_are_the_newest_cases_or_the_chosen_ones(qtbot, view):
     assert not view.follow.isChecked()
     first = view.model.results[0]
     assert view.case.text() == str(first.case)
-    assert names(view.bars.widget) == ["▶ fastdrop", "copy", "np.copyto", "plain NumPy"]
+    assert names(view.bars.widget) == ["▶ fastdrop", *plan.COPIES, "plain NumPy"]
     rates = [first.gigabytes_per_second(name) for name in first.candidates]
     assert list(view.bars.bars.opts["width"]) == rates
     shown = [label.toPlainText() for label in view.bars.labels if label.isVisible()]
@@ -510,7 +519,7 @@ def test_follows_a_dark_theme(qtbot, view):
         QApplication.setPalette(QPalette(QColor(40, 40, 40)))
         base = QApplication.palette().color(QPalette.ColorRole.Base)
         text = QApplication.palette().color(QPalette.ColorRole.Text)
-        qtbot.waitUntil(lambda: view.roofline.curves["copy, 1 thread", False].opts["pen"].color() == text)
+        qtbot.waitUntil(lambda: view.roofline.curves["best copy, 1 thread", False].opts["pen"].color() == text)
         assert view.bars.widget.backgroundBrush().color() == base
         assert view.bars.labels[0].color == text
     finally:

@@ -180,8 +180,8 @@ def _print(done: report.Report, console: Console) -> None:
 
 
 _ABOUT_FIGURES = (
-    "Medians; spread: distance of the quartiles. GB/s counts what a copy of the same array reads and writes.\n"
-    f"Under another's name: how many times faster {SUBJECT} is"
+    "Medians; spread: distance of the quartiles. GB/s counts the arrays that the call reads and writes.\n"
+    f"Under another's name: how many times faster {SUBJECT} is, byte for byte"
 )
 
 
@@ -190,7 +190,8 @@ def _about_host(about: dict[str, Any]) -> str:
     return (
         f"{about['processor']}, {about['cores']} cores, {about['instruction set']}; {caches}\n"
         f"{_ABOUT_FIGURES} (plain {SUBJECT}, of its forced builds).\n"
-        "copy: vectorised, on the threads that the call gets; np.copyto and NumPy use one thread, JAX its own."
+        "best copy: the fastest of memcpy (m), plain stores (p) and streaming stores (s), on the threads and in the\n"
+        "pieces that the call gets; np.copyto and NumPy use one thread, JAX its own."
     )
 
 
@@ -215,7 +216,8 @@ def _print_break_even(done: report.Report, console: Console) -> None:
 
 
 def _table(operation: str, found: Sequence[Result]) -> Table:
-    others = [name for name in dict.fromkeys(name for result in found for name in result.candidates) if name != SUBJECT]
+    names = (plan.BEST_COPY if name in plan.COPY_KINDS else name for result in found for name in result.candidates)
+    others = [name for name in dict.fromkeys(names) if name != SUBJECT]
     others = [name for name in others if any(result.timing(name) for result in found)]
     table = Table(title=operation, title_justify="left")
     for heading in ("size", "dtype"):
@@ -237,9 +239,15 @@ def _table(operation: str, found: Sequence[Result]) -> Table:
             f"{own.spread:.0%}",
             _number(result.gigabytes_per_second()),
             _number(result.gigaelements_per_second()),
-            *(_number(result.speed(name)) for name in others),
+            *(_speed(result, name) for name in others),
         )
     return table
+
+
+def _speed(result: Result, name: str) -> str:
+    """How many times faster fastdrop is; of the best copy also which one it was."""
+    mark = f" {result.best_copy[0]}" if name == plan.BEST_COPY and result.best_copy else ""
+    return _number(result.speed(name)) + mark
 
 
 def _print_errors(found: Iterable[Result], console: Console) -> None:
@@ -255,9 +263,9 @@ def _print_errors(found: Iterable[Result], console: Console) -> None:
 
 
 def _promises(done: report.Report) -> Table:
-    where = "an NVIDIA H200" if "device" in done.machine else "2 cores with AVX-512"
-    table = Table(title=f"promises (for {where}; float32 unless said)", title_justify="left")
-    for heading in ("what", "threads", "promised"):
+    where = "for an NVIDIA H200; " if "device" in done.machine else ""
+    table = Table(title=f"promises ({where}float32 unless said)", title_justify="left")
+    for heading in ("what", "needs", "threads", "promised"):
         table.add_column(heading)
     for heading in ("worst", "median", "cases"):
         table.add_column(heading, justify="right")
@@ -266,7 +274,8 @@ def _promises(done: report.Report) -> Table:
         promise = outcome.promise
         table.add_row(
             promise.what,
-            "GPU" if 0 in promise.threads else " and ".join(map(str, promise.threads)),
+            ", ".join(promise.needs),
+            promise.threads_text,
             promise.bound_text,
             _number(outcome.worst),
             _number(outcome.median),

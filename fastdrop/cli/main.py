@@ -166,8 +166,9 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         allow_abbrev=False,
         help="measure the kernels against a copy, NumPy, torch, JAX and numba",
         formatter_class=_Formatter,
-        description="Measure every operation, each result checked first, against a copy of the same array on the same\n"
-        "threads, NumPy, torch, JAX and numba where installed. Takes some minutes; Ctrl-C keeps what was measured.",
+        description="Measure every operation, each result checked first, against the best copy of the same array on\n"
+        "the same threads, NumPy, torch, JAX and numba where installed. Takes some minutes; Ctrl-C keeps what was\n"
+        "measured.",
         epilog="examples:\n"
         "  fastdrop bench --quick                                less than a minute\n"
         "  fastdrop bench --save figures.json --plot figures.png everything\n"
@@ -189,7 +190,7 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         formatter_class=_Formatter,
         description="Tell what changed between two saved runs beyond noise: the medians differ by more than 5 %, and\n"
         "the ranges between the quartiles do not overlap. Both the seconds are compared and the speed as a share\n"
-        "of the copy in the same run, which says whether the kernel changed or the machine.",
+        "of the best copy in the same run, which says whether the kernel changed or the machine.",
     )
     compare.add_argument("first", type=Path, metavar="A.json")
     compare.add_argument("second", type=Path, metavar="B.json")

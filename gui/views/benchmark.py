@@ -55,7 +55,7 @@ class BenchmarkView(plots.View):
     """
 
     title = "Benchmark"
-    description = "fastdrop against a copy of the same array and against its peers, on the CPU and the GPU"
+    description = "fastdrop against the best copy of the same array and against its peers, on the CPU and the GPU"
     started = Signal()
     _built = False
 
@@ -147,7 +147,7 @@ class BenchmarkView(plots.View):
         self.follow.setAccessibleName("Show the newest case's bars")
         self.quantity = QComboBox()
         self.quantity.addItems(["throughput", "time of a call"])
-        self.quantity.setToolTip("GB/s: what a copy of the same array reads and writes, divided by the time")
+        self.quantity.setToolTip("GB/s: what the call reads and writes, divided by the time")
         self.shown_operation = QComboBox()
         left, right = QWidget(), QWidget()
         for combo in (self.operation, self.quantity, self.shown_operation):
