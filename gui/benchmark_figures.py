@@ -118,13 +118,18 @@ def cells(row: Row) -> list[tuple[str, Any]]:
     yardstick = next((name for name in compare.YARDSTICKS if own and result and result.timing(name)), "")
     speed = result.speed(yardstick) if result and yardstick else math.nan
     change = row.change
+    mark = "! " if result and result.noise and result.noise.reasons else ""
     return [
         (case.operation, case.operation),
         (case.size, case.elements),
         (case.dtype, case.dtype),
         (f"{case.p:g}", case.p),
         (place(case.threads), case.threads),
-        _cell(own.median if own else math.nan, time_text, "failed" if result and result.error else "–"),
+        _cell(
+            own.median if own else math.nan,
+            lambda value: mark + time_text(value),
+            "failed" if result and result.error else "–",
+        ),
         _cell(rate, rate_text),
         _cell(speed, lambda value: f"{value:.0%} of {yardstick}"),
         _cell(old.median if old else math.nan, time_text),

@@ -213,6 +213,8 @@ def _evaluate(promise: Promise, results: Sequence[Result], reason: str, quick: b
     verdict = "reached"
     if not promise.holds(worst):
         verdict = f"short by {abs(worst - promise.bound) / promise.bound:.1%}"
+        noise = next(result.noise for result in covered if promise.measured(result) == worst)
+        verdict += " in a disturbed case" if noise and noise.reasons else ""
     elif promise.aim and worst < promise.aim:
         verdict = "reached, the aim not"
     missing = sum(1 for result in covered if math.isnan(promise.measured(result)))

@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastdrop.bench import device, promises, results
+from fastdrop.bench import device, promises, quiet, results
 from fastdrop.bench.plan import DEVICE_OR_HOST
 from fastdrop.bench.results import MOST, Result, copy_of
 from fastdrop.experiments.files import write_atomically
@@ -22,7 +22,8 @@ VERSION, READABLE = 2, (1, 2)
 
 Version 1 had one copy, "copy", with `ratio_to_copy`. Version 2 has three on the CPU (`plan.COPY_KINDS`), says which was
 the fastest (`best_copy`) and what each candidate's speed is of it (`ratio_to_best_copy`); a GPU's is "copy" as before.
-`bytes`, and so the GB/s, of operations that read two arrays and write one count all three of them, no longer two.
+What disturbed a case stands in its `quiet`, and for all of them in the machine's. `bytes`, and so the GB/s, of
+operations that read two arrays and write one count all three, no longer two.
 """
 _MOST_FACTS = 200
 """About a machine."""
@@ -53,12 +54,13 @@ class Report(NamedTuple):
 
 def save(report: Report, path: Path) -> None:
     """Write the report as JSON."""
+    noises = results.noises(report.results)
     document = {
         "format": FORMAT,
         "version": VERSION,
         "plan": report.plan,
         "complete": report.complete,
-        "machine": report.machine,
+        "machine": {**report.machine, **({"quiet": quiet.summary(noises)} if noises else {})},
         "missing peers": report.missing,
         "break even elements": report.break_even(),
         "promises": [promises.record(outcome) for outcome in report.outcomes()],

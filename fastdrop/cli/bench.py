@@ -2,11 +2,11 @@
 
 import argparse
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import fastdrop as fd
-from fastdrop.bench import compare, device, peers, plan, report, results
+from fastdrop.bench import compare, device, peers, plan, quiet, report, results
 from fastdrop.bench.machine import machine
 from fastdrop.bench.measure import SUBJECT
 from fastdrop.bench.results import Result
@@ -24,7 +24,12 @@ except ImportError:
 _FILE_WIDTH = 150
 """Columns where the output is no terminal."""
 
-_HEADINGS = {"plain NumPy": "plain\nNumPy", "NumPy at its best": "best\nNumPy", "dropout alone": "dropout\nalone"}
+_HEADINGS = {
+    "np.copyto": "np.\ncopyto",
+    "plain NumPy": "plain\nNumPy",
+    "NumPy at its best": "best\nNumPy",
+    "dropout alone": "dropout\nalone",
+}
 
 
 def bench(options: argparse.Namespace) -> int:
@@ -50,8 +55,7 @@ def bench(options: argparse.Namespace) -> int:
     measured: list[Result] = []
     status = 0
     try:
-        runs = results.run_on_device(cases) if on_device else results.run(cases)
-        _measure(cases, runs, measured, console, math.inf if not options.quick else plan.QUICK_LIMIT)
+        _measure(cases, on_device, measured, console, math.inf if not options.quick else plan.QUICK_LIMIT)
     except KeyboardInterrupt:
         status = 130
         console.print("stopped; this is what was measured:")
@@ -121,7 +125,7 @@ def _operations(options: argparse.Namespace, known: Sequence[str]) -> list[str]:
 
 
 def _measure(
-    cases: Sequence[plan.Case], runs: Iterator[Result], measured: list[Result], console: Console, limit: float
+    cases: Sequence[plan.Case], on_device: bool, measured: list[Result], console: Console, limit: float
 ) -> None:
     """Fill `measured` case by case. A terminal gets a bar, a file or a pipe a line for each case."""
     clock = results.Clock(cases)
@@ -131,13 +135,21 @@ def _measure(
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(str(cases[0]), total=clock.expected, done=0, cases=len(cases), left=_left(clock))
+
+        def tell(text: str) -> None:
+            if console.is_terminal:
+                progress.update(task, description=text or str(cases[len(measured)]))
+            elif text:
+                console.print(text)
+
+        runs = results.run_on_device(cases) if on_device else results.run(cases, tell)
         for number, result in enumerate(runs, start=1):
             measured.append(result)
-            clock.finish(result.case)
+            clock.finish(result)
             coming = str(cases[number]) if number < len(cases) else ""
             progress.update(task, completed=clock.done, done=number, left=_left(clock), description=coming)
             if not console.is_terminal:
-                outcome = result.error or _rate(result)
+                outcome = "; ".join([result.error or _rate(result), *(result.noise.reasons if result.noise else ())])
                 console.print(f"{number}/{len(cases)}  {result.case}: {escape(outcome)}  ({_left(clock)})")
             if clock.seconds > limit:
                 break
@@ -177,6 +189,14 @@ def _print(done: report.Report, console: Console) -> None:
         console.print(f"not installed: {', '.join(done.missing)}")
     _print_break_even(done, console)
     console.print(_promises(done))
+    _print_remark(done, "", console)
+
+
+def _print_remark(done: report.Report, name: str, console: Console) -> None:
+    """What disturbed a run, where something did."""
+    remark = quiet.remark(results.noises(done.results))
+    if remark:
+        console.print(escape(f"{name}{remark}"), soft_wrap=True)
 
 
 _ABOUT_FIGURES = (
@@ -191,7 +211,8 @@ def _about_host(about: dict[str, Any]) -> str:
         f"{about['processor']}, {about['cores']} cores, {about['instruction set']}; {caches}\n"
         f"{_ABOUT_FIGURES} (plain {SUBJECT}, of its forced builds).\n"
         "best copy: the fastest of memcpy (m), plain stores (p) and streaming stores (s), on the threads and in the\n"
-        "pieces that the call gets; np.copyto and NumPy use one thread, JAX its own."
+        "pieces that the call gets; np.copyto and NumPy use one thread, JAX its own.\n"
+        "!: others used the cores meanwhile, or the repetitions differed much."
     )
 
 
@@ -235,7 +256,7 @@ def _table(operation: str, found: Sequence[Result]) -> Table:
             case.dtype,
             f"{case.p:g}",
             str(case.threads) if case.threads else "GPU",
-            _time(own.median),
+            ("! " if result.noise and result.noise.reasons else "") + _time(own.median),
             f"{own.spread:.0%}",
             _number(result.gigabytes_per_second()),
             _number(result.gigaelements_per_second()),
@@ -289,6 +310,8 @@ def compare_files(options: argparse.Namespace) -> int:
     """`fastdrop bench compare A.json B.json`."""
     first, second = report.load(options.first), report.load(options.second)
     console = _console()
+    for path, one in ((options.first, first), (options.second, second)):
+        _print_remark(one, f"{path_text(path)}: ", console)
     for name, (one, other) in compare.differences(first, second).items():
         console.print(escape(f"{name} differs: {one} and {other}"), soft_wrap=True)
     changes = list(compare.compare(first, second))

@@ -72,7 +72,8 @@ class CasesModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.UserRole:  # what is sorted by
             return key
         if role == Qt.ItemDataRole.ToolTipRole:
-            return self.rows[index.row()].shown.error or None
+            shown = self.rows[index.row()].shown
+            return shown.error or "\n".join(shown.noise.reasons if shown.noise else ()) or None
         if role == Qt.ItemDataRole.TextAlignmentRole and self.headings[index.column()] not in _WORDS:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
