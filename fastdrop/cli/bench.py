@@ -35,7 +35,7 @@ _HEADINGS = {
 def bench(options: argparse.Namespace) -> int:
     """Measure, print, save; Ctrl-C keeps what was measured."""
     if options.action == "compare":
-        return compare_files(options)
+        return _compare(options)
     if options.action == "torch":
         from fastdrop.cli.bench_torch import bench_torch
 
@@ -45,10 +45,10 @@ def bench(options: argparse.Namespace) -> int:
     if options.plot:
         check_target(options.plot, ".png")
         _need_matplotlib()
-    console = _console()
+    console = make_console()
     on_device = options.device == "cuda"
     about = {**machine(), **device.description()} if on_device else machine()
-    cases = _device_cases(options) if on_device else _cases(options)
+    cases = _device_cases(options) if on_device else host_cases(options)
     missing = [name for name in peers.missing() if not on_device or name in plan.DEVICE_PEERS]
     for name in missing:
         console.print(f"{name} is not installed: not compared with (pip install {name})")
@@ -75,7 +75,7 @@ def bench(options: argparse.Namespace) -> int:
     return status
 
 
-def _console() -> Console:
+def make_console() -> Console:
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
 
@@ -87,7 +87,7 @@ def _need_matplotlib() -> None:
         raise missing_package("matplotlib", "bench", "drawing a picture") from None
 
 
-def _cases(options: argparse.Namespace) -> list[plan.Case]:
+def host_cases(options: argparse.Namespace) -> list[plan.Case]:
     threads = sorted(set(options.threads or (1, fd.get_num_threads())))
     before = fd.get_num_threads()
     try:
@@ -164,10 +164,10 @@ def _rate(result: Result) -> str:
     own = result.timing()
     assert own is not None
     rate = result.gigabytes_per_second()
-    return _time(own.median) + ("" if math.isnan(rate) else f", {rate:.1f} GB/s")
+    return time_text(own.median) + ("" if math.isnan(rate) else f", {rate:.1f} GB/s")
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     unit, size = next((pair for pair in (("s", 1.0), ("ms", 1e-3)) if seconds >= pair[1]), ("us", 1e-6))
     return f"{seconds / size:.3g} {unit}"
 
@@ -256,7 +256,7 @@ def _table(operation: str, found: Sequence[Result]) -> Table:
             case.dtype,
             f"{case.p:g}",
             str(case.threads) if case.threads else "GPU",
-            ("! " if result.noise and result.noise.reasons else "") + _time(own.median),
+            ("! " if result.noise and result.noise.reasons else "") + time_text(own.median),
             f"{own.spread:.0%}",
             _number(result.gigabytes_per_second()),
             _number(result.gigaelements_per_second()),
@@ -306,10 +306,25 @@ def _promises(done: report.Report) -> Table:
     return table
 
 
+def _compare(options: argparse.Namespace) -> int:
+    """`fastdrop bench compare` with two files, or with two builds."""
+    if options.builds:
+        if options.first:
+            raise ValueError(f"{options.first}: --builds measures; it takes no saved runs")
+        from fastdrop.cli.bench_builds import bench_builds
+
+        return bench_builds(options)
+    if not options.second:
+        raise ValueError("name two saved runs (A.json B.json), or two builds (--builds A B)")
+    if options.quick or options.only or options.save:
+        raise ValueError("--quick, --only and --save are for --builds: saved runs are compared as they are")
+    return compare_files(options)
+
+
 def compare_files(options: argparse.Namespace) -> int:
     """`fastdrop bench compare A.json B.json`."""
     first, second = report.load(options.first), report.load(options.second)
-    console = _console()
+    console = make_console()
     for path, one in ((options.first, first), (options.second, second)):
         _print_remark(one, f"{path_text(path)}: ", console)
     for name, (one, other) in compare.differences(first, second).items():
@@ -324,7 +339,7 @@ def compare_files(options: argparse.Namespace) -> int:
         if change.verdict:
             table.add_row(
                 escape(f"{change.case}{change.candidate.removeprefix(SUBJECT)}"),
-                *map(_time, change.seconds),
+                *map(time_text, change.seconds),
                 f"x {change.faster:.2f}",
                 "–" if change.share is None else f"x {change.share:.2f} of {escape(change.yardstick)}",
                 escape(change.verdict),
