@@ -216,6 +216,17 @@ def test_a_build_that_dies_keeps_what_was_measured(checkout, tmp_path, capsys):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_signal_to_a_worker_is_not_its_own_matter(checkout):
+    build = Build(checkout())
+    try:
+        os.kill(build.pid, signal.SIGINT)
+        request = {"operation": "dropout", "shape": (64,), "dtype": "float32", "p": 0.5, "threads": 1, "turn": 0}
+        assert "digest" in build.ask("trying", do="prepare", **request)
+    finally:
+        build.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_ends_both_and_keeps_what_was_measured(checkout, tmp_path):
     """As in a terminal: the signal reaches every process."""
     endless = (plan.Row(("dropout",), ((1 << 10,), (1 << 12,)), (0.5,), (), seconds=1e5, one_thread_only=True),)

@@ -142,11 +142,13 @@ def test_the_remark_has_the_largest_of_each():
 @pytest.fixture
 def machine(monkeypatch):
     """A machine of one core, its clock, and others on it that are busy until some time."""
-    found = types.SimpleNamespace(now=0.0, busy_until=0.0, told=[])
+    found = types.SimpleNamespace(now=0.0, busy_until=0.0, told=[], waiting=1)
 
     def read(pids=()):
         used = min(found.now, found.busy_until)
-        return reading(busy=used, idle=found.now - used, running=1 + (found.now < found.busy_until), at=found.now)
+        return reading(
+            busy=used, idle=found.now - used, running=1 + found.waiting * (found.now < found.busy_until), at=found.now
+        )
 
     def sleep(seconds):
         found.now += seconds
@@ -181,13 +183,27 @@ def test_waits_for_a_while_only(machine):
     machine.busy_until = 1e9
     watch = quiet.Watch(tell=machine.told.append)
     for _ in range(20):
+        before = machine.now
         watch.begin()
         began = machine.now
+        assert began - before <= quiet.CASE_PATIENCE + quiet.SAMPLE
         machine.now += 1.0
         assert watch.end(0.01).foreign == 1.0
         assert machine.now == began + 1.0
     assert quiet.PATIENCE <= machine.now - 20 < quiet.PATIENCE + 1
     assert quiet.CASE_PATIENCE == 10.0
+
+
+def test_waits_after_a_disturbed_case(machine):
+    """Also where nobody wants a core in the moment after it."""
+    machine.waiting = 0
+    watch = quiet.Watch()
+    watch.begin()
+    machine.busy_until = machine.now + 2.0
+    machine.now += 1.0
+    assert watch.end(0.01).reasons
+    watch.begin()
+    assert watch.end(0.01).waited > 1.0
 
 
 def test_waits_after_a_disturbed_case_and_when_something_runs(machine):

@@ -385,7 +385,7 @@ def test_a_run_fills_table_bars_and_roofline(qtbot, view):
         curve = curves[line.name, False]
         assert list(zip(curve.xData, curve.yData, strict=True)) == line.points
         assert curve.opts["pen"].style() == Qt.PenStyle.SolidLine
-    for words in ("copy", "p = 0.5", "p = 0.3", "hollow: 1 thread", "filled: 2 threads"):
+    for words in ("best copy", "p = 0.5", "p = 0.3", "hollow: 1 thread", "filled: 2 threads"):
         assert words in view.roofline.key.text().replace("&nbsp;", " ")
     assert "saved" not in view.roofline.key.text()
     assert [text for _, text in view.roofline.widget.getAxis("bottom")._tickLevels[0]] == ["2^13", "2^10"]

@@ -238,10 +238,13 @@ class Roofline:
         self.key.setVisible(bool(self._lines))
 
     def _key(self) -> str:
-        signs = []
+        signs, copies = [], {line.name.partition(",")[0]: None for line, _ in self._lines if line.p is None}
         for p in sorted({line.p for line, _ in self._lines}, key=lambda p: -2.0 if p is None else -p):
             _, sign, color = mark(p)
-            signs.append(f'<span style="color: {color}">{sign}</span>&nbsp;' + ("copy" if p is None else f"p = {p:g}"))
+            signs.append(
+                f'<span style="color: {color}">{sign}</span>&nbsp;'
+                + (" and ".join(copies) if p is None else f"p = {p:g}")
+            )
         fills = {0: "large", 1: "hollow"}
         for threads in sorted({line.threads for line, _ in self._lines}, key=lambda count: count or math.inf):
             signs.append(f"{fills.get(threads, 'filled')}: {benchmark_figures.place(threads)}")
