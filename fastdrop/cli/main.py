@@ -184,6 +184,19 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     bench.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
     bench.add_argument("--plot", type=Path, metavar="FILE.png", help="draw throughput against size")
     actions = bench.add_subparsers(dest="action", metavar="compare | torch")
+    _add_compare(actions)
+    steps = actions.add_parser(
+        "torch",
+        allow_abbrev=False,
+        help="measure whole training steps in PyTorch",
+        formatter_class=_Formatter,
+        description="Measure training steps of a transformer layer and of an MLP, and Monte Carlo passes, with\n"
+        "torch's dropout and with fastdrop's, against the same with p = 0, in one run. Masks are checked first.",
+    )
+    steps.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
+
+
+def _add_compare(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     compare = actions.add_parser(
         "compare",
         allow_abbrev=False,
@@ -215,15 +228,6 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     compare.add_argument(
         "--save", type=Path, metavar="FILE.json", default=inherited, help="with --builds: write all pairs as JSON"
     )
-    steps = actions.add_parser(
-        "torch",
-        allow_abbrev=False,
-        help="measure whole training steps in PyTorch",
-        formatter_class=_Formatter,
-        description="Measure training steps of a transformer layer and of an MLP, and Monte Carlo passes, with\n"
-        "torch's dropout and with fastdrop's, against the same with p = 0, in one run. Masks are checked first.",
-    )
-    steps.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
 
 
 def config_from(options: argparse.Namespace) -> ExperimentConfig:
