@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fastdrop.backends.cuda.device import require
-from fastdrop.bench import compare, device, peers, plan, report, results
+from fastdrop.bench import compare, device, peers, plan, quiet, report, results
 from fastdrop.bench.machine import machine
 from fastdrop.bench.measure import SUBJECT
 from fastdrop.bench.plan import Case
@@ -74,6 +74,13 @@ class Began:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """Others use the cores; what is said of it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Ended:
     """All is measured, or there is a reason why not."""
 
@@ -88,15 +95,21 @@ class Gpu:
     problem: str = ""
 
 
-def measured(choice: Choice, on_cpu: Sequence[Case], on_gpu: Sequence[Case]) -> Iterator[Began | Result | Ended]:
-    """Measure the cases; on each side, a quick run begins no further one once its time is up."""
+def measured(
+    choice: Choice, on_cpu: Sequence[Case], on_gpu: Sequence[Case], tell: Callable[[str], None] = lambda _: None
+) -> Iterator[Began | Result | Ended]:
+    """Measure the cases; on each side, a quick run begins no further one once its time is up.
+
+    `tell` hears of waiting for cores that others use.
+    """
     try:
         about = {**machine(), **(device.description() if on_gpu else {})}
         yield Began(about, [name for name in peers.missing() if on_cpu or name in plan.DEVICE_PEERS])
-        for cases, run in ((on_cpu, results.run), (on_gpu, results.run_on_device)):
+        for cases, runs in ((on_cpu, results.run(on_cpu, tell)), (on_gpu, results.run_on_device(on_gpu))):
             clock = results.Clock(cases)
-            for result in run(cases) if cases else ():
+            for result in runs if cases else ():
                 yield result
+                clock.finish(result)
                 if choice.quick and clock.seconds > plan.QUICK_LIMIT:
                     break
         yield Ended()
@@ -116,7 +129,7 @@ def find_gpu() -> Gpu:
 def _measure(connection: Connection, choice: Choice, on_cpu: Sequence[Case], on_gpu: Sequence[Case]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the window decides; Ctrl-C in its terminal reaches both
     try:
-        for message in measured(choice, on_cpu, on_gpu):
+        for message in measured(choice, on_cpu, on_gpu, lambda text: connection.send(Waiting(text))):
             connection.send(message)
     except (BrokenPipeError, ConnectionResetError):
         return  # the window is gone
@@ -198,6 +211,7 @@ class Benchmark:
         self._process: _Process | None = None
         self._looking: _Process | None = None
         self._clock: results.Clock | None = None
+        self.waiting = ""
 
     # what runs
 
@@ -216,7 +230,7 @@ class Benchmark:
         self._end()
         on_cpu, on_gpu = choice.cases()
         self.choice, self.cases, self.results, self.machine = choice, [*on_cpu, *on_gpu], [], {}
-        self.message, self._clock, self._changes = "", None, []
+        self.message, self.waiting, self._clock, self._changes = "", "", None, []
         self.status = Status.STARTING
         self._process = _Process(_measure, choice, on_cpu, on_gpu)
 
@@ -276,7 +290,8 @@ class Benchmark:
             return True
         return news or bool(messages)
 
-    def _take(self, message: Began | Result | Ended) -> None:
+    def _take(self, message: Began | Waiting | Result | Ended) -> None:
+        self.waiting = message.text if isinstance(message, Waiting) else ""
         if isinstance(message, Began):
             self.status = Status.RUNNING
             self.machine, self.missing = message.machine, message.missing
@@ -284,8 +299,8 @@ class Benchmark:
         elif isinstance(message, Result):
             self.results.append(message)
             assert self._clock is not None
-            self._clock.finish(message.case)
-        else:
+            self._clock.finish(message)
+        elif isinstance(message, Ended):
             self.status = Status.FAILED if message.problem else Status.FINISHED
             self.message = message.problem
 
@@ -321,6 +336,11 @@ class Benchmark:
         """The newest run, as `fastdrop bench` would keep it."""
         complete = len(self.results) == len(self.cases)
         return Report(self.machine, self.results, self.missing, "quick" if self.choice.quick else "full", complete)
+
+    @property
+    def remark(self) -> str:
+        """What disturbed the newest run; empty where nothing did."""
+        return quiet.remark(results.noises(self.results))
 
     def save(self, path: Path) -> None:
         """Write the newest run's JSON; a ValueError or an OSError where it cannot be written."""

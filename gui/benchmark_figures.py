@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from fastdrop.bench import compare, plan
 from fastdrop.bench.measure import SUBJECT
 from fastdrop.bench.plan import Case
-from fastdrop.bench.results import Result
+from fastdrop.bench.results import Result, copy_of
 
 MOST_P = 2
 """Lines of fastdrop for each number of threads."""
@@ -62,14 +62,15 @@ def operations(found: Sequence[Result]) -> list[str]:
 
 
 def lines(found: Sequence[Result], operation: str) -> list[Line]:
-    """For each number of threads and for the GPU: the copy, and fastdrop at the p with most sizes."""
+    """For each number of threads and for the GPU: the best copy, and fastdrop at the p with most sizes."""
     plain = [result for result in found if result.case.operation == operation and has_rate(result)]
     made = []
     for threads in sorted({result.case.threads for result in plain}):
         here = [result for result in plain if result.case.threads == threads]
         sizes = Counter(result.case.p for result in here)
         ps = sorted((p for p in sizes if sizes[p] == max(sizes.values())), reverse=True)[:MOST_P]
-        made.append(Line(f"copy, {place(threads)}", None, threads, _points(here, "copy", ps[0])))
+        copy = copy_of(here)
+        made.append(Line(f"{copy}, {place(threads)}", None, threads, _points(here, copy, ps[0])))
         made += [Line(f"fastdrop p = {p:g}, {place(threads)}", p, threads, _points(here, SUBJECT, p)) for p in ps]
     return [line for line in made if line.points]
 
@@ -117,13 +118,18 @@ def cells(row: Row) -> list[tuple[str, Any]]:
     yardstick = next((name for name in compare.YARDSTICKS if own and result and result.timing(name)), "")
     speed = result.speed(yardstick) if result and yardstick else math.nan
     change = row.change
+    mark = "! " if result and result.noise and result.noise.reasons else ""
     return [
         (case.operation, case.operation),
         (case.size, case.elements),
         (case.dtype, case.dtype),
         (f"{case.p:g}", case.p),
         (place(case.threads), case.threads),
-        _cell(own.median if own else math.nan, time_text, "failed" if result and result.error else "–"),
+        _cell(
+            own.median if own else math.nan,
+            lambda value: mark + time_text(value),
+            "failed" if result and result.error else "–",
+        ),
         _cell(rate, rate_text),
         _cell(speed, lambda value: f"{value:.0%} of {yardstick}"),
         _cell(old.median if old else math.nan, time_text),

@@ -104,15 +104,19 @@ typedef struct {
 #define STREAM(to, x) f64v_stream(to, x)
 #include "body_dtype.h"
 
-static void copy(const char *from, char *to, int stream, int64_t begin, int64_t end) {
+/* Vectors are stored where they are aligned, as the other kernels do it. */
+static void copy(const char *from, char *to, fd_copy_kind kind, int64_t begin, int64_t end) {
     int64_t i = begin;
-    if (stream) {
+    if (kind != FD_MEMCPY) {
         const int64_t head = (int64_t)(-(uintptr_t)(to + i) % sizeof(f32v));
         const int64_t some = head < end - i ? head : end - i;
         memcpy(to + i, from + i, (size_t)some);
-        for (i += some; i + (int64_t)sizeof(f32v) <= end; i += sizeof(f32v)) fd_stream(to + i, from + i);
+        i += some;
+    }
+    if (kind == FD_STREAM) {
+        for (; i + (int64_t)sizeof(f32v) <= end; i += sizeof(f32v)) fd_stream(to + i, from + i);
         fd_stream_end();
-    } else {
+    } else if (kind == FD_PLAIN) {
         f32v x;
         for (; i + (int64_t)sizeof x <= end; i += sizeof x) {
             memcpy(&x, from + i, sizeof x);

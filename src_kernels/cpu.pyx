@@ -93,6 +93,11 @@ cdef extern from "kernels.h" nogil:
         int64_t outputs
         int64_t inputs
 
+    ctypedef enum fd_copy_kind:
+        FD_PLAIN
+        FD_STREAM
+        FD_MEMCPY
+
     ctypedef struct fd_kernels:
         const char *name
 
@@ -112,7 +117,8 @@ cdef extern from "kernels.h" nogil:
                        const void *dy, const void *weight, void *dx)
     void fd_connect_dweight(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,
                             const void *dy, const void *x, void *dweight)
-    void fd_copy(const fd_kernels *, int threads, const char *source, char *target, int stream, int64_t count)
+    void fd_copy(const fd_kernels *, int threads, const char *source, char *target, fd_copy_kind, int64_t count,
+                 int64_t size)
 
 cdef const fd_kernels *_kernels = fd_available()[0]
 
@@ -852,14 +858,18 @@ def gaussian(cnp.ndarray y not None, cnp.ndarray x not None, Recipe recipe not N
         fd_run_gaussian(_kernels, threads, dtype, &gaussian)
 
 
-def copy(cnp.ndarray x not None, cnp.ndarray y not None, int threads):
-    """y = x for contiguous arrays of one size: what the benchmark compares with."""
-    cdef int64_t size = cnp.PyArray_NBYTES(x)
+cdef dict COPIES = {"plain": FD_PLAIN, "stream": FD_STREAM, "memcpy": FD_MEMCPY}
+
+
+def copy(cnp.ndarray x not None, cnp.ndarray y not None, str kind not None, int threads):
+    """y = x for contiguous arrays of one size and dtype: what the benchmark compares with."""
+    cdef int64_t count = cnp.PyArray_SIZE(x)
+    cdef int64_t size = cnp.PyArray_ITEMSIZE(x)
     cdef const char *source = cnp.PyArray_BYTES(x)
     cdef char *target = cnp.PyArray_BYTES(y)
-    cdef int stream = is_large(y)
+    cdef fd_copy_kind number = COPIES[kind]
     with nogil:
-        fd_copy(_kernels, threads, source, target, stream, size)
+        fd_copy(_kernels, threads, source, target, number, count, size)
 
 
 def bits(cnp.ndarray words not None, Recipe recipe not None, int threads, uint64_t first_tile=0):

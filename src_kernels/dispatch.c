@@ -263,6 +263,11 @@ void fd_connect_dweight(const fd_kernels *kernels, int threads, fd_dtype dtype, 
              kernels->connect_dweight[dtype](size, recipe, scale, dy, x, dweight, range.begin, range.end));
 }
 
-void fd_copy(const fd_kernels *kernels, int threads, const char *from, char *to, int stream, int64_t bytes) {
-    FD_SPLIT(bytes, 4096, kernels->copy(from, to, stream, range.begin, range.end));
+/* Split as fd_apply splits contiguous arrays of this size. */
+void fd_copy(const fd_kernels *kernels, int threads, const char *from, char *to, fd_copy_kind kind, int64_t count,
+             int64_t size) {
+    if (count < FD_LONG)
+        FD_SPLIT(count, FD_TILE, kernels->copy(from, to, kind, range.begin * size, range.end * size));
+    else
+        FD_SPLIT_LONG(count, FD_TILE, kernels->copy(from, to, kind, range.begin * size, range.end * size));
 }

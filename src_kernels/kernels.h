@@ -72,6 +72,9 @@ typedef struct {
     char *y;
 } fd_gaussian;
 
+/* The benchmark's yardsticks: a copy by vectors, the same past the caches, and the C library's. */
+typedef enum { FD_PLAIN, FD_STREAM, FD_MEMCPY } fd_copy_kind;
+
 /* DropConnect, one mask per example: decision (b * outputs + o) * inputs + i, all arrays C-contiguous. */
 typedef struct {
     int64_t batch, outputs, inputs;
@@ -97,8 +100,8 @@ typedef struct {
     /* dweight[o,i] = scale * sum_b keep * dy[b,o] * x[b,i], for outputs [begin, end) */
     void (*connect_dweight[2])(fd_dropconnect_size, fd_recipe, double scale, const void *dy, const void *x,
                                void *dweight, int64_t begin, int64_t end);
-    /* Bytes [begin, end), past the caches if asked: the yardstick of the benchmark. */
-    void (*copy)(const char *from, char *to, int stream, int64_t begin, int64_t end);
+    /* Bytes [begin, end). */
+    void (*copy)(const char *from, char *to, fd_copy_kind, int64_t begin, int64_t end);
 } fd_kernels;
 
 /* Each instruction set's table; NULL-terminated list of those that this processor runs, best first. */
@@ -132,6 +135,6 @@ void fd_connect_dx(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_siz
                    const void *dy, const void *weight, void *dx);
 void fd_connect_dweight(const fd_kernels *, int threads, fd_dtype, fd_dropconnect_size, fd_recipe, double scale,
                         const void *dy, const void *x, void *dweight);
-void fd_copy(const fd_kernels *, int threads, const char *from, char *to, int stream, int64_t bytes);
+void fd_copy(const fd_kernels *, int threads, const char *from, char *to, fd_copy_kind, int64_t count, int64_t size);
 
 #endif

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 
+import benchtools
 import pytest
 
-from fastdrop.bench import compare, peers, plan, report, results
+from fastdrop.bench import compare, peers, plan, quiet, report, results
 from fastdrop.bench.measure import Timing
 from fastdrop.cli import main as cli
 from fastdrop.errors import BackendUnavailable
@@ -40,6 +41,7 @@ ENDLESS = (plan.Row(("dropout",), ((1 << 10,),), (0.5, 0.3), plan.COPIES, second
 def tiny(monkeypatch):
     monkeypatch.setattr(plan, "QUICK", TINY)
     monkeypatch.setattr(benchmark, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(benchmark, "_measure", benchtools.measure_at_once)
 
 
 def timing(seconds, own=1.0, bytes_=8 << 10):
@@ -122,14 +124,15 @@ def test_a_run_in_its_process_is_what_the_command_line_reads(tmp_path, capsys):
     model.save(path)
     loaded = report.load(path)
     assert records(loaded.results) == records(model.results)
-    assert (loaded.machine, loaded.plan, loaded.complete) == (model.machine, "quick", True)
+    assert loaded.machine == {**model.machine, "quiet": quiet.summary(results.noises(model.results))}
+    assert (loaded.plan, loaded.complete) == ("quick", True)
     assert cli.main(["bench", "compare", str(path), str(path)]) == 0
     assert "0 of 9 figures changed" in capsys.readouterr().out
     model.close()
 
 
 def test_both_sides_are_measured_and_a_quick_run_ends_in_time(monkeypatch):
-    def fake_run(cases):
+    def fake_run(cases, tell=None):
         yield from (results.Result(case, {"fastdrop": timing(1.0)}) for case in cases)
 
     monkeypatch.setattr(benchmark, "machine", lambda: {"cores": 2})
@@ -212,6 +215,50 @@ def test_what_was_saved_and_what_is_new_stand_in_one_row(tmp_path):
     assert len(numbers) == 6
     assert (numbers[0]["seconds"], numbers[0]["seconds before"], numbers[0]["change"]) == (2e-6, 1e-6, "slower")
     assert (numbers[2]["seconds"], numbers[2]["seconds before"]) == ("", 1e-6)
+
+
+def test_the_roofline_is_the_best_copy_of_each_case():
+    first = result(elements=1 << 10, own=1e-6, memcpy=5e-7, plain_copy=4e-7)
+    second = result(elements=1 << 16, own=1e-4, memcpy=5e-5, plain_copy=6e-5)
+    copy, _ = benchmark_figures.lines([first, second], "dropout")
+    assert copy.name == "best copy, 1 thread"
+    assert copy.points == [(1 << 10, pytest.approx(20.48)), (1 << 16, pytest.approx(10.48576))]
+    assert benchmark_figures.cells(benchmark_figures.Row(first.case, first, None, None))[7][0] == "40% of best copy"
+
+
+QUIET = quiet.Noise(0.01, 0.0, 0.0, 0.02, 0.0)
+LOUD = quiet.Noise(0.38, 0.07, 0.2, 0.02, 3.0)
+
+
+def test_a_disturbed_case_is_marked():
+    calm, loud = (result()._replace(noise=noise) for noise in (QUIET, LOUD))
+    rows = [benchmark_figures.Row(each.case, each, None, None) for each in (calm, loud)]
+    assert [benchmark_figures.cells(row)[5] for row in rows] == [("1 µs", 1e-6), ("! 1 µs", 1e-6)]
+    model = Benchmark()
+    model.results = [calm]
+    assert model.remark == ""
+    model.results = [calm, loud]
+    assert model.remark == quiet.remark([QUIET, LOUD])
+    assert "1 of 2 cases were disturbed" in model.remark
+
+
+def test_waiting_for_free_cores_is_told(monkeypatch):
+    def waits(cases, tell):
+        tell("waiting for free cores")
+        yield result()
+
+    monkeypatch.setattr(results, "run", waits)
+    told = []
+    on_cpu, on_gpu = Choice().cases()
+    assert [type(message) for message in benchmark.measured(Choice(), on_cpu, on_gpu, told.append)][1:] == [
+        results.Result, Ended,
+    ]  # fmt: skip
+    assert told == ["waiting for free cores"]
+    model = Benchmark()
+    model._take(benchmark.Waiting("waiting for free cores"))
+    assert model.waiting == "waiting for free cores"
+    model._take(Ended())
+    assert model.waiting == ""
 
 
 def test_figures_in_words():
@@ -325,11 +372,11 @@ def test_a_run_fills_table_bars_and_roofline(qtbot, view):
     assert not view.run_button.isEnabled()
     assert not view.operation.isEnabled()
     qtbot.waitUntil(lambda: not view.is_running, timeout=WAIT)
-    assert view.status.text() == "9 of 9 cases, finished"
+    assert view.status.text().splitlines()[0] == "9 of 9 cases, finished"
     assert not view._timer.isActive()
     assert view.progress.value() == view.progress.maximum()
     assert texts(view, 0) == ["dropout"] * 8 + ["call overhead"]
-    assert "of copy" in texts(view, column(view, "speed"))[0]
+    assert "of best copy" in texts(view, column(view, "speed"))[0]
     curves = view.roofline.curves
     assert {name for name, _ in curves} == {
         line.name for line in benchmark_figures.lines(view.model.results, "dropout")
@@ -338,10 +385,24 @@ def test_a_run_fills_table_bars_and_roofline(qtbot, view):
         curve = curves[line.name, False]
         assert list(zip(curve.xData, curve.yData, strict=True)) == line.points
         assert curve.opts["pen"].style() == Qt.PenStyle.SolidLine
-    for words in ("copy", "p = 0.5", "p = 0.3", "hollow: 1 thread", "filled: 2 threads"):
+    for words in ("best copy", "p = 0.5", "p = 0.3", "hollow: 1 thread", "filled: 2 threads"):
         assert words in view.roofline.key.text().replace("&nbsp;", " ")
     assert "saved" not in view.roofline.key.text()
     assert [text for _, text in view.roofline.widget.getAxis("bottom")._tickLevels[0]] == ["2^13", "2^10"]
+
+
+def test_the_page_warns_of_what_disturbed_a_run(view):
+    view.model.results = [result()._replace(noise=LOUD)]
+    view._refresh()
+    assert f"⚠ {quiet.remark([LOUD])}" in view.status.text().splitlines()
+    assert view.cases.index(0, 5).data() == "! 1 µs"
+    assert view.cases.index(0, 5).data(Qt.ItemDataRole.ToolTipRole) == "\n".join(LOUD.reasons)
+    view.model.status, view.model.waiting = Status.RUNNING, "waiting for free cores: others use 1.5 of 2"
+    view._tell()
+    assert "waiting for free cores: others use 1.5 of 2" in view.status.text()
+    view.model.status, view.model.results = Status.FINISHED, [result()._replace(noise=QUIET)]
+    view._refresh()
+    assert "⚠" not in view.status.text()
 
 
 def test_bars_are_the_newest_cases_or_the_chosen_ones(qtbot, view):
@@ -353,7 +414,7 @@ def test_bars_are_the_newest_cases_or_the_chosen_ones(qtbot, view):
     assert not view.follow.isChecked()
     first = view.model.results[0]
     assert view.case.text() == str(first.case)
-    assert names(view.bars.widget) == ["▶ fastdrop", "copy", "np.copyto", "plain NumPy"]
+    assert names(view.bars.widget) == ["▶ fastdrop", *plan.COPIES, "plain NumPy"]
     rates = [first.gigabytes_per_second(name) for name in first.candidates]
     assert list(view.bars.bars.opts["width"]) == rates
     shown = [label.toPlainText() for label in view.bars.labels if label.isVisible()]
@@ -398,7 +459,7 @@ def test_stop_keeps_what_was_measured(qtbot, view, monkeypatch):
     assert not view.model.report().complete
     monkeypatch.setattr(plan, "QUICK", TINY)
     run(qtbot, view)
-    assert view.status.text() == "9 of 9 cases, finished"
+    assert view.status.text().splitlines()[0] == "9 of 9 cases, finished"
 
 
 def test_a_process_that_dies_is_told_and_another_can_be_started(qtbot, view, monkeypatch):
@@ -412,7 +473,7 @@ def test_a_process_that_dies_is_told_and_another_can_be_started(qtbot, view, mon
     assert len(texts(view, 0)) == 4
     monkeypatch.setattr(plan, "QUICK", TINY)
     run(qtbot, view)
-    assert view.status.text() == "9 of 9 cases, finished"
+    assert view.status.text().splitlines()[0] == "9 of 9 cases, finished"
 
 
 def test_shutdown_ends_the_process(qtbot, view, monkeypatch):
@@ -470,7 +531,7 @@ def test_exports_figures_picture_and_numbers(qtbot, view, monkeypatch, tmp_path)
     for name in ("run.json", "run.png", "run.csv"):
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *arguments, name=name: (str(tmp_path / name), ""))
         press(qtbot, view.export_button)
-        assert "⚠" not in view.status.text()
+        assert "⚠" not in view.status.text().replace(f"⚠ {view.model.remark}", "")
     assert records(report.load(tmp_path / "run.json").results) == records(view.model.results)
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
     with open(tmp_path / "run.csv", newline="") as file:
@@ -480,7 +541,7 @@ def test_exports_figures_picture_and_numbers(qtbot, view, monkeypatch, tmp_path)
     missing = tmp_path / "nowhere" / "run.json"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *arguments: (str(missing), ""))
     press(qtbot, view.export_button)
-    assert "⚠" in view.status.text()
+    assert view.status.text().splitlines()[-1].startswith("⚠")
     assert "nowhere" in view.status.text()
 
 
@@ -510,7 +571,7 @@ def test_follows_a_dark_theme(qtbot, view):
         QApplication.setPalette(QPalette(QColor(40, 40, 40)))
         base = QApplication.palette().color(QPalette.ColorRole.Base)
         text = QApplication.palette().color(QPalette.ColorRole.Text)
-        qtbot.waitUntil(lambda: view.roofline.curves["copy, 1 thread", False].opts["pen"].color() == text)
+        qtbot.waitUntil(lambda: view.roofline.curves["best copy, 1 thread", False].opts["pen"].color() == text)
         assert view.bars.widget.backgroundBrush().color() == base
         assert view.bars.labels[0].color == text
     finally:

@@ -124,6 +124,7 @@ TIMING = {
     "median_seconds": 1e-3, "quartiles_seconds": [9e-4, 1.1e-3], "rounds": 9, "time_relative_to_fastdrop": 1.0,
     "quartiles_relative_to_fastdrop": [0.9, 1.1], "bytes": 4096,
 }  # fmt: skip
+QUIET = {"foreign_share": 0.2, "steal_share": 0.0, "pressure_share": None, "spread": 0.1, "waited_seconds": 2.5}
 RESULT = {"operation": "dropout", "shape": [1024], "elements": 1024, "dtype": "float32", "p": 0.5, "threads": 1}
 BENCH = {
     "format": "fastdrop bench", "version": 1, "plan": "quick", "complete": True, "machine": {"cores": 2},
@@ -143,7 +144,11 @@ def documents():
         for value in VALUES:
             timing = {**TIMING, name: value}
             yield name, {**BENCH, "results": [{**RESULT, "candidates": {"fastdrop": timing}}]}
+    for name in QUIET:
+        for value in VALUES:
+            yield name, {**BENCH, "version": 2, "results": [{**BENCH["results"][0], "quiet": {**QUIET, name: value}}]}
     for value in VALUES:
+        yield "quiet", {**BENCH, "version": 2, "results": [{**BENCH["results"][0], "quiet": value}]}
         yield "machine", {**BENCH, "machine": {"caches": value, "cores": [value]}}
         yield "error", {**BENCH, "results": [{**RESULT, "candidates": {"fastdrop": {"error": value}}}]}
 

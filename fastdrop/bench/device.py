@@ -19,7 +19,16 @@ from fastdrop.bench import checks
 from fastdrop.bench.measure import SUBJECT, Candidate
 from fastdrop.bench.operations import Buffers, dtype_of, there
 from fastdrop.bench.peers import decision_shape
-from fastdrop.bench.plan import CONNECT, CONNECT_BACKWARD, DEVICE_OR_HOST, FUSED, FUSED_BACKWARD, OVERHEAD, Case
+from fastdrop.bench.plan import (
+    CONNECT,
+    CONNECT_BACKWARD,
+    DEVICE_OR_HOST,
+    FUSED,
+    FUSED_BACKWARD,
+    OVERHEAD,
+    Case,
+    arrays_moved,
+)
 
 Array = Any
 Makers = dict[str, Callable[[], Candidate]]
@@ -85,17 +94,18 @@ def makers(case: Case, buffers: DeviceBuffers) -> Makers:
         return _device_or_host(case, buffers)
     if case.operation in (*CONNECT, *CONNECT_BACKWARD):
         return _connect(case, buffers)
-    moved = 2 * case.elements * dtype_of(case.dtype).itemsize
-    turns = buffers.turns(moved)
+    copied = 2 * case.elements * dtype_of(case.dtype).itemsize
+    moved = copied // 2 * arrays_moved(case.operation)
+    turns = buffers.turns(copied)
     roles = ["x", "out", *(["other"] if case.operation in (*FUSED, *FUSED_BACKWARD) else [])]
     sets = [{role: buffers.get(role, case.shape, case.dtype, turn, turns) for role in roles} for turn in range(turns)]
     bias = buffers.get("bias", case.shape[-1:], case.dtype)
     found: Makers = {SUBJECT: lambda: _subject(case, sets, bias, moved)}
     peers: dict[str, Callable[[], Candidate]] = {
-        "copy": lambda: _in_turns([functools.partial(_copy, each["x"], each["out"]) for each in sets], None, moved),
+        "copy": lambda: _in_turns([functools.partial(_copy, each["x"], each["out"]) for each in sets], None, copied),
         RECIPE: lambda: _recipe(case, sets, moved),
         "torch": lambda: _torch(case, sets, moved),
-        "dropout alone": lambda: _subject(case._replace(operation="dropout"), sets, bias, moved),
+        "dropout alone": lambda: _subject(case._replace(operation="dropout"), sets, bias, copied),
     }
     return {**found, **{name: peers[name] for name in case.peers if name in peers}}
 

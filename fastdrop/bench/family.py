@@ -1,4 +1,4 @@
-"""The family in the benchmark: alpha dropout, Gaussian dropout, zoneout and DropBlock, against NumPy and torch."""
+"""The family in the benchmark: alpha and Gaussian dropout, zoneout, DropBlock, DropPath and locked dropout."""
 
 import importlib
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import fastdrop as fd
 from fastdrop import reference
 from fastdrop.bench import checks, peers
 from fastdrop.bench.measure import Candidate
-from fastdrop.bench.plan import ALPHA, GAUSSIAN, ZONEOUT, Case
+from fastdrop.bench.plan import ALPHA, DROP_PATH, GAUSSIAN, LOCKED, ZONEOUT, Case
 from fastdrop.rule import ALPHA_DROPPED
 
 Array = NDArray[Any]
@@ -28,6 +28,10 @@ def work(case: Case, arrays: peers.Arrays) -> Made:
         return lambda: fd.gaussian_dropout(x, p, rng=stream, out=out), partial(_check, x, _gaussian)
     if case.operation == ZONEOUT:
         return lambda: fd.zoneout(x, other, p, rng=stream, out=out), partial(_check, x, partial(_zoneout, other))
+    if case.operation == DROP_PATH:
+        return lambda: fd.drop_path(x, p, rng=stream, out=out), partial(_shared, x)
+    if case.operation == LOCKED:
+        return lambda: fd.locked_dropout(x, p, rng=stream, out=out), partial(_shared, x)
     return lambda: fd.dropblock(x, p, 7, rng=stream, out=out), partial(_dropblock, x)
 
 
@@ -51,6 +55,11 @@ def _gaussian(noise: fd.GaussianNoise, part: slice, x: Array) -> Array:
 
 def _zoneout(previous: Array, mask: fd.Mask, part: slice, x: Array) -> Array:
     return np.where(checks.decisions(mask, np.arange(part.start, part.stop)), x, previous.reshape(-1)[part])
+
+
+def _shared(x: Array, result: Any) -> None:
+    y, mask = result
+    checks.spatial(y, x, mask)
 
 
 def _dropblock(x: Array, result: Any) -> None:

@@ -69,9 +69,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def commit() -> str | None:
-    """The commit that this package stands in, "+ changes" where files differ from it; None outside a checkout."""
-    root = Path(fastdrop.__file__).resolve().parents[1]
+def commit(root: Path | None = None) -> str | None:
+    """The commit of a checkout (this package's), "+ changes" where files differ from it; None where it is none."""
+    root = root or Path(fastdrop.__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
     try:

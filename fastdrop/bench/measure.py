@@ -36,7 +36,7 @@ class Candidate(NamedTuple):
     check: Callable[[Any], None]
     """Raises where what `run` returned is wrong."""
     bytes: int
-    """What a copy of the same array reads and writes; 0 where there is no such array."""
+    """What the call reads and writes of arrays of x's size (`plan.arrays_moved`); 0 where it says nothing."""
     isa: str = ""
     """The instruction set to force for this candidate alone."""
     spins: bool = False

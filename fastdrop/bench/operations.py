@@ -12,7 +12,20 @@ import fastdrop as fd
 from fastdrop import threads
 from fastdrop.bench import checks, family, peers
 from fastdrop.bench.measure import SUBJECT, Candidate
-from fastdrop.bench.plan import CONNECT, CONNECT_BACKWARD, FAMILY, FUSED, FUSED_BACKWARD, OVERHEAD, Case
+from fastdrop.bench.plan import (
+    CONNECT,
+    CONNECT_BACKWARD,
+    COPY_KINDS,
+    FAMILY,
+    FUSED,
+    FUSED_BACKWARD,
+    MULTIPLY,
+    NEW_RESULT,
+    OVERHEAD,
+    WITH_OUT,
+    Case,
+    arrays_moved,
+)
 
 Array = NDArray[Any]
 
@@ -60,7 +73,8 @@ class Work(NamedTuple):
 def makers(case: Case, buffers: Buffers) -> dict[str, Callable[[], Candidate]]:
     """Everyone who takes part in this case, fastdrop first, each made when its turn comes."""
     work = _work(case, buffers)
-    moved = 0 if case.operation in (*CONNECT, *CONNECT_BACKWARD) else 2 * work.arrays.x.nbytes
+    products = case.operation in (*CONNECT, *CONNECT_BACKWARD)
+    moved = 0 if products else arrays_moved(case.operation) * work.arrays.x.nbytes
     spins = "per example" in case.operation
     found: dict[str, Callable[[], Candidate]] = {SUBJECT: lambda: Candidate(work.run, work.check, moved, spins=spins)}
     for name in case.peers:
@@ -86,9 +100,10 @@ def _work(case: Case, buffers: Buffers) -> Work:
     out = buffers.get("out", case.shape, case.dtype, filled=False)
     arrays = peers.Arrays(x, out)
     yardsticks = {
-        "copy": lambda: _copy(x, out),
+        **{name: partial(_copy, kind, x, out) for name, kind in COPY_KINDS.items()},
         "np.copyto": lambda: Candidate(lambda: np.copyto(out, x), lambda _: _same(out, x), 2 * x.nbytes),
-        "dropout alone": lambda: _alone(case, buffers),
+        MULTIPLY: lambda: _multiply(x, 1 / (1 - case.p)),
+        **dict.fromkeys(("dropout alone", WITH_OUT), lambda: _alone(case, buffers)),
         "fastdrop float32": lambda: _alone(case._replace(dtype="float32"), buffers, "float32 "),
     }
     if case.operation in (*FUSED, *FUSED_BACKWARD):
@@ -114,7 +129,7 @@ def _work(case: Case, buffers: Buffers) -> Work:
             arrays,
             yardsticks,
         )
-    if case.operation == OVERHEAD:  # what users write: the result is a new array
+    if case.operation in (OVERHEAD, NEW_RESULT):  # what users write: the result is a new array
         return Work(lambda: fd.dropout(x, p, rng=stream), _dropout_check(x), arrays, yardsticks)
     return Work(lambda: fd.dropout(x, p, rng=stream, out=out), _dropout_check(x), arrays, yardsticks)
 
@@ -133,13 +148,15 @@ def _same(found: Array, wanted: Array) -> None:
         checks.same_bits(found.reshape(-1)[part], wanted.reshape(-1)[part])
 
 
-def _copy(x: Array, out: Array) -> Candidate:
-    """A vectorised copy on as many threads as a dropout of the same array gets."""
-    copy: Callable[[Array, Array, int], None] = threads.kernels.__dict__["copy"]
-    count = threads.threads_for(x.size)
-    # As float32, whatever it is: a copy knows only bytes.
-    source, target = (array.reshape(-1).view(np.float32) for array in (x, out))
-    return Candidate(lambda: copy(source, target, count), lambda _: _same(out, x), 2 * x.nbytes)
+def _copy(kind: str, x: Array, out: Array) -> Candidate:
+    """A copy on as many threads, and in the pieces, that a dropout of the same array gets."""
+    copy, count = threads.kernels.copy, threads.threads_for(x.size)
+    return Candidate(lambda: copy(x, out, kind, count), lambda _: _same(out, x), 2 * x.nbytes)
+
+
+def _multiply(x: Array, scale: float) -> Candidate:
+    wanted = x * x.dtype.type(scale)
+    return Candidate(lambda: np.multiply(x, scale), lambda found: _same(found, wanted), 2 * x.nbytes)
 
 
 def _alone(case: Case, buffers: Buffers, role: str = "") -> Candidate:

@@ -5,9 +5,15 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 # Yardsticks and peers, by the names under which they stand in tables and JSON.
-COPIES = ("copy", "np.copyto")
+COPY_KINDS = {"memcpy": "memcpy", "plain copy": "plain", "streaming copy": "stream"}
+"""Copies on the threads and in the pieces that a call gets, and how the kernels name them."""
+BEST_COPY = "best copy"
+"""The fastest of them in a case: what the machine can do there."""
+COPIES = (*COPY_KINDS, "np.copyto")
 NUMPY = ("plain NumPy", "NumPy at its best")
 OTHERS = ("torch", "jax", "numba")
+MULTIPLY = "np.multiply"
+"""One ufunc with a new result: the least that a call costs in NumPy."""
 PLAIN = (*COPIES, "plain NumPy", "torch", "jax")
 ISAS = ("fastdrop avx2", "fastdrop portable")
 ALL = (*COPIES, *NUMPY, *OTHERS)
@@ -18,6 +24,10 @@ LAYER = (128, 1024, 1024)
 """DropConnect: batch x outputs x inputs."""
 ROWS = (2048, 1024)
 """2^21 elements in rows, for what has a bias or a softmax."""
+TOKENS = (64, 197, 768)
+"""A vision transformer's batch, for DropPath."""
+SEQUENCES = (64, 128, 512)
+"""Batch x steps x features, for locked dropout."""
 
 
 def powers(*exponents: int) -> tuple[tuple[int, ...], ...]:
@@ -44,44 +54,70 @@ FUSED_BACKWARD = ("bias + ReLU + dropout backward", "bias + GELU + dropout backw
 CONNECT = ("DropConnect per batch", "DropConnect per example")
 CONNECT_BACKWARD = ("DropConnect per batch backward", "DropConnect per example backward")
 FIRST, LAST = "spatial dropout, channels first", "spatial dropout, channels last"
-ALPHA, GAUSSIAN, ZONEOUT, DROPBLOCK = FAMILY = ("alpha dropout", "Gaussian dropout", "zoneout", "DropBlock")
+ALPHA, GAUSSIAN, ZONEOUT, DROPBLOCK, DROP_PATH, LOCKED = FAMILY = (
+    "alpha dropout", "Gaussian dropout", "zoneout", "DropBlock", "drop path", "locked dropout",
+)  # fmt: skip
+NEW_RESULT, WITH_OUT = "dropout, new result", "with out="
+"""What users write first: the result is a new array; beside it the same call with an array to write to."""
 OVERHEAD = "call overhead"
 DEVICE_OR_HOST = "CPU or GPU"
-OPERATIONS = (*BOTH, FIRST, LAST, *FUSED, *FUSED_BACKWARD, *CONNECT, *CONNECT_BACKWARD, *FAMILY, OVERHEAD)
-DEVICE_OPERATIONS = (*(name for name in OPERATIONS if name not in FAMILY), DEVICE_OR_HOST)
+OPERATIONS = (*BOTH, NEW_RESULT, FIRST, LAST, *FUSED, *FUSED_BACKWARD, *CONNECT, *CONNECT_BACKWARD, *FAMILY, OVERHEAD)
+DEVICE_OPERATIONS = (*(name for name in OPERATIONS if name not in (*FAMILY, NEW_RESULT)), DEVICE_OR_HOST)
+HALVES = ("float16", "bfloat16", "float64")
+"""The dtypes beside float32."""
+
+
+def arrays_moved(operation: str) -> int:
+    """How many arrays of x's size a call reads and writes: what GB/s count."""
+    return 3 if operation in (*FUSED_BACKWARD, "dropout + add", ZONEOUT) else 2
+
 
 # fmt: off
 FULL = (
     Row(("dropout",),         powers(10, 13, 16, 18, 21, 24, 26), (0.5, 0.3), ALL),
     Row(("dropout",),         powers(21, 26),          (0.5, 0.3),            ISAS),
-    Row(BOTH,                 powers(16, 21),          (0.5, 0.25, 0.3, 0.1), COPIES),
+    Row(("dropout",),         powers(16),              (0.3,),                ISAS[:1]),
+    Row(BOTH,                 powers(16, 21, 24),      (0.5, 0.25, 0.3, 0.1), COPIES),
     Row(BOTH,                 powers(26),              (0.5, 0.25, 0.3, 0.1), COPIES, seconds=2.0),
     Row(("dropout backward",), powers(16, 21),         (0.5,),                (*NUMPY, "torch")),
-    Row(("dropout",),         powers(26),              (0.5, 0.3),            (*COPIES, "fastdrop float32"),
-        dtypes=("float16", "bfloat16", "float64"), seconds=1.5),
+    Row((NEW_RESULT,),        powers(23, 24, 25, 26),  (0.5, 0.3),            (WITH_OUT, *COPIES), seconds=1.0),
+    Row(("dropout",),         powers(21),              (0.5, 0.25, 0.3, 0.1), (*COPIES, "fastdrop float32"),
+        HALVES, 0.5),
+    Row(("dropout",),         powers(26),              (0.5, 0.25, 0.3, 0.1), (*COPIES, "fastdrop float32"),
+        HALVES, 1.5),
     Row((FIRST,),             (IMAGES,),               (0.5, 0.3),            (*COPIES, *NUMPY, "torch", "jax")),
     Row((LAST,),              (IMAGES_LAST,),          (0.5, 0.3),            (*COPIES, *NUMPY, "torch", "jax")),
     Row(FUSED,                (ROWS,),                 (0.5, 0.3),            (*PLAIN, "dropout alone")),
     Row(FUSED_BACKWARD,       (ROWS,),                 (0.5,),                (*COPIES, "torch", "dropout alone")),
     Row(FAMILY[:3],           powers(21, 26),          (0.5, 0.3),            (*COPIES, "NumPy at its best", "torch")),
     Row((DROPBLOCK,),         (IMAGES,),               (0.1,),                COPIES),
+    Row((DROP_PATH,),         (TOKENS,),               (0.5, 0.3, 0.1),       COPIES),
+    Row((LOCKED,),            (SEQUENCES,),            (0.5, 0.3, 0.1),       COPIES),
     Row(CONNECT,              (LAYER,),                (0.5, 0.25, 0.3, 0.1), ("product",), seconds=2.0),
     Row(CONNECT,              (LAYER,),                (0.5,),                ("NumPy at its best",), seconds=2.0),
     Row(CONNECT_BACKWARD,     (LAYER,),                (0.5, 0.3),            ("product",), seconds=2.0),
-    Row((OVERHEAD,),          ((64,),),                (0.5, 0.3),            ("plain NumPy", "torch", "jax", "numba"),
+    Row((OVERHEAD,),          ((64,),),                (0.5, 0.3),            (MULTIPLY, "plain NumPy", *OTHERS),
         one_thread_only=True),
 )
 
 QUICK = (
-    Row((OVERHEAD,),          ((64,),),                (0.5,),                ("plain NumPy", "torch"), seconds=0.2,
-        one_thread_only=True),
-    Row(("dropout",),         powers(13, 16, 21),      (0.5, 0.3),            ALL, seconds=0.2),
+    Row((OVERHEAD,),          ((64,),),                (0.5,),                (MULTIPLY, "plain NumPy", "torch"),
+        seconds=0.2, one_thread_only=True),
+    Row(("dropout",),         powers(26),              (0.5, 0.3),            COPIES, seconds=0.2),
+    Row(BOTH,                 powers(24),              (0.5, 0.3),            COPIES, seconds=0.2),
     Row(("dropout backward",), powers(16, 21),         (0.5, 0.3),            COPIES, seconds=0.2),
+    Row((NEW_RESULT,),        powers(24),              (0.5,),                (WITH_OUT, *COPIES), seconds=0.2),
+    Row(("dropout",),         powers(16),              (0.5, 0.3),            (*ALL, "fastdrop avx2"), seconds=0.2),
+    Row(("dropout",),         powers(13, 21),          (0.5, 0.3),            ALL, seconds=0.2),
     Row((FIRST,),             (IMAGES,),               (0.5,),                COPIES, seconds=0.2),
     Row((LAST,),              (IMAGES_LAST,),          (0.5,),                COPIES, seconds=0.2),
     Row(FUSED,                (ROWS,),                 (0.5,),                (*COPIES, "dropout alone"), seconds=0.2),
     Row(CONNECT,              (LAYER,),                (0.5,),                ("product",), seconds=0.3),
-    Row(("dropout",),         powers(26),              (0.5, 0.3),            COPIES, seconds=0.2),
+    Row((ZONEOUT,),           powers(21),              (0.5,),                COPIES, seconds=0.2),
+    Row((DROP_PATH,),         (TOKENS,),               (0.5,),                COPIES, seconds=0.2),
+    Row((LOCKED,),            (SEQUENCES,),            (0.5,),                COPIES, seconds=0.2),
+    Row(("dropout",),         powers(21),              (0.5,),                (*COPIES, "fastdrop float32"),
+        HALVES, 0.2),
 )
 # fmt: on
 

@@ -7,9 +7,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastdrop.bench import device, promises, results
+from fastdrop.bench import device, promises, quiet, results
 from fastdrop.bench.plan import DEVICE_OR_HOST
-from fastdrop.bench.results import MOST, Result
+from fastdrop.bench.results import MOST, Result, copy_of
 from fastdrop.experiments.files import write_atomically
 from fastdrop.experiments.reading import Damaged, Unreadable, is_text, parse_json, read_text, shown
 
@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMAT = "fastdrop bench"
-VERSION = 1
-"""Of the JSON; a file of another version is refused."""
+VERSION, READABLE = 2, (1, 2)
+"""Of the JSON; a file of another version is refused.
+
+Version 1 had one copy, "copy", with `ratio_to_copy`. Version 2 has three on the CPU (`plan.COPY_KINDS`), says which was
+the fastest (`best_copy`) and what each candidate's speed is of it (`ratio_to_best_copy`); a GPU's is "copy" as before.
+What disturbed a case stands in its `quiet`, and for all of them in the machine's. `bytes`, and so the GB/s, of
+operations that read two arrays and write one count all three, no longer two.
+"""
 _MOST_FACTS = 200
 """About a machine."""
 _MOST_RESULTS = 10_000
@@ -48,12 +54,13 @@ class Report(NamedTuple):
 
 def save(report: Report, path: Path) -> None:
     """Write the report as JSON."""
+    noises = results.noises(report.results)
     document = {
         "format": FORMAT,
         "version": VERSION,
         "plan": report.plan,
         "complete": report.complete,
-        "machine": report.machine,
+        "machine": {**report.machine, **({"quiet": quiet.summary(noises)} if noises else {})},
         "missing peers": report.missing,
         "break even elements": report.break_even(),
         "promises": [promises.record(outcome) for outcome in report.outcomes()],
@@ -75,8 +82,10 @@ def _from_document(document: Any) -> Report:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise Damaged("not a file of this fastdrop bench")
     version = document.get("version")
-    if type(version) is not int or version != VERSION:
-        raise Damaged(f"format version {shown(version)}; this fastdrop reads version {VERSION}")
+    if type(version) is not int or version not in READABLE:
+        raise Damaged(
+            f"format version {shown(version)}; this fastdrop reads versions {' and '.join(map(str, READABLE))}"
+        )
     kinds = {"machine": dict, "results": list, "missing peers": list, "plan": str, "complete": bool}
     for name, kind in kinds.items():
         if not isinstance(document.get(name), kind):
@@ -111,7 +120,7 @@ class _Line(NamedTuple):
 
 
 def draw(report: Report, path: Path) -> bool:
-    """The picture: plain float32 dropout under the roofline of the copy. False where nothing of it was measured."""
+    """The picture: plain float32 dropout under the best copy's roofline. False where nothing of it was measured."""
     from matplotlib.figure import Figure
 
     lines = _lines(report.results)
@@ -132,7 +141,7 @@ def draw(report: Report, path: Path) -> bool:
     axes.set_ylabel("GB/s, read and written")
     machine = report.machine
     axes.set_title(
-        f"Dropout against a copy of the same array: {machine.get('processor')}, {machine.get('instruction set')}",
+        f"Dropout under the best copy of the same array: {machine.get('processor')}, {machine.get('instruction set')}",
         loc="left",
     )
     axes.grid(True, which="major", color="0.9", linewidth=0.8)
@@ -159,9 +168,9 @@ def _lines(found: Sequence[Result]) -> list[_Line]:
         here = [result for result in plain if result.case.p == p and result.case.threads == count]
         return [(each.case.elements, each.gigabytes_per_second(name)) for each in here if each.timing(name)]
 
-    lines = []
+    lines, copy = [], copy_of(plain)
     for count, grey in zip((counts[0], counts[-1]), ("0.88", "0.78"), strict=True):
-        lines.append(_Line(f"copy, {_threads(count)}", points("copy", ps[0], count), grey, 9.0))
+        lines.append(_Line(f"{copy}, {_threads(count)}", points(copy, ps[0], count), grey, 9.0))
     if len(counts) == 1:
         lines.pop()
     for p, shades in zip(ps, (("#7fb3dd", "#1f5f99"), ("#f2b27a", "#c2570c")), strict=False):

@@ -2,14 +2,15 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from fastdrop import threads
 from fastdrop.backends.cuda.device import require
-from fastdrop.bench import device, operations
+from fastdrop.bench import device, operations, quiet
 from fastdrop.bench.measure import HOST, SUBJECT, Timing, measure
-from fastdrop.bench.plan import DEVICE_OR_HOST, Case
+from fastdrop.bench.plan import BEST_COPY, COPY_KINDS, DEVICE_OR_HOST, Case
+from fastdrop.bench.quiet import Noise
 from fastdrop.errors import missing_package
 from fastdrop.experiments.reading import Damaged, cleaned, is_text, shown
 
@@ -31,6 +32,8 @@ class Result(NamedTuple):
 
     case: Case
     candidates: dict[str, Timing | str]
+    noise: Noise | None = None
+    """What happened meanwhile; None on a GPU and in older files."""
 
     @property
     def error(self) -> str:
@@ -38,12 +41,20 @@ class Result(NamedTuple):
         own = self.candidates.get(SUBJECT, "not measured")
         return own if isinstance(own, str) else ""
 
+    @property
+    def best_copy(self) -> str:
+        """Which of the copies was the fastest, by the ratios of the rounds; empty where none was measured."""
+        found = {name: self.candidates.get(name) for name in COPY_KINDS}
+        times = {name: timing.relative for name, timing in found.items() if isinstance(timing, Timing)}
+        return min(times, key=times.__getitem__, default="")
+
     def timing(self, name: str = SUBJECT) -> Timing | None:
-        found = self.candidates.get(name)
+        """A candidate's timing, or that of the best copy; None where it has none."""
+        found = self.candidates.get(self.best_copy if name == BEST_COPY else name)
         return found if isinstance(found, Timing) else None
 
     def gigabytes_per_second(self, name: str = SUBJECT) -> float:
-        """What a copy of the same array reads and writes, per second; nan where nothing was measured or copied."""
+        """What the call reads and writes, per second; nan where nothing was measured, or it has no such arrays."""
         timing = self.timing(name)
         return timing.bytes / timing.median / 1e9 if timing and timing.bytes else math.nan
 
@@ -60,19 +71,34 @@ class Result(NamedTuple):
         return other.relative / one.relative * size
 
 
-def run(cases: Sequence[Case]) -> Iterator[Result]:
-    """Measure the cases one after the other; threads and instruction set are afterwards what they were."""
-    buffers = operations.Buffers()
+def copy_of(found: Iterable[Result]) -> str:
+    """Which copy these are shown beside: the best of three, or the only one that GPUs and older files have."""
+    return BEST_COPY if any(result.best_copy for result in found) else "copy"
+
+
+def noises(found: Iterable[Result]) -> list[Noise]:
+    """Of the results that have one."""
+    return [result.noise for result in found if result.noise is not None]
+
+
+def run(cases: Sequence[Case], tell: Callable[[str], None] = lambda _: None) -> Iterator[Result]:
+    """Measure the cases one after the other; threads and instruction set are afterwards what they were.
+
+    `tell` hears of waiting for cores that others use, which takes at most half of what measuring takes.
+    """
+    buffers, watch = operations.Buffers(), quiet.Watch(sum(case.cost for case in cases) / 2, tell)
     count, isa = threads.get_num_threads(), threads.kernels.current_isa()
     try:
         for case in cases:
+            watch.begin()
             threads.set_num_threads(case.threads)
             with threadpool_limits(limits=case.threads, user_api="blas"):
                 try:
                     candidates = measure(operations.makers(case, buffers), case.seconds)
                 except Exception as error:  # an operation or a dtype that is not here must not end the run
                     candidates = {SUBJECT: f"{type(error).__name__}: {error}".splitlines()[0]}
-            yield Result(case, candidates)
+            own = candidates[SUBJECT]
+            yield Result(case, candidates, watch.end(own.spread if isinstance(own, Timing) else None))
     finally:
         threads.set_num_threads(count)
         threads.kernels.use_isa(isa)
@@ -102,10 +128,12 @@ class Clock:
 
     @property
     def seconds(self) -> float:
+        """Since the start, without what was waited for free cores."""
         return time.perf_counter() - self._begin
 
-    def finish(self, case: Case) -> None:
-        self.done += case.cost
+    def finish(self, result: Result) -> None:
+        self.done += result.case.cost
+        self._begin += result.noise.waited if result.noise else 0.0
 
     @property
     def left(self) -> float:
@@ -122,8 +150,12 @@ def record(result: Result) -> dict[str, Any]:
         "dtype": case.dtype,
         "p": case.p,
         "threads": case.threads,
+        "best_copy": result.best_copy or None,
         "candidates": {},
     }
+    if result.noise:
+        found["quiet"] = quiet.record(result.noise)
+    copy = copy_of([result])
     for name, timing in result.candidates.items():
         if isinstance(timing, str):
             found["candidates"][name] = {"error": timing}
@@ -139,8 +171,8 @@ def record(result: Result) -> dict[str, Any]:
         if timing.bytes:
             entry["gigabytes_per_second"] = timing.bytes / timing.median / 1e9
         entry["gigaelements_per_second"] = case.elements / timing.median / 1e9
-        if result.timing("copy"):
-            entry["ratio_to_copy"] = _finite(result.speed("copy", name))
+        if result.timing(copy):
+            entry[f"ratio_to_{copy.replace(' ', '_')}"] = _finite(result.speed(copy, name))
         found["candidates"][name] = entry
     return found
 
@@ -163,7 +195,23 @@ def from_record(found: Any) -> Result:
     case = Case(operation, shape, dtype, float(p), _count(found["threads"]))
     if not isinstance(found["candidates"], dict) or len(found["candidates"]) > _MOST_CANDIDATES:
         raise Damaged(f"damaged: {case} has no candidates, or more than {_MOST_CANDIDATES}")
-    return Result(case, {_name(name): _candidate(case, entry) for name, entry in found["candidates"].items()})
+    candidates = {_name(name): _candidate(case, entry) for name, entry in found["candidates"].items()}
+    return Result(case, candidates, _noise(found["quiet"]) if "quiet" in found else None)
+
+
+def _noise(found: Any) -> Noise:
+    found = _fields(found, "foreign_share", "steal_share", "pressure_share", "spread", "waited_seconds")
+    foreign, steal, pressure, spread = (
+        None if found[name] is None else _amount(found[name])
+        for name in ("foreign_share", "steal_share", "pressure_share", "spread")
+    )
+    return Noise(foreign, steal, pressure, spread, _amount(found["waited_seconds"]))
+
+
+def _amount(value: Any) -> float:
+    if type(value) not in (int, float) or not 0.0 <= value <= _LONGEST:
+        raise Damaged(f"damaged: no share or time of what disturbed a case: {shown(value)}")
+    return float(value)
 
 
 def _candidate(case: Case, entry: Any) -> Timing | str:

@@ -2,11 +2,11 @@
 
 import argparse
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import fastdrop as fd
-from fastdrop.bench import compare, device, peers, plan, report, results
+from fastdrop.bench import compare, device, peers, plan, quiet, report, results
 from fastdrop.bench.machine import machine
 from fastdrop.bench.measure import SUBJECT
 from fastdrop.bench.results import Result
@@ -24,13 +24,18 @@ except ImportError:
 _FILE_WIDTH = 150
 """Columns where the output is no terminal."""
 
-_HEADINGS = {"plain NumPy": "plain\nNumPy", "NumPy at its best": "best\nNumPy", "dropout alone": "dropout\nalone"}
+_HEADINGS = {
+    "np.copyto": "np.\ncopyto",
+    "plain NumPy": "plain\nNumPy",
+    "NumPy at its best": "best\nNumPy",
+    "dropout alone": "dropout\nalone",
+}
 
 
 def bench(options: argparse.Namespace) -> int:
     """Measure, print, save; Ctrl-C keeps what was measured."""
     if options.action == "compare":
-        return compare_files(options)
+        return _compare(options)
     if options.action == "torch":
         from fastdrop.cli.bench_torch import bench_torch
 
@@ -40,18 +45,17 @@ def bench(options: argparse.Namespace) -> int:
     if options.plot:
         check_target(options.plot, ".png")
         _need_matplotlib()
-    console = _console()
+    console = make_console()
     on_device = options.device == "cuda"
     about = {**machine(), **device.description()} if on_device else machine()
-    cases = _device_cases(options) if on_device else _cases(options)
+    cases = _device_cases(options) if on_device else host_cases(options)
     missing = [name for name in peers.missing() if not on_device or name in plan.DEVICE_PEERS]
     for name in missing:
         console.print(f"{name} is not installed: not compared with (pip install {name})")
     measured: list[Result] = []
     status = 0
     try:
-        runs = results.run_on_device(cases) if on_device else results.run(cases)
-        _measure(cases, runs, measured, console, math.inf if not options.quick else plan.QUICK_LIMIT)
+        _measure(cases, on_device, measured, console, math.inf if not options.quick else plan.QUICK_LIMIT)
     except KeyboardInterrupt:
         status = 130
         console.print("stopped; this is what was measured:")
@@ -71,7 +75,7 @@ def bench(options: argparse.Namespace) -> int:
     return status
 
 
-def _console() -> Console:
+def make_console() -> Console:
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
 
@@ -83,7 +87,7 @@ def _need_matplotlib() -> None:
         raise missing_package("matplotlib", "bench", "drawing a picture") from None
 
 
-def _cases(options: argparse.Namespace) -> list[plan.Case]:
+def host_cases(options: argparse.Namespace) -> list[plan.Case]:
     threads = sorted(set(options.threads or (1, fd.get_num_threads())))
     before = fd.get_num_threads()
     try:
@@ -121,7 +125,7 @@ def _operations(options: argparse.Namespace, known: Sequence[str]) -> list[str]:
 
 
 def _measure(
-    cases: Sequence[plan.Case], runs: Iterator[Result], measured: list[Result], console: Console, limit: float
+    cases: Sequence[plan.Case], on_device: bool, measured: list[Result], console: Console, limit: float
 ) -> None:
     """Fill `measured` case by case. A terminal gets a bar, a file or a pipe a line for each case."""
     clock = results.Clock(cases)
@@ -131,13 +135,21 @@ def _measure(
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(str(cases[0]), total=clock.expected, done=0, cases=len(cases), left=_left(clock))
+
+        def tell(text: str) -> None:
+            if console.is_terminal:
+                progress.update(task, description=text or str(cases[len(measured)]))
+            elif text:
+                console.print(text)
+
+        runs = results.run_on_device(cases) if on_device else results.run(cases, tell)
         for number, result in enumerate(runs, start=1):
             measured.append(result)
-            clock.finish(result.case)
+            clock.finish(result)
             coming = str(cases[number]) if number < len(cases) else ""
             progress.update(task, completed=clock.done, done=number, left=_left(clock), description=coming)
             if not console.is_terminal:
-                outcome = result.error or _rate(result)
+                outcome = "; ".join([result.error or _rate(result), *(result.noise.reasons if result.noise else ())])
                 console.print(f"{number}/{len(cases)}  {result.case}: {escape(outcome)}  ({_left(clock)})")
             if clock.seconds > limit:
                 break
@@ -152,10 +164,10 @@ def _rate(result: Result) -> str:
     own = result.timing()
     assert own is not None
     rate = result.gigabytes_per_second()
-    return _time(own.median) + ("" if math.isnan(rate) else f", {rate:.1f} GB/s")
+    return time_text(own.median) + ("" if math.isnan(rate) else f", {rate:.1f} GB/s")
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     unit, size = next((pair for pair in (("s", 1.0), ("ms", 1e-3)) if seconds >= pair[1]), ("us", 1e-6))
     return f"{seconds / size:.3g} {unit}"
 
@@ -177,11 +189,19 @@ def _print(done: report.Report, console: Console) -> None:
         console.print(f"not installed: {', '.join(done.missing)}")
     _print_break_even(done, console)
     console.print(_promises(done))
+    _print_remark(done, "", console)
+
+
+def _print_remark(done: report.Report, name: str, console: Console) -> None:
+    """What disturbed a run, where something did."""
+    remark = quiet.remark(results.noises(done.results))
+    if remark:
+        console.print(escape(f"{name}{remark}"), soft_wrap=True)
 
 
 _ABOUT_FIGURES = (
-    "Medians; spread: distance of the quartiles. GB/s counts what a copy of the same array reads and writes.\n"
-    f"Under another's name: how many times faster {SUBJECT} is"
+    "Medians; spread: distance of the quartiles. GB/s counts the arrays that the call reads and writes.\n"
+    f"Under another's name: how many times faster {SUBJECT} is, byte for byte"
 )
 
 
@@ -190,7 +210,9 @@ def _about_host(about: dict[str, Any]) -> str:
     return (
         f"{about['processor']}, {about['cores']} cores, {about['instruction set']}; {caches}\n"
         f"{_ABOUT_FIGURES} (plain {SUBJECT}, of its forced builds).\n"
-        "copy: vectorised, on the threads that the call gets; np.copyto and NumPy use one thread, JAX its own."
+        "best copy: the fastest of memcpy (m), plain stores (p) and streaming stores (s), on the threads and in the\n"
+        "pieces that the call gets; np.copyto and NumPy use one thread, JAX its own.\n"
+        "!: others used the cores meanwhile, or the repetitions differed much."
     )
 
 
@@ -215,7 +237,8 @@ def _print_break_even(done: report.Report, console: Console) -> None:
 
 
 def _table(operation: str, found: Sequence[Result]) -> Table:
-    others = [name for name in dict.fromkeys(name for result in found for name in result.candidates) if name != SUBJECT]
+    names = (plan.BEST_COPY if name in plan.COPY_KINDS else name for result in found for name in result.candidates)
+    others = [name for name in dict.fromkeys(names) if name != SUBJECT]
     others = [name for name in others if any(result.timing(name) for result in found)]
     table = Table(title=operation, title_justify="left")
     for heading in ("size", "dtype"):
@@ -233,13 +256,19 @@ def _table(operation: str, found: Sequence[Result]) -> Table:
             case.dtype,
             f"{case.p:g}",
             str(case.threads) if case.threads else "GPU",
-            _time(own.median),
+            ("! " if result.noise and result.noise.reasons else "") + time_text(own.median),
             f"{own.spread:.0%}",
             _number(result.gigabytes_per_second()),
             _number(result.gigaelements_per_second()),
-            *(_number(result.speed(name)) for name in others),
+            *(_speed(result, name) for name in others),
         )
     return table
+
+
+def _speed(result: Result, name: str) -> str:
+    """How many times faster fastdrop is; of the best copy also which one it was."""
+    mark = f" {result.best_copy[0]}" if name == plan.BEST_COPY and result.best_copy else ""
+    return _number(result.speed(name)) + mark
 
 
 def _print_errors(found: Iterable[Result], console: Console) -> None:
@@ -255,9 +284,9 @@ def _print_errors(found: Iterable[Result], console: Console) -> None:
 
 
 def _promises(done: report.Report) -> Table:
-    where = "an NVIDIA H200" if "device" in done.machine else "2 cores with AVX-512"
-    table = Table(title=f"promises (for {where}; float32 unless said)", title_justify="left")
-    for heading in ("what", "threads", "promised"):
+    where = "for an NVIDIA H200; " if "device" in done.machine else ""
+    table = Table(title=f"promises ({where}float32 unless said)", title_justify="left")
+    for heading in ("what", "needs", "threads", "promised"):
         table.add_column(heading)
     for heading in ("worst", "median", "cases"):
         table.add_column(heading, justify="right")
@@ -266,7 +295,8 @@ def _promises(done: report.Report) -> Table:
         promise = outcome.promise
         table.add_row(
             promise.what,
-            "GPU" if 0 in promise.threads else " and ".join(map(str, promise.threads)),
+            ", ".join(promise.needs),
+            promise.threads_text,
             promise.bound_text,
             _number(outcome.worst),
             _number(outcome.median),
@@ -276,10 +306,27 @@ def _promises(done: report.Report) -> Table:
     return table
 
 
+def _compare(options: argparse.Namespace) -> int:
+    """`fastdrop bench compare` with two files, or with two builds."""
+    if options.builds:
+        if options.first:
+            raise ValueError(f"{options.first}: --builds measures; it takes no saved runs")
+        from fastdrop.cli.bench_builds import bench_builds
+
+        return bench_builds(options)
+    if not options.second:
+        raise ValueError("name two saved runs (A.json B.json), or two builds (--builds A B)")
+    if options.quick or options.only or options.save:
+        raise ValueError("--quick, --only and --save are for --builds: saved runs are compared as they are")
+    return compare_files(options)
+
+
 def compare_files(options: argparse.Namespace) -> int:
     """`fastdrop bench compare A.json B.json`."""
     first, second = report.load(options.first), report.load(options.second)
-    console = _console()
+    console = make_console()
+    for path, one in ((options.first, first), (options.second, second)):
+        _print_remark(one, f"{path_text(path)}: ", console)
     for name, (one, other) in compare.differences(first, second).items():
         console.print(escape(f"{name} differs: {one} and {other}"), soft_wrap=True)
     changes = list(compare.compare(first, second))
@@ -292,7 +339,7 @@ def compare_files(options: argparse.Namespace) -> int:
         if change.verdict:
             table.add_row(
                 escape(f"{change.case}{change.candidate.removeprefix(SUBJECT)}"),
-                *map(_time, change.seconds),
+                *map(time_text, change.seconds),
                 f"x {change.faster:.2f}",
                 "–" if change.share is None else f"x {change.share:.2f} of {escape(change.yardstick)}",
                 escape(change.verdict),

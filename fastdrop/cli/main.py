@@ -166,13 +166,15 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         allow_abbrev=False,
         help="measure the kernels against a copy, NumPy, torch, JAX and numba",
         formatter_class=_Formatter,
-        description="Measure every operation, each result checked first, against a copy of the same array on the same\n"
-        "threads, NumPy, torch, JAX and numba where installed. Takes some minutes; Ctrl-C keeps what was measured.",
+        description="Measure every operation, each result checked first, against the best copy of the same array on\n"
+        "the same threads, NumPy, torch, JAX and numba where installed. Takes some minutes; Ctrl-C keeps what was\n"
+        "measured.",
         epilog="examples:\n"
         "  fastdrop bench --quick                                less than a minute\n"
         "  fastdrop bench --save figures.json --plot figures.png everything\n"
         "  fastdrop bench --device cuda --save gpu.json          a GPU, and from which size on it pays to go there\n"
         "  fastdrop bench compare before.json after.json         what changed\n"
+        "  fastdrop bench compare --builds ../before .           which of two builds is faster, in one run\n"
         "  fastdrop bench torch                                  training steps in PyTorch, a minute\n",
     )
     bench.add_argument("--quick", action="store_true", help="a part of it, in less than a minute")
@@ -182,17 +184,7 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     bench.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
     bench.add_argument("--plot", type=Path, metavar="FILE.png", help="draw throughput against size")
     actions = bench.add_subparsers(dest="action", metavar="compare | torch")
-    compare = actions.add_parser(
-        "compare",
-        allow_abbrev=False,
-        help="tell what changed between two saved runs",
-        formatter_class=_Formatter,
-        description="Tell what changed between two saved runs beyond noise: the medians differ by more than 5 %, and\n"
-        "the ranges between the quartiles do not overlap. Both the seconds are compared and the speed as a share\n"
-        "of the copy in the same run, which says whether the kernel changed or the machine.",
-    )
-    compare.add_argument("first", type=Path, metavar="A.json")
-    compare.add_argument("second", type=Path, metavar="B.json")
+    _add_compare(actions)
     steps = actions.add_parser(
         "torch",
         allow_abbrev=False,
@@ -202,6 +194,40 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "torch's dropout and with fastdrop's, against the same with p = 0, in one run. Masks are checked first.",
     )
     steps.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
+
+
+def _add_compare(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    compare = actions.add_parser(
+        "compare",
+        allow_abbrev=False,
+        help="tell what changed between two saved runs, or measure two builds in turns",
+        formatter_class=_Formatter,
+        description="Tell what changed between two saved runs beyond noise: the medians differ by more than 5 %, and\n"
+        "the ranges between the quartiles do not overlap. Both the seconds are compared and the speed as a share\n"
+        "of the best copy in the same run, which says whether the kernel changed or the machine.\n\n"
+        "With --builds, measure two builds in one run. They take turns (A B B A), pair by pair; the verdict is about\n"
+        "the second one, and says so where it is 99 % sure and the change is more than 1 %.",
+        epilog="examples:\n"
+        "  fastdrop bench compare before.json after.json\n"
+        "  fastdrop bench compare --builds ../before . --only dropout --quick    two checkouts that are compiled\n"
+        "  fastdrop bench compare --builds old/bin/python new/bin/python         two environments\n",
+    )
+    compare.add_argument("first", type=Path, nargs="?", metavar="A.json")
+    compare.add_argument("second", type=Path, nargs="?", metavar="B.json")
+    compare.add_argument(
+        "--builds",
+        type=Path,
+        nargs=2,
+        metavar=("A", "B"),
+        help="folders with the package fastdrop (a checkout, or site-packages), or Pythons that have it",
+    )
+    # Without defaults of their own: what stands before `compare` counts as well.
+    inherited = argparse.SUPPRESS
+    compare.add_argument("--quick", action="store_true", default=inherited, help="with --builds: a part of the cases")
+    compare.add_argument("--only", nargs="+", metavar="NAME", default=inherited, help="with --builds: some operations")
+    compare.add_argument(
+        "--save", type=Path, metavar="FILE.json", default=inherited, help="with --builds: write all pairs as JSON"
+    )
 
 
 def config_from(options: argparse.Namespace) -> ExperimentConfig:

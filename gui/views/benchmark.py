@@ -55,7 +55,7 @@ class BenchmarkView(plots.View):
     """
 
     title = "Benchmark"
-    description = "fastdrop against a copy of the same array and against its peers, on the CPU and the GPU"
+    description = "fastdrop against the best copy of the same array and against its peers, on the CPU and the GPU"
     started = Signal()
     _built = False
 
@@ -147,7 +147,7 @@ class BenchmarkView(plots.View):
         self.follow.setAccessibleName("Show the newest case's bars")
         self.quantity = QComboBox()
         self.quantity.addItems(["throughput", "time of a call"])
-        self.quantity.setToolTip("GB/s: what a copy of the same array reads and writes, divided by the time")
+        self.quantity.setToolTip("GB/s: what the call reads and writes, divided by the time")
         self.shown_operation = QComboBox()
         left, right = QWidget(), QWidget()
         for combo in (self.operation, self.quantity, self.shown_operation):
@@ -272,7 +272,10 @@ class BenchmarkView(plots.View):
             widget.setEnabled(not running)
         self.on_gpu.setEnabled(there and not running)
         self.progress.setValue(int(_STEPS * model.progress))
-        self.status.setText("\n".join(line for line in (self._state(), model.comparison, self._problem) if line))
+        remark = f"⚠ {model.remark}" if model.remark else ""
+        self.status.setText(
+            "\n".join(line for line in (self._state(), remark, model.comparison, self._problem) if line)
+        )
         self.notes.setText(self._notes())
         self.run_button.setEnabled(not running and not self.choice.problem)
         self.stop_button.setEnabled(running)
@@ -288,6 +291,8 @@ class BenchmarkView(plots.View):
         parts = [f"{len(model.results)} of {len(model.cases)} cases", model.status.value]
         if model.is_running and model.seconds_left is not None:
             parts.append(f"about {time_text(model.seconds_left)} left")
+        if model.is_running and model.waiting:
+            parts.append(model.waiting)
         left_out = len(model.cases) - len(model.results)
         if model.status is Status.FINISHED and left_out:
             parts.append(f"{left_out} left out, so that a quick run ends within a minute")

@@ -72,7 +72,8 @@ class CasesModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.UserRole:  # what is sorted by
             return key
         if role == Qt.ItemDataRole.ToolTipRole:
-            return self.rows[index.row()].shown.error or None
+            shown = self.rows[index.row()].shown
+            return shown.error or "\n".join(shown.noise.reasons if shown.noise else ()) or None
         if role == Qt.ItemDataRole.TextAlignmentRole and self.headings[index.column()] not in _WORDS:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
@@ -237,10 +238,13 @@ class Roofline:
         self.key.setVisible(bool(self._lines))
 
     def _key(self) -> str:
-        signs = []
+        signs, copies = [], {line.name.partition(",")[0]: None for line, _ in self._lines if line.p is None}
         for p in sorted({line.p for line, _ in self._lines}, key=lambda p: -2.0 if p is None else -p):
             _, sign, color = mark(p)
-            signs.append(f'<span style="color: {color}">{sign}</span>&nbsp;' + ("copy" if p is None else f"p = {p:g}"))
+            signs.append(
+                f'<span style="color: {color}">{sign}</span>&nbsp;'
+                + (" and ".join(copies) if p is None else f"p = {p:g}")
+            )
         fills = {0: "large", 1: "hollow"}
         for threads in sorted({line.threads for line, _ in self._lines}, key=lambda count: count or math.inf):
             signs.append(f"{fills.get(threads, 'filled')}: {benchmark_figures.place(threads)}")

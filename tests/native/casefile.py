@@ -7,8 +7,8 @@
     expected bytes (-1: it is only read); then the shape, the decisions' strides, and each operand's strides
 
 first_tile is where the bits begin, of elementwise kernels the first decision, of Gaussian noise the first group.
-threads is the largest number to run with (1 or 3), streams 1 or 2 (with streaming stores as well), sweep 0 for one
-alignment, 1 for each of the written operand's, 2 for all pairs. All numbers are little-endian.
+threads is the largest number to run with (1 or 3), streams 1 or 2 (with streaming stores as well; 3 for the kinds of a
+copy), sweep 0 for one alignment, 1 for each of the written operand's, 2 for all pairs. All numbers are little-endian.
 """
 
 import ctypes

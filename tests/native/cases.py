@@ -474,7 +474,7 @@ def copies(file):
     for count in [*range(1, 70), 127, 128, 129, 255, 257, 4095, 4096, 4097, 8192, 12289]:
         operands = [Operand("uint8", FILLED, count, 0, place), Operand("uint8", place, count)]
         file.add(
-            f"copy-{count}", "copy", operands, [count], threads=3, streams=2, sweep=2 if count in (129, 257) else 1
+            f"copy-{count}", "copy", operands, [count], threads=3, streams=3, sweep=2 if count in (129, 257) else 1
         )
 
 

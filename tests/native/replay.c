@@ -168,7 +168,7 @@ static void call(const fd_kernels *kernels, char *const at[]) {
     if (!strcmp(kernel, "bits")) {
         fd_bits(kernels, now.threads, t->recipe, t->first_tile, (uint32_t *)(void *)at[0], t->shape[0]);
     } else if (!strcmp(kernel, "copy")) {
-        fd_copy(kernels, now.threads, at[1], at[0], now.stream, t->shape[0]);
+        fd_copy(kernels, now.threads, at[1], at[0], (fd_copy_kind)now.stream, t->shape[0], 1);
     } else if (!strcmp(kernel, "elementwise")) {
         fd_elementwise e = {.recipe = t->recipe, .scale = t->scale, .shift = t->shift};
         e.stream = now.stream;
