@@ -190,7 +190,8 @@ def _about_host(about: dict[str, Any]) -> str:
     return (
         f"{about['processor']}, {about['cores']} cores, {about['instruction set']}; {caches}\n"
         f"{_ABOUT_FIGURES} (plain {SUBJECT}, of its forced builds).\n"
-        "copy: vectorised, on the threads that the call gets; np.copyto and NumPy use one thread, JAX its own."
+        "copy: vectorised, on the threads that the call gets; np.copyto and NumPy use one thread, JAX and oneDNN\n"
+        "their own."
     )
 
 

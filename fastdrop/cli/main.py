@@ -164,10 +164,11 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     bench = commands.add_parser(
         "bench",
         allow_abbrev=False,
-        help="measure the kernels against a copy, NumPy, torch, JAX and numba",
+        help="measure the kernels against a copy, NumPy and other packages",
         formatter_class=_Formatter,
         description="Measure every operation, each result checked first, against a copy of the same array on the same\n"
-        "threads, NumPy, torch, JAX and numba where installed. Takes some minutes; Ctrl-C keeps what was measured.",
+        "threads, NumPy, and torch (also compiled), JAX, numba and oneDNN where installed. Takes some minutes; Ctrl-C\n"
+        "keeps what was measured.",
         epilog="examples:\n"
         "  fastdrop bench --quick                                less than a minute\n"
         "  fastdrop bench --save figures.json --plot figures.png everything\n"
