@@ -10,11 +10,17 @@ took 8.0 ms of which 1.2 were the product (2 cores, 1448 x 1448). So the team is
 which made that 1.7 ms and kept calls in quick succession as fast as before. It reads this from the environment when it
 is loaded, and only then; a policy that the user has set stands.
 
+Calls that a scheduler runs side by side, as Dask does with an array's chunks, share the cores: else each of its threads
+would have a team of that many.
+
 A child made by fork() has no team any more, and waiting for it would hang; there, calls stay on their
 thread.
 """
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fastdrop import processor
 
@@ -44,6 +50,8 @@ MOST_THREADS = 1024
 """OpenMP ends the process when the system gives it no more threads; nothing here gains from so many."""
 
 _forked = False
+_sharing: set[int] = set()
+"""The threads that share the cores at the moment. Single operations on a set need no lock, also in a signal handler."""
 _openmp_at_first = kernels.max_threads()
 _limit = _openmp_at_first
 
@@ -86,7 +94,28 @@ def get_num_threads() -> int:
     if _forked:
         return 1
     openmp: int = kernels.max_threads()
-    return min(_limit, openmp) if openmp < _openmp_at_first else _limit
+    limit = min(_limit, openmp) if openmp < _openmp_at_first else _limit
+    if _sharing and threading.get_ident() in _sharing:
+        return max(1, min(limit, _openmp_at_first // len(_sharing)))
+    return limit
+
+
+@contextmanager
+def side_by_side() -> Iterator[None]:
+    """Share the cores with the other threads that are in such a block; what `set_num_threads` says stays the limit of each.
+
+    Who enters while others are at work gets less, and who is at work keeps what it has: as many threads as cores and
+    some more run at first, and no more than cores from then on.
+    """
+    thread = threading.get_ident()
+    if thread in _sharing:  # a signal handler's call amid one of this thread's
+        yield
+        return
+    _sharing.add(thread)
+    try:
+        yield
+    finally:
+        _sharing.discard(thread)
 
 
 def threads_for(decisions: int) -> int:

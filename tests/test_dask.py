@@ -4,6 +4,8 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import ml_dtypes
 import numpy as np
@@ -11,8 +13,8 @@ import pytest
 from devices import same, values
 
 import fastdrop as fd
-from fastdrop import Stream
-from fastdrop.backends import Backend
+from fastdrop import Stream, threads
+from fastdrop.backends import Backend, cpu
 from fastdrop.backends import dask as backend
 
 dask = pytest.importorskip("dask")
@@ -333,3 +335,110 @@ def test_products_with_a_mask_are_lazy():
     (computed,) = dask.compute(fd.dropout(x, 0.5, rng=1))
     assert isinstance(computed[0], np.ndarray)
     assert computed[1] == mask
+
+
+class TestThreads:
+    """Dask's threads times ours are no more than the cores. Elsewhere a call has all of them."""
+
+    CORES = 12
+
+    @pytest.fixture(autouse=True)
+    def cores(self, monkeypatch):
+        monkeypatch.setattr(threads, "_openmp_at_first", self.CORES)
+        monkeypatch.setattr(threads, "_limit", self.CORES)
+        monkeypatch.setattr(threads, "kernels", self)
+        monkeypatch.setattr(threads, "SMALLEST_SHARE", 1)
+
+    def max_threads(self):
+        return self.CORES
+
+    @pytest.fixture
+    def given(self, monkeypatch):
+        """How many threads each of so many chunks gets that are worked on at the same time."""
+
+        def given(chunks, work=lambda x: fd.dropout(x, 0.4, rng=1)[0], **how):
+            together, found = threading.Barrier(chunks), []
+
+            def count(decisions):
+                together.wait(30)
+                found.append(threads.threads_for(decisions))
+                together.wait(30)
+                return 1
+
+            x = values((chunks, 2000), np.float32)
+            wanted = work(x)
+            with monkeypatch.context() as patch:
+                patch.setattr(cpu, "threads_for", count)
+                same(work(da.from_array(x, chunks=(1, 2000))).compute(**how), wanted)
+            return found
+
+        return given
+
+    @pytest.mark.parametrize("workers", [1, 2, 3, 5, 12, 20])
+    def test_the_product_is_limited_to_the_cores(self, given, workers):
+        found = given(workers, scheduler="threads", num_workers=workers)
+        assert found == [max(1, self.CORES // workers)] * workers
+
+    @pytest.mark.parametrize(
+        "work",
+        [
+            lambda x: fd.spatial_dropout(x, 0.4, channel_axis=1, rng=1)[0],
+            lambda x: fd.dropout_backward(x, fd.dropout(np.ones(x.shape), 0.4, rng=1)[1]),
+            lambda x: x * fd.dropout(np.ones((5, 2000)), 0.4, rng=1)[1][1:],
+        ],
+    )
+    def test_every_operation_shares(self, given, work):
+        assert given(4, work, scheduler="threads", num_workers=4) == [3] * 4
+
+    def test_a_pool_of_ones_own(self, given):
+        with ThreadPoolExecutor(4) as pool:
+            assert given(4, scheduler="threads", pool=pool) == [3] * 4
+
+    def test_workers_of_distributed(self, given):
+        distributed = pytest.importorskip("distributed")
+        with distributed.Client(processes=False, n_workers=2, threads_per_worker=2, dashboard_address=None) as client:
+            assert given(4, scheduler=client) == [3] * 4
+
+    def test_the_synchronous_scheduler_uses_all(self, given):
+        assert given(1, scheduler="synchronous") == [self.CORES]
+
+    @pytest.mark.parametrize(("limit", "each"), [(1, 1), (2, 2), (100, 3)])
+    def test_what_the_user_sets_is_the_limit_of_each(self, given, limit, each):
+        fd.set_num_threads(limit)
+        assert given(4, scheduler="threads", num_workers=4) == [each] * 4
+
+    def test_a_failed_chunk_leaves_the_rest_its_cores(self, given, monkeypatch):
+        def fails(decisions):
+            raise RuntimeError("no threads")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(cpu, "threads_for", fails)
+            with pytest.raises(RuntimeError, match="no threads"):
+                fd.dropout(da.ones((4, 2000), chunks=(1, 2000)), rng=0)[0].compute(scheduler="threads")
+        assert given(1, scheduler="threads") == [self.CORES]
+
+    def test_a_call_amid_another_counts_once(self):
+        with threads.side_by_side():
+            with threads.side_by_side():
+                assert fd.get_num_threads() == self.CORES
+            assert threads._sharing
+        assert not threads._sharing
+
+    def test_numpy_calls_beside_chunks_have_all(self):
+        begun, done = threading.Event(), threading.Event()
+
+        def other():
+            with threads.side_by_side():
+                begun.set()
+                done.wait(30)
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        begun.wait(30)
+        try:
+            assert threads.threads_for(1 << 30) == self.CORES
+            with threads.side_by_side():
+                assert threads.threads_for(1 << 30) == self.CORES // 2
+        finally:
+            done.set()
+            thread.join()

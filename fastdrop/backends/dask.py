@@ -13,7 +13,7 @@ from fastdrop.backends.cpu import check_class
 from fastdrop.backends.cuda import device
 from fastdrop.backends.dtypes import ITEMSIZES, advice
 from fastdrop.backends.window import Window
-from fastdrop.threads import kernels
+from fastdrop.threads import kernels, side_by_side
 
 Array = Any
 Recipe = kernels.Recipe
@@ -80,12 +80,14 @@ def _chunkwise(work: Callable[..., Array], x: Array, what: Any, window: Window) 
 
 def _apply_chunk(chunk: Array, place: Sequence[slice], recipe: Recipe, window: Window) -> Array:
     backend, x, y = _prepare(chunk)
-    return backend.apply(x, y, recipe, (), windows.at(window, place))
+    with side_by_side():
+        return backend.apply(x, y, recipe, (), windows.at(window, place))
 
 
 def _scale_chunk(chunk: Array, place: Sequence[slice], scale: float, window: Window) -> Array:
     backend, x, y = _prepare(chunk)
-    return backend.scaled_copy(x, y, scale)
+    with side_by_side():
+        return backend.scaled_copy(x, y, scale)
 
 
 def _prepare(chunk: Array) -> tuple[Any, Array, Array]:
