@@ -102,10 +102,10 @@ def get_num_threads() -> int:
 
 @contextmanager
 def side_by_side() -> Iterator[None]:
-    """Share the cores with the other threads that are in such a block; what `set_num_threads` says stays the limit of each.
+    """Share the cores with the other threads that are in such a block.
 
-    Who enters while others are at work gets less, and who is at work keeps what it has: as many threads as cores and
-    some more run at first, and no more than cores from then on.
+    A call's part is counted when its kernel starts; the first ones, which begin alone, keep more until they end. What
+    `set_num_threads` says stays the limit of each.
     """
     thread = threading.get_ident()
     if thread in _sharing:  # a signal handler's call amid one of this thread's
