@@ -35,6 +35,10 @@ def bench(options: argparse.Namespace) -> int:
         from fastdrop.cli.bench_torch import bench_torch
 
         return bench_torch(options)
+    if options.action == "dask":
+        from fastdrop.cli.bench_dask import bench_dask
+
+        return bench_dask(options)
     if options.save:
         check_target(options.save, ".json")
     if options.plot:

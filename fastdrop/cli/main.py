@@ -174,7 +174,8 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "  fastdrop bench --save figures.json --plot figures.png everything\n"
         "  fastdrop bench --device cuda --save gpu.json          a GPU, and from which size on it pays to go there\n"
         "  fastdrop bench compare before.json after.json         what changed\n"
-        "  fastdrop bench torch                                  training steps in PyTorch, a minute\n",
+        "  fastdrop bench torch                                  training steps in PyTorch, a minute\n"
+        "  fastdrop bench dask                                   a Dask array of 64 GB, a minute\n",
     )
     bench.add_argument("--quick", action="store_true", help="a part of it, in less than a minute")
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what to measure (default: cpu)")
@@ -182,7 +183,7 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     bench.add_argument("--only", nargs="+", metavar="NAME", help="some operations, such as dropout or dropout-backward")
     bench.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
     bench.add_argument("--plot", type=Path, metavar="FILE.png", help="draw throughput against size")
-    actions = bench.add_subparsers(dest="action", metavar="compare | torch")
+    actions = bench.add_subparsers(dest="action", metavar="compare | torch | dask")
     compare = actions.add_parser(
         "compare",
         allow_abbrev=False,
@@ -203,6 +204,16 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "torch's dropout and with fastdrop's, against the same with p = 0, in one run. Masks are checked first.",
     )
     steps.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
+    arrays = actions.add_parser(
+        "dask",
+        allow_abbrev=False,
+        help="measure a Dask array that no memory holds",
+        formatter_class=_Formatter,
+        description="Drop a Dask array that no memory holds and add it up, in turns with a copy by NumPy of the same\n"
+        "chunks, on Dask's threads. Ctrl-C keeps what was measured.",
+    )
+    arrays.add_argument("--gigabytes", type=float, default=64.0, metavar="N", help="the array's size (default: 64)")
+    arrays.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine")
 
 
 def config_from(options: argparse.Namespace) -> ExperimentConfig:
