@@ -45,6 +45,10 @@ def bench(options: argparse.Namespace) -> int:
         check_target(options.plot, ".png")
         _need_matplotlib()
     console = _console()
+    if options.scaling:
+        from fastdrop.cli.bench_scaling import bench_scaling
+
+        return bench_scaling(options, console)
     on_device = options.device == "cuda"
     about = {**machine(), **device.description()} if on_device else machine()
     cases = _device_cases(options) if on_device else _cases(options)

@@ -173,16 +173,18 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "  fastdrop bench --quick                                less than a minute\n"
         "  fastdrop bench --save figures.json --plot figures.png everything\n"
         "  fastdrop bench --device cuda --save gpu.json          a GPU, and from which size on it pays to go there\n"
+        "  fastdrop bench --scaling --plot scaling.png           one thread to all, by NUMA node, and what stops it\n"
         "  fastdrop bench compare before.json after.json         what changed\n"
         "  fastdrop bench torch                                  training steps in PyTorch, a minute\n"
         "  fastdrop bench dask                                   a Dask array of 64 GB, a minute\n",
     )
     bench.add_argument("--quick", action="store_true", help="a part of it, in less than a minute")
+    bench.add_argument("--scaling", action="store_true", help="dropout from one thread to all, and what stops it")
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what to measure (default: cpu)")
     bench.add_argument("--threads", type=int, nargs="+", metavar="N", help="numbers of threads (default: 1 and all)")
     bench.add_argument("--only", nargs="+", metavar="NAME", help="some operations, such as dropout or dropout-backward")
     bench.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
-    bench.add_argument("--plot", type=Path, metavar="FILE.png", help="draw throughput against size")
+    bench.add_argument("--plot", type=Path, metavar="FILE.png", help="draw throughput against size, or threads")
     actions = bench.add_subparsers(dest="action", metavar="compare | torch | dask")
     compare = actions.add_parser(
         "compare",
