@@ -45,11 +45,13 @@ native: setup
 torch: setup
 	@$(BIN)/python -m pip install --quiet --group torch
 
-# PyTorch and Keras have some of the same layers: their values, gradients and statistics against ours.
+# PyTorch and Keras have some of the same layers: their values, gradients and statistics against ours. And each of the
+# benchmark's peers, in every case of its plan, small.
 peers: setup
 	@$(BIN)/python -m pip install --quiet --group peers
 	KERAS_BACKEND=torch OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -k "torch or keras" \
 		tests/test_family.py tests/test_nn_layers.py tests/test_keras.py
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs tests/test_bench.py tests/test_bench_peers.py
 
 format: setup
 	$(BIN)/ruff check --fix .

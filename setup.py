@@ -108,7 +108,6 @@ extension = Extension(
 )
 
 
-
 class ParallelLibraries(build_clib):  # type: ignore[misc]
     """The instruction sets side by side: each is one long compilation."""
 

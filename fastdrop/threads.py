@@ -10,6 +10,9 @@ took 8.0 ms of which 1.2 were the product (2 cores, 1448 x 1448). So the team is
 which made that 1.7 ms and kept calls in quick succession as fast as before. It reads this from the environment when it
 is loaded, and only then; a policy that the user has set stands.
 
+Calls that run at the same time, as Dask's threads make them for an array's chunks, share the cores: else each of these
+threads would have a team of that many. dispatch.c counts them.
+
 A child made by fork() has no team any more, and waiting for it would hang; there, calls stay on their
 thread.
 """

@@ -105,6 +105,8 @@ cdef extern from "kernels.h" nogil:
     const fd_kernels **fd_available()
     fd_processor fd_processor_here()
     int fd_max_threads()
+    int fd_calls_at_once()
+    int fd_team_size(int threads, int calls, int cores)
     int fd_has_openmp()
     int64_t fd_sum_rows(int64_t columns)
     void fd_bits(const fd_kernels *, int threads, fd_recipe, uint64_t first_tile, uint32_t *words, int64_t count)
@@ -180,6 +182,16 @@ def current_isa():
 
 def max_threads():
     return fd_max_threads()
+
+
+def calls_at_once():
+    """How many calls run at this moment that asked for more than one thread: they share the cores."""
+    return fd_calls_at_once()
+
+
+def team_size(int threads, int calls, int cores):
+    """How many threads one of so many calls at the same time gets, where each would have `threads` alone."""
+    return fd_team_size(threads, calls, cores)
 
 
 def has_openmp():

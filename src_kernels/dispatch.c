@@ -129,6 +129,31 @@ static int team_of(int threads, fd_caller *caller) {
 static void place_worker(const fd_caller *caller) { (void)caller; }
 #endif
 
+/* Calls that several threads of a program make at the same time share the cores: else each of Dask's threads, say, would
+ * have a team of that many. Counted are the calls that ask for more than one thread; the first ones keep more until they
+ * end. */
+static int at_once;
+int fd_team_size(int threads, int calls, int cores) {
+    const int own = cores > calls ? cores / calls : 1;
+    return calls > 1 && threads > own ? own : threads;
+}
+#if defined(_OPENMP)
+int fd_calls_at_once(void) { return __atomic_load_n(&at_once, __ATOMIC_RELAXED); }
+static int begin_call(int threads, fd_caller *caller) {
+    const int team = team_of(threads, caller);
+    if (threads <= 1) return team;
+    const int calls = __atomic_add_fetch(&at_once, 1, __ATOMIC_RELAXED);
+    return calls > 1 ? fd_team_size(team, calls, omp_get_num_procs()) : team;
+}
+static void end_call(int threads) {
+    if (threads > 1) __atomic_sub_fetch(&at_once, 1, __ATOMIC_RELAXED);
+}
+#else
+int fd_calls_at_once(void) { return at_once; }
+static int begin_call(int threads, fd_caller *caller) { return team_of(threads, caller); }
+static void end_call(int threads) { (void)threads; }
+#endif
+
 /* A team is not even looked at for one thread: in a child made by fork() its threads are gone. */
 #ifdef _OPENMP
 #define FD_PRAGMA(text) _Pragma(#text)
@@ -142,7 +167,7 @@ static int is_worker(void) { return 0; }
 #define FD_SPLIT_INTO(pieces, kind, count, unit, call)                     \
     do {                                                                   \
         fd_caller caller;                                                  \
-        const int team = team_of(threads, &caller);                        \
+        const int team = begin_call(threads, &caller);                     \
         if (team <= 1) {                                                   \
             const fd_range range = {0, count};                             \
             call;                                                          \
@@ -154,6 +179,7 @@ static int is_worker(void) { return 0; }
                 if (range.begin < range.end) call;                         \
             }                                                              \
         }                                                                  \
+        end_call(threads);                                                 \
     } while (0)
 /* One for each thread, the same one call after call: its caches may still hold it. */
 #define FD_SPLIT(count, unit, call) FD_SPLIT_INTO(threads, static, count, unit, call)

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import sysconfig
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -111,6 +113,41 @@ with threadpool_limits(1, user_api="openmp"):
 print(fd.get_num_threads())
 """
     assert run(code, OMP_NUM_THREADS="2").stdout.split() == ["2", "1", "1", "3"]
+
+
+@pytest.mark.parametrize(
+    ("threads", "calls", "cores", "own"),
+    [(8, 1, 8, 8), (8, 2, 8, 4), (8, 3, 8, 2), (8, 8, 8, 1), (8, 20, 8, 1), (2, 3, 8, 2), (1, 5, 8, 1), (12, 1, 8, 12)],
+)
+def test_calls_at_the_same_time_share_the_cores(threads, calls, cores, own):
+    assert cpu.team_size(threads, calls, cores) == own
+
+
+@pytest.mark.skipif(not cpu.has_openmp(), reason="built without OpenMP")
+def test_calls_at_the_same_time_are_counted(monkeypatch):
+    """Only those that ask for more than one thread, and none is left when they have ended; results are the same."""
+    monkeypatch.setattr(threads, "_limit", 2)
+    x = np.ones(1 << 23, np.float32)
+    wanted = fd.dropout(x, 0.3, rng=5)[0]
+    together, seen, found = threading.Barrier(3), [], []
+
+    def work():
+        together.wait(60)
+        found.extend(fd.dropout(x, 0.3, rng=5)[0] for _ in range(3))
+
+    def watch():
+        together.wait(60)
+        while len(found) < 6:
+            seen.append(cpu.calls_at_once())
+
+    with ThreadPoolExecutor(3) as pool:
+        for task in [pool.submit(work), pool.submit(work), pool.submit(watch)]:
+            task.result(120)
+    assert max(seen) in (1, 2)
+    assert cpu.calls_at_once() == 0
+    assert all(np.array_equal(y, wanted) for y in found)
+    fd.dropout(x[:100], 0.3, rng=5)
+    assert cpu.calls_at_once() == 0
 
 
 def test_small_calls_stay_on_their_thread():

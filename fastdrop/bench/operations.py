@@ -83,7 +83,7 @@ def makers(case: Case, buffers: Buffers) -> dict[str, Callable[[], Candidate]]:
             found[name] = work.yardsticks[name]
         elif isa in threads.kernels.available_isas():
             found[name] = partial(Candidate, work.run, work.check, moved, isa)
-        elif name in peers.PEERS and name not in peers.missing() and case.operation not in FAMILY:
+        elif peers.is_here(name) and case.operation not in FAMILY:
             found[name] = partial(_peer, name, case, work.arrays, moved, spins)
     return found
 

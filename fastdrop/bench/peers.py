@@ -1,4 +1,4 @@
-"""Dropout elsewhere: NumPy, torch, JAX and numba, each as its users write it."""
+"""Dropout elsewhere: NumPy, torch (also compiled), JAX, numba and oneDNN, each as its users write it."""
 
 import functools
 import importlib
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.bench import checks
+from fastdrop.bench import onednn as dnnl
 from fastdrop.bench.plan import CONNECT, FUSED, Case
 
 Array = NDArray[Any]
 
-OPTIONAL = ("torch", "jax", "numba")
-"""Peers that are packages of their own."""
+OPTIONAL = ("torch", "jax", "numba", dnnl.PACKAGE)
+"""Packages that peers need, by the names under which pip knows them."""
 
 _NOTHING = np.empty(0, np.float32)
 
@@ -36,8 +37,18 @@ Made = tuple[Callable[[], Any], Callable[[Any], None]]
 
 
 def missing() -> list[str]:
-    """The peers that are not installed."""
-    return [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
+    """The packages that are not installed."""
+    # oneDNN's has a library and no module.
+    return [
+        name
+        for name in OPTIONAL
+        if (dnnl.library_file() if name == dnnl.PACKAGE else importlib.util.find_spec(name)) is None
+    ]
+
+
+def is_here(name: str) -> bool:
+    """Whether there is a peer of this name, and its package is installed."""
+    return name in PEERS and name.removesuffix(".compile") not in missing()
 
 
 def _load(package: str) -> Any:
@@ -197,57 +208,80 @@ def _workspace(shape: tuple[int, ...]) -> tuple[Array, Array]:
     return arrays["draws"][:count].reshape(shape), arrays["kept"][:count].reshape(shape)
 
 
-def torch(case: Case, arrays: Arrays) -> Made:
+def _check_backward(case: Case, arrays: Arrays, kept: Array) -> Callable[[Array], None]:
+    """The check of a gradient with respect to x, on whole rows from the start; `kept` says what those rows kept."""
+    x, bias, other, p = arrays.x, arrays.bias, arrays.other, case.p
+    if case.operation == "dropout backward":
+        return lambda dx: checks.looks_dropped(dx, x, p)
+    rows = len(kept)
+
+    def check(dx: Array) -> None:
+        wanted = checks.gradient(case.operation, other[:rows], x[:rows], bias, kept, 1 / (1 - p))
+        smooth = np.abs(x[:rows] + bias) > 1e-3 if bias.size else np.ones(wanted.shape, np.bool_)
+        slack = 1e-2 * float(np.abs(wanted).max())  # GELU's two forms
+        np.testing.assert_allclose(dx[:rows][smooth], wanted[smooth], atol=slack)
+
+    return check
+
+
+def _kept(case: Case, y: Array) -> Array:
+    """What the first rows of a result have kept."""
+    return np.asarray(y[: max(1, checks.HEAD // case.shape[-1])]) != 0
+
+
+def torch(case: Case, arrays: Arrays, compiled: bool = False) -> Made:
     """`torch.nn.functional` on tensors that share the arrays' memory; backward passes are autograd's."""
     library = _load("torch")
-    functional = library.nn.functional
     library.set_num_threads(case.threads)
-    backward, p = case.operation.endswith("backward"), case.p
-    x = library.from_numpy(arrays.x)
-    bias, other = library.from_numpy(arrays.bias), library.from_numpy(arrays.other)
+    backward = case.operation.endswith("backward")
+    x, bias, other = map(library.from_numpy, (arrays.x, arrays.bias, arrays.other))
     if case.operation.endswith("last"):
         x = x.permute(0, 3, 1, 2)  # torch's channels-last layout: the same memory, channels named first
     if backward:
         x, bias = x.detach().requires_grad_(), bias.detach().requires_grad_()
-
-    def forward() -> Any:
-        match case.operation.removesuffix(" backward"):
-            case "bias + ReLU + dropout":
-                return functional.dropout(functional.relu(x + bias), p, True)
-            case "bias + GELU + dropout":
-                return functional.dropout(functional.gelu(x + bias), p, True)
-            case "dropout + add":
-                return other + functional.dropout(x, p, True)
-            case "softmax + dropout":
-                return functional.dropout(functional.softmax(x, -1), p, True)
-            case name if name.startswith("spatial"):
-                return functional.dropout2d(x, p, True)
-            case _:
-                return functional.dropout(x, p, True)
-
+    call = _torch_forward(library.nn.functional, case.operation.removesuffix(" backward"), case.p)
+    if compiled:
+        library.compiler.reset()  # else it gives up compiling after some shapes
+        call = library.compile(call, fullgraph=True, dynamic=False)
     if not backward:
         as_given = (lambda y: y.permute(0, 2, 3, 1).numpy()) if case.operation.endswith("last") else lambda y: y.numpy()
-        return forward, _check(case, arrays, as_given)
-    y = forward()
+        return lambda: call(x, bias, other), _check(case, arrays, as_given)
+    y = call(x, bias, other)
     inputs = (x, bias) if case.operation.startswith("bias") else (x,)
     # Plain dropout's gradient comes in x's memory, as fastdrop's does.
     gradient = x.detach() if case.operation == "dropout backward" else other
+    check = _check_backward(case, arrays, _kept(case, y.detach().numpy()))
+    return (
+        lambda: library.autograd.grad(y, inputs, gradient, retain_graph=True),
+        lambda result: check(result[0].numpy()),
+    )
 
-    def run() -> Any:
-        return library.autograd.grad(y, inputs, gradient, retain_graph=True)
 
-    def check(result: Any) -> None:
-        dx = result[0].numpy()
-        if case.operation == "dropout backward":
-            return checks.looks_dropped(dx, arrays.x, p)
-        rows = max(1, checks.HEAD // case.shape[-1])
-        kept = y.detach()[:rows].numpy() != 0
-        piece, bias_ = arrays.x[:rows], arrays.bias
-        wanted = checks.gradient(case.operation, arrays.other[:rows], piece, bias_, kept, 1 / (1 - p))
-        smooth = np.abs(piece + bias_) > 1e-3 if bias_.size else np.ones(piece.shape, np.bool_)
-        slack = 1e-2 * float(np.abs(wanted).max())  # GELU's two forms
-        np.testing.assert_allclose(dx[:rows][smooth], wanted[smooth], atol=slack)
+def _torch_forward(functional: Any, operation: str, p: float) -> Callable[[Any, Any, Any], Any]:
+    """The operation on x, bias and residual."""
+    match operation:
+        case "bias + ReLU + dropout":
+            return lambda x, bias, other: functional.dropout(functional.relu(x + bias), p, True)
+        case "bias + GELU + dropout":
+            return lambda x, bias, other: functional.dropout(functional.gelu(x + bias), p, True)
+        case "dropout + add":
+            return lambda x, bias, other: other + functional.dropout(x, p, True)
+        case "softmax + dropout":
+            return lambda x, bias, other: functional.dropout(functional.softmax(x, -1), p, True)
+        case name if name.startswith("spatial"):
+            return lambda x, bias, other: functional.dropout2d(x, p, True)
+        case _:
+            return lambda x, bias, other: functional.dropout(x, p, True)
 
+
+def torch_compile(case: Case, arrays: Arrays) -> Made:
+    """The same, compiled by inductor for this shape, which needs a C++ compiler."""
+    try:
+        run, check = torch(case, arrays, compiled=True)
+        run()  # compiles
+    except Exception as error:
+        # The first line names the backend, and one of the next what is wrong.
+        raise RuntimeError(" ".join(str(error).split())) from error
     return run, check
 
 
@@ -264,51 +298,84 @@ def jax(case: Case, arrays: Arrays) -> Made:
         y = numpy.where(kept, _before(numpy, operation, x, bias) / keep, 0)
         return y + other if add else y
 
-    compiled = library.jit(dropout)
-    x, bias = library.device_put(arrays.x, cpu), library.device_put(arrays.bias, cpu)
-    other = library.device_put(arrays.other, cpu)
+    x, bias, other = (library.device_put(array, cpu) for array in (arrays.x, arrays.bias, arrays.other))
     with library.default_device(cpu):
         key = random.key(0)
+    if operation.endswith("backward"):
+        inputs = (x, bias) if operation.startswith("bias") else (x,)
+        y, pull = library.vjp(lambda x, bias=bias: dropout(key, 0, x, bias, other), *inputs)
+        gradient, compiled = x if operation == "dropout backward" else other, library.jit(lambda pull, dy: pull(dy))
+        check = _check_backward(case, arrays, _kept(case, np.asarray(y)))
+        run = lambda: library.block_until_ready(compiled(pull, gradient))  # noqa: E731
+        run()  # compiles
+        return run, lambda result: check(np.asarray(result[0]))
+    compiled = library.jit(dropout)
     calls = 0
 
-    def run() -> Any:
+    def forward() -> Any:
         nonlocal calls
         calls += 1
         return compiled(key, calls, x, bias, other).block_until_ready()
 
-    return run, _check(case, arrays)
+    forward()  # compiles
+    return forward, _check(case, arrays)
 
 
 def numba(case: Case, arrays: Arrays) -> Made:
-    """A parallel loop with numba's own generator, into an array that is there already."""
+    """A parallel loop with numba's own generator, into an array that is there already.
+
+    Its backward pass needs the mask of the forward pass, which is stored as booleans.
+    """
     library = _load("numba")
     library.set_num_threads(min(case.threads, library.config.NUMBA_NUM_THREADS))
-    loop = _numba_loop()
+    loop, backward = _numba_loops()
     x, out, p = arrays.x.reshape(-1), arrays.out.reshape(-1), case.p
     scale = x.dtype.type(1 / (1 - p))
+    kept = np.random.default_rng(0).random(x.size, np.float32) >= p if case.operation.endswith("backward") else None
 
     def run() -> Array:
-        loop(x, out, p, scale)
+        if kept is None:
+            loop(x, out, p, scale)
+        else:
+            backward(x, out, kept, scale)
         return out
 
+    run()  # compiles
     return run, _check(case, arrays)
 
 
 @functools.cache
-def _numba_loop() -> Any:
+def _numba_loops() -> Any:
+    """Forward and backward."""
     library = importlib.import_module("numba")
 
     def dropout(x: Any, out: Any, p: float, scale: Any) -> None:
         for i in library.prange(x.size):
             out[i] = x[i] * scale if np.random.random() >= p else x.dtype.type(0)  # noqa: NPY002
 
-    return library.njit(parallel=True, fastmath=True)(dropout)
+    def backward(dy: Any, dx: Any, kept: Any, scale: Any) -> None:
+        for i in library.prange(dy.size):
+            dx[i] = dy[i] * scale if kept[i] else dy.dtype.type(0)
+
+    parallel = library.njit(parallel=True, fastmath=True)
+    return parallel(dropout), parallel(backward)
+
+
+def onednn(case: Case, arrays: Arrays) -> Made:
+    """Its eltwise primitive, which multiplies by 1, or its softmax, with the attribute "dropout".
+
+    With this attribute it refuses arrays of one axis, which are one row here.
+    """
+    x, out = (np.atleast_2d(array) for array in (arrays.x, arrays.out))
+    return dnnl.Dropout(x, out, case.p, softmax=case.operation.startswith("softmax")), _check(case, arrays)
 
 
 PEERS: dict[str, Callable[[Case, Arrays], Made]] = {
     "plain NumPy": plain_numpy,
     "NumPy at its best": best_numpy,
     "torch": torch,
+    "torch.compile": torch_compile,
     "jax": jax,
     "numba": numba,
+    "onednn": onednn,
 }

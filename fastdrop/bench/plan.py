@@ -11,12 +11,16 @@ BEST_COPY = "best copy"
 """The fastest of them in a case: what the machine can do there."""
 COPIES = (*COPY_KINDS, "np.copyto")
 NUMPY = ("plain NumPy", "NumPy at its best")
-OTHERS = ("torch", "jax", "numba")
+OTHERS = ("torch", "torch.compile", "jax", "numba", "onednn")
 MULTIPLY = "np.multiply"
 """One ufunc with a new result: the least that a call costs in NumPy."""
-PLAIN = (*COPIES, "plain NumPy", "torch", "jax")
+PLAIN = (*COPIES, "plain NumPy", "torch", "torch.compile", "jax")
 ISAS = ("fastdrop avx2", "fastdrop portable")
 ALL = (*COPIES, *NUMPY, *OTHERS)
+AUTOGRAD = ("torch", "torch.compile", "jax")
+"""Those that differentiate by themselves."""
+SOONER = tuple(name for name in ALL if name != "torch.compile")
+"""Those that are ready within a moment: the first compilation by inductor takes ten seconds."""
 
 IMAGES = (32, 64, 56, 56)
 IMAGES_LAST = (32, 56, 56, 64)
@@ -49,7 +53,8 @@ class Row(NamedTuple):
 
 
 BOTH = ("dropout", "dropout backward")
-FUSED = ("bias + ReLU + dropout", "bias + GELU + dropout", "dropout + add", "softmax + dropout")
+SOFTMAX = "softmax + dropout"
+FUSED = ("bias + ReLU + dropout", "bias + GELU + dropout", "dropout + add", SOFTMAX)
 FUSED_BACKWARD = ("bias + ReLU + dropout backward", "bias + GELU + dropout backward", "softmax + dropout backward")
 CONNECT = ("DropConnect per batch", "DropConnect per example")
 CONNECT_BACKWARD = ("DropConnect per batch backward", "DropConnect per example backward")
@@ -79,16 +84,17 @@ FULL = (
     Row(("dropout",),         powers(16),              (0.3,),                ISAS[:1]),
     Row(BOTH,                 powers(16, 21, 24),      (0.5, 0.25, 0.3, 0.1), COPIES),
     Row(BOTH,                 powers(26),              (0.5, 0.25, 0.3, 0.1), COPIES, seconds=2.0),
-    Row(("dropout backward",), powers(16, 21),         (0.5,),                (*NUMPY, "torch")),
+    Row(("dropout backward",), powers(16, 21),         (0.5,),                (*NUMPY, *AUTOGRAD, "numba")),
     Row((NEW_RESULT,),        powers(23, 24, 25, 26),  (0.5, 0.3),            (WITH_OUT, *COPIES), seconds=1.0),
     Row(("dropout",),         powers(21),              (0.5, 0.25, 0.3, 0.1), (*COPIES, "fastdrop float32"),
         HALVES, 0.5),
     Row(("dropout",),         powers(26),              (0.5, 0.25, 0.3, 0.1), (*COPIES, "fastdrop float32"),
         HALVES, 1.5),
-    Row((FIRST,),             (IMAGES,),               (0.5, 0.3),            (*COPIES, *NUMPY, "torch", "jax")),
-    Row((LAST,),              (IMAGES_LAST,),          (0.5, 0.3),            (*COPIES, *NUMPY, "torch", "jax")),
+    Row((FIRST,),             (IMAGES,),               (0.5, 0.3),            (*COPIES, *NUMPY, *AUTOGRAD)),
+    Row((LAST,),              (IMAGES_LAST,),          (0.5, 0.3),            (*COPIES, *NUMPY, *AUTOGRAD)),
     Row(FUSED,                (ROWS,),                 (0.5, 0.3),            (*PLAIN, "dropout alone")),
-    Row(FUSED_BACKWARD,       (ROWS,),                 (0.5,),                (*COPIES, "torch", "dropout alone")),
+    Row((SOFTMAX,),           (ROWS,),                 (0.5, 0.3),            ("onednn",)),
+    Row(FUSED_BACKWARD,       (ROWS,),                 (0.5,),                (*COPIES, *AUTOGRAD, "dropout alone")),
     Row(FAMILY[:3],           powers(21, 26),          (0.5, 0.3),            (*COPIES, "NumPy at its best", "torch")),
     Row((DROPBLOCK,),         (IMAGES,),               (0.1,),                COPIES),
     Row((DROP_PATH,),         (TOKENS,),               (0.5, 0.3, 0.1),       COPIES),
@@ -107,17 +113,19 @@ QUICK = (
     Row(BOTH,                 powers(24),              (0.5, 0.3),            COPIES, seconds=0.2),
     Row(("dropout backward",), powers(16, 21),         (0.5, 0.3),            COPIES, seconds=0.2),
     Row((NEW_RESULT,),        powers(24),              (0.5,),                (WITH_OUT, *COPIES), seconds=0.2),
-    Row(("dropout",),         powers(16),              (0.5, 0.3),            (*ALL, "fastdrop avx2"), seconds=0.2),
-    Row(("dropout",),         powers(13, 21),          (0.5, 0.3),            ALL, seconds=0.2),
+    Row(("dropout",),         powers(16),              (0.5, 0.3),            (*SOONER, "fastdrop avx2"), seconds=0.2),
+    Row(("dropout",),         powers(13, 21),          (0.5, 0.3),            SOONER, seconds=0.2),
     Row((FIRST,),             (IMAGES,),               (0.5,),                COPIES, seconds=0.2),
     Row((LAST,),              (IMAGES_LAST,),          (0.5,),                COPIES, seconds=0.2),
     Row(FUSED,                (ROWS,),                 (0.5,),                (*COPIES, "dropout alone"), seconds=0.2),
+    Row((SOFTMAX,),           (ROWS,),                 (0.5,),                ("onednn",), seconds=0.2),
     Row(CONNECT,              (LAYER,),                (0.5,),                ("product",), seconds=0.3),
     Row((ZONEOUT,),           powers(21),              (0.5,),                COPIES, seconds=0.2),
     Row((DROP_PATH,),         (TOKENS,),               (0.5,),                COPIES, seconds=0.2),
     Row((LOCKED,),            (SEQUENCES,),            (0.5,),                COPIES, seconds=0.2),
     Row(("dropout",),         powers(21),              (0.5,),                (*COPIES, "fastdrop float32"),
         HALVES, 0.2),
+    Row(("dropout",),         powers(21),              (0.5,),                ("torch.compile",), seconds=0.2),
 )
 # fmt: on
 
@@ -190,8 +198,9 @@ class Case(NamedTuple):
 
     @property
     def cost(self) -> float:
-        """Seconds that it will take, roughly: the rounds, and four calls of each slow peer."""
-        return self.seconds + 0.1 + 4e-9 * self.elements * sum(_NANOSECONDS.get(peer, 1.0) for peer in self.peers)
+        """Seconds that it will take, roughly: compiling, the rounds, and four calls of each slow peer."""
+        calls = 4e-9 * self.elements * sum(_NANOSECONDS.get(peer, 1.0) for peer in self.peers)
+        return self.seconds + 0.1 + calls + sum(_READY.get(peer, 0.0) for peer in self.peers)
 
     def __str__(self) -> str:
         threads = {0: "on the GPU", 1: "1 thread"}.get(self.threads, f"{self.threads} threads")
@@ -202,11 +211,15 @@ _NANOSECONDS = {
     "plain NumPy": 15.0,
     "NumPy at its best": 10.0,
     "torch": 20.0,
+    "torch.compile": 15.0,
     "jax": 20.0,
     "numba": 7.0,
+    "onednn": 35.0,
     "product": 0.1,
 }
 """Per element, as seen on one machine: for the time left alone."""
+_READY = {"torch.compile": 1.5, "jax": 0.3}
+"""Seconds that they compile for each case."""
 
 
 def cases(rows: Iterable[Row], threads: Sequence[int], only: Sequence[str] = ()) -> list[Case]:

@@ -40,12 +40,20 @@ def bench(options: argparse.Namespace) -> int:
         from fastdrop.cli.bench_torch import bench_torch
 
         return bench_torch(options)
+    if options.action == "dask":
+        from fastdrop.cli.bench_dask import bench_dask
+
+        return bench_dask(options)
     if options.save:
         check_target(options.save, ".json")
     if options.plot:
         check_target(options.plot, ".png")
         _need_matplotlib()
     console = make_console()
+    if options.scaling:
+        from fastdrop.cli.bench_scaling import bench_scaling
+
+        return bench_scaling(options, console)
     on_device = options.device == "cuda"
     about = {**machine(), **device.description()} if on_device else machine()
     cases = _device_cases(options) if on_device else host_cases(options)
@@ -211,7 +219,7 @@ def _about_host(about: dict[str, Any]) -> str:
         f"{about['processor']}, {about['cores']} cores, {about['instruction set']}; {caches}\n"
         f"{_ABOUT_FIGURES} (plain {SUBJECT}, of its forced builds).\n"
         "best copy: the fastest of memcpy (m), plain stores (p) and streaming stores (s), on the threads and in the\n"
-        "pieces that the call gets; np.copyto and NumPy use one thread, JAX its own.\n"
+        "pieces that the call gets; np.copyto and NumPy use one thread, JAX and oneDNN their own.\n"
         "!: others used the cores meanwhile, or the repetitions differed much."
     )
 

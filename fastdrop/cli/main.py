@@ -164,26 +164,29 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     bench = commands.add_parser(
         "bench",
         allow_abbrev=False,
-        help="measure the kernels against a copy, NumPy, torch, JAX and numba",
+        help="measure the kernels against a copy, NumPy and other packages",
         formatter_class=_Formatter,
         description="Measure every operation, each result checked first, against the best copy of the same array on\n"
-        "the same threads, NumPy, torch, JAX and numba where installed. Takes some minutes; Ctrl-C keeps what was\n"
-        "measured.",
+        "the same threads, NumPy, and torch (also compiled), JAX, numba and oneDNN where installed. It takes some\n"
+        "minutes; Ctrl-C keeps what was measured.",
         epilog="examples:\n"
         "  fastdrop bench --quick                                less than a minute\n"
         "  fastdrop bench --save figures.json --plot figures.png everything\n"
         "  fastdrop bench --device cuda --save gpu.json          a GPU, and from which size on it pays to go there\n"
+        "  fastdrop bench --scaling --plot scaling.png           one thread to all, by NUMA node, and what stops it\n"
         "  fastdrop bench compare before.json after.json         what changed\n"
         "  fastdrop bench compare --builds ../before .           which of two builds is faster, in one run\n"
-        "  fastdrop bench torch                                  training steps in PyTorch, a minute\n",
+        "  fastdrop bench torch                                  training steps in PyTorch, a minute\n"
+        "  fastdrop bench dask                                   a Dask array of 64 GB, a minute\n",
     )
     bench.add_argument("--quick", action="store_true", help="a part of it, in less than a minute")
+    bench.add_argument("--scaling", action="store_true", help="dropout from one thread to all, and what stops it")
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what to measure (default: cpu)")
     bench.add_argument("--threads", type=int, nargs="+", metavar="N", help="numbers of threads (default: 1 and all)")
     bench.add_argument("--only", nargs="+", metavar="NAME", help="some operations, such as dropout or dropout-backward")
     bench.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
-    bench.add_argument("--plot", type=Path, metavar="FILE.png", help="draw throughput against size")
-    actions = bench.add_subparsers(dest="action", metavar="compare | torch")
+    bench.add_argument("--plot", type=Path, metavar="FILE.png", help="draw throughput against size, or threads")
+    actions = bench.add_subparsers(dest="action", metavar="compare | torch | dask")
     _add_compare(actions)
     steps = actions.add_parser(
         "torch",
@@ -194,6 +197,16 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "torch's dropout and with fastdrop's, against the same with p = 0, in one run. Masks are checked first.",
     )
     steps.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
+    arrays = actions.add_parser(
+        "dask",
+        allow_abbrev=False,
+        help="measure a Dask array that no memory holds",
+        formatter_class=_Formatter,
+        description="Drop a Dask array that no memory holds and add it up, in turns with a copy by NumPy of the same\n"
+        "chunks, on Dask's threads. Ctrl-C keeps what was measured.",
+    )
+    arrays.add_argument("--gigabytes", type=float, default=64.0, metavar="N", help="the array's size (default: 64)")
+    arrays.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine")
 
 
 def _add_compare(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
