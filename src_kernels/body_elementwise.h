@@ -173,10 +173,10 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
         NAME(partial)(operation, fd_fetch(window, at), i, with, y, a, second, c, sums);
     }
     at += i;
+    bit_cursor bits = cursor_at(window, at, (WINDOW - at) / 32 * 32, shifted);
     while (count - i >= WINDOW) {
         const int64_t end = i + (WINDOW - at) / 32 * 32;
         const int64_t quota = ((end - i) / 32 / (FD_STEPS(planes) + 2 * ties_to_settle) + 1) * 32;
-        bit_cursor bits = cursor_at(window, at, end - i, shifted);
         at += end - i;
         tile++;
 #define FD_APPLY(until)                                                                                            \
@@ -198,9 +198,14 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
         window[0] = window[FD_TILE_WORDS];
         memcpy(window + 1, next, sizeof next);
         at -= FD_TILE;
+        bits = (bit_cursor)window + at / 8;
+        if (at % FD_BEGIN != 0) {
+            shift_tile(window[0], next, (int)at, shifted);
+            bits = (bit_cursor)shifted;
+        }
     }
     const int64_t end = count - i < WINDOW - at ? count : i + WINDOW - at;
-    bit_cursor bits = cursor_at(window, at, (end - i) / 32 * 32, shifted);
+    bits = cursor_at(window, at, (end - i) / 32 * 32, shifted);
     for (; i + 32 <= end; i += 32, at += 32, bits += FD_CURSOR_STEP)
         NAME(unit)(operation, stream, bits, with, y + i, a + i, FD_SECOND(32), c + i, sums + i);
     if (cycle) return i; /* the rest may belong to two rows */

@@ -109,6 +109,7 @@ cdef extern from "kernels.h" nogil:
     int fd_team_size(int threads, int calls, int cores)
     int fd_has_openmp()
     int64_t fd_sum_rows(int64_t columns)
+    bint fd_adds_bias(fd_operation operation)
     void fd_bits(const fd_kernels *, int threads, fd_recipe, uint64_t first_tile, uint32_t *words, int64_t count)
     void fd_apply(const fd_kernels *, int threads, fd_dtype, fd_operation, fd_elementwise *)
     void fd_run_softmax(const fd_kernels *, int threads, fd_dtype, const fd_softmax *)
@@ -663,7 +664,8 @@ cdef class MaskFields:
 cdef type _mask_class, _pair_class, _stream_class
 cdef object _numbers_of, _threads_for
 cdef dict _thread_policy
-cdef dict _known = {}  # p: a recipe of its threshold and scale
+cdef dict _inverted = {}  # p: a recipe of its threshold and scale
+cdef dict _classic = {}
 
 
 def register(type mask not None, type pair not None, type stream not None, numbers_of, threads_for, dict thread_policy):
@@ -685,16 +687,17 @@ cpdef object make_mask(object shape, object p, object recipe, object shared_axes
     return mask
 
 
-cdef Recipe numbers_for(p):
+cdef Recipe numbers_for(p, scaling):
     """Threshold and scale of a probability, remembered: training repeats its p."""
-    cdef Recipe numbers = _known.get(p)
+    cdef dict known = _inverted if scaling == "inverted" else _classic
+    cdef Recipe numbers = known.get(p)
     if numbers is not None:
         return numbers
-    threshold, scale = _numbers_of(p, "inverted")
+    threshold, scale = _numbers_of(p, scaling)
     numbers = Recipe(0, 0, threshold, scale)
-    if len(_known) >= 256:
-        _known.clear()
-    _known[p] = numbers
+    if len(known) >= 256:
+        known.clear()
+    known[p] = numbers
     return numbers
 
 
@@ -713,8 +716,38 @@ cdef bint are_axes(tuple axes, int ndim):
     return True
 
 
-def dropout(x, p, rng, out, shared_axes=None):
-    """The usual call of dropout in one step: (y, mask), or None where Python has to look closer.
+cdef bint goes_with(cnp.ndarray x, second, bint is_bias) except -1:
+    """Whether it is x's second operand as kernels take it: an array of x's shape, or one row, and of x's dtype."""
+    cdef int axis, ndim = cnp.PyArray_NDIM(x)
+    cdef cnp.ndarray array
+    if not cnp.PyArray_CheckExact(second) or not is_ready(second):
+        return False
+    array = <cnp.ndarray> second
+    if cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(x):
+        return False
+    if is_bias:
+        return ndim > 0 and cnp.PyArray_NDIM(array) == 1 and cnp.PyArray_DIM(array, 0) == cnp.PyArray_DIM(x, ndim - 1)
+    if cnp.PyArray_NDIM(array) != ndim:
+        return False
+    for axis in range(ndim):
+        if cnp.PyArray_DIM(array, axis) != cnp.PyArray_DIM(x, axis):
+            return False
+    return True
+
+
+cdef bint share_memory(cnp.ndarray x, cnp.ndarray y) noexcept:
+    """Whether the bytes that they lie in overlap."""
+    cdef char *x_low
+    cdef char *x_high
+    cdef char *y_low
+    cdef char *y_high
+    extent(x, &x_low, &x_high)
+    extent(y, &y_low, &y_high)
+    return x_low < y_high and y_low < x_high
+
+
+cdef object usual(fd_operation operation, x, second, p, scaling, rng, out, shared_axes, made_by):
+    """The usual call of an operation in one step: (y, mask), or None where Python has to look closer.
 
     Usual are a float, a stream or a seed, axes in ascending order, and arrays that kernels take as they are. Nothing is
     drawn where it returns None or raises.
@@ -725,9 +758,9 @@ def dropout(x, p, rng, out, shared_axes=None):
     cdef fd_elementwise e
     cdef int threads
     cdef uint64_t seed = 0
-    cdef tuple axes = ()
+    cdef tuple axes = (), arrays
     cdef bint has_elements, is_stream = type(rng) is _stream_class
-    if not PyFloat_CheckExact(p) or not (is_stream or PyLong_CheckExact(rng)):
+    if not PyFloat_CheckExact(p) or not (is_stream or PyLong_CheckExact(rng)) or not cnp.PyArray_CheckExact(x):
         return None
     if not is_stream:
         try:
@@ -735,18 +768,24 @@ def dropout(x, p, rng, out, shared_axes=None):
         except OverflowError:
             return None
     if shared_axes is not None:
-        if type(shared_axes) is not tuple or not cnp.PyArray_CheckExact(x) or \
-                not are_axes(shared_axes, cnp.PyArray_NDIM(<cnp.ndarray> x)):
+        if type(shared_axes) is not tuple or not are_axes(shared_axes, cnp.PyArray_NDIM(<cnp.ndarray> x)):
             return None
         axes = shared_axes
-    numbers = numbers_for(p)
+    if second is not None:
+        if not goes_with(<cnp.ndarray> x, second, fd_adds_bias(operation)):
+            return None
+        if out is not None and out is not second and (
+                not cnp.PyArray_CheckExact(out) or share_memory(<cnp.ndarray> second, <cnp.ndarray> out)):
+            return None
+    numbers = numbers_for(p, scaling)
     y = target(x, out)
     if y is None:
         return None
     threads = threads_of(cnp.PyArray_SIZE(y))
-    mask = make_mask((<object> x).shape, p, None, axes)
+    mask = make_mask((<object> x).shape, p, None, axes, made_by)
     pair = PyType_GenericAlloc(_pair_class, 2)
-    has_elements = describe(&e, (y, x), axes)
+    arrays = (y, x) if second is None else (y, x, second)
+    has_elements = describe(&e, arrays, axes)
     if is_stream:  # nothing that can fail comes after it
         recipe = (<Calls> rng).next_recipe(numbers.numbers.threshold, numbers.scale)
     else:
@@ -756,12 +795,35 @@ def dropout(x, p, rng, out, shared_axes=None):
         recipe.scale = numbers.scale
     mask.recipe = recipe
     if has_elements:
-        run(FD_DROPOUT, &e, dtype_of(y), recipe, threads, 0.0)
+        run(operation, &e, dtype_of(y), recipe, threads, 0.0)
     Py_INCREF(y)
     Py_INCREF(mask)
     PyTuple_SET_ITEM(pair, 0, y)
     PyTuple_SET_ITEM(pair, 1, mask)
     return pair
+
+
+def dropout(x, p, rng, out, shared_axes):
+    """`usual`, for fastdrop.dropout."""
+    return usual(FD_DROPOUT, x, None, p, "inverted", rng, out, shared_axes, "dropout")
+
+
+def dropout_add(x, residual, p, rng, out, shared_axes):
+    """`usual`, for fastdrop.dropout_add."""
+    return None if residual is None else usual(FD_DROPOUT_ADD, x, residual, p, "inverted", rng, out, shared_axes,
+                                               "dropout_add")
+
+
+def zoneout(new, previous, p, rng, out):
+    """`usual`, for fastdrop.zoneout."""
+    return None if previous is None else usual(FD_CHOOSE, new, previous, p, "classic", rng, out, None, "zoneout")
+
+
+def bias_activation(x, bias, str activation, p, rng, out, made_by):
+    """`usual`, for fastdrop.bias_activation_dropout."""
+    if bias is None or out is bias:
+        return None
+    return usual(OPERATIONS[f"bias_{activation}"], x, bias, p, "inverted", rng, out, None, made_by)
 
 
 def multiply(MaskFields mask not None, x, out):

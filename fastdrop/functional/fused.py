@@ -21,6 +21,8 @@ from fastdrop.threads import kernels
 Activation = Literal["relu", "gelu"]
 
 _KEEP_ALL = kernels.Recipe(0, 0, KEEP_ALL)
+_MAKERS = {name: f"bias_activation_dropout(activation={name!r})" for name in ("relu", "gelu")}
+"""Whose mask it is: backward with another activation would give another function's gradient."""
 
 
 @overload
@@ -91,13 +93,17 @@ def bias_activation_dropout(
     """
     if wrong:
         raise wrong_keywords(bias_activation_dropout, wrong)
+    if training is True and type(activation) is str and activation in _MAKERS:  # the usual case, in compiled code
+        usual = kernels.bias_activation(x, bias, activation, p, rng, out, _MAKERS[activation])
+        if usual is not None:
+            return usual  # type: ignore[no-any-return]
     p, training = check_probability(p), check_flag(training, "training")
     with Drawing(rng) as stream:
         backend, x, bias = _check_bias(x, bias, activation, out=out)
         out, x, bias = backend.prepare_out(x, out, bias)
         recipe = stream.next_recipe(*threshold_and_scale(p, "inverted")) if training else _KEEP_ALL
         y = backend.elementwise(f"bias_{activation}", out, (x, bias), recipe)
-        return dropped(y, Mask._of(x.shape, p, recipe, (), _maker(activation)) if training else None)
+        return dropped(y, Mask._of(x.shape, p, recipe, (), _MAKERS[activation]) if training else None)
 
 
 def bias_activation_dropout_backward(
@@ -138,7 +144,7 @@ def bias_activation_dropout_backward(
     """
     _check_activation(activation)
     if mask is not None:
-        check_made_by(mask, "bias_activation_dropout_backward", _maker(activation))
+        check_made_by(mask, "bias_activation_dropout_backward", _MAKERS[activation])
     backend, x, bias = _check_bias(x, bias, activation, dy=dy)
     dy = _check_gradient(backend, dy, x, mask)
     recipe = mask.recipe if mask else _KEEP_ALL
@@ -210,6 +216,10 @@ def dropout_add(
     """
     if wrong:
         raise wrong_keywords(dropout_add, wrong)
+    if training is True:  # the usual case, in compiled code
+        usual = kernels.dropout_add(x, residual, p, rng, out, shared_axes)
+        if usual is not None:
+            return usual  # type: ignore[no-any-return]
     p, training = check_probability(p), check_flag(training, "training")
     with Drawing(rng) as stream:
         backend = backend_for(x=x, residual=residual, out=out)
@@ -365,13 +375,8 @@ def softmax_dropout_backward(dy: Any, x: Any, mask: Mask | None, *, out: Any = N
     return backend.softmax(out, x, dy, recipe)
 
 
-def _maker(activation: str) -> str:
-    """Whose mask it is: backward with another activation would give another function's gradient."""
-    return f"bias_activation_dropout(activation={activation!r})"
-
-
 def _check_activation(activation: Any) -> None:
-    if not isinstance(activation, str) or activation not in ("relu", "gelu"):
+    if not isinstance(activation, str) or activation not in _MAKERS:
         raise ValueError(f'activation is "relu" or "gelu"; got {activation!r:.200}')
 
 

@@ -13,6 +13,7 @@ from fastdrop.mask import Mask
 from fastdrop.multiplier import check_made_by
 from fastdrop.rule import check_probability, mean_share, threshold_and_scale
 from fastdrop.stream import RNG, Drawing
+from fastdrop.threads import kernels
 
 
 @overload
@@ -199,7 +200,6 @@ def zoneout(
 def zoneout(
     new: Any, previous: Any, p: float = ..., *, rng: RNG = ..., training: bool, out: Any = ...
 ) -> Result[Mask | None]: ...
-@on_arrays_device
 def zoneout(
     new: Any, previous: Any, p: float = 0.1, *, rng: RNG = None, training: bool = True, out: Any = None, **wrong: Never
 ) -> Result[Any]:
@@ -243,7 +243,15 @@ def zoneout(
     """
     if wrong:
         raise wrong_keywords(zoneout, wrong)
-    p, training = check_probability(p), check_flag(training, "training")
+    if training is True:  # the usual case, in compiled code
+        usual = kernels.zoneout(new, previous, p, rng, out)
+        if usual is not None:
+            return usual  # type: ignore[no-any-return]
+    return _zoneout(new, previous, check_probability(p), rng, check_flag(training, "training"), out)
+
+
+@on_arrays_device
+def _zoneout(new: Any, previous: Any, p: float, rng: RNG, training: bool, out: Any) -> Result[Any]:
     with Drawing(rng) as stream:
         backend = backend_for(new=new, previous=previous, out=out)
         new, previous = backend.as_input(new, "new"), backend.as_input(previous, "previous")
