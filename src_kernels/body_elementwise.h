@@ -366,6 +366,11 @@ static void NAME(clear)(const fd_elementwise *e, int64_t count, int64_t offset) 
     memset(y + i, 0, (size_t)(count - i) * sizeof(T));
 }
 
+/* How many elements go first, so that what follows in whole tiles is aligned in y. */
+static int64_t NAME(before_aligned)(const fd_elementwise *e, int contiguous, int64_t count, const int64_t *offset) {
+    return contiguous && count > FD_TILE ? NAME(head)((const T *)(e->data[0] + offset[0]), count) : 0;
+}
+
 /* One decision for all of them. */
 static void NAME(shared)(const fd_elementwise *e, fd_operation operation, int contiguous, int keep, int64_t count,
                          const int64_t *offset) {
@@ -376,9 +381,11 @@ static void NAME(shared)(const fd_elementwise *e, fd_operation operation, int co
     uint32_t words[FD_TILE_WORDS + 1];
     int64_t at[FD_MAX_OPERANDS];
     memset(words, keep ? 0xFF : 0, sizeof words);
-    for (int64_t done = 0; done < count; done += FD_TILE) {
+    const int64_t first = NAME(before_aligned)(e, contiguous, count, offset);
+    for (int64_t done = 0, some; done < count; done += some) {
+        some = done == 0 && first > 0 ? first : count - done < FD_TILE ? count - done : FD_TILE;
         for (int k = 0; k < e->operands; k++) at[k] = offset[k] + done * e->stride[k][e->ndim - 1];
-        NAME(stretch)(e, operation, contiguous, words, 0, count - done < FD_TILE ? count - done : FD_TILE, at);
+        NAME(stretch)(e, operation, contiguous, words, 0, some, at);
     }
 }
 
@@ -420,21 +427,34 @@ static void NAME(stepped)(const fd_elementwise *e, fd_operation operation, int c
  * every position: the row's bits are laid side by side until there are enough for a long run. */
 static void NAME(repeated)(const fd_elementwise *e, fd_operation operation, bit_source *source, uint64_t decision,
                            int64_t columns, int64_t rows, const int64_t *offset) {
-    uint32_t words[FD_TILE_WORDS + 1] = {0};
-    const int64_t most = FD_TILE / columns, copies = rows < most ? rows : most;
-    for (int64_t done = 0, position; done < columns;) { /* the row itself */
+    enum { MOST = FD_TILE / 2 + FD_TILE }; /* a row, and a tile's worth from anywhere in it on */
+    uint32_t row[FD_TILE / 2 / 32 + 1] = {0}, words[MOST / 32 + 2] = {0};
+    const int64_t count = rows * columns, first = NAME(before_aligned)(e, 1, count, offset);
+    const int64_t wanted = columns + (count < FD_TILE ? count : FD_TILE);
+    int64_t at[FD_MAX_OPERANDS];
+    for (int64_t done = 0, position; done < columns;) {
         const int64_t some = next_bits(source, decision + (uint64_t)done, columns - done, &position);
-        copy_bits(words, done, source->keep, position, some);
+        copy_bits(row, done, source->keep, position, some);
         done += some;
     }
+    /* side by side from element `first` on, so that a tile's bits begin with a byte where rows are whole bytes */
+    for (int64_t done = 0, from = first % columns, some; done < columns; done += some, from = 0) {
+        some = columns - from < columns - done ? columns - from : columns - done;
+        copy_bits(words, done, row, from, some);
+    }
     const int64_t step = columns < 32 ? columns : 32;
-    for (int64_t done = columns; done < copies * columns; done += step)
-        put_bits(words, done, fd_fetch(words, done - columns), step < copies * columns - done ? step : copies * columns - done);
-    int64_t at[FD_MAX_OPERANDS];
-    for (int64_t row = 0; row < rows; row += copies) {
-        const int64_t some = rows - row < copies ? rows - row : copies;
-        for (int k = 0; k < e->operands; k++) at[k] = offset[k] + row * e->stride[k][e->ndim - 2];
-        NAME(stretch)(e, operation, 1, words, 0, some * columns, at);
+    for (int64_t done = columns; done < wanted; done += step)
+        put_bits(words, done, fd_fetch(words, done - columns), step < wanted - done ? step : wanted - done);
+    if (first > 0) {
+        uint32_t begin[FD_TILE_WORDS + 1] = {0};
+        for (int64_t done = 0; done < first; done += columns)
+            copy_bits(begin, done, row, 0, columns < first - done ? columns : first - done);
+        NAME(stretch)(e, operation, 1, begin, 0, first, offset);
+    }
+    for (int64_t done = first; done < count; done += FD_TILE) {
+        for (int k = 0; k < e->operands; k++) at[k] = offset[k] + done * e->stride[k][e->ndim - 1];
+        NAME(stretch)(e, operation, 1, words, (done - first) % columns, count - done < FD_TILE ? count - done : FD_TILE,
+                      at);
     }
 }
 
