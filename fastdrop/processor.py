@@ -18,10 +18,6 @@ _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 USUAL_CACHE = 1 << 25
 """Taken where the system does not tell."""
 
-MOST_CACHE = 48 << 20
-"""No more of a last-level cache is counted on, since others share it: a virtual machine that names 300 MB streams with
-gain from 64 MB on, measured with a reader of the result behind (a product, a sum, another dropout)."""
-
 
 class Tuning(NamedTuple):
     """The constants of streaming loops."""
@@ -32,16 +28,19 @@ class Tuning(NamedTuple):
     """Which cache prefetches go to: one of `kernels.HINTS`."""
     ahead: int
     """How many bytes ahead."""
+    cache: int
+    """Bytes of the last-level cache that are counted on at most, since others share it: a virtual machine that named
+    300 MB streamed with gain from 64 MB on. Measured with a reader of the result behind, whose time counts as well."""
 
 
 # fmt: off
 TUNINGS = {
-    ("AuthenticAMD", 26): Tuning("AMD Zen 5",                    "non-temporal", 8192),
-    ("AuthenticAMD", 25): Tuning("AMD Zen 4",                    "non-temporal", 2048),
-    ("GenuineIntel", 6):  Tuning("Intel Xeon (Emerald Rapids)",  "second level", 8192),
+    ("AuthenticAMD", 26): Tuning("AMD Zen 5",                   "non-temporal", 8192, 32 << 20),
+    ("AuthenticAMD", 25): Tuning("AMD Zen 4",                   "non-temporal", 2048, 24 << 20),
+    ("GenuineIntel", 6):  Tuning("Intel Xeon (Emerald Rapids)", "second level", 8192, 48 << 20),
 }
 """By vendor and family, as CPUID has them; Zen 3 has Zen 4's number."""
-OTHERS = Tuning("not measured", "first level", 2048)
+OTHERS = Tuning("not measured", "first level", 2048, 32 << 20)
 """The one that gains on every family of the table, if not the most."""
 # fmt: on
 
@@ -65,12 +64,7 @@ def configure(kernels: ModuleType) -> None:
             raise ValueError(f"FASTDROP_ISA={forced}: {error}") from None
     vendor, family, _ = kernels.processor()
     tuning = tuning_for(vendor, family)
-    kernels.set_streaming(tuning.hint, tuning.ahead, stream_above())
-
-
-def stream_above() -> int:
-    """Bytes that a call touches above which it streams: the last-level cache, as far as it can be counted on."""
-    return min(last_level_cache(), MOST_CACHE)
+    kernels.set_streaming(tuning.hint, tuning.ahead, min(last_level_cache(), tuning.cache))
 
 
 def last_level_cache() -> int:

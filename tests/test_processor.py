@@ -53,11 +53,12 @@ def test_cache_sizes_are_read(tmp_path, monkeypatch):
 def test_the_constants_in_force_are_the_tables():
     vendor, family, _ = cpu.processor()
     tuning = processor.tuning_for(vendor, family)
-    assert cpu.streaming() == (tuning.hint, tuning.ahead, processor.stream_above())
+    above = min(processor.last_level_cache(), tuning.cache)
+    assert cpu.streaming() == (tuning.hint, tuning.ahead, above)
     shown = run("import fastdrop; fastdrop.show_config()").stdout
     assert f"{tuning.hint}, {tuning.ahead} bytes ahead" in shown
     assert tuning.family in shown
-    assert f"{processor.stream_above() / 2**20:g} MB" in shown
+    assert f"{above / 2**20:g} MB" in shown
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/cpuinfo") or not cpu.processor()[0], reason="no CPUID, or not Linux")
@@ -81,12 +82,35 @@ def test_each_family_gets_the_constants_that_were_measured_on_it():
         assert 0 <= tuning.ahead <= 1 << 16
 
 
-@pytest.mark.parametrize(("nominal", "counted"), [("32M", 32 << 20), ("300M", 48 << 20), ("8192K", 8 << 20)])
-def test_a_shared_cache_is_not_counted_on(nominal, counted, tmp_path, monkeypatch):
+class Kernels:
+    """Stands for the compiled module on another processor."""
+
+    def __init__(self, vendor, family):
+        self.processor = lambda: (vendor, family, 0)
+        self.use_isa = None
+
+    def set_streaming(self, *constants):
+        self.streaming = constants
+
+
+@pytest.mark.parametrize(
+    ("vendor", "family", "nominal", "constants"),
+    [
+        ("GenuineIntel", 6, "300M", ("second level", 8192, 48 << 20)),
+        ("GenuineIntel", 6, "8192K", ("second level", 8192, 8 << 20)),
+        ("AuthenticAMD", 26, "32M", ("non-temporal", 8192, 32 << 20)),
+        ("AuthenticAMD", 25, "32768K", ("non-temporal", 2048, 24 << 20)),
+        ("", 0, "64M", ("first level", 2048, 32 << 20)),
+    ],
+)
+def test_a_processor_is_set_up_by_its_family_and_its_cache(vendor, family, nominal, constants, tmp_path, monkeypatch):
+    monkeypatch.delenv("FASTDROP_ISA", raising=False)
     (tmp_path / "index3").mkdir()
     (tmp_path / "index3" / "size").write_text(nominal)
     monkeypatch.setattr(processor, "_CACHES", tmp_path)
-    assert processor.stream_above() == counted
+    kernels = Kernels(vendor, family)
+    processor.configure(kernels)
+    assert kernels.streaming == constants
 
 
 def test_an_unknown_hint_is_refused():

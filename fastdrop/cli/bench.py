@@ -44,6 +44,10 @@ def bench(options: argparse.Namespace) -> int:
         from fastdrop.cli.bench_dask import bench_dask
 
         return bench_dask(options)
+    if options.action == "tune":
+        from fastdrop.cli.bench_tune import bench_tune
+
+        return bench_tune(options)
     if options.save:
         check_target(options.save, ".json")
     if options.plot:

@@ -177,7 +177,8 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "  fastdrop bench compare before.json after.json         what changed\n"
         "  fastdrop bench compare --builds ../before .           which of two builds is faster, in one run\n"
         "  fastdrop bench torch                                  training steps in PyTorch, a minute\n"
-        "  fastdrop bench dask                                   a Dask array of 64 GB, a minute\n",
+        "  fastdrop bench dask                                   a Dask array of 64 GB, a minute\n"
+        "  fastdrop bench tune                                   the constants for large arrays, a minute\n",
     )
     bench.add_argument("--quick", action="store_true", help="a part of it, in less than a minute")
     bench.add_argument("--scaling", action="store_true", help="dropout from one thread to all, and what stops it")
@@ -186,7 +187,7 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     bench.add_argument("--only", nargs="+", metavar="NAME", help="some operations, such as dropout or dropout-backward")
     bench.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
     bench.add_argument("--plot", type=Path, metavar="FILE.png", help="draw throughput against size, or threads")
-    actions = bench.add_subparsers(dest="action", metavar="compare | torch | dask")
+    actions = bench.add_subparsers(dest="action", metavar="compare | torch | dask | tune")
     _add_compare(actions)
     steps = actions.add_parser(
         "torch",
@@ -207,6 +208,16 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     arrays.add_argument("--gigabytes", type=float, default=64.0, metavar="N", help="the array's size (default: 64)")
     arrays.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine")
+    tune = actions.add_parser(
+        "tune",
+        allow_abbrev=False,
+        help="measure the constants for large arrays on this machine",
+        formatter_class=_Formatter,
+        description="Measure which prefetches are fastest where arrays are larger than the caches, and from which\n"
+        "size on writing past the caches gains; say whether the constants in force (fastdrop.show_config()) are\n"
+        "right here. A processor that is not in the table of fastdrop/processor.py is worth an entry. Takes a minute.",
+    )
+    tune.add_argument("--save", type=Path, metavar="FILE.json", help="write the figures and the machine's description")
 
 
 def _add_compare(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
