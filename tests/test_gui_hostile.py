@@ -347,7 +347,7 @@ def test_hostile_benchmarks_leave_the_page_as_it_is(qtbot, tmp_path):
     view = BenchmarkView()
     qtbot.addWidget(view)
     path = tmp_path / "given.json"
-    whole = json.loads((Path(__file__).parents[1] / "docs" / "benchmarks" / "cpu.json").read_text())
+    whole = json.loads((Path(__file__).parents[1] / "docs" / "benchmarks" / "cpu-zen5.json").read_text())
     for change in ({"results": [[]]}, {"machine": []}, {"version": True}, {"missing peers": [3]}):
         path.write_text(json.dumps({**whole, **change}))
         view.open_saved(str(path))

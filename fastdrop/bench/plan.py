@@ -79,6 +79,8 @@ def arrays_moved(operation: str) -> int:
 
 # fmt: off
 FULL = (
+    Row((OVERHEAD,),          ((64,),),                (0.5, 0.3),            (MULTIPLY, "plain NumPy", *OTHERS),
+        one_thread_only=True),
     Row(("dropout",),         powers(10, 13, 16, 18, 21, 24, 26), (0.5, 0.3), ALL),
     Row(("dropout",),         powers(21, 26),          (0.5, 0.3),            ISAS),
     Row(("dropout",),         powers(16),              (0.3,),                ISAS[:1]),
@@ -102,8 +104,6 @@ FULL = (
     Row(CONNECT,              (LAYER,),                (0.5, 0.25, 0.3, 0.1), ("product",), seconds=2.0),
     Row(CONNECT,              (LAYER,),                (0.5,),                ("NumPy at its best",), seconds=2.0),
     Row(CONNECT_BACKWARD,     (LAYER,),                (0.5, 0.3),            ("product",), seconds=2.0),
-    Row((OVERHEAD,),          ((64,),),                (0.5, 0.3),            (MULTIPLY, "plain NumPy", *OTHERS),
-        one_thread_only=True),
 )
 
 QUICK = (
