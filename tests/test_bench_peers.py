@@ -7,6 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
+import fastdrop as fd
+from fastdrop import threads
 from fastdrop.bench import checks, onednn, peers, plan, results
 from fastdrop.bench.measure import Timing
 from fastdrop.cli import main as cli
@@ -165,3 +167,12 @@ class TestOneDNN:
         monkeypatch.delenv("OCL_ICD_FILENAMES", raising=False)
         onednn._Library()
         assert "OCL_ICD_FILENAMES" not in onednn.os.environ
+
+
+@needs("torch")
+def test_a_peers_threads_do_not_stay_ours():
+    """torch may share OpenMP with the kernels: what it is limited to in a case is not the limit of the next one."""
+    before = threads.kernels.max_threads(), fd.get_num_threads()
+    case = plan.Case("dropout", (5000,), "float32", 0.5, 1, ("torch",), 0)
+    list(results.run([case]))
+    assert (threads.kernels.max_threads(), fd.get_num_threads()) == before

@@ -92,7 +92,7 @@ def run(cases: Sequence[Case], tell: Callable[[str], None] = lambda _: None) -> 
         for case in cases:
             watch.begin()
             threads.set_num_threads(case.threads)
-            with threadpool_limits(limits=case.threads, user_api="blas"):
+            with threadpool_limits(limits=case.threads):  # BLAS's, and OpenMP's, which peers may share with us
                 try:
                     candidates = measure(operations.makers(case, buffers), case.seconds)
                 except Exception as error:  # an operation or a dtype that is not here must not end the run
