@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import fastdrop as fd
 from fastdrop import threads
@@ -14,6 +15,13 @@ from fastdrop.bench.measure import Timing
 from fastdrop.cli import main as cli
 
 SMALL = {plan.IMAGES: (2, 8, 6, 6), plan.IMAGES_LAST: (2, 6, 6, 8), plan.ROWS: (30, 48)}
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    """A peer that is called by itself sets its number of threads, and torch may share OpenMP with the kernels."""
+    with threadpool_limits(limits=fd.get_num_threads()):
+        yield
 
 
 def needs(*names):
