@@ -279,7 +279,7 @@ class MaskWindow(Mask):
         raise TypeError("a window is cut from a mask: mask[10:20, ::2]")
 
     @property
-    def recipe(self) -> NoReturn:
+    def recipe(self) -> NoReturn:  # type: ignore[override] # a window is no whole mask, and has none
         raise TypeError(
             "this mask is a window of another: it can be called, looked at and cut, and dropout_backward takes it; "
             "this function needs a whole mask"

@@ -129,9 +129,9 @@ def dropout(
     if training is True and scaling is _INVERTED:  # the usual case, in compiled code
         usual = kernels.dropout(x, p, rng, out, shared_axes)
         if usual is not None:
-            return usual  # type: ignore[no-any-return]
-    p, scaling = check_probability(p), check_scaling(scaling)
-    numbers = threshold_and_scale(p, scaling)
+            return usual
+    p = check_probability(p)
+    numbers = threshold_and_scale(p, check_scaling(scaling))
     training = check_flag(training, "training")
     with Drawing(rng) as drawing:
         backend, array, y = prepare_chunkwise(x, out, "x")

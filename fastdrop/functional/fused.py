@@ -96,7 +96,7 @@ def bias_activation_dropout(
     if training is True and type(activation) is str and activation in _MAKERS:  # the usual case, in compiled code
         usual = kernels.bias_activation(x, bias, activation, p, rng, out, _MAKERS[activation])
         if usual is not None:
-            return usual  # type: ignore[no-any-return]
+            return usual
     p, training = check_probability(p), check_flag(training, "training")
     with Drawing(rng) as stream:
         backend, x, bias = _check_bias(x, bias, activation, out=out)
@@ -219,7 +219,7 @@ def dropout_add(
     if training is True:  # the usual case, in compiled code
         usual = kernels.dropout_add(x, residual, p, rng, out, shared_axes)
         if usual is not None:
-            return usual  # type: ignore[no-any-return]
+            return usual
     p, training = check_probability(p), check_flag(training, "training")
     with Drawing(rng) as stream:
         backend = backend_for(x=x, residual=residual, out=out)

@@ -246,7 +246,7 @@ def zoneout(
     if training is True:  # the usual case, in compiled code
         usual = kernels.zoneout(new, previous, p, rng, out)
         if usual is not None:
-            return usual  # type: ignore[no-any-return]
+            return usual
     return _zoneout(new, previous, check_probability(p), rng, check_flag(training, "training"), out)
 
 
