@@ -1,5 +1,6 @@
 """`Mask`: the recipe of a mask. The decisions themselves are recomputed whenever they are needed."""
 
+import copyreg
 import math
 import operator
 from typing import Any, NoReturn
@@ -220,6 +221,10 @@ class Mask(Multiplier, kernels.MaskFields):
     def __repr__(self) -> str:
         shared = f", shared_axes={self.shared_axes}" if self.shared_axes else ""
         return f"Mask(shape={self.shape}, p={self.p}, key={self._source.key}, call={self._source.call}{shared})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As objects of Python classes do it: a compiled base is pickled by the newer protocols alone."""
+        return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
 
     def __getstate__(self) -> dict[str, Any]:
         values = {

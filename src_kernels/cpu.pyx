@@ -784,6 +784,10 @@ cdef object usual(fd_operation operation, x, second, p, scaling, rng, out, share
     threads = threads_of(cnp.PyArray_SIZE(y))
     mask = make_mask((<object> x).shape, p, None, axes, made_by)
     pair = PyType_GenericAlloc(_pair_class, 2)
+    Py_INCREF(y)  # filled at once: other threads' garbage collectors see it while the kernel runs
+    Py_INCREF(mask)
+    PyTuple_SET_ITEM(pair, 0, y)
+    PyTuple_SET_ITEM(pair, 1, mask)
     arrays = (y, x) if second is None else (y, x, second)
     has_elements = describe(&e, arrays, axes)
     if is_stream:  # nothing that can fail comes after it
@@ -796,10 +800,6 @@ cdef object usual(fd_operation operation, x, second, p, scaling, rng, out, share
     mask.recipe = recipe
     if has_elements:
         run(operation, &e, dtype_of(y), recipe, threads, 0.0)
-    Py_INCREF(y)
-    Py_INCREF(mask)
-    PyTuple_SET_ITEM(pair, 0, y)
-    PyTuple_SET_ITEM(pair, 1, mask)
     return pair
 
 

@@ -1,6 +1,10 @@
 """The usual call runs in one compiled step: it does what the other way does, value, mask, error and draw."""
 
+import copy
+import gc
 import operator
+import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -227,6 +231,42 @@ def registered(threads_for):
     from fastdrop.rule import threshold_and_scale
 
     return threshold_and_scale, threads_for, vars(threads)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_mask_is_pickled_by_every_protocol(protocol):
+    class_, mask = fd.Mask, fd.dropout(X, 0.3, rng=0)[1]
+    for each in (mask, mask[1:, ::2], class_((3, 4), 0.5, rng=1)):
+        again = pickle.loads(pickle.dumps(each, protocol))
+        assert again == each
+        assert type(again) is type(each)
+    assert copy.copy(mask) == copy.deepcopy(mask) == mask
+
+
+def test_other_threads_may_look_at_all_objects_meanwhile():
+    """A garbage collector, a profiler of memory: what they find is whole."""
+    x = np.ones(1 << 20, np.float32)
+    done = threading.Event()
+
+    def drop():
+        while not done.is_set():
+            fd.dropout(x, 0.5, rng=0)
+
+    thread = threading.Thread(target=drop)
+    thread.start()
+    seen = 0
+    try:
+        for _ in range(2000):
+            for each in gc.get_objects(0):
+                if type(each) is fd.functional.result.Dropped:
+                    assert each[0] is not None
+                    assert each[1] is not None
+                    seen += 1
+            if seen > 100:
+                break
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_attributes_of_a_mask_are_what_they_were():

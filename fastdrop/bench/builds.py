@@ -31,8 +31,8 @@ SMALLEST_CHANGE = 0.01
 FEWEST_ROUNDS, MOST_ROUNDS = 6, 100
 """Of A B B A: two pairs each."""
 FRESH, FRESH_LARGE, LARGE = 1, 4, 1 << 22
-"""Rounds after which both get other arrays, since their place decides about speed as well; from so many elements on,
-more."""
+"""Rounds after which both get other arrays, since their place decides about speed as well: small ones, and large ones,
+which have at least LARGE elements."""
 SHORTEST = 500e-6
 """Seconds that one timing takes at least."""
 LONG = 5e-3

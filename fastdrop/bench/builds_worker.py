@@ -30,7 +30,7 @@ _DIGESTED = 1 << 14
 """Elements at either end of a result."""
 _BLOCK = 1 << 16
 _PAGE, _PLACES, _STEP = 4096, 1024, 17
-"""Arrays lie elsewhere in each turn, since that decides about speed as well: at one of so many pages, in such steps."""
+"""Arrays lie elsewhere in each turn, since that decides about speed as well: _STEP pages on, of _PLACES."""
 
 
 def _plain(name: str, **more: Any) -> Callable[..., Call]:

@@ -36,7 +36,7 @@ GOAL = 0.9
 
 
 class Plan(NamedTuple):
-    """The array: so many chunks of so many bytes."""
+    """The array: `chunks` pieces of `chunk_bytes` bytes."""
 
     chunks: int
     chunk_bytes: int = CHUNK_BYTES

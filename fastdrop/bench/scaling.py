@@ -51,7 +51,7 @@ class Job(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One case on so many threads. Times are seconds of one call."""
+    """One case on one number of threads. Times are seconds of one call."""
 
     group: str
     operation: str
@@ -169,7 +169,7 @@ def measure_here(job: Job) -> list[Point]:
 
 
 def _copy(source: Array, target: Array, count: int) -> Callable[[], None]:
-    """The yardstick on so many threads: as it is fastest where it does not fit the caches, and where it does."""
+    """The yardstick on `count` threads: streaming where it does not fit the caches, memcpy where it does."""
     kind = "stream" if 2 * source.nbytes > threads.kernels.streaming()[2] else "memcpy"
     return lambda: threads.kernels.copy(source, target, kind, count)
 

@@ -140,7 +140,7 @@ def _candidate(call: Callable[[], Any], arrays: Arrays, setting: Setting, above:
 
 
 def _measured(makers: dict[str, Callable[[], Candidate]], count: int, seconds: float) -> dict[str, Timing]:
-    """Timings on so many threads; the constants and the threads are afterwards what they were."""
+    """Timings on `count` threads; the constants and the threads are afterwards what they were."""
     before, in_force = fd.get_num_threads(), threads.kernels.streaming()
     fd.set_num_threads(count)
     try:
