@@ -191,7 +191,7 @@ def calls_at_once():
 
 
 def team_size(int threads, int calls, int cores):
-    """How many threads one of so many calls at the same time gets, where each would have `threads` alone."""
+    """How many threads a call gets of these cores while `calls` run; alone it would have `threads`."""
     return fd_team_size(threads, calls, cores)
 
 
@@ -376,24 +376,27 @@ cdef void extent(cnp.ndarray array, char **low, char **high) noexcept:
             high[0] += reach
 
 
+cdef bint share_memory(cnp.ndarray x, cnp.ndarray y) noexcept:
+    """Whether the bytes that they lie in overlap."""
+    cdef char *x_low
+    cdef char *x_high
+    cdef char *y_low
+    cdef char *y_high
+    extent(x, &x_low, &x_high)
+    extent(y, &y_low, &y_high)
+    return x_low < y_high and y_low < x_high
+
+
 def is_apart(cnp.ndarray x not None, cnp.ndarray y not None):
     """Whether no element of one lies where another element of the other does: the same place for all, or no overlap.
 
     The arrays have one shape and dtype. False may also mean that their elements interleave.
     """
-    cdef char *x_low
-    cdef char *x_high
-    cdef char *y_low
-    cdef char *y_high
     cdef int axis
     cdef bint same = cnp.PyArray_BYTES(x) == cnp.PyArray_BYTES(y)
     for axis in range(cnp.PyArray_NDIM(x)):
         same = same and cnp.PyArray_STRIDE(x, axis) == cnp.PyArray_STRIDE(y, axis)
-    if same:
-        return True
-    extent(x, &x_low, &x_high)
-    extent(y, &y_low, &y_high)
-    return x_high <= y_low or y_high <= x_low
+    return same or not share_memory(x, y)
 
 
 def overlaps_itself(cnp.ndarray array not None):
@@ -427,18 +430,25 @@ def overlaps_itself(cnp.ndarray array not None):
     return False
 
 
-def fits(cnp.ndarray x not None, out):
-    """Whether out is an array that kernels can write x's results to as it is; where not, the caller finds out why."""
-    cdef cnp.ndarray y
+cdef bint are_alike(cnp.ndarray x, cnp.ndarray y) noexcept:
+    """Whether they have one shape and dtype."""
     cdef int axis
-    if not isinstance(out, cnp.ndarray):
-        return False
-    y = <cnp.ndarray> out
     if cnp.PyArray_NDIM(x) != cnp.PyArray_NDIM(y) or cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(y):
         return False
     for axis in range(cnp.PyArray_NDIM(x)):
         if cnp.PyArray_DIM(x, axis) != cnp.PyArray_DIM(y, axis):
             return False
+    return True
+
+
+def fits(cnp.ndarray x not None, out):
+    """Whether out is an array that kernels can write x's results to as it is; where not, the caller finds out why."""
+    cdef cnp.ndarray y
+    if not isinstance(out, cnp.ndarray):
+        return False
+    y = <cnp.ndarray> out
+    if not are_alike(x, y):
+        return False
     return cnp.PyArray_ISBEHAVED(y) and not overlaps_itself(y) and is_apart(x, y)
 
 
@@ -707,7 +717,7 @@ cdef int threads_of(int64_t count) except -1:
 
 
 cdef bint are_axes(tuple axes, int ndim):
-    """Whether they are axes of so many, ascending."""
+    """Whether they are axes of an array of `ndim` axes, in ascending order."""
     cdef int last = -1
     for axis in axes:
         if not PyLong_CheckExact(axis) or not last < axis < ndim:
@@ -718,32 +728,15 @@ cdef bint are_axes(tuple axes, int ndim):
 
 cdef bint goes_with(cnp.ndarray x, second, bint is_bias) except -1:
     """Whether it is x's second operand as kernels take it: an array of x's shape, or one row, and of x's dtype."""
-    cdef int axis, ndim = cnp.PyArray_NDIM(x)
+    cdef int ndim = cnp.PyArray_NDIM(x)
     cdef cnp.ndarray array
     if not cnp.PyArray_CheckExact(second) or not is_ready(second):
         return False
     array = <cnp.ndarray> second
-    if cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(x):
-        return False
-    if is_bias:
-        return ndim > 0 and cnp.PyArray_NDIM(array) == 1 and cnp.PyArray_DIM(array, 0) == cnp.PyArray_DIM(x, ndim - 1)
-    if cnp.PyArray_NDIM(array) != ndim:
-        return False
-    for axis in range(ndim):
-        if cnp.PyArray_DIM(array, axis) != cnp.PyArray_DIM(x, axis):
-            return False
-    return True
-
-
-cdef bint share_memory(cnp.ndarray x, cnp.ndarray y) noexcept:
-    """Whether the bytes that they lie in overlap."""
-    cdef char *x_low
-    cdef char *x_high
-    cdef char *y_low
-    cdef char *y_high
-    extent(x, &x_low, &x_high)
-    extent(y, &y_low, &y_high)
-    return x_low < y_high and y_low < x_high
+    if not is_bias:
+        return are_alike(x, array)
+    return (cnp.PyArray_TYPE(array) == cnp.PyArray_TYPE(x) and ndim > 0 and cnp.PyArray_NDIM(array) == 1
+            and cnp.PyArray_DIM(array, 0) == cnp.PyArray_DIM(x, ndim - 1))
 
 
 cdef object usual(fd_operation operation, x, second, p, scaling, rng, out, shared_axes, made_by):

@@ -290,7 +290,7 @@ def test_a_disturbed_case_needs_all_pairs(noise):
 
 
 def test_the_interval_is_as_sure_as_it_says():
-    """By the binomial distribution: what lies outside is the median's side of so many pairs."""
+    """By the binomial distribution: what lies outside is on the median's side of the pairs."""
     for count in range(8, 200):
         low, high = pairing([float(number) for number in range(count)]).interval
         assert low == count - 1 - high

@@ -139,7 +139,7 @@ def test_seeds(rng):
 
 
 def memory():
-    """x, another array, a row and a result in one piece of memory, at these distances from each other."""
+    """A piece of memory, and x at its beginning."""
     block = np.arange(400, dtype=np.float32)
     return block, block[:60].reshape(4, 15)
 
