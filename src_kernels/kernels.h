@@ -122,7 +122,7 @@ fd_processor fd_processor_here(void);
 /* Run a kernel over its range on up to `threads` threads. Results do not depend on their number. */
 int fd_max_threads(void);
 int fd_calls_at_once(void); /* those that asked for more than one thread */
-int fd_team_size(int threads, int calls, int cores); /* what one of so many calls at once gets of the cores */
+int fd_team_size(int threads, int calls, int cores); /* threads of one call while `calls` run at once */
 int fd_has_openmp(void);
 void fd_bits(const fd_kernels *, int threads, fd_recipe, uint64_t first_tile, uint32_t *words, int64_t count);
 /* A backward operation's sums: its last operand has room for a row of them for every fd_sum_rows rows, which are added up

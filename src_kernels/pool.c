@@ -37,7 +37,7 @@ int fd_pool_start(void) { return pthread_atfork(lock, unlock, unlock) == 0 ? 0 :
 typedef struct fd_pool_block {
     struct fd_pool_block *older, *newer; /* while it is kept */
     void *start;                   /* what the system gave, */
-    size_t mapped;                 /* by mmap so many bytes, or 0: by malloc */
+    size_t mapped;                 /* bytes that mmap gave, or 0: it is malloc's */
     size_t capacity;               /* of the data */
 } fd_pool_block;
 
@@ -132,7 +132,7 @@ static fd_pool_block *cut(size_t most) {
     return list;
 }
 
-/* Whether a block may serve for so many bytes: they fit, and use four fifths of it. */
+/* Whether a block may serve a request of this size: it fits, and uses four fifths of the block. */
 static int suits(const fd_pool_block *block, size_t size) {
     return block->capacity >= size && block->capacity - size <= size / 4;
 }

@@ -20,7 +20,7 @@ void fd_pool_free(void *context, void *data, size_t size);
 
 /* Whether a block of this size would be kept. */
 int fd_pool_keeps(size_t size);
-/* At most so many unused bytes are kept; 0 at first. */
+/* The most unused bytes that are kept; 0 at first. */
 void fd_pool_set_limit(size_t bytes);
 size_t fd_pool_limit(void);
 /* The bytes that are kept: those of freed blocks. */

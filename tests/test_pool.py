@@ -27,7 +27,7 @@ except ModuleNotFoundError:  # NumPy 1.26
 MB = 1 << 20
 SMALLEST = 32 * MB
 LARGE = SMALLEST // 4
-"""So many float32 are the smallest array of the pool."""
+"""The smallest array of the pool, in float32 elements."""
 OURS, NUMPYS = "fastdrop_pool", "default_allocator"
 
 pytestmark = pytest.mark.skipif(sys.maxsize < 2**32, reason="arrays of 32 MiB are many for 32 bits")
