@@ -19,7 +19,7 @@ from fastdrop.bench.builds_worker import OPERATIONS
 from fastdrop.bench.machine import commit, machine
 from fastdrop.bench.plan import Case
 from fastdrop.bench.quiet import Noise
-from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.files import write_json
 
 __all__ = ["OPERATIONS", "Build", "Pairing", "compare", "save"]
 
@@ -238,7 +238,7 @@ def save(builds: tuple[Build, Build], found: Sequence[Pairing], complete: bool, 
         "builds": [build.record() for build in builds],
         "results": [_record(pairing) for pairing in found],
     }
-    write_atomically(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    write_json(path, document)
 
 
 def _record(pairing: Pairing) -> dict[str, Any]:

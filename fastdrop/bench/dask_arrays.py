@@ -5,7 +5,6 @@ parts are computed in turns, dropped and copied by NumPy, so that a noisy moment
 """
 
 import itertools
-import json
 import resource
 import sys
 import time
@@ -23,7 +22,7 @@ from fastdrop import reference
 from fastdrop.bench import checks
 from fastdrop.bench.machine import machine
 from fastdrop.bench.measure import SUBJECT
-from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.files import write_json
 
 FORMAT, VERSION = "fastdrop bench dask", 1
 COPY = "copy"
@@ -130,4 +129,4 @@ def save(what: Plan, parts: Sequence[Part], path: Path) -> None:
         **summary(what, parts),
         "parts": [{"chunks": part.chunks, "seconds": part.seconds} for part in parts],
     }
-    write_atomically(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    write_json(path, document)

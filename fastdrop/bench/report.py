@@ -1,6 +1,5 @@
 """What a run leaves behind: the JSON, and the picture of throughput against size."""
 
-import json
 import math
 from collections.abc import Sequence
 from io import BytesIO
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fastdrop.bench import device, promises, quiet, results
 from fastdrop.bench.plan import DEVICE_OR_HOST
 from fastdrop.bench.results import MOST, Result, copy_of
-from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.files import write_atomically, write_json
 from fastdrop.experiments.reading import Damaged, Unreadable, is_text, parse_json, read_text, shown
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def save(report: Report, path: Path) -> None:
         "promises": [promises.record(outcome) for outcome in report.outcomes()],
         "results": [results.record(result) for result in report.results],
     }
-    write_atomically(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    write_json(path, document)
 
 
 def load(path: Path) -> Report:

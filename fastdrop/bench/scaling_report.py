@@ -1,6 +1,5 @@
 """What the figures of `fastdrop.bench.scaling` say: where a case stops to scale and why; JSON and the picture."""
 
-import json
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fastdrop.bench.machine import machine
 from fastdrop.bench.scaling import Point
-from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.files import write_atomically, write_json
 
 FORMAT, VERSION = "fastdrop bench scaling", 1
 EFFICIENT = 0.75
@@ -118,7 +117,7 @@ def save(points: Sequence[Point], groups: dict[str, list[int]], complete: bool, 
         "points": found,
         "verdicts": [verdict(each)._asdict() for each in series(points)],
     }
-    write_atomically(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    write_json(path, document)
 
 
 def draw(points: Sequence[Point], path: Path) -> None:

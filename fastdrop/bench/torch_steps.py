@@ -4,7 +4,6 @@ What dropout adds to a step is what users wait for; a kernel alone says little a
 rounds, on the same inputs.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,7 +15,7 @@ from torch import nn
 
 from fastdrop.bench.machine import machine
 from fastdrop.bench.measure import SUBJECT, Candidate, Timing, measure
-from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.files import write_json
 from fastdrop.torch import replace_dropout
 from fastdrop.torch.modules import OwnMasks
 
@@ -191,7 +190,7 @@ def save(outcomes: list[Outcome], path: Path) -> None:
         "machine": machine() | {"torch threads": torch.get_num_threads()},
         "results": [_record(outcome) for outcome in outcomes],
     }
-    write_atomically(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    write_json(path, document)
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:

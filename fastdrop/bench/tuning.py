@@ -4,7 +4,6 @@ Every candidate is measured in turns with the constants that are in force, so a 
 becomes slower or faster. Results are the same with all of them.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from fastdrop import threads
 from fastdrop.bench import checks
 from fastdrop.bench.machine import machine
 from fastdrop.bench.measure import SUBJECT, Candidate, Timing, measure
-from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.files import write_json
 
 FORMAT, VERSION = "fastdrop bench tune", 1
 AHEAD = (1024, 2048, 4096, 8192)
@@ -192,4 +191,4 @@ def save(best: Sequence[HintFigures], found: Sequence[SizeFigures], path: Path) 
         ],
         "advice": advice(best[0], found),
     }
-    write_atomically(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    write_json(path, document)

@@ -11,6 +11,7 @@ leave their files for ever; boltons and safer replace write-protected files, and
 
 import errno
 import hashlib
+import json
 import os
 import re
 import socket
@@ -21,6 +22,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 if sys.platform == "win32":
     import msvcrt
@@ -97,6 +99,11 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) 
                 os.unlink(temporary)
             raise
         _sync(folder)
+
+
+def write_json(path: str | os.PathLike[str], document: Any) -> None:
+    """`write_atomically`, for plain values; a number that JSON does not know (NaN, infinity) raises ValueError."""
+    write_atomically(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 
 def check_target(path: str | os.PathLike[str], *suffixes: str) -> None:
