@@ -184,7 +184,7 @@ def test_where_the_result_goes(where, name):
 
 
 def test_scaling_is_remembered_by_function():
-    """Zoneout never scales, whoever used this p before; and dropout does behind it."""
+    """Zoneout never scales and dropout does, whichever of them used this p first."""
     for p in (0.371, 0.372):
         first, second = (fd.dropout, fd.zoneout) if p == 0.371 else (fd.zoneout, fd.dropout)
         for call in (first, second):
