@@ -83,6 +83,15 @@ def test_strided_inputs():
     np.testing.assert_array_equal(fd.dropconnect(x2, w2, b2, 0.5, rng=3)[0], y)
 
 
+@pytest.mark.parametrize("per_example", [True, False, None])
+def test_the_gradient_of_the_bias_is_the_same_for_any_layout(per_example):
+    """NumPy's sums depend on it in their last bits."""
+    x, weight, bias, dy = layer((513, 5, 3), np.float32)
+    mask = None if per_example is None else fd.dropconnect(x, weight, bias, per_example=per_example, rng=3)[1]
+    wanted = fd.dropconnect_backward(dy, x, weight, mask)[2]
+    np.testing.assert_array_equal(fd.dropconnect_backward(np.asfortranarray(dy), x, weight, mask)[2], wanted)
+
+
 def test_examples_get_different_masks():
     _, mask = fd.dropconnect(np.ones((2, 100)), np.ones((50, 100)), p=0.5, rng=1)
     first, second = np.asarray(mask)

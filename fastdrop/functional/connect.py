@@ -228,7 +228,8 @@ def dropconnect_backward(
         with backend.scratch_like(weight) as scratch:
             dx, dweight = dy @ backend.masked_weight(weight, mask.recipe, scratch), dy.T @ x
         backend.masked_weight(dweight, mask.recipe, dweight)
-    dbias = dweight[:, -1].copy() if drop_bias else dy.sum(axis=0)
+    # NumPy's order of a sum follows the memory's layout: rows in C order, so that no layout changes a bit
+    dbias = dweight[:, -1].copy() if drop_bias else namespace(dy).ascontiguousarray(dy).sum(axis=0)
     dx, dweight, dbias = (array.astype(dtype, copy=drop_bias) for array in (dx[:, :inputs], dweight[:, :inputs], dbias))
     return dx, dweight, dbias
 
