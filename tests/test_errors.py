@@ -53,6 +53,18 @@ def test_lists_are_accepted():
     assert y.shape == mask.shape == (2, 2)
 
 
+def test_lists_of_several_lengths_are_named():
+    ragged = [[1.0], [1.0, 2.0]]
+    for name, call in {
+        "x": lambda: fd.dropout(ragged),
+        "residual": lambda: fd.dropout_add(X, ragged),
+        "weight": lambda: fd.dropconnect(X, ragged),
+        "dy": lambda: fd.dropout_backward(ragged, None),
+    }.items():
+        with pytest.raises(ValueError, match=rf"^{name} is no array: .*inhomogeneous"):
+            call()
+
+
 def test_mask_of_another_shape():
     _, mask = fd.dropout(X)
     with pytest.raises(ValueError, match=r"\(4, 6\).*\(6, 4\)"):

@@ -23,7 +23,7 @@ def as_input(array: Any, name: str) -> Array:
     if type(array) is np.ndarray and kernels.is_ready(array):
         return array
     check_class(array, name)
-    result = np.asarray(on_host(array, name) if speaks(array) and not isinstance(array, np.ndarray) else array)
+    result = _as_array(on_host(array, name) if speaks(array) and not isinstance(array, np.ndarray) else array, name)
     if not _has_kernels(result.dtype):
         if result.dtype == object and not isinstance(array, np.ndarray):
             raise TypeError(f"{name} is {no_array(array)}")
@@ -31,6 +31,13 @@ def as_input(array: Any, name: str) -> Array:
     if not result.dtype.isnative:
         result = result.astype(result.dtype.newbyteorder("="))
     return result if result.flags.aligned else result.copy(order="K")
+
+
+def _as_array(array: Any, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(array)
+    except ValueError as error:  # lists of several lengths
+        raise ValueError(f"{name} is no array: {error}") from None
 
 
 def check_class(array: Any, name: str) -> None:
