@@ -884,3 +884,14 @@ def test_regions_warn_as_little_as_kernels():
         fd.dropblock(x, 0.5, 2, rng=1)
         fd.zoneout(x, -x, 0.5, training=False)
         fd.dropconnect(x.reshape(6, 16), np.ones((3, 16), np.float32), rng=1)
+    large, weight, dy = np.full((6, 16), 6e4, np.float16), np.full((3, 16), 6e4, np.float16), np.full((6, 3), 6e4, "f2")
+    with np.errstate(all="raise"):
+        for per_example in (True, False):
+            _, mask = fd.dropconnect(large, weight, per_example=per_example, rng=1)
+            fd.dropconnect_backward(dy, large, weight, mask)
+        fd.dropconnect(large, weight, training=False)
+        fd.dropconnect_backward(dy, large, weight, None)
+        fd.dropconnect_moments(large, weight)
+        fd.dropconnect_inference(large, weight, samples=2, rng=1)
+        _, mask = fd.bias_activation_dropout(large, large[0], rng=1)
+        fd.bias_activation_dropout_backward(large, large, large[0], mask)

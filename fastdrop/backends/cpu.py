@@ -124,7 +124,8 @@ def bias_backward(activation: str, dy: Array, x: Array, bias: Array, recipe: Rec
     # Blocks of rows are added up by themselves and then together, whatever the number of threads.
     sums = np.zeros((-(-rows // kernels.sum_rows(bias.size)), bias.size), arithmetic(x.dtype))
     kernels.bias_backward(activation, dx, dy, x, bias, sums, recipe, threads_for(x.size))
-    return dx, sums.sum(axis=0).astype(bias.dtype)
+    with np.errstate(all="ignore"):  # as the kernels have it
+        return dx, sums.sum(axis=0).astype(bias.dtype)
 
 
 def softmax(out: Array, x: Array, dy: Array | None, recipe: Recipe) -> Array:

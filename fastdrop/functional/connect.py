@@ -44,6 +44,7 @@ def dropconnect(
     training: bool,
 ) -> Result[Mask | None]: ...
 @on_arrays_device
+@np.errstate(all="ignore")  # as the kernels have it
 def dropconnect(
     x: Any,
     weight: Any,
@@ -138,7 +139,6 @@ def dropconnect(
         return dropped(y.astype(dtype, copy=False), mask)
 
 
-@np.errstate(all="ignore")  # as the kernels have it
 def _product(x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any] | None, share: float = 1.0) -> NDArray[Any]:
     """share * x weight^T + bias; nothing of the product where the share is 0."""
     y = x @ weight.T
@@ -160,6 +160,7 @@ def _with_bias_as_input(x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any
 
 
 @on_arrays_device
+@np.errstate(all="ignore")  # as the kernels have it
 def dropconnect_backward(
     dy: Any, x: Any, weight: Any, mask: Mask | None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -300,13 +301,17 @@ def dropconnect_inference(
         deviation, ones = xp.sqrt(variance), xp.ones(mean.shape, wide)
         total = xp.zeros(mean.shape, wide)
         for _ in range(samples):
-            u = mean + deviation * (
-                GaussianNoise(mean.shape, 0.5, stream)(ones) - wide.type(1)
-            )  # at p = 0.5 sigma is 1
-            total += u if activation is None else activation(u)
-        return (total / wide.type(samples)).astype(dtype)
+            z = GaussianNoise(mean.shape, 0.5, stream)(ones) - wide.type(1)  # at p = 0.5 sigma is 1
+            with np.errstate(all="ignore"):  # as the kernels have it; not what the activation computes
+                u = mean + deviation * z
+            r = u if activation is None else activation(u)
+            with np.errstate(all="ignore"):
+                total += r
+        with np.errstate(all="ignore"):
+            return (total / wide.type(samples)).astype(dtype)
 
 
+@np.errstate(all="ignore")  # as the kernels have it
 def dropconnect_moments(
     x: Any,
     weight: Any,
