@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit torch native peers format setup clean
+.PHONY: app test test-all check unit torch native properties peers format setup clean
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -41,6 +41,12 @@ native: setup
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 \
 		tests/test_native.py tests/test_cuda_native.py
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -q tests/test_gui_x11.py
+
+# Random calls against the reference, on kernels built with sanitizers: for MINUTES, after a build of some minutes. SEED
+# is one that a run has printed.
+MINUTES ?= 15
+properties: setup
+	$(BIN)/python tests/properties/run.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 torch: setup
 	@$(BIN)/python -m pip install --quiet --group torch

@@ -1,0 +1,14 @@
+"""Which public names have a property of their own: `test_inventory.py` looks for those that have none."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+COVERED: set[str] = set()
+
+
+def covers(*names: str) -> Callable[[T], T]:
+    """Say of a test that it is about these public names, `Class.method` for methods."""
+    COVERED.update(names)
+    return lambda test: test

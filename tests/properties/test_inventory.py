@@ -1,0 +1,77 @@
+"""Every public function, class and method has a property, or stands here with a reason."""
+
+import importlib
+import inspect
+from pathlib import Path
+
+import operations
+import pytest
+import registry
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastdrop as fd
+
+EXEMPT = {
+    "__version__": "text",
+    "BackendUnavailable": "raised where there is no GPU; tests/test_cuda_adapter.py",
+    "GraphStream": "needs a GPU or its emulation; tests/test_cuda_graphs.py",
+    "show_config": "prints; tests/test_readme.py and its docstring",
+}
+CLASSES = ("Mask", "GaussianNoise", "BlockMask", "CutoutMask", "Stream")
+OPERATORS = ("__call__", "__mul__", "__getitem__", "__array__")
+NO_METHODS = {
+    "Mask.recipe": "what backends get",
+    "Mask.decision_strides": "of the compiled class",
+    **{
+        f"{kind}.{name}": "plain values, checked as parts of equality"
+        for kind in CLASSES
+        for name in ("shape", "made_by")
+    },
+    **{
+        f"{kind}.{name}": "as above"
+        for kind in CLASSES
+        for name in ("p", "axes", "block", "seeds", "size", "words", "recipe")
+    },
+    **{f"{kind}.scale": "of masks alone" for kind in CLASSES if kind != "Mask"},
+}
+
+
+def load_all() -> None:
+    """The modules say what they cover when they are imported."""
+    for path in sorted(Path(__file__).parent.glob("test_*.py")):
+        if path.name != Path(__file__).name:
+            importlib.import_module(path.stem)
+
+
+def public_names() -> set[str]:
+    return set(fd.__all__) | {name for name in fd.functional.__all__ if name != "Recipe"}
+
+
+def test_every_public_name_has_a_property():
+    load_all()
+    covered = registry.COVERED | set(operations.TABLE) | {f"{name}_backward" for name in operations.TABLE}
+    missing = public_names() - covered - set(EXEMPT)
+    assert not missing, f"no property and no reason in {Path(__file__).name}: {sorted(missing)}"
+    assert not set(EXEMPT) - public_names(), "these are no public names any more"
+
+
+def test_every_public_method_has_a_property():
+    load_all()
+    missing = []
+    for kind in CLASSES:
+        own = getattr(fd, kind)
+        names = {name for name, _ in inspect.getmembers(own) if not name.startswith("_") or name in OPERATORS}
+        names -= {name for name in OPERATORS if not callable(getattr(own, name, None))}
+        missing += [f"{kind}.{name}" for name in names]
+    missing = sorted(set(missing) - registry.COVERED - set(NO_METHODS))
+    assert not missing, f"no property and no reason in {Path(__file__).name}: {missing}"
+
+
+@pytest.mark.parametrize("name", operations.TABLE)
+@settings(max_examples=2)
+@given(data=st.data())
+def test_an_entry_of_the_table_calls_the_function_that_it_is_named_after(name, data):
+    """With that, the properties of the table are about each of its names."""
+    assert data.draw(operations.TABLE[name]()).function is getattr(fd, name)
+    assert callable(getattr(fd, f"{name}_backward"))
