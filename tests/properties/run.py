@@ -88,18 +88,9 @@ def main() -> int:
     check_build(variables)
     while time.time() < until:
         print(f"round of seed {seed}; again: make properties SEED={seed}", flush=True)
-        tests = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-x",
-            "-q",
-            "-s",
-            "--no-header",
-            "--timeout=0",
-            f"--hypothesis-seed={seed}",
-        ]
-        result = subprocess.run([*tests, str(ROOT / "tests" / "properties")], cwd=ROOT, env=variables, check=False)
+        tests = [sys.executable, "-m", "pytest", "-x", "-q", "-s", "--no-header", "--timeout=0"]
+        tests += [f"--hypothesis-seed={seed}", str(ROOT / "tests" / "properties")]
+        result = subprocess.run(tests, cwd=ROOT, env=variables, check=False)
         if result.returncode:
             print(f"found by seed {seed}; again: make properties SEED={seed}")
             return result.returncode

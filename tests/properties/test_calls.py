@@ -2,7 +2,8 @@
 
 `operations.py` says what can be called and what comes out of it. Here are the properties: the results are the
 reference's bit for bit, however arrays lie in memory, wherever the result goes, on every instruction set and number of
-threads, from every kind of `rng`; nothing but the result is written, and nothing warns; the backward function draws the same mask.
+threads, from every kind of `rng`; nothing but the result is written, and nothing warns; the backward function draws the
+same mask.
 """
 
 from typing import Any, NamedTuple

@@ -20,19 +20,11 @@ EXEMPT = {
 }
 CLASSES = ("Mask", "GaussianNoise", "BlockMask", "CutoutMask", "Stream")
 OPERATORS = ("__call__", "__mul__", "__getitem__", "__array__")
+VALUES = ("shape", "made_by", "p", "axes", "block", "seeds", "size", "words", "recipe")
 NO_METHODS = {
     "Mask.recipe": "what backends get",
     "Mask.decision_strides": "of the compiled class",
-    **{
-        f"{kind}.{name}": "plain values, checked as parts of equality"
-        for kind in CLASSES
-        for name in ("shape", "made_by")
-    },
-    **{
-        f"{kind}.{name}": "as above"
-        for kind in CLASSES
-        for name in ("p", "axes", "block", "seeds", "size", "words", "recipe")
-    },
+    **{f"{kind}.{name}": "a plain value, part of equality" for kind in CLASSES for name in VALUES},
     **{f"{kind}.scale": "of masks alone" for kind in CLASSES if kind != "Mask"},
 }
 

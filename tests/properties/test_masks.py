@@ -1,9 +1,10 @@
 """Masks and noises by themselves: calling, `*`, cutting, looking at them, saving them.
 
-Whatever made a mask, it is a linear operator with one factor for each element; a window of it has the whole's decisions.
+Whatever made a mask, it is a linear operator with one factor for each element; its windows have the whole's decisions.
 """
 
 import copy
+import itertools
 import pickle
 from typing import Any
 
@@ -42,7 +43,7 @@ def masks(draw: Any, shape: Any = None, key: int = 5, call: int = 7) -> tuple[fd
 @covers("Mask.__call__", "GaussianNoise.__call__", "BlockMask.__call__", "CutoutMask.__call__")
 @given(data=st.data())
 def test_calling_multiplies_by_the_factors(name, data):
-    """`mask(dy)`, `mask * dy`, `dy * mask` and numpy.multiply are one operation, the backward of what only multiplies."""
+    """`mask(dy)`, `mask * dy`, `dy * mask` and numpy.multiply are one operation, the backward of linear functions."""
     call, source = data.draw(TABLE[name]()), data.draw(sources(("stream",)))
     _, mask = call.function(*call.arrays.values(), rng=source.rng, **call.keywords)
     if mask is None:
@@ -125,7 +126,7 @@ def test_chunks_put_together_are_the_whole(data):
     x = data.draw(contents(mask.shape, data.draw(dtypes)))
     axis = data.draw(st.integers(0, x.ndim - 1))
     edges = sorted({0, x.shape[axis], *data.draw(st.lists(st.integers(0, x.shape[axis]), max_size=4))})
-    places = [(slice(None),) * axis + (slice(begin, end),) for begin, end in zip(edges, edges[1:], strict=False)]
+    places = [(slice(None),) * axis + (slice(begin, end),) for begin, end in itertools.pairwise(edges)]
     with running_on(data.draw(machines)):
         pieces = [mask[place](x[place]) for place in places] or [x]
         same(np.concatenate(pieces, axis=axis), mask(x))
@@ -137,7 +138,7 @@ def test_chunks_put_together_are_the_whole(data):
 @covers(*(f"{kind}.{name}" for kind in ("GaussianNoise", "BlockMask", "CutoutMask") for name in ("__array__", "p")))
 @given(data=st.data())
 def test_a_mask_is_its_constructors_and_can_be_saved(name, data):
-    """The recipe that a function returns is the one that its class makes of the same rng; copies and pickles are equal."""
+    """The recipe that a function returns is what its class makes of the same rng; copies and pickles are equal."""
     call = data.draw(TABLE[name]())
     source = data.draw(sources(("stream",)))
     _, mask = call.function(*call.arrays.values(), rng=source.rng, **call.keywords)
@@ -215,7 +216,8 @@ def test_constructors_refuse_and_draw_nothing(data):
     p = data.draw(st.sampled_from([-0.1, 1.5, float("nan"), "half", None, True]))
     axes = data.draw(st.sampled_from([99, (0, 0), 0.5, "0", (None,)]))
     attempts = [
-        lambda: fd.Mask(shape, 0.5, stream), lambda: fd.Mask((2, 3), p, stream), lambda: fd.Mask((2, 3), 0.5, stream, axes),
+        lambda: fd.Mask(shape, 0.5, stream), lambda: fd.Mask((2, 3), p, stream),
+        lambda: fd.Mask((2, 3), 0.5, stream, axes),
         lambda: fd.Mask((2, 3), 0.5, stream, None, "half"), lambda: fd.GaussianNoise(shape, 0.5, stream),
         lambda: fd.GaussianNoise((2, 3), p, stream), lambda: fd.GaussianNoise((2, 3), 1.0, stream),
         lambda: fd.BlockMask(shape, 0.5, 3, (1,), stream), lambda: fd.BlockMask((2, 3), p, 3, (1,), stream),

@@ -64,7 +64,7 @@ def faults(call: Call, x: np.ndarray) -> list[Fault]:
 
 
 def no_arrays(call: Call, name: str, array: np.ndarray) -> list[Any]:
-    """Arrays that this parameter does not take: dtypes without kernels, classes that are more than arrays, others' shapes."""
+    """Arrays that this parameter does not take: dtypes without kernels, subclasses, shapes that do not fit."""
     with np.errstate(all="ignore"):
         numbers = np.nan_to_num(array.astype(np.float64), posinf=1, neginf=-1).clip(-100, 100)
     kinds = [np.int32, np.uint8, np.bool_, np.complex64, np.longdouble, object, "S3", "M8[s]"]

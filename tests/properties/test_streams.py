@@ -1,4 +1,4 @@
-"""The life of streams, as a machine of rules: whatever is done to them, in any order, a model of three numbers knows them.
+"""The life of streams, as a machine of rules: whatever is done, in any order, a model of three numbers foresees it.
 
 Draws, refused draws, spawned children, copies, pickles, states saved and put back, steps in between by other functions.
 """
