@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import signal
 import tempfile
 
 import pytest
 from fuzz.readers import SECONDS, Finding, Reader, corpus, limited_memory, mutations, readers
 
 READERS = readers()
+PROCESSOR = getattr(signal, "ITIMER_PROF", None)
 MUTATIONS = 150
 """Of each reader that has the usual share."""
 
@@ -110,6 +112,7 @@ class Broken(Reader):
             raise ValueError("of no use")
 
 
+@pytest.mark.skipif(PROCESSOR is None, reason="no limits here")
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -132,13 +135,13 @@ def test_what_is_broken_is_a_finding(fault, words, tmp_path, monkeypatch):
 
 
 def test_limits_end_with_what_they_are_for(tmp_path):
-    import resource
-    import signal
+    resource = pytest.importorskip("resource")
 
-    before = resource.getrlimit(resource.RLIMIT_AS), signal.getsignal(signal.SIGPROF), signal.getitimer(signal.ITIMER_PROF)
+    def limits():
+        return resource.getrlimit(resource.RLIMIT_AS), signal.getsignal(signal.SIGPROF), signal.getitimer(PROCESSOR)
+
+    before = limits()
     with limited_memory():
         Broken(tmp_path).outcome(b"good")
-    assert before == (
-        resource.getrlimit(resource.RLIMIT_AS), signal.getsignal(signal.SIGPROF), signal.getitimer(signal.ITIMER_PROF)
-    )  # fmt: skip
+    assert before == limits()
     assert os.listdir(tmp_path) == ["input.txt"]

@@ -69,7 +69,7 @@ class Build:
             if "error" in self.about:
                 raise ValueError(f"{path}: no fastdrop that can be imported: {cleaned(self.about['error'])}")
             if not (len(self.about) <= _MOST_FACTS and all(map(is_text, (*self.about, *self.about.values())))):
-                raise self._strange()
+                raise _strange(self)
         except BaseException:
             self.close()
             raise
@@ -103,23 +103,6 @@ class Build:
             raise Refused(f"{self.path}: {cleaned(found['error'])}")
         return found
 
-    def seconds(self, answer: dict[str, Any]) -> float:
-        """What a call took, as an answer says it; a ValueError where that is no time."""
-        seconds = answer.get("seconds")
-        if type(seconds) not in (int, float) or not 0 <= seconds <= _LONGEST:
-            raise self._strange()
-        return max(_SHORTEST_CALL, float(seconds))
-
-    def digest(self, answer: dict[str, Any]) -> int:
-        """Of what a call computed, as an answer says it; a ValueError where that is no digest."""
-        digest = answer.get("digest")
-        if type(digest) is not int:
-            raise self._strange()
-        return digest
-
-    def _strange(self) -> ValueError:
-        return ValueError(f"{self.path}: this is no Python that measures fastdrop")
-
     def _answer(self, what: str) -> dict[str, Any]:
         assert self._process.stdout is not None
         try:
@@ -130,7 +113,7 @@ class Build:
         except (UnicodeDecodeError, Unreadable):
             found = None
         if not isinstance(found, dict):
-            raise self._strange()
+            raise _strange(self)
         return found
 
     def _ended(self, what: str) -> ValueError:
@@ -234,18 +217,38 @@ def _measure(builds: tuple[Build, Build], case: Case) -> Pairing:
             break
         if number % fresh == 0:
             prepared = [_prepare(build, case, number) for build in builds]
-            first, second = (build.digest(found) for build, found in zip(builds, prepared, strict=True))
+            first, second = (_digest(build, found) for build, found in zip(builds, prepared, strict=True))
             same &= first == second
-            calls = [build.seconds(found) for build, found in zip(builds, prepared, strict=True)]
+            calls = [_seconds(build, found) for build, found in zip(builds, prepared, strict=True)]
             loops = [math.ceil(SHORTEST / call) for call in calls]
             untimed = [count if call < LONG else 0 for count, call in zip(loops, calls, strict=True)]
         for turn in (0, 1, 1, 0):
             request = {"do": "time", "loops": loops[turn], "untimed": untimed[turn]}
-            taken = builds[turn].seconds(builds[turn].ask(f"measuring {case}", **request))
+            taken = _seconds(builds[turn], builds[turn].ask(f"measuring {case}", **request))
             times[turn].append(taken)
             spent += taken * (loops[turn] + untimed[turn])
     ratios = [one / other for one, other in zip(*times, strict=True)]
     return Pairing(case, (median(times[0]), median(times[1])), ratios, same)
+
+
+def _seconds(build: Build, answer: dict[str, Any]) -> float:
+    """What a call took, as an answer says it; a ValueError where that is no time."""
+    seconds: Any = answer.get("seconds")
+    if type(seconds) not in (int, float) or not 0 <= seconds <= _LONGEST:
+        raise _strange(build)
+    return max(_SHORTEST_CALL, float(seconds))
+
+
+def _digest(build: Build, answer: dict[str, Any]) -> int:
+    """Of what a call computed, as an answer says it; a ValueError where that is no digest."""
+    digest: Any = answer.get("digest")
+    if type(digest) is not int:
+        raise _strange(build)
+    return digest
+
+
+def _strange(build: Build) -> ValueError:
+    return ValueError(f"{build.path}: this is no Python that measures fastdrop")
 
 
 def _prepare(build: Build, case: Case, turn: int) -> dict[str, Any]:

@@ -344,7 +344,8 @@ def _with_classes(
     """The table, if its classes can be told apart; `found` are all of them, in order."""
     counts = np.bincount(labels)
     if len(found) == 1:
-        raise DataError(f"{where}: one class only ({cleaned(str(found[0]))[:_NAMED]}); there must be at least two to tell apart")
+        name = cleaned(str(found[0]))[:_NAMED]
+        raise DataError(f"{where}: one class only ({name}); there must be at least two to tell apart")
     if len(found) > MOST_CLASSES:
         raise DataError(f"{where}: {len(found)} different values; as classes at most {MOST_CLASSES} are possible")
     if counts.min() < 2:

@@ -117,10 +117,10 @@ class Build(Reader):
 
     def read(self, given):
         case = Case("dropout", (8,), "float32", 0.5, 1, seconds=0.0)
-        with mock.patch.object(subprocess, "Popen", lambda *_, **__: Process(given)):
+        with mock.patch.object(subprocess, "Popen", return_value=Process(given)):
             build = builds.Build(ROOT)
         try:
-            with mock.patch("time.sleep"), mock.patch("os.sched_getaffinity", lambda _: set()):
+            with mock.patch("time.sleep"), mock.patch("os.sched_getaffinity", return_value=set()):
                 return list(builds.compare((build, build), [case])), build.record()
         finally:
             build.close()
@@ -139,7 +139,6 @@ class Build(Reader):
 class Machine(Reader):
     """Files of /proc and /sys, by name: a benchmark runs as well where they say something else."""
 
-
     def seeds(self):
         return [
             json.dumps({
@@ -154,7 +153,19 @@ class Machine(Reader):
     def mutate(self, rng, content):
         files = json.loads(content)
         name = rng.choice(list(files))
-        hostile = ["0-99999999999", "0-3-5", "-1", "9" * 5000, "\u0661", "5-0", "cpu0 x", "cpu0", "some total=", "", ")"]
+        hostile = [
+            "0-99999999999",
+            "0-3-5",
+            "-1",
+            "9" * 5000,
+            "\u0661",
+            "5-0",
+            "cpu0 x",
+            "cpu0",
+            "some total=",
+            "",
+            ")",
+        ]
         files[name] = rng.choice(hostile) if rng.random() < 0.3 else of_text(rng, files[name])
         return json.dumps(files).encode()
 
@@ -168,7 +179,7 @@ class Machine(Reader):
         except (ValueError, OSError, AttributeError, RecursionError):
             raise NoInput from None
         cores = [0, 1, 2, 3]
-        with mock.patch("os.sched_getaffinity", lambda _: set(cores)):
+        with mock.patch("os.sched_getaffinity", return_value=set(cores)):
             reading = quiet.read([1], proc=self.folder)
         return reading, topology.groups(system=self.folder, allowed=cores)
 

@@ -59,7 +59,8 @@ def distil(names, work):
         for outcome, content in chosen:
             (folder / f"{outcome}-{hashlib.sha256(content).hexdigest()[:16]}").write_bytes(content)
         size = sum(len(content) for _, content in chosen)
-        print(f"{name}: {len(chosen)} of {len(candidates)} inputs, {size:,} bytes, {count:,} ways", *problems, sep="\n  ")
+        said = f"{name}: {len(chosen)} of {len(candidates)} inputs, {size:,} bytes, {count:,} ways"
+        print(said, *problems, sep="\n  ", flush=True)
     return status
 
 

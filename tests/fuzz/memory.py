@@ -43,6 +43,7 @@ class _Versioned(ctypes.Structure):
 
 _new_capsule = ctypes.pythonapi.PyCapsule_New
 _new_capsule.restype, _new_capsule.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+NUMBERS = [-1, 0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 14, 16, 32, 64, 128, 255, 1 << 16, 1 << 31, 1 << 62]
 MEMORY = np.arange(4096, dtype=np.uint8)
 
 
@@ -79,7 +80,21 @@ class Capsule(Reader):
     """The metadata of a DLPack capsule; its memory is there, whatever it says."""
 
     refused = (TypeError, BackendUnavailable)
-    mutate = staticmethod(as_text(change_json))
+
+    def mutate(self, rng, content):
+        found = json.loads(content)
+        name = rng.choice(list(found))
+        if name == "name":
+            found[name] = rng.choice(["dltensor", "dltensor_versioned", "used_dltensor", "x", ""])
+            found["versioned"] = "versioned" in found[name]
+        elif isinstance(found[name], list) and found[name] and rng.random() < 0.8:
+            found[name][rng.randrange(len(found[name]))] = rng.choice(NUMBERS)
+        elif name in ("shape", "strides"):
+            found["shape"] = [rng.choice([0, 1, 2, 3]) for _ in range(rng.choice([0, 1, 2, 33, 65]))]
+            found["strides"] = rng.choice([None, [rng.choice([-1, 0, 1, 2]) for _ in found["shape"]]])
+        else:
+            return as_text(change_json)(rng, content)
+        return json.dumps(found).encode()
 
     def seeds(self):
         plain = {"device": [1, 0], "where": [1, 0], "type": [2, 32, 1], "shape": [3, 2], "strides": [2, 1], "offset": 0,
@@ -107,7 +122,9 @@ class Capsule(Reader):
         assert array.shape == tuple(exporter.keep[0])
         assert array.itemsize * 8 == tensor.bits
         assert tensor.lanes == 1
-        low, high = np.lib.array_utils.byte_bounds(array) if hasattr(np.lib, "array_utils") else np.byte_bounds(array)
+        reach = [(side - 1) * stride for side, stride in zip(array.shape, array.strides, strict=True)]
+        low = array.ctypes.data + sum(step for step in reach if step < 0)
+        high = array.ctypes.data + sum(step for step in reach if step > 0) + array.itemsize
         begin = MEMORY.ctypes.data
         if array.size and begin <= low and high <= begin + len(MEMORY):
             array.copy()

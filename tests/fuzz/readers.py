@@ -2,11 +2,16 @@
 
 import contextlib
 import importlib
+import os
 import random
 import re
-import resource
 import signal
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows has no limits
+    resource = None
 
 from fuzz.mutations import of_bytes
 
@@ -129,6 +134,10 @@ class Reader:
 def _limited_time():
     """Of the processor, so that a busy machine changes nothing."""
 
+    if resource is None:
+        yield
+        return
+
     def stop(*_):
         raise _TooSlow
 
@@ -144,6 +153,9 @@ def _limited_time():
 @contextlib.contextmanager
 def limited_memory():
     """No more than `MEMORY` beyond what this process has now, until the end."""
+    if resource is None or not os.path.exists("/proc/self/statm"):
+        yield
+        return
     with open("/proc/self/statm") as file:
         now = int(file.read().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)

@@ -21,6 +21,13 @@ SWEEP = Sweep(CONFIG, "rate", (0.0, 0.5), (0, 1, 2))
 _DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
 
 
+_OTHERS = [
+    pa.string(), pa.float32(), pa.int8(), pa.int32(), pa.float64(), pa.binary(), pa.large_string(),
+    pa.list_(pa.float32()), pa.dictionary(pa.int32(), pa.string()),
+]  # fmt: skip
+"""Types of columns."""
+
+
 def sealed(content):
     """With the digest of what is there now, in the last place that has one."""
     places = list(_DIGEST.finditer(content))
@@ -43,10 +50,10 @@ def _other_column(rng, column):
         case 2 if values and isinstance(values[place], list):
             values[place] = rng.choice([[], [None], values[place][:-1], values[place] * 2, [float("nan")] * 4])
         case 3:
-            kind = rng.choice([pa.string(), pa.float32(), pa.int8(), pa.list_(pa.float32()), pa.large_string()])
+            kind = rng.choice(_OTHERS)
             return pa.array([None] * len(values), kind)
         case 4:
-            kind = rng.choice([pa.float32(), pa.int32(), pa.string(), pa.float64(), pa.binary(), pa.dictionary(pa.int32(), pa.string())])
+            kind = rng.choice(_OTHERS)
             return column.cast(kind)
         case _:
             values = [rng.choice([value, *VALUES]) for value in values]
