@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from fuzz.readers import CORPUS, Finding, limited_memory, readers
+from fuzz.readers import CORPUS, Finding, limited_memory, mutations, readers
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = (f"{ROOT}/fastdrop/", f"{ROOT}/gui/")
@@ -18,6 +18,8 @@ MOST_FILES, MOST_BYTES = 60, 40_000
 LARGEST = 16_000
 """Bytes of a file."""
 MOST_CANDIDATES = 3000
+MUTATIONS = 100
+"""Of a reader with the usual share, beside what a run has kept."""
 
 
 def _ways(work):
@@ -51,7 +53,7 @@ def distil(names, work):
         with tempfile.TemporaryDirectory() as place:
             reader = readers()[name](place)
             candidates = {path.read_bytes() for path in (*old, *Path(work, name).glob("*")) if path.is_file()}
-            candidates |= set(reader.seeds())
+            candidates |= set(mutations(reader, name, round(MUTATIONS * reader.share)))
             chosen, problems, count = _chosen(reader, candidates)
         status |= bool(problems)
         for path in old:
