@@ -107,5 +107,6 @@ def check_version(state: dict[str, object]) -> None:
     version = state.get("rule_version")
     if version != RULE_VERSION:
         raise ValueError(
-            f"this state was saved under mask rule version {version!r}; this fastdrop draws by version {RULE_VERSION}"
+            f"this state was saved under mask rule version {version!r:.200}; "
+            f"this fastdrop draws by version {RULE_VERSION}"
         )

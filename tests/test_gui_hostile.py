@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("PySide6")
+from fuzz.mutations import HEADERS, archive, npy, with_header
 from guitools import CONFIG, WAIT, home, open_window, window  # noqa: F401
-from mutations import HEADERS, archive, npy, with_header
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMessageBox

@@ -6,7 +6,8 @@ import os
 
 import numpy as np
 import pytest
-from hostile import CONFIG, same
+from fuzz.configs import CONFIG
+from fuzz.experiments import same
 
 from fastdrop.experiments import (
     ConfigError,

@@ -5,7 +5,7 @@ import json
 import tomllib
 
 import pytest
-from mutations import VALUES
+from fuzz.mutations import VALUES
 
 from fastdrop.cli import main as cli
 from fastdrop.experiments import ConfigError, ExperimentConfig, load_experiment, texts

@@ -20,6 +20,7 @@ from fastdrop.bench.machine import commit, machine
 from fastdrop.bench.plan import Case
 from fastdrop.bench.quiet import Noise
 from fastdrop.experiments.files import write_json
+from fastdrop.experiments.reading import Unreadable, cleaned, is_text, parse_json
 
 __all__ = ["OPERATIONS", "Build", "Pairing", "compare", "save"]
 
@@ -37,6 +38,10 @@ SHORTEST = 500e-6
 """Seconds that one timing takes at least."""
 LONG = 5e-3
 """Calls that take so long need no call before them that is not timed."""
+_SHORTEST_CALL, _LONGEST = 1e-8, 1e9
+"""Seconds that a call can take."""
+_MOST_FACTS = 100
+"""About a build."""
 _SCRIPT = Path(__file__).with_name("builds_worker.py")
 
 
@@ -62,7 +67,9 @@ class Build:
         try:
             self.about = self._answer("starting")
             if "error" in self.about:
-                raise ValueError(f"{path}: no fastdrop that can be imported: {self.about['error']}")
+                raise ValueError(f"{path}: no fastdrop that can be imported: {cleaned(self.about['error'])}")
+            if not (len(self.about) <= _MOST_FACTS and all(map(is_text, (*self.about, *self.about.values())))):
+                raise _strange(self)
         except BaseException:
             self.close()
             raise
@@ -93,7 +100,7 @@ class Build:
             raise self._ended(what) from None
         found = self._answer(what)
         if "error" in found:
-            raise Refused(f"{self.path}: {found['error']}")
+            raise Refused(f"{self.path}: {cleaned(found['error'])}")
         return found
 
     def _answer(self, what: str) -> dict[str, Any]:
@@ -102,11 +109,11 @@ class Build:
             line = self._process.stdout.readline()
             if not line.endswith("\n"):
                 raise self._ended(what)
-            found = json.loads(line)
-        except (UnicodeDecodeError, json.JSONDecodeError):
+            found = parse_json(line)
+        except (UnicodeDecodeError, Unreadable):
             found = None
         if not isinstance(found, dict):
-            raise ValueError(f"{self.path}: this is no Python that measures fastdrop")
+            raise _strange(self)
         return found
 
     def _ended(self, what: str) -> ValueError:
@@ -209,18 +216,39 @@ def _measure(builds: tuple[Build, Build], case: Case) -> Pairing:
         if number >= FEWEST_ROUNDS and spent > case.seconds:
             break
         if number % fresh == 0:
-            first, second = (_prepare(build, case, number) for build in builds)
-            same &= first["digest"] == second["digest"]
-            calls = [max(1e-8, found["seconds"]) for found in (first, second)]
+            prepared = [_prepare(build, case, number) for build in builds]
+            first, second = (_digest(build, found) for build, found in zip(builds, prepared, strict=True))
+            same &= first == second
+            calls = [_seconds(build, found) for build, found in zip(builds, prepared, strict=True)]
             loops = [math.ceil(SHORTEST / call) for call in calls]
             untimed = [count if call < LONG else 0 for count, call in zip(loops, calls, strict=True)]
         for turn in (0, 1, 1, 0):
             request = {"do": "time", "loops": loops[turn], "untimed": untimed[turn]}
-            taken = builds[turn].ask(f"measuring {case}", **request)["seconds"]
+            taken = _seconds(builds[turn], builds[turn].ask(f"measuring {case}", **request))
             times[turn].append(taken)
             spent += taken * (loops[turn] + untimed[turn])
     ratios = [one / other for one, other in zip(*times, strict=True)]
     return Pairing(case, (median(times[0]), median(times[1])), ratios, same)
+
+
+def _seconds(build: Build, answer: dict[str, Any]) -> float:
+    """What a call took, as an answer says it; a ValueError where that is no time."""
+    seconds: Any = answer.get("seconds")
+    if type(seconds) not in (int, float) or not 0 <= seconds <= _LONGEST:
+        raise _strange(build)
+    return max(_SHORTEST_CALL, float(seconds))
+
+
+def _digest(build: Build, answer: dict[str, Any]) -> int:
+    """Of what a call computed, as an answer says it; a ValueError where that is no digest."""
+    digest: Any = answer.get("digest")
+    if type(digest) is not int:
+        raise _strange(build)
+    return digest
+
+
+def _strange(build: Build) -> ValueError:
+    return ValueError(f"{build.path}: this is no Python that measures fastdrop")
 
 
 def _prepare(build: Build, case: Case, turn: int) -> dict[str, Any]:

@@ -227,9 +227,10 @@ def _impossible(promise: Promise, machine: dict[str, Any], missing: Sequence[str
     """Why this machine has nothing to measure for it."""
     if promise.yardstick in missing:
         return f"{promise.yardstick} is not installed"
-    if min(promise.threads) > machine.get("cores", 1):
+    cores, available = machine.get("cores"), machine.get("available")  # a file may say anything of them
+    if min(promise.threads) > (cores if type(cores) is int else 1):
         return f"needs {min(promise.threads)} cores"
-    if promise.isa and promise.isa not in machine.get("available", []):
+    if promise.isa and not (isinstance(available, list) and promise.isa in available):
         return f"no {promise.isa} here"
     if promise.isa == "avx2" and machine.get("instruction set") != "avx512":
         return "needs avx512 to compare with"

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 SYSTEM = Path("/sys/devices/system")
+MOST_CPUS = 1 << 16
+"""Several times as many as Linux can number."""
 
 
 def cpu_list(text: str) -> list[int]:
@@ -12,7 +14,10 @@ def cpu_list(text: str) -> list[int]:
     found: list[int] = []
     for part in text.strip().split(",") if text.strip() else ():
         first, dash, last = part.partition("-")
-        found += range(int(first), int(last if dash else first) + 1)
+        begin, end = int(first), int(last if dash else first)
+        if not 0 <= begin <= end < MOST_CPUS:
+            raise ValueError(part)
+        found += range(begin, end + 1)
     return found
 
 

@@ -73,7 +73,7 @@ def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
         raise Unreadable(f"too large: {gigabytes(size)}, and at most {gigabytes(most)} are read")
     try:
         with open(path, "rb") as file:
-            return file.read(most) if size else b""
+            return file.read(size)  # Python takes memory for as much as is asked for, not for what is there
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror or error}") from None
     except MemoryError:

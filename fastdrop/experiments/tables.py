@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.experiments.arrays import LARGEST, Archive
-from fastdrop.experiments.reading import LONGEST_NAME, Damaged, Unreadable, gigabytes, shown, size_of
+from fastdrop.experiments.reading import LONGEST_NAME, Damaged, Unreadable, cleaned, gigabytes, shown, size_of
 
 SUFFIXES = (".csv", ".npz")
 """What a table's name ends in."""
@@ -286,7 +286,7 @@ def _label_column(path: Path, names: list[str], label: str) -> int:
         return names.index(label)
     if label.isdecimal() and len(label) < 10 and 1 <= int(label) <= len(names):
         return int(label) - 1
-    columns = ", ".join(name[:_NAMED] for name in names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    columns = ", ".join(cleaned(name[:_NAMED]) for name in names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
     raise DataError(f"{path}: no column {shown(label)}; columns are {columns}")
 
 
@@ -314,7 +314,7 @@ def _check_headers(path: Path, archive: Archive) -> None:
     """Whether x and y are there, and what they should be: before they are read."""
     found = archive.headers
     if not {"x", "y"} <= found.keys():
-        names = ", ".join(name[:_NAMED] for name in list(found)[:_NAMED]) or "nothing"
+        names = ", ".join(cleaned(name[:_NAMED]) for name in list(found)[:_NAMED]) or "nothing"
         raise DataError(f"{path}: holds {names}; needed are x (rows, columns) and y (rows,)")
     x, y = found["x"], found["y"]
     if x.shape and math.prod(x.shape) == 0:
@@ -344,11 +344,12 @@ def _with_classes(
     """The table, if its classes can be told apart; `found` are all of them, in order."""
     counts = np.bincount(labels)
     if len(found) == 1:
-        raise DataError(f"{where}: one class only ({str(found[0])[:_NAMED]}); there must be at least two to tell apart")
+        name = cleaned(str(found[0]))[:_NAMED]
+        raise DataError(f"{where}: one class only ({name}); there must be at least two to tell apart")
     if len(found) > MOST_CLASSES:
         raise DataError(f"{where}: {len(found)} different values; as classes at most {MOST_CLASSES} are possible")
     if counts.min() < 2:
-        name = str(found[int(counts.argmin())])[:_NAMED]
+        name = cleaned(str(found[int(counts.argmin())]))[:_NAMED]
         raise DataError(f"{where}: class {name} has one row only; one is needed to train, one to test")
     class_names = tuple(str(name) for name in found)
     if max(map(len, class_names)) > LONGEST_NAME:

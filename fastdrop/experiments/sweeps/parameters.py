@@ -16,6 +16,7 @@ from fastdrop.experiments.config import (
     ExperimentConfig,
 )
 from fastdrop.experiments.datasets import DATASETS
+from fastdrop.experiments.reading import shown
 
 MOST_VALUES = 200
 """Of a sweep."""
@@ -100,7 +101,7 @@ def values_from(text: str, parameter: str) -> tuple[Any, ...]:
     for part in _parts(text):
         if known.choices:
             if part not in known.choices:
-                raise ConfigError(f"{known.title} is one of {', '.join(known.choices)}; got {part!r}", parameter)
+                raise ConfigError(f"{known.title} is one of {', '.join(known.choices)}; got {shown(part)}", parameter)
             values.append(known.choices[part])
         else:
             values += [_number(value, parameter) for value in _range(part, parameter)]
@@ -119,7 +120,7 @@ def _parts(text: str) -> list[str]:
 def parameter_named(name: str) -> Parameter:
     """One of `PARAMETERS`; ConfigError says what there is."""
     if name not in PARAMETERS:
-        raise ConfigError(f"{name!r} cannot be swept; what can is {', '.join(PARAMETERS)}")
+        raise ConfigError(f"{shown(name)} cannot be swept; what can is {', '.join(PARAMETERS)}")
     return PARAMETERS[name]
 
 
@@ -133,9 +134,9 @@ def _decimal(text: str, parameter: str) -> Decimal:
     try:
         value = Decimal(text)
     except InvalidOperation:
-        raise ConfigError(f"{text!r} is not a number", parameter) from None
+        raise ConfigError(f"{shown(text)} is not a number", parameter) from None
     if not value.is_finite() or abs(value) > _LARGEST:
-        raise ConfigError(f"{text!r} is too large", parameter)
+        raise ConfigError(f"{shown(text)} is too large", parameter)
     return value
 
 
@@ -143,7 +144,7 @@ def _number(value: Decimal, parameter: str) -> int | float:
     if _KINDS[parameter] is float:
         return float(value)
     if value != value.to_integral_value():
-        raise ConfigError(f"{PARAMETERS[parameter].title} is a whole number; got {value}", parameter)
+        raise ConfigError(f"{PARAMETERS[parameter].title} is a whole number; got {value!s:.60}", parameter)
     return int(value)
 
 
@@ -154,13 +155,13 @@ def _range(part: str, parameter: str) -> Iterator[Decimal]:
         yield _decimal(start, parameter)
         return
     if len(rest) != 2:
-        raise ConfigError(f"a range is start:stop:step, such as 0:0.9:0.1; got {part!r}", parameter)
+        raise ConfigError(f"a range is start:stop:step, such as 0:0.9:0.1; got {shown(part)}", parameter)
     multiplies = rest[1][:1] in ("x", "×", "*")
     first, last, step = (_decimal(number, parameter) for number in (start, rest[0], rest[1][multiplies:]))
     if multiplies and not (first > 0 and step > 1 and last >= first):
-        raise ConfigError(f"a range with x starts above 0 and grows; got {part!r}", parameter)
+        raise ConfigError(f"a range with x starts above 0 and grows; got {shown(part)}", parameter)
     if not multiplies and (step == 0 or (last - first) * step < 0):
-        raise ConfigError(f"{part!r}: with this step, {start} never comes to {rest[0]}", parameter)
+        raise ConfigError(f"{shown(part)}: with this step, {first!s:.60} never comes to {last!s:.60}", parameter)
     value = first
     for _ in range(MOST_VALUES + 1):
         if value > last if step > 0 else value < last:

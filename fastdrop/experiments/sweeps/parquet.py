@@ -12,6 +12,7 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from fastdrop._version import __version__
+from fastdrop.experiments.reading import is_text, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +32,10 @@ _MOST_TEXT = 1 << 28
 LONGEST_ERROR = 4000
 _MOST_TIMES = 200
 """A table's size in memory by that of its file; 5000 runs of zeros have 30."""
+
+_MOST_TOLD = 6
+"""Differences that a message names."""
+_LONGEST_SHOWN = 80
 
 _DAMAGED = "restore a copy of it, or choose another name"
 _OTHER = "choose another name"
@@ -89,7 +94,7 @@ def read(target: str) -> bytes:
             raise TableError(f"this is a folder, a device or a pipe; {_OTHER}")
         if status.st_size > _MOST_BYTES:
             raise TableError(f"{status.st_size:,} bytes are too many for the table of a sweep; {_OTHER}")
-        return file.read(_MOST_BYTES)
+        return file.read(status.st_size)  # Python takes memory for as much as is asked for
 
 
 def decode(content: bytes, wanted: "pa.Schema") -> "pa.Table":
@@ -146,13 +151,19 @@ def _check_identity(metadata: dict[bytes, bytes], ours: dict[str, Any]) -> None:
     if not isinstance(about, dict) or not isinstance(about.get("sweep"), dict):
         raise TableError(f"this is no table of a sweep; {_OTHER}")
     if about.get("format") != FORMAT:
-        raise TableError(f"its format is {about.get('format')}; this fastdrop reads format {FORMAT}; {_OTHER}")
+        raise TableError(f"its format is {_named(about.get('format'))}; this fastdrop reads format {FORMAT}; {_OTHER}")
     theirs = about["sweep"]
     names = ["parameter"] if theirs.get("parameter") != ours["parameter"] else {**ours, **theirs}
     differing = [
-        f"{name} is {theirs.get(name, 'not set')} there and {ours.get(name, 'not set')} here"
+        f"{_named(name)} is {_named(theirs.get(name, 'not set'))} there and {_named(ours.get(name, 'not set'))} here"
         for name in names
         if theirs.get(name) != ours.get(name)
     ]
     if differing:
-        raise TableError(f"this is the table of another sweep: {'; '.join(differing)}")
+        more = f"; and {len(differing) - _MOST_TOLD} more" if len(differing) > _MOST_TOLD else ""
+        raise TableError(f"this is the table of another sweep: {'; '.join(differing[:_MOST_TOLD])}{more}")
+
+
+def _named(value: Any) -> str:
+    """What stands in the metadata, short enough for a message; a text without quotes."""
+    return value if is_text(value, _LONGEST_SHOWN) else shown(value)

@@ -14,7 +14,7 @@ from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments.arrays import LARGEST
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
 from fastdrop.experiments.observe import EpochRecord
-from fastdrop.experiments.reading import Unreadable, read_bytes
+from fastdrop.experiments.reading import Unreadable, read_bytes, shown
 from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.sweeps.parameters import MOST_VALUES, PARAMETERS, parameter_named, too_many
 from fastdrop.experiments.tables import DataError
@@ -111,7 +111,7 @@ class Sweep:
             self._config(value, self.seeds[0])
         for seed in self.seeds:
             if type(seed) is not int:
-                raise ConfigError(f"seeds are whole numbers; got {seed!r}", "seed")
+                raise ConfigError(f"seeds are whole numbers; got {shown(seed)}", "seed")
         for seed in (min(self.seeds), max(self.seeds)):
             self._config(self.values[0], seed)
         for name, given in (("value", self.values), ("seed", self.seeds)):

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from fastdrop.errors import missing_package
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.files import FileLock, LockHeld, path_text, target_of, write_atomically
-from fastdrop.experiments.reading import shown
+from fastdrop.experiments.reading import cleaned, shown
 from fastdrop.experiments.sweeps import parquet
 from fastdrop.experiments.sweeps.parquet import TableError
 from fastdrop.experiments.sweeps.plan import QUANTITIES, Result, Run, Sweep
@@ -304,4 +304,4 @@ def _result(row: dict[str, Any], run: Run, figures: NDArray[np.float64]) -> Resu
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return cleaned(str(error).splitlines()[0]) if str(error) else type(error).__name__

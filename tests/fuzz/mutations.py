@@ -10,6 +10,8 @@ import zipfile
 
 import numpy as np
 
+MOST_BYTES = 1 << 18
+"""Of what is unpacked to be mutated."""
 VALUES = [
     None, True, False, 0, 1, -1, 2, 1.5, -0.0, 1e-320, 1e308, math.inf, -math.inf, math.nan, 2**31, 2**63, -(2**63),
     2**64, 10**400, "", "0", "nan", "\x00", "\ud800", "a\x1bb", "x" * 5000, "../x", "moons", "file", "cnn", [], {},
@@ -21,6 +23,15 @@ LITERALS = [
     "'" + "x" * 5000 + "'", "[]", "[" * 2000, "[[1]]", "{}", "{a = 1}", "{" + "a.b.c.d.e.f." * 50 + "g = 1}",
     "1979-05-27", "1_0", "0o7", "[1, 'a']", "[0.5]", '["standard"]', '"""', "9223372036854775808", "\x00", "\ud800",
 ]  # fmt: skip
+QUOTED = [
+    "%00", "%", "%zz", "%ED%A0%80", "%FF", "1_0", "\u0661\u0662", "+5", " 5", "1e5", "%31",
+]  # fmt: skip
+"""Values in a line of fields."""
+CELLS = [
+    "", " ", "nan", "inf", "-1e999", "1_0", "\u0661", "0x10", "1e308", "1e-320", '"', '""', '"a', "'", "a", "x" * 1001,
+    "\x00", "\ufeff", "1;2", "True", "1,", "9" * 400,
+]  # fmt: skip
+"""Cells of a table of text."""
 HEADERS = [
     "{(", "{", "", "{}", "None", "[" * 200 + "]" * 200, "-" * 900 + "1", "(" * 900, "'\\", '"""', "{'descr'",
     "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }",
@@ -104,6 +115,9 @@ def of_json(rng, document):
             if isinstance(place[key], (dict, list)) and rng.random() < 0.8:
                 place = place[key]
                 continue
+            if isinstance(place[key], str) and "\n[" in place[key] and rng.random() < 0.8:  # TOML in a text
+                place[key] = of_toml(rng, place[key])
+                break
             match rng.randrange(5):
                 case 0:
                     del place[key]
@@ -120,6 +134,89 @@ def of_json(rng, document):
 def json_text(rng, document):
     text = json.dumps(of_json(rng, document))
     return of_text(rng, text) if rng.random() < 0.2 else text
+
+
+def of_toml(rng, text):
+    """A literal in place of a value, a line gone or twice, or any change of text."""
+    lines = text.splitlines() or [""]
+    place = rng.randrange(len(lines))
+    match rng.randrange(8):
+        case 0:
+            del lines[place]
+        case 1:
+            lines.insert(place, rng.choice(lines))
+        case 2 | 3:
+            return of_text(rng, text)
+        case _ if "=" in lines[place]:
+            lines[place] = f"{lines[place].partition('=')[0]}= {rng.choice(LITERALS)}"
+        case _:
+            lines[place] += rng.choice(LITERALS)
+    return "\n".join(lines)
+
+
+def of_line(rng, text):
+    """Of name?field=value&field=value: another value, a field gone or twice, or any change of text."""
+    head, _, rest = text.partition("?")
+    parts = rest.split("&")
+    place = rng.randrange(len(parts))
+    match rng.randrange(8):
+        case 0:
+            del parts[place]
+        case 1:
+            parts.insert(place, rng.choice(parts))
+        case 2 | 3 | 4:
+            return of_text(rng, text)
+        case _:
+            parts[place] = f"{parts[place].partition('=')[0]}={rng.choice([*LITERALS, *QUOTED])}"
+    return f"{head}?{'&'.join(parts)}"
+
+
+def of_cells(rng, text):
+    """Of lines with commas: another cell, a line gone or twice, or any change of text."""
+    lines = text.splitlines() or [""]
+    place = rng.randrange(len(lines))
+    match rng.randrange(8):
+        case 0:
+            del lines[place]
+        case 1:
+            lines.insert(place, rng.choice(lines))
+        case 2 | 3 | 4:
+            return of_text(rng, text)
+        case _:
+            cells = lines[place].split(",")
+            cells[rng.randrange(len(cells))] = rng.choice(CELLS)
+            lines[place] = ",".join(cells)
+    return "\n".join(lines)
+
+
+def encoded(text):
+    """As bytes, halves of characters as well, which makes them no UTF-8."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def as_text(change):
+    """A change of text as one of bytes; bytes that are no text are mutated as such, and so is one in ten."""
+
+    def changed(rng, content):
+        if rng.random() < 0.1:
+            return of_bytes(rng, content)
+        try:
+            text = content.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            return of_bytes(rng, content)
+        return encoded(change(rng, text))
+
+    return changed
+
+
+def change_json(rng, text):
+    """A text of JSON; what is none, is changed as a text."""
+    try:
+        document = json.loads(text)
+        mutated = json_text(rng, document)
+    except (ValueError, RecursionError):
+        return of_text(rng, text)
+    return mutated if isinstance(document, (dict, list)) else of_text(rng, text)
 
 
 def npy(array):
@@ -170,21 +267,54 @@ def of_array(rng, array):
     return array
 
 
+def plain_array(content):
+    """The array of a member; None where it is none, or a large one."""
+    if len(content) > MOST_BYTES:
+        return None
+    try:
+        with io.BytesIO(content) as file:
+            version = np.lib.format.read_magic(file)
+            if version != (1, 0):
+                return None
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=2000)
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize > MOST_BYTES:
+            return None
+        return np.load(io.BytesIO(content), allow_pickle=False)
+    except Exception:
+        return None
+
+
+def members_of(content):
+    """The members of an archive by name; empty where it is none, or a large one."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            if sum(member.file_size for member in file.infolist()) > MOST_BYTES:
+                return {}
+            return {name: file.read(name) for name in file.namelist()}
+    except Exception:
+        return {}
+
+
 def of_member(rng, content):
     """A member of an archive: its array changed, its header replaced, or its bytes mutated."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         match rng.randrange(4):
-            case 0:
-                return npy(of_array(rng, np.load(io.BytesIO(content), allow_pickle=False)))
+            case 0 if (array := plain_array(content)) is not None:
+                return npy(of_array(rng, array))
             case 1:
                 return with_header(rng.choice(HEADERS), content[128:], rng.choice([1, 1, 2, 3, 9]))
-            case 2:
+            case 2 if len(content) > 10:
                 size = struct.unpack("<H", content[8:10])[0]
                 header = of_text(rng, content[10 : 10 + size].decode("latin1")).encode("latin1", "replace")[:60000]
                 return content[:8] + struct.pack("<H", len(header)) + header + content[10 + size :]
             case _:
                 return of_bytes(rng, content)
+
+
+def _has_json(content):
+    array = plain_array(content)
+    return array is not None and array.shape == () and array.dtype.kind == "U" and str(array)[:1] in ("{", "[")
 
 
 def archive(members):
@@ -197,16 +327,19 @@ def archive(members):
     return buffer.getvalue()
 
 
-def of_archive(rng, members, json_member=""):
+def of_archive(rng, content):
     """An archive with correct checksums around something that is wrong, or with a directory that is."""
-    members = list(members.items())
+    members = list(members_of(content).items())
+    if not members:
+        return of_bytes(rng, content)
     place = rng.randrange(len(members))
     name, content = members[place]
-    if json_member and rng.random() < 0.4:
-        place = next(number for number, (name, _) in enumerate(members) if name == json_member)
-        text = str(np.load(io.BytesIO(members[place][1])))
-        mutated = json_text(rng, json.loads(text)).replace("\ud800", "?")
-        members[place] = (json_member, npy(np.array(mutated)))
+    texts = [number for number, (_, member) in enumerate(members) if _has_json(member)]
+    if texts and rng.random() < 0.4:
+        place = rng.choice(texts)
+        name, content = members[place]
+        mutated = change_json(rng, str(plain_array(content))).replace("\ud800", "?")
+        members[place] = (name, npy(np.array(mutated)))
     else:
         match rng.randrange(10):
             case 0:

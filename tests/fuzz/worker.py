@@ -1,0 +1,105 @@
+"""Reader of messages: what the app's training process does with those of a window that has gone mad."""
+
+import gc
+import json
+import os
+import pickle
+import signal
+from pathlib import Path
+from unittest import mock
+
+from fastdrop.experiments import Experiment
+from fastdrop_gui import worker
+from fastdrop_gui.messages import Failure, Notice, Saved, Start, Update, Wanted
+from fuzz.configs import CONFIG
+from fuzz.mutations import as_text, change_json
+from fuzz.readers import NoInput, Reader
+
+MOST_STEPS = 20
+"""Of training between two messages."""
+
+
+class Refused(Exception):
+    """The process has said that something failed."""
+
+
+class Connection:
+    """The process's end of a pipe: messages that are there already, and what is sent."""
+
+    def __init__(self, messages):
+        self.messages, self.sent, self.polls = messages, [], 0
+
+    def poll(self, patience=0.0):
+        """There is one, but where the process is busy, only every now and then."""
+        self.polls += 1
+        return patience != 0.0 or self.polls % MOST_STEPS == 0
+
+    def recv(self):
+        return self.messages.pop(0) if self.messages else ("stop", None)
+
+    def send(self, message):
+        self.sent.append(pickle.loads(pickle.dumps(message)))  # as a pipe takes it
+
+
+class Messages(Reader):
+    """[kind, value] in JSON, each; afterwards a good experiment must train."""
+
+    refused = (Refused,)
+    share = 0.02
+    mutate = staticmethod(as_text(change_json))
+
+    def seeds(self):
+        start = ["start", [1, {"Start": {"twin": True}}]]
+        wanted = {"layers": True, "boundary": True, "mistakes": True, "distributions": True, "unit": [0, 1]}
+        changes = [["rates", [0.1, 0.2]], ["learning_rate", 0.01], ["epochs", 2], ["twin", False], ["speed", 5.0]]
+        found = [
+            [start, ["step", 3], ["snapshot", {"Wanted": wanted}], *changes, ["run", None], ["pause", None]],
+            [start, ["step", "epoch"], ["threads", 1], ["save", ["a.fastdrop", {"Experiment": 0}]]],
+            [["pause", None], ["start", [2, {"Start": {"file": "gone.fastdrop"}}]], ["save", ["a.npz", None]]],
+        ]
+        return [json.dumps(each).encode() for each in found]
+
+    def _object(self, found):
+        if found.keys() == {"Start"}:
+            fields = found["Start"]
+            return Start(CONFIG, bool(fields.get("twin")), str(self.folder / str(fields.get("file")))[:200]
+                         if fields.get("file") else "")  # fmt: skip
+        if found.keys() == {"Wanted"}:
+            unit = found["Wanted"].pop("unit", None)
+            return Wanted(**found["Wanted"], unit=tuple(unit) if isinstance(unit, list) else unit)
+        return Experiment(CONFIG) if found.keys() == {"Experiment"} else found
+
+    def _messages(self, given):
+        try:
+            messages = json.loads(given, object_hook=self._object)
+            for kind, value in messages:
+                if kind == "threads" and (not isinstance(value, int) or value > 2):
+                    raise NoInput  # a machine would make so many
+                if kind == "save" and isinstance(value, list) and value and isinstance(value[0], str):
+                    value[0] = str(self.folder / Path(value[0]).name)
+                if kind == "save" and not (isinstance(value, list) and value and isinstance(value[0], str)):
+                    raise NoInput  # a number is a file's descriptor
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            raise NoInput from None
+        return [tuple(message) for message in messages]
+
+    def read(self, given):
+        connection = Connection(self._messages(given))
+        connection.messages += [("speed", 0.0), ("start", (99, Start(CONFIG))), ("snapshot", Wanted()), ("step", 1)]
+        with (
+            mock.patch.object(signal, "signal"),
+            mock.patch.object(os, "nice"),
+            mock.patch.object(gc, "freeze"),
+            mock.patch.object(worker, "set_num_threads"),
+        ):
+            worker.work(connection)
+        sent = connection.sent
+        assert all(isinstance(message, (Failure, Notice, Saved, Update)) for message in sent)
+        assert any(isinstance(message, Update) and message.run == 99 for message in sent), "it trains no more"
+        problems = [message.message for message in sent if isinstance(message, Failure)]
+        problems += [message.problem for message in sent if isinstance(message, Saved) and message.problem]
+        if problems:
+            raise Refused(problems[0])
+
+
+READERS = {"messages": Messages}
