@@ -31,8 +31,8 @@ def test_dropconnect(cupy, shape, dtype):
     batch, outputs, inputs = shape
     x, weight = values((batch, inputs), dtype), values((outputs, inputs), dtype, 1)
     there = cupy.asarray(x), cupy.asarray(weight)
-    for backwards in (False, True):
-        with emulator.set_options(backwards=backwards):
+    for order in emulator.ORDERS:
+        with emulator.set_options(order=order):
             y, mask = fd.dropconnect(*there, p=0.3, rng=1)
             dx, dweight, _ = fd.dropconnect_backward(y, *there, mask)
         kept = reference.keep(*mask.recipe, mask.shape)
