@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit torch native peers format setup clean
+.PHONY: app test test-all check unit torch native ptx peers format setup clean
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -41,6 +41,12 @@ native: setup
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 \
 		tests/test_native.py tests/test_cuda_native.py
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -q tests/test_gui_x11.py
+
+# The CUDA kernels as NVRTC compiles them, without a GPU: PTX executed, machine code counted. Minutes; less the second time.
+ptx: setup
+	@$(BIN)/python fastdrop/system.py native --install
+	@$(BIN)/python -m pip install --quiet --group native
+	$(BIN)/python tests/ptx/run.py
 
 torch: setup
 	@$(BIN)/python -m pip install --quiet --group torch

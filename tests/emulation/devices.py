@@ -1,5 +1,5 @@
-"""Where the tests of CUDA run: on a GPU; their source emulated; or their PTX, for two architectures (tests/ptx). And what
-they compare by.
+"""Where the tests of CUDA run: on a GPU; on the emulated source of the kernels; on their PTX for two architectures
+(tests/ptx). And what they compare by.
 """
 
 import importlib

@@ -1,7 +1,6 @@
 """Reads the PTX of a kernel into the tables that machine.cpp executes. What it does not know, it refuses by name."""
 
 import re
-import struct
 
 import numpy as np
 
@@ -145,12 +144,12 @@ class Kernel:
             return self._register(text)
         if text in self.symbols:
             value = self.symbols[text]
-        elif found := re.fullmatch(r"0[fF]([0-9A-Fa-f]{8})", text):
-            value = int(found[1], 16)
-        elif found := re.fullmatch(r"0[dD]([0-9A-Fa-f]{16})", text):
+        elif (found := re.fullmatch(r"0[fF]([0-9A-Fa-f]{8})", text)) or (
+            found := re.fullmatch(r"0[dD]([0-9A-Fa-f]{16})", text)
+        ):
             value = int(found[1], 16)
         elif re.fullmatch(r"-?(0x[0-9A-Fa-f]+|\d+)U?", text):
-            value = struct.unpack("=Q", struct.pack("=q", int(text.rstrip("U"), 0)))[0] if "-" in text else int(text, 0)
+            value = int(text.rstrip("U"), 0) % 2**64
         else:
             raise UnknownInstruction(f"the operand {text} is unknown")
         if text not in self.registers:

@@ -165,8 +165,8 @@ UNARY("cvta.to.global.u64", uint64_t, a)
 
 OP("ld.global", load(at, registers, accessed(ADDRESS, at.size * at.count, false, false));)
 OP("st.global", store(at, registers, accessed(ADDRESS, at.size * at.count, true, false));)
-OP("ld.shared", load(at, registers, accessed(ADDRESS, at.size * at.count, false, true));)
-OP("st.shared", store(at, registers, accessed(ADDRESS, at.size * at.count, true, true));)
+OP("ld.shared", load(at, registers, accessed((uint32_t)ADDRESS, at.size * at.count, false, true));)
+OP("st.shared", store(at, registers, accessed((uint32_t)ADDRESS, at.size * at.count, true, true));)
 OP("ld.param", load(at, registers, parameter(ADDRESS, at.size * at.count));)
 
 /* ---- the order of instructions ---- */

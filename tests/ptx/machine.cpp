@@ -7,7 +7,7 @@
 
 #include "memory.h"
 
-enum { OPERANDS = 6, LONGEST = 200000000 };
+enum { OPERANDS = 6, LONGEST = 200000000 /* instructions of a block: some seconds */ };
 
 struct instruction { /* as in decode.py */
     int32_t op, guard, guard_value, target, size, count, address, line;
@@ -28,6 +28,7 @@ EMULATION const kernel *running;
 EMULATION uint64_t *all_registers, room_for_registers;
 EMULATION uint32_t places[MOST_THREADS]; /* each thread's next instruction */
 EMULATION uint32_t shuffled[MOST_THREADS]; /* 1 + the turn of a shuffle that a thread is in */
+EMULATION uint64_t steps; /* of this block */
 EMULATION const unsigned char *parameters;
 EMULATION uint64_t parameter_bytes;
 
@@ -144,11 +145,11 @@ extern "C" const char *operation_name(int number) { return names[number]; }
 static void resume_thread(unsigned thread) {
     uint64_t *const registers = all_registers + thread * running->register_count;
     uint32_t next = places[thread];
-    for (uint64_t steps = 0; !failure; steps++) {
+    while (!failure) {
         const instruction &at = running->instructions[next];
         running->executed[next++] = 1;
         line = at.line;
-        if (steps > LONGEST) fail_at("this thread comes to no end");
+        if (++steps > LONGEST) fail_at("this block comes to no end");
         if (at.guard >= 0 && (int32_t)(registers[at.guard] & 1) != at.guard_value) continue;
         enum { FIRST_CASE = __COUNTER__ + 1 };
         switch (at.op) {
@@ -159,6 +160,7 @@ static void resume_thread(unsigned thread) {
 
 static void begin_block() {
     block_number++;
+    steps = 0;
     memset(warp_epochs, 0, sizeof warp_epochs);
     memset(shared_memory, 0x7D, sizeof shared_memory);
 }

@@ -85,7 +85,7 @@ def operations() -> dict[str, int]:
 def compiling():
     """The product's compiler with CuPy itself, whatever stands in for it, and with a cache of the project's own."""
     changed = {"CUPY_CACHE_DIR": str(BUILD / "compiled")}
-    with mock.patch.object(compiler, "cupy", lambda: cupy), mock.patch.dict(os.environ, changed):
+    with mock.patch.object(compiler, "cupy", return_value=cupy), mock.patch.dict(os.environ, changed):
         yield
 
 
@@ -116,7 +116,9 @@ class Launcher:
         self.kernel, self.expression, self.architecture = kernel, expression, architecture
         places = [kernel.registers[name] for name in decode.SPECIAL]
         rows, start = kernel.instructions, kernel.start
-        self.code = Code(rows.ctypes.data, len(rows), start.ctypes.data, len(start), kernel.executed.ctypes.data, *places)
+        self.code = Code(
+            rows.ctypes.data, len(rows), start.ctypes.data, len(start), kernel.executed.ctypes.data, *places
+        )
         self.shared = np.array(kernel.shared, np.uint64).reshape(-1, 2)
 
     def __call__(self, grid, block, arguments) -> None:
@@ -128,7 +130,11 @@ class Launcher:
             packed.ctypes.data_as(ctypes.c_void_p),
             ctypes.c_uint64(packed.nbytes),
             ctypes.byref(how),
-            *(part for bounds in (arrays, self.shared) for part in (bounds.ctypes.data_as(ctypes.c_void_p), len(bounds))),
+            *(
+                part
+                for bounds in (arrays, self.shared)
+                for part in (bounds.ctypes.data_as(ctypes.c_void_p), len(bounds))
+            ),
         )
         order = emulator.ORDERS[how.order]
         if failure:
