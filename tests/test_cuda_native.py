@@ -86,7 +86,7 @@ def nvrtc(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("architecture", ["75", "90"])
 def test_the_run_time_compiler(architecture, tmp_path, monkeypatch, nvrtc):
-    """A kernel of each file as users' machines compile it, by NVRTC, and its cache. tests/test_ptx.py has all kernels."""
+    """A kernel of each file as users' machines compile it, by NVRTC; and its cache. test_ptx.py has all kernels."""
     names = [names[-1] for names in source.instances().values()]
     found = [compiler.compiled(name, architecture) for name in names]
     files = sorted((tmp_path / "fastdrop").iterdir())

@@ -1,4 +1,4 @@
-"""The CUDA kernels as NVRTC compiles them: planted faults that the checks of their PTX must find, and their machine code.
+"""The CUDA kernels as NVRTC compiles them: planted faults that the checks must find, and the machine code.
 
 `make ptx` runs these, and all tests of CUDA on the PTX (tests/ptx/run.py).
 """
