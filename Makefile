@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit torch native properties peers format setup clean fuzz
+.PHONY: app test test-all check unit torch native properties peers format setup clean fuzz ptx
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -54,6 +54,12 @@ fuzz: setup
 	@$(BIN)/python -m pip install --quiet --group fuzz
 	PYTHONPATH=tests $(BIN)/python -m fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(READER),--reader $(READER)) \
 		$(if $(SEED),--seed $(SEED))
+
+# The CUDA kernels as NVRTC compiles them, without a GPU: PTX executed, machine code counted. Minutes; less the second time.
+ptx: setup
+	@$(BIN)/python fastdrop/system.py native --install
+	@$(BIN)/python -m pip install --quiet --group native
+	$(BIN)/python tests/ptx/run.py
 
 torch: setup
 	@$(BIN)/python -m pip install --quiet --group torch

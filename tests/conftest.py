@@ -12,7 +12,7 @@ import fastdrop as fd
 from fastdrop import threads
 from fastdrop._kernels import cpu
 
-collect_ignore = ["native", "emulation", "app", "fuzz"]  # what test_native.py, test_cuda.py and test_fuzz.py run
+collect_ignore = ["native", "emulation", "ptx", "app", "fuzz"]  # what test_native.py, test_cuda.py and test_fuzz.py run
 
 
 @pytest.fixture(params=cpu.available_isas())

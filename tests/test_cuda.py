@@ -379,7 +379,7 @@ def test_gaussian_noise_in_every_geometry(gpu, monkeypatch):
         for few in (0, 1 << 30):
             monkeypatch.setattr(geometry, "THREADS", threads)
             monkeypatch.setattr(geometry, "FEW_WARPS", few)
-            with emulator.set_options(backwards=threads == 64):
+            with emulator.set_options(order="backwards" if threads == 64 else None):
                 there = gpu.put(x)
                 same(gpu.get(operations.gaussian(there, there, recipe_of(1.0), 0.5)), noisy(x, 0.5))
 
@@ -495,7 +495,7 @@ def test_every_launch_geometry(gpu, monkeypatch, fresh_plans):
                 monkeypatch.setattr(geometry, "MOST_STEPS", most)
                 monkeypatch.setattr(geometry, "ENOUGH_THREADS", enough)
                 geometry.plan.cache_clear()
-                with emulator.set_options(backwards=threads == 64):
+                with emulator.set_options(order="backwards" if threads == 64 else None):
                     y, mask = fd.dropout(gpu.put(x), 0.3, rng=1)
                     same(gpu.get(y), expected(x, mask))
                     for axes in ((2, 3), (1, 2), (1, 3)):
@@ -503,7 +503,7 @@ def test_every_launch_geometry(gpu, monkeypatch, fresh_plans):
                         same(gpu.get(y), expected(images, mask))
                     y, mask = fd.dropout(gpu.put(rows).T, 0.3, rng=1)
                     same(gpu.get(y), expected(rows.T, mask))
-            with emulator.set_options(backwards=True):
+            with emulator.set_options(order="backwards"):
                 dx, _ = fd.bias_activation_dropout_backward(gpu.put(rows), gpu.put(rows), gpu.put(bias), None)
                 y, mask = fd.softmax_dropout(gpu.put(rows), 0.5, rng=1)
                 z, connected = fd.dropconnect(gpu.put(rows), gpu.put(rows[:20]), p=0.3, rng=1)

@@ -7,7 +7,6 @@ import importlib.util
 import os
 import re
 import shutil
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -85,42 +84,13 @@ def nvrtc(tmp_path, monkeypatch):
     return importlib.import_module("cupy").cuda.nvrtc
 
 
-def nvdisasm():
-    """NVIDIA's disassembler: PyPI's, or the toolkit's."""
-    packages = importlib.util.find_spec("nvidia")
-    for place in packages.submodule_search_locations if packages else ():
-        for path in Path(place).glob("*/bin/nvdisasm"):
-            return str(path)
-    return shutil.which("nvdisasm") or missing("nvdisasm (pip install --group native)")
-
-
-def ends_inside(image):
-    """Whether all that an ELF file's headers speak of lies in the file."""
-    programs, sections = struct.unpack_from("<QQ", image, 0x20)
-    program_size, program_count, section_size, section_count = struct.unpack_from("<HHHH", image, 0x36)
-    ends = [programs + program_size * program_count, sections + section_size * section_count]
-    for number in range(program_count):
-        offset, size = struct.unpack_from("<8xQ16xQ", image, programs + number * program_size)
-        ends.append(offset + size)
-    for number in range(section_count):
-        kind, offset, size = struct.unpack_from("<4xI16xQQ", image, sections + number * section_size)
-        ends.append(0 if kind == 8 else offset + size)  # 8: it takes no room in the file
-    return max(ends) <= len(image)
-
-
 @pytest.mark.parametrize("architecture", ["75", "90"])
 def test_the_run_time_compiler(architecture, tmp_path, monkeypatch, nvrtc):
-    """Every instance as users' machines compile it: by NVRTC, without any system's headers."""
-    names = [name for names in source.instances().values() for name in names]
+    """A kernel of each file as users' machines compile it, by NVRTC; and its cache. test_ptx.py has all kernels."""
+    names = [names[-1] for names in source.instances().values()]
     found = [compiler.compiled(name, architecture) for name in names]
-    assert all(image.startswith(b"\x7fELF") and ends_inside(image) for image, _ in found)
-    assert all(function.startswith("_Z") for _, function in found)
     files = sorted((tmp_path / "fastdrop").iterdir())
     assert sorted(path.read_bytes() for path in files) == sorted(image for image, _ in found)
-    for path in files[:: len(files) // 12]:
-        result = subprocess.run([nvdisasm(), str(path)], capture_output=True, text=True, check=False)
-        assert result.returncode == 0, result.stderr
-        assert path.name.split(".")[1] in result.stdout
     monkeypatch.setattr(compiler, "_compile", None)
     assert compiler.compiled(names[0], architecture) == found[0]  # from the disk, without compiling
     with pytest.raises(TypeError):
@@ -128,7 +98,7 @@ def test_the_run_time_compiler(architecture, tmp_path, monkeypatch, nvrtc):
 
 
 def test_ptx_for_a_gpu_that_is_newer_than_the_compiler(nvrtc, monkeypatch, tmp_path):
-    """Its products and sums say how they are rounded: so the driver does not make one instruction of two."""
+    """The driver's compiler takes it. That it makes no one instruction of a product and a sum: tests/ptx."""
     monkeypatch.setattr(nvrtc, "getSupportedArchs", lambda: (75, 80, 90))
     for number, names in enumerate(source.instances().values()):
         for name in (names[0], names[-1]):
@@ -136,8 +106,6 @@ def test_ptx_for_a_gpu_that_is_newer_than_the_compiler(nvrtc, monkeypatch, tmp_p
             text = ptx.decode()
             assert ".target sm_90" in text
             assert f".entry {function}(" in text
-            assert not re.search(r"\b(fma|mad\.f32|mad\.rn)", text)
-            assert re.findall(r"\b(?:add|sub|mul)(?:\.ftz)?\.f(?:32|64)\b", text) == []
             path = tmp_path / f"{number}.ptx"
             path.write_text(text)
             if shutil.which("ptxas"):  # what the driver does

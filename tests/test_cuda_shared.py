@@ -6,18 +6,19 @@ import emulated_cupy
 import emulator
 import numpy as np
 import pytest
-from devices import same, values
+from devices import PTX, kernels_of, same, values
 
 import fastdrop as fd
 from fastdrop import reference
 from fastdrop.backends.cuda import compiler, source
 
 
-@pytest.fixture
-def cupy(monkeypatch):
+@pytest.fixture(params=["emulated", *PTX])
+def cupy(request, monkeypatch):
+    kernel = kernels_of(request.param, request.node.nodeid)
     module = emulated_cupy.make()
     monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setattr(compiler, "kernel", emulator.kernel)
+    monkeypatch.setattr(compiler, "kernel", kernel)
     with emulator.set_options(watch_shared=True):
         yield module
 
@@ -31,8 +32,8 @@ def test_dropconnect(cupy, shape, dtype):
     batch, outputs, inputs = shape
     x, weight = values((batch, inputs), dtype), values((outputs, inputs), dtype, 1)
     there = cupy.asarray(x), cupy.asarray(weight)
-    for backwards in (False, True):
-        with emulator.set_options(backwards=backwards):
+    for order in emulator.ORDERS:
+        with emulator.set_options(order=order):
             y, mask = fd.dropconnect(*there, p=0.3, rng=1)
             dx, dweight, _ = fd.dropconnect_backward(y, *there, mask)
         kept = reference.keep(*mask.recipe, mask.shape)
@@ -84,6 +85,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.parametrize("cupy", ["emulated"], indirect=True)
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_such_reads_are_noticed(cupy, monkeypatch, mistake):
     file, right, wrong, call = MISTAKES[mistake]

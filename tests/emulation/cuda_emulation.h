@@ -1,9 +1,8 @@
 /* Enough of CUDA C++ to run src_kernels' .cu files on the processor, for tests only.
  *
  * Included before the very same text that a GPU gets. A block's threads are coroutines of one thread: each runs until it must
- * wait for others, at a barrier or in a shuffle. Blocks run one after the other, so a `__shared__` array is a static one.
- * What would hang or be undefined on a GPU (a lane that leaves while its warp waits, a shuffle of an absent lane) ends the
- * launch with a message.
+ * wait for others, at a barrier or in a shuffle (scheduler.h). Blocks run one after the other, so a `__shared__` array is a
+ * static one.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -25,70 +24,33 @@ struct __align__(16) uint4 {
 struct __align__(8) uint2 {
     uint32_t x, y;
 };
-struct emulated_index {
-    unsigned x, y, z;
-};
+#include "scheduler.h"
 
-/* What is the emulation's own; all other variables are the kernels' shared memory, or constants. */
-#define EMULATION static __attribute__((section("emulation")))
+/* ---- threads, as coroutines ---- */
 
-EMULATION emulated_index threadIdx, blockIdx, blockDim, gridDim;
+enum { STACK_BYTES = 256 << 10 };
 
-/* ---- threads ---- */
+EMULATION ucontext_t contexts[MOST_THREADS], between;
 
-enum { MOST_THREADS = 1024, STACK_BYTES = 256 << 10, LANES = 32 };
+static void resume_thread(unsigned thread) { swapcontext(&between, &contexts[thread]); }
+static void leave() { swapcontext(&contexts[current], &between); }
 
-struct emulated_thread {
-    ucontext_t context;
-    bool done;
-    const unsigned *waits_for; /* a barrier's generation; it waits while that is `seen` */
-    unsigned seen;
-};
-
-struct emulated_barrier {
-    unsigned arrived, generation;
-};
-
-EMULATION emulated_thread threads[MOST_THREADS];
-EMULATION emulated_barrier warp_barriers[MOST_THREADS / LANES], block_barrier;
-EMULATION uint64_t exchanged[MOST_THREADS / LANES][2][LANES];
-EMULATION ucontext_t scheduler;
-EMULATION unsigned current;
-EMULATION const char *failure;
-
-static void fail(const char *message) {
-    if (!failure) failure = message;
+static void wait_at(scheduled_barrier &barrier, unsigned expected) {
+    if (arrive(barrier, expected, 0)) leave();
 }
-
-static void leave() {
-    emulated_thread &self = threads[current];
-    swapcontext(&self.context, &scheduler);
-}
-
-static void wait_at(emulated_barrier &barrier, unsigned expected) {
-    const unsigned generation = barrier.generation;
-    if (++barrier.arrived == expected) {
-        barrier.arrived = 0;
-        barrier.generation++;
-        return;
-    }
-    threads[current].waits_for = &barrier.generation;
-    threads[current].seen = generation;
-    leave();
-}
-
 static inline void __syncthreads() { wait_at(block_barrier, blockDim.x); }
 static inline void __syncwarp() { wait_at(warp_barriers[current / LANES], LANES); }
 
-/* Two places for each lane, used in turns: nobody can come round to the first again before all have read it. */
 template <typename T>
 static T exchange(unsigned mask, T value, int source) {
-    const unsigned warp = current / LANES, turn = warp_barriers[warp].generation % 2;
     if (mask != 0xFFFFFFFFu) fail("a shuffle of a part of the warp");
     if (source < 0 || source >= LANES) fail("a shuffle from a lane that does not exist");
-    memcpy(&exchanged[warp][turn][current % LANES], &value, sizeof value);
-    wait_at(warp_barriers[warp], LANES);
-    memcpy(&value, &exchanged[warp][turn][source % LANES], sizeof value);
+    uint64_t word = 0;
+    memcpy(&word, &value, sizeof value);
+    const unsigned turn = offer(word);
+    wait_at(warp_barriers[current / LANES], LANES);
+    word = offered(turn, source % LANES);
+    memcpy(&value, &word, sizeof value);
     return value;
 }
 template <typename T>
@@ -177,59 +139,26 @@ typedef void (*emulated_kernel)(const void *argument);
 EMULATION emulated_kernel running;
 EMULATION const void *running_argument;
 
-static void begin_thread() {
+static void run_thread() {
     running(running_argument);
     threads[current].done = true;
     leave();
 }
 
-/* `backwards` starts the last thread first: what is right only because lower threads run earlier shows. */
-static bool run_block(unsigned count, bool backwards) {
-    forget_shared_writes();
-    memset(warp_barriers, 0, sizeof warp_barriers);
-    block_barrier = emulated_barrier();
-    for (unsigned t = 0; t < count; t++) {
-        emulated_thread &thread = threads[t];
-        if (!thread.context.uc_stack.ss_sp) thread.context.uc_stack.ss_sp = malloc(STACK_BYTES);
-        void *stack = thread.context.uc_stack.ss_sp;
-        getcontext(&thread.context);
-        thread.context.uc_stack.ss_sp = stack;
-        thread.context.uc_stack.ss_size = STACK_BYTES;
-        thread.context.uc_link = 0;
-        thread.done = false;
-        thread.waits_for = 0;
-        makecontext(&thread.context, begin_thread, 0);
-    }
-    for (unsigned left = count; left > 0 && !failure;) {
-        bool moved = false;
-        for (unsigned n = 0; n < count; n++) {
-            const unsigned t = backwards ? count - 1 - n : n;
-            emulated_thread &thread = threads[t];
-            if (thread.done || (thread.waits_for && *thread.waits_for == thread.seen)) continue;
-            moved = true;
-            thread.waits_for = 0;
-            current = t;
-            threadIdx.x = t;
-            swapcontext(&scheduler, &thread.context);
-            if (thread.done) left--;
-        }
-        if (!moved) fail("threads wait for others that have left");
-    }
-    return !failure;
+static void begin_block() { forget_shared_writes(); }
+
+static void begin_thread(unsigned thread) {
+    ucontext_t &context = contexts[thread];
+    void *stack = context.uc_stack.ss_sp ? context.uc_stack.ss_sp : malloc(STACK_BYTES);
+    getcontext(&context);
+    context.uc_stack.ss_sp = stack;
+    context.uc_stack.ss_size = STACK_BYTES;
+    context.uc_link = 0;
+    makecontext(&context, run_thread, 0);
 }
 
-/* Blocks [first, last) of a grid of `grid`; null, or what went wrong. */
-static const char *emulate(emulated_kernel kernel, const void *argument, unsigned grid, unsigned first, unsigned last,
-                           unsigned block, bool backwards) {
-    failure = 0;
-    if (block == 0 || block % LANES || block > MOST_THREADS) return "blocks are 32 to 1024 threads, whole warps";
+static const char *emulate(emulated_kernel kernel, const void *argument, const launch &how) {
     running = kernel;
     running_argument = argument;
-    blockDim = {block, 1, 1};
-    gridDim = {grid, 1, 1};
-    for (unsigned b = first; b < last; b++) {
-        blockIdx = {b, 0, 0};
-        if (!run_block(block, backwards)) break;
-    }
-    return failure;
+    return run_blocks(how);
 }

@@ -1,5 +1,9 @@
-"""Where the tests of CUDA run: on a GPU, or emulated; and what they compare by."""
+"""Where the tests of CUDA run: on a GPU; on the emulated source of the kernels; on their PTX for two architectures
+(tests/ptx). And what they compare by.
+"""
 
+import importlib
+import importlib.util
 import os
 import shutil
 import sys
@@ -36,7 +40,24 @@ class Gpu:
         return array.get()
 
 
-@pytest.fixture(params=["emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
+PTX = [pytest.param(f"ptx{number}", marks=[pytest.mark.native, pytest.mark.ptx]) for number in ("75", "90")]
+
+
+def kernels_of(name, test):
+    """The function that stands in for the compiler's `kernel`: "emulated", or PTX for an architecture."""
+    if not name.startswith("ptx"):
+        if shutil.which("g++") is None:
+            (pytest.fail if os.environ.get("FASTDROP_REQUIRE_NATIVE") else pytest.skip)("the emulation needs g++")
+        return emulator.kernel
+    if importlib.util.find_spec("cupy") is None or importlib.util.find_spec("nvidia") is None:
+        what = "missing: cupy and NVRTC (pip install --group native)"
+        (pytest.fail if os.environ.get("FASTDROP_REQUIRE_NATIVE") else pytest.skip)(what)
+    machine = importlib.import_module("ptx.machine")
+    machine.begin_test(test)
+    return machine.kernel_for(name.removeprefix("ptx"))
+
+
+@pytest.fixture(params=["emulated", *PTX, pytest.param("gpu", marks=pytest.mark.gpu)])
 def gpu(request, monkeypatch):
     if request.param == "gpu":
         cupy = pytest.importorskip("cupy")
@@ -44,11 +65,10 @@ def gpu(request, monkeypatch):
             pytest.skip("there is no GPU")
         yield Gpu(cupy, emulated=False)
         return
-    if shutil.which("g++") is None:
-        (pytest.fail if os.environ.get("FASTDROP_REQUIRE_NATIVE") else pytest.skip)("the emulation needs g++")
+    kernel = kernels_of(request.param, request.node.nodeid)
     module = emulated_cupy.make()
     monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setattr(compiler, "kernel", emulator.kernel)
+    monkeypatch.setattr(compiler, "kernel", kernel)
     yield Gpu(module, emulated=True)
 
 

@@ -9,6 +9,7 @@ import ctypes
 import importlib.machinery
 import time
 import types
+import weakref
 from typing import ClassVar
 
 import numpy as np
@@ -70,6 +71,8 @@ class ndarray(np.ndarray):
             self.memory, self.number = other.memory, other.number
         else:
             self.memory, self.number = _allocator[-1](self.nbytes), Device.entered[-1]
+            root = _root(self)
+            _roots[root.ctypes.data] = root
 
     @property
     def data(self):
@@ -103,6 +106,27 @@ class ndarray(np.ndarray):
     def __setitem__(self, index, value):
         _refuse_numpy((*(index if isinstance(index, tuple) else (index,)), value))
         super().__setitem__(index, value)
+
+
+_roots = weakref.WeakValueDictionary()
+"""The arrays whose memory is the devices', by address."""
+
+
+def _root(array):
+    """The array that the memory of this one belongs to."""
+    root = base = array
+    while base is not None:
+        root, base = base if isinstance(base, np.ndarray) else root, getattr(base, "base", None)
+    return root
+
+
+def allocations(words):
+    """The bounds of the devices' memory that these addresses lie in, as pairs; what else the words are is left out."""
+    roots = [array for array in _roots.values() if array.nbytes]
+    bounds = np.array([[array.ctypes.data, array.ctypes.data + array.nbytes] for array in roots], np.uint64)
+    bounds = bounds.reshape(-1, 2)
+    inside = (words >= bounds[:, :1]) & (words < bounds[:, 1:])
+    return np.ascontiguousarray(bounds[inside.any(axis=1)])
 
 
 def _bare(value):

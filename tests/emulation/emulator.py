@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import ClassVar
 
 from fastdrop.backends.cuda import source
 
@@ -31,12 +32,30 @@ FLAGS += [
 ]
 
 
+ORDERS = ("forwards", "backwards", "random")
+
+
+class Launch(ctypes.Structure):
+    """As in scheduler.h."""
+
+    _fields_: ClassVar = [(name, ctypes.c_uint32) for name in ("grid", "first", "last", "block", "order")]
+    _fields_ += [("seed", ctypes.c_uint64)]
+
+
+def launched(grid, block, order, seed=0):
+    """A launch's blocks and order, as the options ask."""
+    (blocks,), (threads,) = grid, block
+    first = 0 if options.only_last_blocks is None else max(0, blocks - options.only_last_blocks)
+    return Launch(blocks, first, blocks, threads, ORDERS.index(options.order or order), seed)
+
+
 class Options:
     """How launches run; tests change it."""
 
     only_last_blocks = None
     """Run so many blocks at the end of the grid, and leave the others out."""
-    backwards = False
+    order = None
+    """In which threads and blocks run: one of ORDERS; None: what the emulation chooses."""
     watch_shared = False
     """Whether reads of shared memory that no thread of the block wrote are errors."""
 
@@ -59,9 +78,8 @@ def set_options(**changes):
 def translation_unit(text, expressions):
     """The kernels and, for each instance, a function that runs blocks of it."""
     entries = "\n".join(
-        f'extern "C" const char *run_{n}(const void *argument, unsigned long size, unsigned grid, unsigned first, '
-        f"unsigned last, unsigned block, int backwards) {{ "
-        f"return run_instance<decltype({name}), {name}>(argument, size, grid, first, last, block, backwards); }}"
+        f'extern "C" const char *run_{n}(const void *argument, unsigned long size, const launch *how) {{ '
+        f"return run_instance<decltype({name}), {name}>(argument, size, how); }}"
         for n, name in enumerate(expressions)
     )
     return f"""#include "cuda_emulation.h"
@@ -70,11 +88,10 @@ def translation_unit(text, expressions):
 template <typename Function> struct argument_of;
 template <typename Argument> struct argument_of<void(Argument)> {{ typedef Argument type; }};
 template <typename Function, Function kernel>
-const char *run_instance(const void *argument, unsigned long size, unsigned grid, unsigned first, unsigned last,
-                         unsigned block, int backwards) {{
+const char *run_instance(const void *argument, unsigned long size, const launch *how) {{
     typedef typename argument_of<Function>::type type;
     if (size != sizeof(type)) return "the argument has another size than the kernel's struct";
-    return emulate([](const void *a) {{ kernel(*(const type *)a); }}, argument, grid, first, last, block, backwards);
+    return emulate([](const void *a) {{ kernel(*(const type *)a); }}, argument, *how);
 }}
 {entries}
 """
@@ -114,12 +131,8 @@ def kernel(expression, device=0, text=None):
 
     def launch(grid, block, arguments):
         (packed,) = arguments
-        blocks = grid[0]
-        first = 0 if options.only_last_blocks is None else max(0, blocks - options.only_last_blocks)
-        size = ctypes.c_ulong(packed.nbytes)
-        failure = function(
-            packed.ctypes.data_as(ctypes.c_void_p), size, blocks, first, blocks, block[0], int(options.backwards)
-        )
+        how = launched(grid, block, "forwards")
+        failure = function(packed.ctypes.data_as(ctypes.c_void_p), ctypes.c_ulong(packed.nbytes), ctypes.byref(how))
         if failure:
             raise RuntimeError(f"{expression}: {failure.decode()}")
 
