@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit torch native peers format setup clean
+.PHONY: app test test-all check unit torch native statistics peers format setup clean
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -41,6 +41,14 @@ native: setup
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 \
 		tests/test_native.py tests/test_cuda_native.py
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -q tests/test_gui_x11.py
+
+# The draws of masks through a battery of our own and dieharder; writes docs/statistics.md. Up to twenty minutes on two
+# cores; `make statistics HOURS=8` goes on for a night, SEED=2 takes other draws.
+HOURS ?= 0
+SEED ?= 1
+statistics: setup
+	@$(BIN)/python fastdrop/system.py statistics --install
+	PYTHONPATH=tests $(BIN)/python -m randomness.run --hours $(HOURS) --seed $(SEED)
 
 torch: setup
 	@$(BIN)/python -m pip install --quiet --group torch
