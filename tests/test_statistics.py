@@ -26,6 +26,14 @@ def test_the_draws_pass(order):
     assert min(found.values()) > BOUND, found
 
 
+@pytest.mark.parametrize("p", [0.3, 0.5])
+def test_more_elements_pass(p):
+    """Every lane, word and position of a tile, all pairs of them, and all distances up to two tiles."""
+    found = cases.p_values(Fastdrop(), "elements", p, 2024, 1 << 23)
+    assert {"pairs of positions: largest", "positions: squares", "autocorrelation: largest"} <= found.keys()
+    assert min(found.values()) > BOUND, found
+
+
 @pytest.mark.native
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(fault):

@@ -261,9 +261,14 @@ def normal_tests(z):
     for bound in (2, 3, 4, 4.5, 5, 6):
         found[f"tail beyond -{bound}"] = of_binomial(np.count_nonzero(z < -bound), n, stats.norm.cdf(-bound))
         found[f"tail beyond {bound}"] = of_binomial(np.count_nonzero(z > bound), n, stats.norm.cdf(-bound))
-    for name, x in (("numbers", z), ("squares", z * z - 1)):
-        power = np.abs(scipy.fft.rfft(x / np.sqrt((x * x).mean()))) ** 2
-        lags = scipy.fft.irfft(power, n)[1 : LAGS + 1] / np.sqrt(n)
-        found[f"autocorrelation of {name}: largest"] = of_largest_z(lags)
-        found[f"autocorrelation of {name}: squares"] = of_squares(lags)
+    numbers, squares = (scipy.fft.rfft(x / np.sqrt((x * x).mean())) for x in (z, z * z - 1))
+    for name, one, other in (
+        ("numbers", numbers, numbers),
+        ("squares", squares, squares),
+        ("numbers with later squares", numbers, squares),
+        ("squares with later numbers", squares, numbers),
+    ):
+        lags = scipy.fft.irfft(one.conj() * other, n)[1 : LAGS + 1] / np.sqrt(n)
+        found[f"correlation of {name}: largest"] = of_largest_z(lags)
+        found[f"correlation of {name}: squares"] = of_squares(lags)
     return found
