@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit torch native properties peers format setup clean fuzz ptx
+.PHONY: app test test-all check unit torch native properties peers format setup clean fuzz ptx statistics
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -60,6 +60,12 @@ ptx: setup
 	@$(BIN)/python fastdrop/system.py native --install
 	@$(BIN)/python -m pip install --quiet --group native
 	$(BIN)/python tests/ptx/run.py
+
+# The draws of masks through a battery of our own and dieharder; writes docs/statistics.md. Up to twenty minutes on two
+# cores; `make statistics HOURS=8` goes on for a night, SEED=2 takes other draws.
+statistics: setup
+	@$(BIN)/python fastdrop/system.py statistics --install
+	PYTHONPATH=tests $(BIN)/python -m randomness.run $(if $(HOURS),--hours $(HOURS)) $(if $(SEED),--seed $(SEED))
 
 torch: setup
 	@$(BIN)/python -m pip install --quiet --group torch

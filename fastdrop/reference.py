@@ -5,7 +5,8 @@ It draws all 40 bits of U(i) for every element and compares; the kernels draw on
 """
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from fastdrop.rule import ALPHA_DROPPED, LANES, NORMALS, PLANES, PURPOSE_NORMAL,
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+Draw: TypeAlias = Callable[[int, int, int, NDArray[np.uint64]], NDArray[np.uint64]]
 
 
 def philox4x32(counter: NDArray[np.uint64], key: tuple[int, int], rounds: int = 10) -> NDArray[np.uint64]:
@@ -38,8 +40,8 @@ def draw(key: int, call: int, purpose: int, index: NDArray[np.uint64]) -> NDArra
     return philox4x32(counter, (key & 0xFFFFFFFF, key >> 32))
 
 
-def uniform40(key: int, call: int, element: Any) -> NDArray[np.uint64]:
-    """U(i) for the elements given: 40 bits, eight from the planes and 32 from the tail."""
+def uniform40(key: int, call: int, element: Any, draw: Draw = draw) -> NDArray[np.uint64]:
+    """U(i) for the elements given: 40 bits, eight from the planes and 32 from the tail. A test may draw wrongly."""
     element = np.asarray(element, np.uint64)
     tile, place = element // np.uint64(TILE), element % np.uint64(TILE)
     word, lane = place // np.uint64(32 * LANES), place // np.uint64(32) % np.uint64(LANES)
@@ -191,8 +193,8 @@ def _polynomial(x: NDArray[Any], coefficients: tuple[float, ...]) -> NDArray[Any
     return value
 
 
-def normals(key: int, call: int, element: Any) -> NDArray[np.float32]:
-    """The standard normal numbers of the elements given."""
+def normals(key: int, call: int, element: Any, draw: Draw = draw) -> NDArray[np.float32]:
+    """The standard normal numbers of the elements given. A test may draw wrongly."""
     element = np.asarray(element, np.uint64)
     group, place = element // np.uint64(NORMALS), element % np.uint64(NORMALS)
     number, lane = place // np.uint64(LANES), place % np.uint64(LANES)

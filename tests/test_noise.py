@@ -9,6 +9,7 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
+from randomness.battery import normal_tests
 
 from fastdrop import reference, rule
 from fastdrop._kernels import cpu as kernels
@@ -300,12 +301,10 @@ def normal_cdf(z):
 class TestStatistics:
     """Of 2^20 numbers with fixed seeds; the bounds are five standard deviations of what is estimated."""
 
-    def test_moments(self):
-        n = SAMPLE.size
-        assert abs(SAMPLE.mean()) < 5 / math.sqrt(n)
-        assert abs((SAMPLE**2).mean() - 1) < 5 * math.sqrt(2 / n)
-        assert abs((SAMPLE**3).mean()) < 5 * math.sqrt(15 / n)
-        assert abs((SAMPLE**4).mean() - 3) < 5 * math.sqrt(96 / n)
+    def test_moments_tails_and_correlations(self):
+        """All that `make statistics` asks of normal numbers; a false alarm once in a thousand keys."""
+        found = normal_tests(SAMPLE)
+        assert min(found.values()) > 1e-3 / len(found), found
 
     def test_distribution(self):
         """Kolmogorov and Smirnov's distance; 1.95 / sqrt(n) is exceeded once in a thousand."""
@@ -315,14 +314,6 @@ class TestStatistics:
             cdf = normal_cdf(z)
             distance = max((step[1:] - cdf).max(), (cdf - step[:-1]).max())
             assert distance < 1.95 / math.sqrt(z.size)
-
-    @pytest.mark.parametrize("lag", [1, 2, 16, 32, 48, 64, 1024, 2048])
-    def test_neighbours_are_independent(self, lag):
-        """In the numbers, their squares and their products with squares: Box-Muller's pairs share a radius."""
-        one, other = SAMPLE[:-lag], SAMPLE[lag:]
-        for f, g in ((one, other), (one**2 - 1, other**2 - 1), (one, other**2 - 1), (one**2 - 1, other)):
-            correlation = (f * g).mean() / math.sqrt((f**2).mean() * (g**2).mean())
-            assert abs(correlation) < 5 / math.sqrt(one.size)
 
     def test_both_numbers_of_a_pair_fill_the_plane(self):
         one, other = SAMPLE.reshape(-1, 2, 2, 16)[:, :, 0].ravel(), SAMPLE.reshape(-1, 2, 2, 16)[:, :, 1].ravel()

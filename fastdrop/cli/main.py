@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fastdrop._version import __version__
 from fastdrop.backends import BACKENDS
+from fastdrop.cli.bits import ORDERS, bits
 from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments.archive import load_experiment
 from fastdrop.experiments.config import (
@@ -54,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_reproduce(commands)
     _add_sweep(commands)
     _add_bench(commands)
+    _add_bits(commands)
     commands.add_parser("doctor", help="say what is installed, what is missing and how to get it")
     return parser
 
@@ -254,6 +256,25 @@ def _add_compare(actions: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
 
 
+def _add_bits(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    bits = commands.add_parser(
+        "bits",
+        allow_abbrev=False,
+        help="write the draws of masks as random bytes, for statistical tests",
+        formatter_class=_Formatter,
+        description="Write draws as uniform random bytes to standard output, until the reader closes it.\n"
+        "Masks of p = 0.5 are written as they are. Of another p, runs of draws become 32-bit words: the\n"
+        "distribution function of a run.",
+        epilog="orders:\n" + "".join(f"  {name:<12} {text}\n" for name, text in ORDERS.items()) + "\nexamples:\n"
+        "  fastdrop bits --order calls --rate 0.3 | dieharder -g 200 -a\n"
+        "  fastdrop bits --order seeds | RNG_test stdin32 -tlmax 32GB      PractRand\n",
+    )
+    bits.add_argument("--order", choices=list(ORDERS), default="elements", metavar="NAME", help="(default: elements)")
+    bits.add_argument("--rate", type=float, metavar="P", help="probability of dropping (default: 0.5)")
+    bits.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    bits.add_argument("--bytes", type=int, metavar="N", help="write N bytes (default: without end)")
+
+
 def config_from(options: argparse.Namespace) -> ExperimentConfig:
     """The configuration that the options of `fastdrop train` describe."""
     base = load_experiment(options.config).config if options.config else _DEFAULTS
@@ -300,6 +321,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 from fastdrop.cli.sweep import sweep
 
                 return sweep(options)
+            case "bits":
+                return bits(options)
             case "doctor":
                 from fastdrop.cli.doctor import doctor
 
