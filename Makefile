@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit torch native peers format setup clean
+.PHONY: app test test-all check unit torch native platforms interpreters peers format setup clean
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -41,6 +41,17 @@ native: setup
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 \
 		tests/test_native.py tests/test_cuda_native.py
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -q tests/test_gui_x11.py
+
+# The kernels for Windows, macOS, musl, RISC-V and WebAssembly, run under Wine, emulation and Wasmtime: about five minutes.
+platforms: setup
+	@$(BIN)/python fastdrop/system.py platforms --install
+	@$(BIN)/python -m pip install --quiet --group platforms
+	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 tests/test_platforms.py
+
+# The tests under every other CPython that is found here: a few minutes each, and more for the first set-up.
+interpreters: setup
+	@$(BIN)/python fastdrop/system.py gui --install
+	$(BIN)/python tests/interpreters.py
 
 torch: setup
 	@$(BIN)/python -m pip install --quiet --group torch

@@ -1,8 +1,9 @@
 """What the machine itself must have: a C compiler, Python's headers, the libraries that Qt loads.
 
 The standard library only, and no import of fastdrop: the set-up runs this file before anything is installed, and
-`fastdrop doctor` asks it too. As a script: ``python3 fastdrop/system.py build|gui|native [--install]`` prints what is
-missing and the command that installs it; with --install, as root on Debian or Ubuntu, it installs it.
+`fastdrop doctor` asks it too. As a script: ``python3 fastdrop/system.py build|gui|native|platforms
+[--install]`` prints what is missing and the command that installs it; with --install, as root on Debian or Ubuntu, it
+installs it.
 """
 
 import ctypes
@@ -64,6 +65,12 @@ _NATIVE_TOOLS = [
     Need("xvfb-run", "xvfb xauth", "xorg-x11-server-Xvfb"),
     Need("xdotool", "xdotool", "xdotool"),
 ]
+# What `make platforms` runs other systems' programs with; the compiler for them is a Python package.
+_PLATFORM_TOOLS = [
+    Need("wine", "wine wine64", "wine-core"),
+    Need("qemu-aarch64", "qemu-user", "qemu-user"),
+    Need("qemu-riscv64", "qemu-user", "qemu-user"),
+]
 
 
 def missing_for_build() -> list[Need]:
@@ -82,6 +89,11 @@ def missing_for_build() -> list[Need]:
 def missing_for_native() -> list[Need]:
     """What the long tests need: other compilers, an emulator of 64-bit Arm, and a screen that is none."""
     return [need for need in _NATIVE_TOOLS if shutil.which(need.what) is None]
+
+
+def missing_for_platforms() -> list[Need]:
+    """What runs programs for other systems and processors."""
+    return [need for need in _PLATFORM_TOOLS if shutil.which(need.what) is None]
 
 
 def missing_for_gui() -> list[Need]:
@@ -118,8 +130,13 @@ def _is_root() -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Report what is missing for `build`, `gui` or `native`; install it if told to and allowed. 0: none is."""
-    find = {"build": missing_for_build, "gui": missing_for_gui, "native": missing_for_native}[arguments[0]]
+    """Report what is missing for a step; install it if told to and allowed. 0: none is."""
+    find = {
+        "build": missing_for_build,
+        "gui": missing_for_gui,
+        "native": missing_for_native,
+        "platforms": missing_for_platforms,
+    }[arguments[0]]
     needs = find()
     if not needs:
         return 0
