@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit torch native properties peers format setup clean fuzz ptx statistics
+.PHONY: app test test-all check unit torch native properties peers format setup clean fuzz ptx statistics platforms interpreters
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -66,6 +66,17 @@ ptx: setup
 statistics: setup
 	@$(BIN)/python fastdrop/system.py statistics --install
 	PYTHONPATH=tests $(BIN)/python -m randomness.run $(if $(HOURS),--hours $(HOURS)) $(if $(SEED),--seed $(SEED))
+
+# The kernels for Windows, macOS, musl, RISC-V and WebAssembly, run under Wine, emulation and Wasmtime: about five minutes.
+platforms: setup
+	@$(BIN)/python fastdrop/system.py platforms --install
+	@$(BIN)/python -m pip install --quiet --group platforms
+	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 tests/test_platforms.py
+
+# The tests under every other CPython that is found here: a few minutes each, and more for the first set-up.
+interpreters: setup
+	@$(BIN)/python fastdrop/system.py gui --install
+	$(BIN)/python tests/interpreters.py
 
 torch: setup
 	@$(BIN)/python -m pip install --quiet --group torch

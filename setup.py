@@ -57,8 +57,8 @@ ISAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
 OPENMP = ["-fopenmp"]
 
 
-def compiles(flags: list[str], include: str = "stddef.h") -> bool:
-    """Whether the compiler takes these flags and links a program made with them."""
+def accepts(flags: list[str], include: str = "stddef.h") -> bool:
+    """Whether the compiler takes these flags; and links a program with them, unless they say -c."""
     if MSVC:
         return False
     compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()  # setuptools' own choice
@@ -72,14 +72,14 @@ def compiles(flags: list[str], include: str = "stddef.h") -> bool:
             return False
 
 
-openmp = OPENMP if compiles(OPENMP, "omp.h") else []
+openmp = OPENMP if accepts(OPENMP, "omp.h") else []
 if not openmp:
     print("fastdrop: this compiler has no OpenMP; the kernels will run on one thread", file=sys.stderr)
 
 # One static library per instruction set: the same body, other flags.
 targets: dict[str, list[str]] = {"portable": []}
 for name, (machines, flags) in ISAS.items():
-    if platform.machine().lower() in machines and compiles(flags):
+    if platform.machine().lower() in machines and accepts([*flags, "-c"]):
         targets[name] = flags
 libraries = [
     (

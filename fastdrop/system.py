@@ -1,7 +1,7 @@
 """What the machine itself must have: a C compiler, Python's headers, the libraries that Qt loads.
 
 The standard library only, and no import of fastdrop: the set-up runs this file before anything is installed, and
-`fastdrop doctor` asks it too. As a script: ``python3 fastdrop/system.py build|gui|native|statistics [--install]``
+`fastdrop doctor` asks it too. As a script: ``python3 fastdrop/system.py build|gui|native|platforms|statistics [--install]``
 prints what is missing and the command that installs it; with --install, as root on Debian or Ubuntu, it installs it.
 """
 
@@ -64,8 +64,12 @@ _NATIVE_TOOLS = [
     Need("xvfb-run", "xvfb xauth", "xorg-x11-server-Xvfb"),
     Need("xdotool", "xdotool", "xdotool"),
 ]
-
-
+# What `make platforms` runs other systems' programs with; the compiler for them is a Python package.
+_PLATFORM_TOOLS = [
+    Need("wine", "wine wine64", "wine-core"),
+    Need("qemu-aarch64", "qemu-user", "qemu-user"),
+    Need("qemu-riscv64", "qemu-user", "qemu-user"),
+]
 _STATISTICS_TOOLS = [Need("dieharder", "dieharder", "dieharder")]
 
 
@@ -90,6 +94,11 @@ def missing_for_native() -> list[Need]:
 def missing_for_statistics() -> list[Need]:
     """What `make statistics` asks beside the project's own battery."""
     return [need for need in _STATISTICS_TOOLS if shutil.which(need.what) is None]
+
+
+def missing_for_platforms() -> list[Need]:
+    """What runs programs for other systems and processors."""
+    return [need for need in _PLATFORM_TOOLS if shutil.which(need.what) is None]
 
 
 def missing_for_gui() -> list[Need]:
@@ -132,6 +141,7 @@ def main(arguments: list[str]) -> int:
         "gui": missing_for_gui,
         "native": missing_for_native,
         "statistics": missing_for_statistics,
+        "platforms": missing_for_platforms,
     }[arguments[0]]
     needs = find()
     if not needs:

@@ -23,21 +23,45 @@
 #define FD_CPUID(leaf, r) __cpuid((int *)r, leaf)
 #endif
 
+#if defined(FASTDROP_HAVE_AVX512) || defined(FASTDROP_HAVE_AVX2)
+/* Bit `bit` of a register that CPUID fills in. */
+static int has(unsigned bits, int bit) { return bits >> bit & 1; }
+
+/* What the processor has and the system saves the registers of. Not by __builtin_cpu_supports: it asks the compiler's
+ * run-time library, which clang-cl does not link and Zig has as a stub that knows no instruction set. */
+static void find_isas(int *avx2, int *avx512) {
+    unsigned basic[4], extended[4] = {0}, saved, high;
+    *avx2 = *avx512 = 0;
+    FD_CPUID(0, basic);
+    if (basic[0] < 7) return;
+    FD_CPUID(1, basic);
+    const int osxsave = 27, avx = 28, f16c = 29, popcnt = 23; /* of basic's ECX */
+    if (!has(basic[2], osxsave) || !has(basic[2], avx)) return;
+    __asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    __cpuid_count(7, 0, extended[0], extended[1], extended[2], extended[3]);
+    const unsigned ebx = extended[1];
+    const int avx2_bit = 5, bmi2 = 8, avx512f = 16, dq = 17, cd = 28, bw = 30, vl = 31;
+    if ((saved & 0x06) != 0x06 || !has(ebx, bmi2)) return; /* SSE's and AVX's registers */
+    *avx2 = has(ebx, avx2_bit) && has(basic[2], f16c);
+    *avx512 = has(ebx, avx512f) && has(ebx, dq) && has(ebx, cd) && has(ebx, bw) && has(ebx, vl) && has(basic[2], popcnt);
+#if !defined(__APPLE__) /* macOS begins to save AVX-512's when a thread first uses them */
+    *avx512 &= (saved & 0xE0) == 0xE0;
+#endif
+}
+#endif
+
 const fd_kernels *const *fd_available(void) {
     static const fd_kernels *list[4];
     int count = 0;
 #if defined(FASTDROP_HAVE_AVX512) || defined(FASTDROP_HAVE_AVX2)
-    __builtin_cpu_init();
+    int avx2, avx512;
+    find_isas(&avx2, &avx512);
 #endif
 #if defined(FASTDROP_HAVE_AVX512)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("popcnt") &&
-        __builtin_cpu_supports("bmi2"))
-        list[count++] = &fd_kernels_avx512;
+    if (avx512) list[count++] = &fd_kernels_avx512;
 #endif
 #if defined(FASTDROP_HAVE_AVX2)
-    /* every processor with AVX2 has F16C, which older compilers have no name for */
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) list[count++] = &fd_kernels_avx2;
+    if (avx2) list[count++] = &fd_kernels_avx2;
 #endif
 #if defined(FASTDROP_HAVE_NEON)
     list[count++] = &fd_kernels_neon;

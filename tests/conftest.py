@@ -12,7 +12,7 @@ import fastdrop as fd
 from fastdrop import threads
 from fastdrop._kernels import cpu
 
-collect_ignore = ["native", "emulation", "ptx", "app", "fuzz"]  # what test_native.py, test_cuda.py and test_fuzz.py run
+collect_ignore = ["native", "emulation", "ptx", "app", "fuzz"]  # what other files run
 
 
 @pytest.fixture(params=cpu.available_isas())
@@ -32,6 +32,14 @@ def thread_count(request, monkeypatch):
     fd.set_num_threads(request.param)
     yield request.param
     fd.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def replayed(tmp_path_factory):
+    """A function that builds a flavour of the kernels' C and replays the cases on it."""
+    from native.flavours import Replays
+
+    return Replays(tmp_path_factory)
 
 
 def rewind(layer):

@@ -3,12 +3,9 @@
  * Each operand has an arena, a file's pages mapped twice: once writable, once read-only, which is how kernels get what
  * they only read. Both mappings have a page before and a page behind that nobody may touch.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+
+#include "pages.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -37,27 +34,11 @@ typedef struct {
     char *block; /* from malloc */
 } arena;
 
-static void give_up(const char *what) {
-    perror(what);
-    exit(2);
-}
-
-static char *map_guarded(int file, int64_t size, int protection, int64_t page) {
-    char *all = mmap(NULL, (size_t)(size + 2 * page), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (all == MAP_FAILED) give_up("mmap");
-    if (mmap(all + page, (size_t)size, protection, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED) give_up("mmap");
-    return all + page;
-}
-
 static arena make_arena(int64_t bytes) {
-    const int64_t page = sysconf(_SC_PAGESIZE);
+    const int64_t page = page_size();
     arena a = {0};
     a.size = (bytes + 2 * INSIDE + page - 1) / page * page;
-    FILE *file = tmpfile();
-    if (!file || ftruncate(fileno(file), a.size) != 0) give_up("tmpfile");
-    a.writable = map_guarded(fileno(file), a.size, PROT_READ | PROT_WRITE, page);
-    a.readable = map_guarded(fileno(file), a.size, PROT_READ, page);
-    fclose(file);
+    map_twice(a.size, &a.writable, &a.readable);
     memset(a.writable, UNSET, (size_t)a.size);
     return a;
 }
@@ -67,9 +48,8 @@ static char *place(arena *a, placement where, int64_t bytes, int64_t alignment) 
     if (where == AT_END) return a->writable + a->size - bytes;
     if (where == AT_BEGIN) return a->writable;
     if (where == ALIGNED) return a->writable + INSIDE + alignment;
-    a->block = NULL;
-    if (posix_memalign((void **)&a->block, 64, (size_t)(alignment + bytes)) != 0) give_up("malloc");
 #if defined(WITH_ASAN)
+    if (posix_memalign((void **)&a->block, 64, (size_t)(alignment + bytes)) != 0) give_up("malloc");
     ASAN_POISON_MEMORY_REGION(a->block, (size_t)alignment);
 #endif
     return a->block + alignment;

@@ -10,14 +10,12 @@
 #define _POSIX_C_SOURCE 200809L
 #define _DEFAULT_SOURCE
 #include <inttypes.h>
-#include <signal.h>
 
 #include "kernels.h"
 #include "memory.h"
 
 #define MOST_AXES 8
 #define MOST_REPORTS 10
-#define MOST_SECONDS 400
 
 enum { FILLED = -1, ABSENT = -2, SAME_AS_FIRST = -3 }; /* instead of a place in cases.bin */
 /* Where a NaN is expected: any will do, or this one. A processor that makes every NaN the canonical one, as RISC-V's do,
@@ -62,12 +60,10 @@ static void describe_run(void) {
 }
 
 /* A guard page was touched, something read-only written, or time is over: the process ends, but can say what ran. */
-static void crashed(int number, siginfo_t *info, void *context) {
-    (void)context;
-    printf("CRASH, signal %d\n", number);
+static void crashed(const char *what, const char *address) {
+    printf("CRASH, %s\n", what);
     if (now.test) describe_run();
-    const char *address = info->si_addr;
-    for (int k = 0; now.test && number != SIGALRM && k < now.test->operands; k++) {
+    for (int k = 0; now.test && address && k < now.test->operands; k++) {
         const arena *a = &arenas[k];
         const char *const views[] = {a->writable, a->readable};
         for (int v = 0; a->size && v < 2; v++) {
@@ -78,7 +74,7 @@ static void crashed(int number, siginfo_t *info, void *context) {
         }
     }
     fflush(stdout);
-    _exit(1);
+    _Exit(1);
 }
 
 #if defined(WITH_ASAN)
@@ -319,10 +315,7 @@ int main(int count, char **arguments) {
         if (!only[0]) return printf("%s is not available\n", arguments[i + 1]), 2;
     }
     if (only[0]) kernels = only;
-    struct sigaction action = {.sa_sigaction = crashed, .sa_flags = SA_SIGINFO};
-    const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGALRM};
-    for (int i = 0; i < 5; i++) sigaction(signals[i], &action, NULL);
-    alarm(MOST_SECONDS); /* a hang shall name its case */
+    catch_crashes(crashed);
 #if defined(WITH_ASAN)
     __sanitizer_set_death_callback(died);
 #endif
