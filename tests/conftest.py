@@ -12,7 +12,7 @@ import fastdrop as fd
 from fastdrop import threads
 from fastdrop._kernels import cpu
 
-collect_ignore = ["native", "emulation", "app"]  # what test_native.py and test_cuda.py run
+collect_ignore = ["native", "emulation", "app", "faults"]  # what test_native.py and test_cuda.py run, and commands
 
 
 @pytest.fixture(params=cpu.available_isas())
