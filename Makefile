@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit torch native peers format setup clean
+.PHONY: app test test-all check unit torch native faults peers format setup clean
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -41,6 +41,10 @@ native: setup
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 \
 		tests/test_native.py tests/test_cuda_native.py
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -q tests/test_gui_x11.py
+
+# Breaks the project in some 200 ways, one at a time, and says which test notices; about 20 minutes on two cores.
+faults: torch
+	$(BIN)/python tests/faults/run.py
 
 torch: setup
 	@$(BIN)/python -m pip install --quiet --group torch

@@ -171,7 +171,8 @@ __device__ __forceinline__ void fd_keep_words(const fd_masks &masks, uint64_t bl
         open |= tied[j];
     }
 #pragma unroll 1
-    for (uint32_t plane = 0; plane < FD_FAULT(cuda_last_plane, FD_PLANES, FD_PLANES - 1) && open && (rest || low); plane++, rest <<= 1) {
+    for (uint32_t plane = 0; plane < FD_FAULT(cuda_last_plane, FD_PLANES, FD_PLANES - 1) && open && (rest || low);
+         plane++, rest <<= 1) {
         const fd_block random = fd_draw_block(masks, FD_FAULT(cuda_planes_exchanged, plane, plane ^ 1), block);
         const bool one = rest >> 31;
         open = 0;

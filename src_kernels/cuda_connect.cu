@@ -75,7 +75,8 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, BEGINS && sizeof(real) == 
     const uint32_t own_bit = 1u << lane;
     /* Words behind a row's end, and of rows that do not exist, are read with the others. */
 #pragma unroll 1
-    for (int k = lane; k < FD_FAULT(cuda_connect_row_end, FD_PAIRS * FD_SPAN_WORDS / 4, 0); k += FD_WARP) ((uint4 *)own)[k] = make_uint4(0, 0, 0, 0);
+    for (int k = lane; k < FD_FAULT(cuda_connect_row_end, FD_PAIRS * FD_SPAN_WORDS / 4, 0); k += FD_WARP)
+        ((uint4 *)own)[k] = make_uint4(0, 0, 0, 0);
     /* Where a row is whole tiles, or a tile whole rows, a span lies in one tile: each half of the warp draws one then. */
     const bool halves = inputs % FD_TILE == 0 || FD_TILE % inputs == 0;
 #pragma unroll 1

@@ -25,7 +25,8 @@ FD_INLINE void fd_box_muller(I first, I second, V *one, V *other) {
     log = (log + f) + n * 0.693359375f; /* few bits: n times it is exact */
     const V radius = VEC(sqrt)(log * -2.0f);
     /* an angle of an eighth of a turn or less either way, from the lower 30 bits */
-    const V a = VEC(from_whole)((second & FD_FAULT(noise_angle, 0x3FFFFFFF, 0x3FFFFFBF)) - 0x20000000) * 1.46291812e-9f; /* pi / 2^31 */
+    const I angle = second & FD_FAULT(noise_angle, 0x3FFFFFFF, 0x3FFFFFBF);
+    const V a = VEC(from_whole)(angle - 0x20000000) * 1.46291812e-9f; /* pi / 2^31 */
     const V square = a * a;
     V sine = square * -0.000195172979f + 0.008332178f;
     sine = sine * square - 0.166666552f;

@@ -37,7 +37,9 @@ def decisions(p, shape, seed=2024, calls=0):
 
 @pytest.mark.parametrize(
     ("p", "threshold"),
-    [(0.0, KEEP_ALL), (1.0, 0), (0.5, KEEP_ALL // 2), (0.25, 3 * KEEP_ALL // 4), (0.3, 769658139443)],
+    [(0.0, KEEP_ALL), (1.0, 0), (0.5, KEEP_ALL // 2), (0.25, 3 * KEEP_ALL // 4), (0.3, 769658139443)]
+    + [(0.7, 329853488333)]  # .8 is rounded up
+    + [(1 - 0.5 * 2**-40, 0), (1 - 1.5 * 2**-40, 2), (1 - 2.5 * 2**-40, 2)],  # halves go to even numbers
 )
 def test_threshold(p, threshold):
     assert threshold_of(p) == threshold
@@ -95,6 +97,14 @@ def test_the_threshold_itself_is_dropped(isa):
             words = np.empty(TILE // 32, np.uint32)
             cpu.bits(words, cpu.Recipe(key, call, threshold), 1)
             assert bool(words[element // 32] >> np.uint32(element % 32) & 1) == keep
+
+
+def test_keys_of_spawned_streams():
+    """Child n has words 0 and 1 of the block with purpose 254 and index n, under the parent's key and call number 0."""
+    parent = fd.Stream(2**63 + 5)
+    children = parent.spawn(2) + parent.spawn(1)
+    words = reference.draw(parent.key, 0, 254, np.arange(3, dtype=np.uint64))
+    assert [child.key for child in children] == [int(low) | int(high) << 32 for low, high, _, _ in words]
 
 
 def test_tails_of_neighbours_differ():

@@ -15,7 +15,7 @@ AREAS = {
     "evaluation": "tests/test_family.py tests/test_noise.py tests/test_dropout.py tests/test_fused.py",
     "calls": "tests/test_usual_calls.py tests/test_hostile_calls.py",
     "refusals": "tests/test_family.py tests/test_hostile_calls.py",
-    "streams": "tests/test_dropout.py tests/test_hostile_calls.py",
+    "streams": "tests/test_rule.py tests/test_dropout.py tests/test_errors.py tests/test_hostile_calls.py",
     "users": "tests/test_numpy_users.py",
     "threads": "tests/test_processor.py tests/test_dropout.py tests/test_fused.py tests/test_dask.py",
     "pool": "tests/test_pool.py",
