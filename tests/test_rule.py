@@ -99,6 +99,27 @@ def test_the_threshold_itself_is_dropped(isa):
             assert bool(words[element // 32] >> np.uint32(element % 32) & 1) == keep
 
 
+def test_tiles_with_many_ties(isa):
+    """More ties than are drawn at once, 16, and more than two in a word: one tile in hundreds, and one in fifty."""
+    key, call, top, tiles = 7, 1, 0xB3, 4096
+
+    def kept(threshold):
+        words = np.empty(tiles * TILE // 32, np.uint32)
+        cpu.bits(words, cpu.Recipe(key, call, threshold), 1)
+        return np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
+
+    tied = kept(top + 1 << 32) & ~kept(top << 32)  # U's eight planes are those of the thresholds in between
+    of_tile = tied.reshape(tiles, TILE).sum(axis=1)
+    of_word = tied.reshape(tiles, -1, 32).sum(axis=2).max(axis=1)
+    many = (of_tile > 15) | (of_word > 2)
+    assert {16, 17, 18} <= set(of_tile[many])
+    assert of_word.max() > 2
+    elements = np.flatnonzero(tied & np.repeat(many, TILE))
+    threshold = (top << 32) + 2**31
+    below = reference.uniform40(key, call, elements) < np.uint64(threshold)
+    np.testing.assert_array_equal(kept(threshold)[elements], below)
+
+
 def test_keys_of_spawned_streams():
     """Child n has words 0 and 1 of the block with purpose 254 and index n, under the parent's key and call number 0."""
     parent = fd.Stream(2**63 + 5)

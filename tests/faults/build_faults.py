@@ -67,7 +67,6 @@ def environment(first: Path) -> dict[str, str]:
     own = {
         "PYTHONPATH": str(LAYOUT),
         "PYTHONSAFEPATH": "1",  # the working folder has a package of the same name
-        "PYTHONDONTWRITEBYTECODE": "1",
         "FASTDROP_EMULATION_FLAGS": f"-D_GNU_SOURCE -include {first} -Wno-error",
         "QT_QPA_PLATFORM": "offscreen",
         "OPENBLAS_NUM_THREADS": "1",

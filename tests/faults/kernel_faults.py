@@ -11,7 +11,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "tail_purpose": ("tails are drawn under another purpose", "rule, emulated"),
     "normal_purpose": ("normal numbers are drawn under another purpose", "noise, emulated"),
     "index_upper_half": ("blocks repeat after 2^32", "rule"),
-    "purpose_place": ("the purpose stands a bit too high in the counter", "rule, emulated"),
+    "purpose_place": ("the purpose stands a bit too high in the counter", "emulated"),
     "call_upper_half": ("the call number's upper half is lost", "dropout, emulated"),
     # body_philox.h, body_ties.h, body_bits.h: what decides elements
     "block_lane": ("neighbouring lanes exchange their blocks", "rule"),
@@ -20,9 +20,9 @@ FAULTS: dict[str, tuple[str, str]] = {
     "tail_of_neighbour": ("a tie draws its neighbour's tail", "rule"),
     "listed_tie_at_threshold": ("a U equal to the threshold is kept", "rule"),
     "tie_at_threshold": ("the same, in AVX-512's registers", "rule"),
-    "listed_padding": ("places that fill a list of ties up decide elements", "rule, dropout"),
-    "many_ties": ("one tie more than a list takes", "rule, dropout"),
-    "many_ties_in_a_word": ("a third tie in a word is left out", "rule, dropout"),
+    "listed_padding": ("places that fill a list of ties up decide elements", "rule"),
+    "many_ties": ("one tie more than a list takes", "rule"),
+    "many_ties_in_a_word": ("a third tie in a word is left out", "rule"),
     "plane_missing": ("the threshold's lowest plane is not drawn", "rule"),
     "plane_more": (
         "a plane below the threshold's lowest bit is drawn",

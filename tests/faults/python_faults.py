@@ -96,7 +96,7 @@ fault(
     "axes_from_behind",
     "fastdrop.arguments:normalize_axis",
     "negative axes stay negative",
-    "family",
+    "masks",
     instead(lambda right, axis, ndim, name: axis),
 )
 fault(
