@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit torch native properties peers format setup clean fuzz ptx statistics platforms interpreters
+.PHONY: app test test-all check unit torch native properties peers format setup clean fuzz ptx statistics platforms interpreters faults
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -77,6 +77,10 @@ platforms: setup
 interpreters: setup
 	@$(BIN)/python fastdrop/system.py gui --install
 	$(BIN)/python tests/interpreters.py
+
+# Breaks the project in some 200 ways, one at a time, and says which test notices; about 20 minutes on two cores.
+faults: torch
+	$(BIN)/python tests/faults/run.py
 
 torch: setup
 	@$(BIN)/python -m pip install --quiet --group torch

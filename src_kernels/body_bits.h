@@ -29,7 +29,7 @@ typedef const unsigned char *bit_cursor;
 FD_INLINE bit_cursor cursor_at(const uint32_t *words, int64_t position, int64_t count, uint32_t *buffer) {
     const uint32_t shift = (uint32_t)position % 32;
     words += position / 32;
-    if (shift % FD_BEGIN == 0) return (bit_cursor)words + shift / 8;
+    if (FD_FAULT(cursor_within_byte, shift % FD_BEGIN == 0, 1)) return (bit_cursor)words + shift / 8;
     for (int64_t k = 0; k < (count + 31) / 32; k++) buffer[k] = words[k] >> shift | words[k + 1] << (32 - shift);
     return (bit_cursor)buffer;
 }
@@ -50,25 +50,28 @@ FD_INLINE void put_bits(uint32_t *words, int64_t at, uint32_t bits, int64_t coun
     const int64_t shift = at % 32;
     const uint32_t below = ((uint32_t)1 << shift) - 1;
     words[at / 32] = (words[at / 32] & below) | bits << shift;
-    if (shift + (count < 32 ? count : 32) > 32) words[at / 32 + 1] = bits >> (32 - shift);
+    if (shift + (count < 32 ? count : 32) > FD_FAULT(bits_over_a_word, 32, 33)) words[at / 32 + 1] = bits >> (32 - shift);
 }
 
 /* `count` bits from one place to another. */
 static void copy_bits(uint32_t *words, int64_t at, const uint32_t *from, int64_t position, int64_t count) {
     if (at % 32 == 0 && position % 32 == 0)
-        memcpy(words + at / 32, from + position / 32, (size_t)((count + 31) / 32) * sizeof *words);
+        memcpy(words + at / 32, from + position / 32,
+               (size_t)((count + FD_FAULT(copied_bits_short, 31, 0)) / 32) * sizeof *words);
     else
         for (int64_t i = 0; i < count; i += 32) put_bits(words, at + i, fd_fetch(from, position + i), count - i);
 }
 
-static int is_constant(fd_recipe recipe) { return recipe.threshold == 0 || recipe.threshold >= FD_KEEP_ALL; }
+static int is_constant(fd_recipe recipe) {
+    return FD_FAULT(none_drawn, recipe.threshold == 0, 0) || FD_FAULT(all_drawn, recipe.threshold >= FD_KEEP_ALL, 0);
+}
 
 /* How many planes are drawn: from the most significant down to the threshold's lowest set bit, below which no U can still
  * become smaller. */
 static uint32_t planes_of(fd_recipe recipe) {
     uint32_t planes = 1;
     while (planes < FD_PLANES && recipe.threshold << (64 - FD_THRESHOLD_BITS + planes) != 0) planes++;
-    return planes;
+    return planes + FD_FAULT(plane_more, 0, planes < FD_PLANES) - FD_FAULT(plane_missing, 0, planes > 1);
 }
 
 /* The comparison, plane by plane, four registers at a time. */
@@ -95,7 +98,7 @@ static void compare_planes(fd_recipe recipe, uint32_t planes, uint32_t bits[][FD
     }
 }
 
-static int has_tail(fd_recipe recipe) { return (uint32_t)recipe.threshold != 0; }
+static int has_tail(fd_recipe recipe) { return FD_FAULT(tail_ignored, (uint32_t)recipe.threshold != 0, 0); }
 
 /* On its own, not inlined: within a caller's loops gcc vectorised it worse (twice the time for SSE2). */
 FD_NOINLINE static void fill_tile(fd_recipe recipe, uint64_t tile, uint32_t keep[restrict FD_TILE_WORDS]) {
@@ -130,12 +133,12 @@ FD_INLINE int64_t next_bits(bit_source *source, uint64_t first, int64_t wanted, 
     const int64_t offset = (int64_t)(first % FD_TILE), left = FD_TILE - offset;
     seek_tile(source, first / FD_TILE);
     *position = offset;
-    return wanted < left ? wanted : left;
+    return FD_FAULT(tile_end_long, wanted < left ? wanted : left, wanted <= left ? wanted : left + 1);
 }
 
 static int keep_one(bit_source *source, uint64_t decision) {
     seek_tile(source, decision / FD_TILE);
-    return source->keep[decision % FD_TILE / 32] >> (decision % 32) & 1u;
+    return source->keep[decision % FD_TILE / 32] >> FD_FAULT(shared_decision, decision % 32, 31 - decision % 32) & 1u;
 }
 
 static void bits(fd_recipe recipe, uint64_t first_tile, uint32_t *words, int64_t begin, int64_t end) {
@@ -146,7 +149,7 @@ static void bits(fd_recipe recipe, uint64_t first_tile, uint32_t *words, int64_t
         } else {
             uint32_t last[FD_TILE_WORDS];
             fill_tile(recipe, tile, last);
-            memcpy(words + word, last, (size_t)(end - word) * sizeof *words);
+            memcpy(words + word, last, (size_t)(end - word - FD_FAULT(packed_end_short, 0, 1)) * sizeof *words);
         }
     }
 }
@@ -158,7 +161,8 @@ static void bits(fd_recipe recipe, uint64_t first_tile, uint32_t *words, int64_t
 
 /* Draws into `words`, which has room for FD_TILE_WORDS * (count / FD_TILE + 2) + 1; returns the first one's bit. */
 static int64_t draw_window(fd_recipe recipe, uint64_t first, int64_t count, uint32_t *words) {
-    const uint64_t begin = first / FD_TILE, end = (first + (uint64_t)count + FD_TILE - 1) / FD_TILE;
+    const uint64_t begin = first / FD_TILE;
+    const uint64_t end = (first + (uint64_t)count + FD_FAULT(drawn_window_short, FD_TILE - 1, 0)) / FD_TILE;
     for (uint64_t tile = begin; tile < end; tile++) fill_tile(recipe, tile, words + (tile - begin) * FD_TILE_WORDS);
     return (int64_t)(first % FD_TILE);
 }
@@ -170,7 +174,7 @@ static void turn(uint32_t (*from)[FD_BLOCK_COLUMNS / 32], int64_t word, uint32_t
     uint32_t m[32][FD_TURNED];
     for (int row = 0; row < 32; row++) memcpy(m[row], from[row] + word, sizeof m[row]);
     uint32_t mask = 0x0000FFFF; /* the lower half of every pair of halves */
-    for (int half = 16; half > 0; half /= 2, mask ^= mask << half)
+    for (int half = 16; half > FD_FAULT(transposition_unfinished, 0, 1); half /= 2, mask ^= mask << half)
         for (int row = 0; row < 32; row++) {
             if (row & half) continue;
             for (int q = 0; q < FD_TURNED; q++) {

@@ -25,7 +25,7 @@ FD_INLINE void MATH(load_columns)(V part[PARTS], const S *from, int64_t count) {
     S padded[32];
     if (count < 32) {
         memset(padded, 0, sizeof padded);
-        memcpy(padded, from, (size_t)count * sizeof(S));
+        memcpy(padded, from, (size_t)(count - FD_FAULT(connect_row_end, 0, 1)) * sizeof(S));
         from = padded;
     }
     FD_UNROLL
@@ -98,7 +98,8 @@ static void MATH(connect_forward)(fd_dropconnect_size size, fd_recipe recipe, do
                 bit_cursor bits[EXAMPLES];
                 const S *inputs[EXAMPLES];
                 for (int e = 0; e < examples; e++) {
-                    const int64_t decision = ((b + e) * size.outputs + first) * size.inputs + column;
+                    const int64_t decision = 
+                        (FD_FAULT(connect_one_mask, b + e, b) * size.outputs + first) * size.inputs + column;
                     const int64_t count = block == 1 ? columns : (last - first) * size.inputs;
                     start[e] = draw_window(recipe, (uint64_t)decision, count, windows[e]);
                     inputs[e] = x + (b + e) * size.inputs + column;
@@ -114,7 +115,8 @@ static void MATH(connect_forward)(fd_dropconnect_size size, fd_recipe recipe, do
                             MATH(masked_dots)(1, bits + e, row, inputs + e, columns, sums + e);
                     if (left > EXAMPLE_DECISIONS) continue; /* the row goes on */
                     for (int e = 0; e < examples; e++) {
-                        y[(b + e) * size.outputs + o] = MATH(fold)(sums[e]) * (S)scale + (bias ? bias[o] : 0);
+                        y[(b + e) * size.outputs + o] = 
+                            MATH(fold)(sums[e]) * (S)scale + (bias ? bias[FD_FAULT(connect_bias, o, o - first)] : 0);
                         for (int k = 0; k < PARTS; k++) sums[e][k] = VEC(set)(0);
                     }
                 }
@@ -162,7 +164,7 @@ static void MATH(masked_targets)(int targets, const uint32_t *words, const int64
 #define FD_SUMS(targets, begins, e)                                                                               \
     MATH(masked_sums)(targets, begins, words, bit_of_target + (e), bit_of_term, terms, factor + (e), from, stride, \
                       columns, into + (e) * stride)
-    const int begins = stride % FD_BEGIN == 0; /* then every row's first bit begins a byte */
+    const int begins = FD_FAULT(connect_within_byte, stride % FD_BEGIN == 0, 1); /* then every row's first bit begins a byte */
     if (targets == EXAMPLES && begins)
         FD_SUMS(EXAMPLES, 1, 0);
     else if (targets == EXAMPLES)
@@ -187,7 +189,8 @@ static void MATH(connect_dx)(fd_dropconnect_size size, fd_recipe recipe, double 
         for (int64_t first = 0; first < size.outputs; first += block) {
             const int64_t rows = size.outputs - first < block ? size.outputs - first : block;
             for (int e = 0; e < examples; e++)
-                for (int64_t t = 0; t < rows; t++) factor[e][t] = dy[(b + e) * size.outputs + first + t] * (S)scale;
+                for (int64_t t = 0; t < rows; t++)
+                    factor[e][t] = dy[(b + e) * size.outputs + first + t] * FD_FAULT(connect_dx_scale, (S)scale, 1);
             for (int64_t column = 0; column < size.inputs; column += EXAMPLE_DECISIONS) {
                 const int64_t left = size.inputs - column;
                 const int64_t columns = left < EXAMPLE_DECISIONS ? left : EXAMPLE_DECISIONS;
@@ -232,7 +235,7 @@ static void MATH(connect_dweight)(fd_dropconnect_size size, fd_recipe recipe, do
                 for (int64_t row = 0; row < rows; row += EXAMPLES) {
                     const int targets = (int)(rows - row < EXAMPLES ? rows - row : EXAMPLES);
                     for (int e = 0; e < targets; e++) {
-                        bit_of_target[e] = (row + e) * size.inputs;
+                        bit_of_target[e] = (FD_FAULT(connect_dweight_rows, row, 0) + e) * size.inputs;
                         for (int64_t t = 0; t < terms; t++)
                             factor[e][t] = dy[(b + t) * size.outputs + first + row + e] * (S)scale;
                     }

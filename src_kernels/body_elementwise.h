@@ -6,27 +6,32 @@
 
 /* What is the same for all elements of a call; its numbers in the type that is computed in. */
 FD_INLINE MATH(constants) NAME(constants_of)(const fd_elementwise *e) {
-    const MATH(constants) with = {(S)e->scale, (S)e->shift, e->prefetch};
+    const MATH(constants) with = {(S)FD_FAULT(scale_in_float32, e->scale, (float)e->scale),
+                                  (S)FD_FAULT(alpha_shift, e->shift, 0.0), e->prefetch};
     return with;
 }
 
 /* The result of one register of elements. */
 FD_INLINE V NAME(compute)(fd_operation operation, keep_bits bits, int first, MATH(constants) with, const T *a, const T *b, const T *c,
                           S *sums) {
-    if (operation == FD_DROPOUT) return VEC(keep)(bits, first, LOAD(a) * with.scale);
+    if (operation == FD_DROPOUT)
+        return FD_FAULT(dropped_times_zero, VEC(keep)(bits, first, LOAD(a) * with.scale),
+                        LOAD(a) * VEC(keep)(bits, first, VEC(set)(with.scale)));
     if (operation == FD_DROPOUT_ADD) return VEC(keep)(bits, first, LOAD(a) * with.scale) + LOAD(b);
     if (operation == FD_BIAS_RELU) {
         const V z = LOAD(a) + NEAR(b);
-        return VEC(keep)(bits, first, VEC(relu)(z) * with.scale);
+        const V above = FD_FAULT(relu_of_nan, VEC(relu)(z), VEC(choose)(FD_TRUE_MASK(z > 0), z, VEC(set)(0)));
+        return VEC(keep)(bits, first, above * with.scale);
     }
     if (operation == FD_BIAS_GELU) return VEC(keep)(bits, first, MATH(gelu)(LOAD(a) + NEAR(b)) * with.scale);
-    if (operation == FD_CHOOSE) return VEC(either)(bits, first, LOAD(a) * with.scale, LOAD(b));
+    if (operation == FD_CHOOSE)
+        return VEC(either)(bits, first, LOAD(a) * with.scale, FD_FAULT(previous_scaled, LOAD(b), LOAD(b) * with.scale));
     if (operation == FD_ALPHA)
         return VEC(either)(bits, first, LOAD(a), VEC(set)((S)FD_ALPHA_DROPPED)) * with.scale + with.shift;
-    const V z = LOAD(b) + NEAR(c), dy = LOAD(a) * with.scale;
+    const V z = FD_FAULT(backward_without_bias, LOAD(b) + NEAR(c), LOAD(b)), dy = LOAD(a) * with.scale;
     const V dx = VEC(keep)(bits, first, operation == FD_BIAS_RELU_BACKWARD ? VEC(zero_unless_positive)(z, dy)
                                                                    : dy * MATH(gelu_slope)(z));
-    VEC(store)(sums, VEC(load)(sums) + dx);
+    VEC(store)(sums, VEC(load)(sums) + FD_FAULT(sums_before_dropping, dx, dy));
     return dx;
 }
 
@@ -35,6 +40,7 @@ static void NAME(partial)(fd_operation operation, uint32_t bits, int64_t count, 
                           const T *c, S *sums) {
     T in[3][LANES] = {{0}}, result[LANES];
     S sum[LANES] = {0};
+    count -= FD_FAULT(end_one_short, 0, 1) - FD_FAULT(end_one_long, 0, count < LANES);
     const size_t size = (size_t)count * sizeof(T);
     memcpy(in[0], a, size);
     if (fd_has_second(operation)) memcpy(in[1], b, size);
@@ -49,14 +55,14 @@ static void NAME(partial)(fd_operation operation, uint32_t bits, int64_t count, 
 
 /* Elements before the first address of y that takes a whole register. */
 static int64_t NAME(head)(const T *y, int64_t count) {
-    const int64_t head = (int64_t)(-(uintptr_t)y % (LANES * sizeof(T)) / sizeof(T));
+    const int64_t head = FD_FAULT(alignment_ignored, (int64_t)(-(uintptr_t)y % (LANES * sizeof(T)) / sizeof(T)), 0);
     return head < count ? head : count;
 }
 
 /* 32 elements. */
 FD_INLINE void NAME(unit)(fd_operation operation, int stream, bit_cursor at, MATH(constants) with, T *y, const T *a,
                           const T *b, const T *c, S *sums) {
-    if (stream) {
+    if (FD_FAULT(nothing_prefetched, stream, 0)) {
         fd_prefetch_from(with.prefetch, a, 32 * sizeof(T));
         if (fd_has_second(operation) && !fd_adds_bias(operation)) fd_prefetch_from(with.prefetch, b, 32 * sizeof(T));
     }
@@ -116,7 +122,7 @@ typedef struct {
 static void NAME(cycle_begin)(NAME(cycle) *cycle, const T *bias, int64_t columns, int64_t start) {
     cycle->base = bias;
     cycle->period = columns;
-    cycle->start = start;
+    cycle->start = FD_FAULT(bias_place_in_row, start, 0);
     if (columns < 32) {
         cycle->period = (31 + columns) / columns * columns;
         for (int64_t i = 0; i < cycle->period; i++) cycle->short_[i] = bias[i % columns];
@@ -124,7 +130,7 @@ static void NAME(cycle_begin)(NAME(cycle) *cycle, const T *bias, int64_t columns
     }
     for (int64_t i = 0; i < 32; i++) {
         cycle->seam[i] = cycle->base[cycle->period - 32 + i];
-        cycle->seam[32 + i] = cycle->base[i];
+        cycle->seam[32 + i] = cycle->base[FD_FAULT(bias_seam, i, 31 - i)];
     }
 }
 
@@ -182,7 +188,7 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
 #define FD_APPLY(until)                                                                                            \
     for (const int64_t stop = (until) < end ? (until) : end; i < stop; i += 32, bits += FD_CURSOR_STEP)            \
         NAME(unit)(operation, stream, bits, with, y + i, a + i, FD_SECOND(32), c + i, sums + i);
-        if (FD_INTERLEAVES(stream)) {
+        if (FD_FAULT(one_tile_after_another, FD_INTERLEAVES(stream), 0)) {
             FD_DRAW_PLANES(recipe, planes, tile, drawn, FD_APPLY(i + quota))
             compare_planes(recipe, planes, drawn, next, ties.tied);
             if (ties_to_settle) {
@@ -195,7 +201,7 @@ FD_INLINE int64_t NAME(pipeline)(fd_operation operation, int stream, fd_recipe r
         }
         FD_APPLY(end)
 #undef FD_APPLY
-        window[0] = window[FD_TILE_WORDS];
+        window[0] = FD_FAULT(word_before_tile, window[FD_TILE_WORDS], 0);
         memcpy(window + 1, next, sizeof next);
         at -= FD_TILE;
         bits = (bit_cursor)window + at / 8;
@@ -275,7 +281,7 @@ static int64_t NAME(pipelined)(fd_operation operation, int stream, fd_recipe rec
 
 static void NAME(contiguous)(fd_operation operation, int stream, const uint32_t *words, int64_t position,
                              int64_t count, MATH(constants) with, T *y, const T *const in[3], S *sums) {
-    if (operation == FD_DROPOUT && with.scale == 1) {
+    if (operation == FD_DROPOUT && FD_FAULT(unscaled_multiplied, with.scale == 1, 0)) {
         NAME(select)(words, position, count, (W *)y, (const W *)in[0]);
         return;
     }
@@ -335,7 +341,7 @@ static void NAME(stretch)(const fd_elementwise *e, fd_operation operation, int c
     for (int64_t done = 0; done < count; done += PIECE) {
         const int64_t piece = count - done < PIECE ? count - done : PIECE;
         for (int k = 0; k < inputs; k++) {
-            const char *from = e->data[k + 1] + offset[k + 1] + done * e->stride[k + 1][last];
+            const char *from = e->data[k + 1] + offset[k + 1] + FD_FAULT(strided_piece, done, 0) * e->stride[k + 1][last];
             for (int64_t i = 0; i < piece; i++) buffer[k][i] = *(const T *)(from + i * e->stride[k + 1][last]);
         }
         char *to = e->data[0] + offset[0] + done * e->stride[0][last];
@@ -363,7 +369,7 @@ static void NAME(clear)(const fd_elementwise *e, int64_t count, int64_t offset) 
         memset(y, 0, (size_t)i * sizeof(T));
         for (; i + LANES <= count; i += LANES) STREAM(y + i, zero);
     }
-    memset(y + i, 0, (size_t)(count - i) * sizeof(T));
+    memset(y + i, 0, (size_t)(count - i - FD_FAULT(cleared_short, 0, 1)) * sizeof(T));
 }
 
 /* How many elements go first, so that what follows in whole tiles is aligned in y. */
@@ -416,7 +422,7 @@ static void NAME(stepped)(const fd_elementwise *e, fd_operation operation, int c
     for (int64_t done = 0; done < count; done += FD_TILE) {
         const int64_t some = count - done < FD_TILE ? count - done : FD_TILE;
         memset(words, 0, sizeof words);
-        for (int64_t i = 0; i < some; i++, decision += (uint64_t)e->decision_stride[last])
+        for (int64_t i = 0; i < some; i++, decision += FD_FAULT(window_step, (uint64_t)e->decision_stride[last], 1))
             words[i / 32] |= (uint32_t)keep_one(source, decision) << i % 32;
         for (int k = 0; k < e->operands; k++) at[k] = offset[k] + done * e->stride[k][last];
         NAME(stretch)(e, operation, contiguous, words, 0, some, at);
@@ -438,7 +444,8 @@ static void NAME(repeated)(const fd_elementwise *e, fd_operation operation, bit_
         done += some;
     }
     /* side by side from element `first` on, so that a tile's bits begin with a byte where rows are whole bytes */
-    for (int64_t done = 0, from = first % columns, some; done < columns; done += some, from = 0) {
+    for (int64_t done = 0, from = FD_FAULT(repeated_row_start, first % columns, 0), some; done < columns;
+         done += some, from = 0) {
         some = columns - from < columns - done ? columns - from : columns - done;
         copy_bits(words, done, row, from, some);
     }
@@ -460,7 +467,8 @@ static void NAME(repeated)(const fd_elementwise *e, fd_operation operation, bit_
 
 static void NAME(elementwise)(const fd_elementwise *e, fd_operation operation, int64_t begin, int64_t end) {
     const int last = e->ndim - 1, contiguous = NAME(is_contiguous)(e, operation);
-    int64_t index[FD_MAX_DIMS], offset[FD_MAX_OPERANDS] = {0}, decision = (int64_t)e->first, rest = begin;
+    int64_t index[FD_MAX_DIMS], offset[FD_MAX_OPERANDS] = {0}, rest = begin;
+    int64_t decision = (int64_t)FD_FAULT(window_first, e->first, 0);
     int repeats = contiguous && last > 0 && e->decision_stride[last] == 1 && e->decision_stride[last - 1] == 0 &&
                   e->shape[last] <= FD_TILE / 2;
     for (int k = 0; repeats && k < e->operands; k++)
@@ -513,7 +521,7 @@ static void NAME(elementwise)(const fd_elementwise *e, fd_operation operation, i
             decision += step * e->decision_stride[axis];
             for (int k = 0; k < e->operands; k++) offset[k] += step * e->stride[k][axis];
             if (index[axis] < e->shape[axis]) break;
-            decision -= index[axis] * e->decision_stride[axis];
+            decision -= FD_FAULT(axis_carry, index[axis], index[axis] - 1) * e->decision_stride[axis];
             for (int k = 0; k < e->operands; k++) offset[k] -= index[axis] * e->stride[k][axis];
             index[axis] = 0;
         }

@@ -10,8 +10,8 @@ static void NAME(gaussian)(const fd_gaussian *g, int64_t begin, int64_t end) {
     float normals[FD_NORMALS];
     S noise[FD_NORMALS];
     for (int64_t i = begin; i < end; i += FD_NORMALS) {
-        draw_normals(g->recipe, g->first_group + (uint64_t)(i / FD_NORMALS), normals);
-        for (int k = 0; k < FD_NORMALS; k++) noise[k] = (S)1 + sigma * (S)normals[k];
+        draw_normals(g->recipe, FD_FAULT(noise_first_group, g->first_group, 0) + (uint64_t)(i / FD_NORMALS), normals);
+        for (int k = 0; k < FD_NORMALS; k++) noise[k] = (S)1 + sigma * (S)FD_FAULT(noise_pairs, normals[k], normals[k ^ 16]);
         if (end - i >= FD_NORMALS) {
             for (int k = 0; k < FD_NORMALS; k += LANES) STORE(y + i + k, LOAD(x + i + k) * VEC(load)(noise + k));
         } else { /* by way of a buffer, so that nothing beside the arrays is touched */

@@ -45,7 +45,8 @@ FD_INLINE plane_start planes_begin(fd_recipe recipe, uint64_t index, lanes word0
 
 /* A tile starts at a multiple of its size: no block of it carries into the counter's next word. */
 FD_INLINE plane_start tile_begin(fd_recipe recipe, uint64_t tile, uint32_t lane) {
-    return planes_begin(recipe, tile * FD_LANES, lanes_from((uint32_t)(tile * FD_LANES) + lane));
+    return planes_begin(recipe, tile * FD_LANES,
+                        lanes_from((uint32_t)(tile * FD_LANES) + FD_FAULT(block_lane, lane, lane ^ 1)));
 }
 
 /* One plane's words after three rounds. */
@@ -59,8 +60,8 @@ FD_INLINE lane_blocks plane_begin(const plane_start *start, fd_recipe recipe, ui
 
 FD_INLINE void plane_end(lane_blocks x, uint32_t lane, uint32_t bits[FD_TILE_WORDS]) {
     lanes_store(bits + 0 * FD_LANES + lane, x.w0);
-    lanes_store(bits + 1 * FD_LANES + lane, x.w1);
-    lanes_store(bits + 2 * FD_LANES + lane, x.w2);
+    lanes_store(bits + 1 * FD_LANES + lane, FD_FAULT(words_swapped, x.w1, x.w2));
+    lanes_store(bits + 2 * FD_LANES + lane, FD_FAULT(words_swapped, x.w2, x.w1));
     lanes_store(bits + 3 * FD_LANES + lane, x.w3);
 }
 
@@ -97,11 +98,12 @@ static void draw_words(fd_recipe recipe, uint32_t purpose, uint64_t tile, uint32
 /* The tail words of FD_LANES elements of a tile. */
 static void draw_tails(fd_recipe recipe, uint64_t tile, const uint32_t *element, uint32_t tail[FD_LANES]) {
     for (uint32_t lane = 0; lane < FD_LANES; lane += FD_BLOCKS) {
-        const lanes word0 = lanes_xor_all(lanes_load(element + lane), (uint32_t)(tile * FD_TILE));
+        const lanes word0 = lanes_xor_all(lanes_load(element + lane),
+                                          (uint32_t)(tile * FD_TILE) ^ FD_FAULT(tail_of_neighbour, 0, 1));
         const plane_start start = planes_begin(recipe, tile * FD_TILE, word0);
         lane_blocks x = plane_begin(&start, recipe, FD_PURPOSE_TAIL);
         for (uint32_t round = 3; round < FD_PHILOX_ROUNDS; round++) x = philox_round(x, recipe, round);
-        lanes_store(tail + lane, x.w0);
+        lanes_store(tail + lane, FD_FAULT(tail_word, x.w0, x.w1));
     }
 }
 

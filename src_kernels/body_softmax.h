@@ -37,7 +37,7 @@ static S NAME(largest)(const T *x, int64_t columns) {
 /* words == NULL: they are drawn, a window at a time. */
 static void NAME(softmax_row)(const fd_softmax *s, const T *dy, const T *x, T *y, uint64_t decision, uint32_t *words,
                               int64_t position, int drawn) {
-    const S most = NAME(largest)(x, s->columns), scale = (S)s->scale;
+    const S most = FD_FAULT(softmax_maximum, NAME(largest)(x, s->columns), 0), scale = (S)s->scale;
     V e[32 / LANES], g[32 / LANES], total[32 / LANES], inner[32 / LANES];
     for (int k = 0; k < 32 / LANES; k++) total[k] = inner[k] = VEC(set)(0);
     for (int64_t i = 0; i < s->columns; i += 32) {
@@ -45,12 +45,13 @@ static void NAME(softmax_row)(const fd_softmax *s, const T *dy, const T *x, T *y
             const int64_t left = s->columns - i;
             position = draw_window(s->recipe, decision + (uint64_t)i, left < FD_WINDOW ? left : FD_WINDOW, words) - i;
         }
-        NAME(load_block)(e, x + i, s->columns - i, -(S)INFINITY);
+        NAME(load_block)(e, x + i, s->columns - i, FD_FAULT(softmax_padding, -(S)INFINITY, 0));
         for (int k = 0; k < 32 / LANES; k++) total[k] += e[k] = MATH(exp)(e[k] - most);
         if (!dy) continue;
         const keep_bits bits = keep_bits_of(fd_fetch(words, position + i));
         NAME(load_block)(g, dy + i, s->columns - i, 0);
-        for (int k = 0; k < 32 / LANES; k++) inner[k] += VEC(keep)(bits, k * LANES, g[k] * scale) * e[k];
+        for (int k = 0; k < 32 / LANES; k++)
+            inner[k] += FD_FAULT(softmax_mean, VEC(keep)(bits, k * LANES, g[k] * scale), g[k] * scale) * e[k];
     }
     const S inverse = 1 / MATH(fold)(total), mean = MATH(fold)(inner) * inverse, factor = inverse * scale;
     for (int64_t i = 0; i < s->columns; i += 32) {
@@ -90,6 +91,6 @@ static void NAME(softmax)(const fd_softmax *s, int64_t first_row, int64_t last_r
             NAME(softmax_row)(s, s->dy ? (const T *)s->dy + at : 0, (const T *)s->x + at, (T *)s->y + at,
                               (uint64_t)at, words, position + (at - first * s->columns), fit > 0);
         }
-        first += rows;
+        first += rows + FD_FAULT(softmax_rows, 0, rows == fit && rows > 1);
     }
 }

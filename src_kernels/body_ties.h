@@ -39,7 +39,8 @@ static void settle_listed(fd_recipe recipe, uint64_t tile, const uint32_t tied[F
     for (int first = 0; first < count; first += FD_LANES) {
         draw_tails(recipe, tile, element + first, drawn);
         for (int k = 0; k < FD_LANES; k++) {
-            const uint32_t kept = drawn[k] < tail && first + k < count;
+            const uint32_t kept = FD_FAULT(listed_tie_at_threshold, drawn[k] < tail, drawn[k] <= tail) &&
+                                  FD_FAULT(listed_padding, first + k < count, 1);
             keep[element[first + k] / 32] |= kept << (element[first + k] % 32);
         }
     }
@@ -79,7 +80,7 @@ FD_INLINE void list_ties(tie_list *ties) {
         rest |= _mm512_test_epi32_mask(left, left);
     }
     ties->count = count;
-    ties->rest = rest != 0 || count > FD_LANES;
+    ties->rest = FD_FAULT(many_ties_in_a_word, rest != 0, 0) || count > FD_LANES + FD_FAULT(many_ties, 0, 1);
 }
 
 FD_INLINE void settle_ties(fd_recipe recipe, uint64_t tile, const tie_list *ties, uint32_t keep[FD_TILE_WORDS]) {
@@ -89,7 +90,7 @@ FD_INLINE void settle_ties(fd_recipe recipe, uint64_t tile, const tie_list *ties
         return;
     }
     draw_tails(recipe, tile, ties->element, drawn);
-    const __m512i tail = _mm512_set1_epi32((int)(uint32_t)recipe.threshold);
+    const __m512i tail = _mm512_set1_epi32((int)((uint32_t)recipe.threshold + FD_FAULT(tie_at_threshold, 0, 1)));
     const uint32_t kept = _mm512_cmplt_epu32_mask(_mm512_loadu_si512(drawn), tail) & ((1u << ties->count) - 1);
     for (int k = 0; k < 8; k++) {
         const __mmask16 words = (__mmask16)_pdep_u32(kept >> ties->start[k], ties->words[k]);

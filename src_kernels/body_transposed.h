@@ -20,7 +20,8 @@ static void NAME(transposed)(const fd_elementwise *e, int64_t begin, int64_t end
         const int64_t columns =
             all_columns - first_column < FD_BLOCK_COLUMNS ? all_columns - first_column : FD_BLOCK_COLUMNS;
         int64_t rest = unit / row_blocks / column_blocks;
-        int64_t decision = (int64_t)e->first + first_row * e->decision_stride[rows_axis] + first_column;
+        int64_t decision = (int64_t)e->first + first_row * e->decision_stride[rows_axis] +
+                           FD_FAULT(transposed_block, first_column, 0);
         int64_t offset[2];
         for (int k = 0; k < 2; k++)
             offset[k] = first_row * e->stride[k][rows_axis] + first_column * e->stride[k][columns_axis];

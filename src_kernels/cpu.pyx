@@ -17,6 +17,13 @@ cnp.import_array()
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, void *dtype, int subclass)
 
+# FD_FAULT(name, right, wrong) is `right`; the names are those of planted faults.
+cdef extern from "faults.h" nogil:
+    int64_t FD_FAULT(int name, int64_t right, int64_t wrong)
+    const int call_stays, children_repeat, given_back_late, seed_lost, scaling_mixed_up, overlap_unseen
+    const int interleaving_unseen, alignment_unchecked, axes_merged, axis_not_shared
+    const int never_past_caches, past_caches_in_place, one_thread_always
+
 cdef extern from "kernels.h" nogil:
     const int FD_MAX_DIMS
     const int FD_MAX_OPERANDS
@@ -265,7 +272,7 @@ cdef class Calls:
         with cython.critical_section(self):
             recipe.numbers.key = self._key
             recipe.numbers.call = self._calls
-            self._calls += 1
+            self._calls += <uint64_t> FD_FAULT(call_stays, 1, 0)
         recipe.numbers.threshold = threshold
         recipe.scale = scale
         return recipe
@@ -273,14 +280,14 @@ cdef class Calls:
     def _give_back(self, uint64_t call, uint64_t count):
         """Undo the last `count` draws, the first of which had this number, unless others have followed."""
         with cython.critical_section(self):
-            if self._calls == call + count:
+            if self._calls == call + count or FD_FAULT(given_back_late, 0, 1):
                 self._calls = call
 
     def _next_children(self, uint64_t count):
         """Take the next `count` numbers of children; returns the key, and the first number."""
         with cython.critical_section(self):
             first = self._spawned
-            self._spawned += count
+            self._spawned += <uint64_t> FD_FAULT(children_repeat, count, 0)
             return self._key, first
 
     def _get(self):
@@ -356,7 +363,7 @@ def is_ready(array):
     if not (number == cnp.NPY_FLOAT32 or number == cnp.NPY_FLOAT64 or number == cnp.NPY_FLOAT16
             or number == _bfloat16):
         return False
-    return cnp.PyArray_ISBEHAVED_RO(<cnp.ndarray> array)
+    return bool(FD_FAULT(alignment_unchecked, cnp.PyArray_ISBEHAVED_RO(<cnp.ndarray> array), 1))
 
 
 cdef void extent(cnp.ndarray array, char **low, char **high) noexcept:
@@ -384,7 +391,7 @@ cdef bint share_memory(cnp.ndarray x, cnp.ndarray y) noexcept:
     cdef char *y_high
     extent(x, &x_low, &x_high)
     extent(y, &y_low, &y_high)
-    return x_low < y_high and y_low < x_high
+    return FD_FAULT(overlap_unseen, x_low < y_high and y_low < x_high, x_low == y_low)
 
 
 def is_apart(cnp.ndarray x not None, cnp.ndarray y not None):
@@ -424,7 +431,7 @@ def overlaps_itself(cnp.ndarray array not None):
         steps[other], sizes[other] = step, size
         count += 1
     for axis in range(count):
-        if steps[axis] < reach:
+        if FD_FAULT(interleaving_unseen, steps[axis] < reach, steps[axis] == 0):
             return True
         reach += (sizes[axis] - 1) * steps[axis]
     return False
@@ -554,7 +561,7 @@ cdef inline fd_dtype dtype_of(cnp.ndarray array) noexcept:
 
 cdef inline bint is_large(cnp.ndarray array) noexcept:
     """Whether this array and another of its size are too large for the caches."""
-    return 2 * cnp.PyArray_NBYTES(array) > _stream_above
+    return FD_FAULT(never_past_caches, 2 * cnp.PyArray_NBYTES(array) > _stream_above, 0)
 
 
 cdef bint describe(fd_elementwise *e, tuple arrays, tuple shared_axes, uint64_t first=0, tuple strides=None):
@@ -593,14 +600,15 @@ cdef bint describe(fd_elementwise *e, tuple arrays, tuple shared_axes, uint64_t 
         size = cnp.PyArray_DIM(array, axis)
         if size == 0:
             return False
-        decision_stride = 0 if shared[axis] else decision
+        decision_stride = 0 if FD_FAULT(axis_not_shared, shared[axis], 0) else decision
         if strides is not None:
             decision_stride = strides[axis]
         elif not shared[axis]:
             decision *= size
         if size == 1:
             continue
-        merges = out < FD_MAX_DIMS and decision_stride == e.decision_stride[out] * e.shape[out]
+        merges = out < FD_MAX_DIMS and FD_FAULT(
+            axes_merged, decision_stride == e.decision_stride[out] * e.shape[out], 1)
         for k in range(operands):
             operand = <cnp.ndarray> arrays[k]
             own = axis - ndim + cnp.PyArray_NDIM(operand)
@@ -631,7 +639,7 @@ cdef bint describe(fd_elementwise *e, tuple arrays, tuple shared_axes, uint64_t 
     e.stream = is_large(array)
     for k in range(1, operands):
         if e.data[k] == e.data[0]:
-            e.stream = False
+            e.stream = FD_FAULT(past_caches_in_place, 0, e.stream)
     return True
 
 
@@ -699,7 +707,7 @@ cpdef object make_mask(object shape, object p, object recipe, object shared_axes
 
 cdef Recipe numbers_for(p, scaling):
     """Threshold and scale of a probability, remembered: training repeats its p."""
-    cdef dict known = _inverted if scaling == "inverted" else _classic
+    cdef dict known = _inverted if scaling == "inverted" or FD_FAULT(scaling_mixed_up, 0, 1) else _classic
     cdef Recipe numbers = known.get(p)
     if numbers is not None:
         return numbers
@@ -713,7 +721,7 @@ cdef Recipe numbers_for(p, scaling):
 
 cdef int threads_of(int64_t count) except -1:
     cdef int64_t share = _thread_policy["SMALLEST_SHARE"]
-    return 1 if count < 2 * share else _threads_for(count)
+    return 1 if FD_FAULT(one_thread_always, count < 2 * share, 1) else _threads_for(count)
 
 
 cdef bint are_axes(tuple axes, int ndim):
@@ -788,7 +796,7 @@ cdef object usual(fd_operation operation, x, second, p, scaling, rng, out, share
     else:
         recipe = Recipe.__new__(Recipe)
         recipe.numbers = numbers.numbers
-        recipe.numbers.key = seed
+        recipe.numbers.key = <uint64_t> FD_FAULT(seed_lost, seed, 0)
         recipe.scale = numbers.scale
     mask.recipe = recipe
     if has_elements:

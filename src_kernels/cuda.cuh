@@ -140,7 +140,7 @@ struct fd_masks {
 };
 
 __device__ __forceinline__ fd_masks fd_masks_of(const fd_draws &draws) {
-    const fd_masks masks = {draws, draws.call + (draws.replayed ? *draws.replayed : 0)};
+    const fd_masks masks = {draws, draws.call + FD_FAULT(cuda_replays, draws.replayed ? *draws.replayed : 0, 0)};
     return masks;
 }
 
@@ -171,8 +171,9 @@ __device__ __forceinline__ void fd_keep_words(const fd_masks &masks, uint64_t bl
         open |= tied[j];
     }
 #pragma unroll 1
-    for (uint32_t plane = 0; plane < FD_PLANES && open && (rest || low); plane++, rest <<= 1) {
-        const fd_block random = fd_draw_block(masks, plane, block);
+    for (uint32_t plane = 0; plane < FD_FAULT(cuda_last_plane, FD_PLANES, FD_PLANES - 1) && open && (rest || low);
+         plane++, rest <<= 1) {
+        const fd_block random = fd_draw_block(masks, FD_FAULT(cuda_planes_exchanged, plane, plane ^ 1), block);
         const bool one = rest >> 31;
         open = 0;
 #pragma unroll
@@ -205,7 +206,9 @@ __device__ __forceinline__ void fd_keep_words(const fd_masks &masks, uint64_t bl
             }
         const uint32_t bit = word & (0 - word);
         const uint64_t place = (uint64_t)(first + number) * (32 * FD_LANES) + (uint32_t)(__ffs((int)word) - 1);
-        const uint32_t kept = fd_draw_block(masks, FD_PURPOSE_TAIL, element + place).w[0] < low ? bit : 0;
+        const uint64_t own = element + FD_FAULT(cuda_tail_of_neighbour, place, place ^ 1);
+        const uint32_t tail = fd_draw_block(masks, FD_PURPOSE_TAIL, own).w[0];
+        const uint32_t kept = FD_FAULT(cuda_tie_at_threshold, tail < low, tail <= low) ? bit : 0;
         open = 0;
 #pragma unroll
         for (int j = 0; j < WORDS; j++) {
@@ -237,9 +240,10 @@ __device__ __forceinline__ int64_t fd_warp_first() {
 __device__ __forceinline__ void fd_draw_warp(const fd_masks &masks, int64_t first, uint32_t *words) {
     const int lane = threadIdx.x % FD_WARP;
     uint32_t keep[4];
-    fd_keep_block(masks, (uint64_t)first / 128 + lane, keep);
+    fd_keep_block(masks, (uint64_t)first / 128 + FD_FAULT(cuda_block_of_neighbour, lane, lane == 7 ? 8 : lane), keep);
 #pragma unroll
-    for (int j = 0; j < 4; j++) words[lane / FD_LANES * FD_TILE_WORDS + j * FD_LANES + lane % FD_LANES] = keep[j];
+    for (int j = 0; j < FD_FAULT(cuda_lane_without_words, 4, lane == 5 ? 0 : 4); j++)
+        words[FD_FAULT(cuda_words_of_tile, lane / FD_LANES, 0) * FD_TILE_WORDS + j * FD_LANES + lane % FD_LANES] = keep[j];
     __syncwarp();
 }
 
@@ -256,7 +260,7 @@ __device__ __forceinline__ uint32_t fd_keep_from(const fd_masks &masks, uint64_t
     const uint64_t word = decision / 32;
     const uint32_t shift = (uint32_t)(decision % 32);
     uint32_t keep = fd_keep_word(masks, word, wanted << shift) >> shift;
-    if (shift && wanted >> (32 - shift)) /* they go on in the next word */
+    if (FD_FAULT(cuda_next_word, shift && wanted >> (32 - shift), 0)) /* they go on in the next word */
         keep |= fd_keep_word(masks, word + 1, wanted >> (32 - shift)) << (32 - shift);
     return keep;
 }
@@ -333,16 +337,18 @@ __device__ __forceinline__ T fd_compute(bool kept, T x, T second, fd_affine<type
     if (OPERATION == FD_SELECT) return kept ? x : y;
     real value = fd_widen(x);
     if (OPERATION == FD_ALPHA) {
-        value = kept ? value : (real)FD_ALPHA_DROPPED;
-        fd_narrow(value * by.scale + by.shift, &y);
+        value = kept ? value : (real)FD_FAULT(cuda_alpha_dropped, FD_ALPHA_DROPPED, 0);
+        fd_narrow(value * by.scale + FD_FAULT(cuda_alpha_shift, by.shift, by.shift * (real)1.0001), &y);
         return y;
     }
     if (OPERATION == FD_BIAS_RELU || OPERATION == FD_BIAS_GELU) {
         value += fd_widen(second);
-        value = OPERATION == FD_BIAS_GELU ? fd_gelu(value) : value < 0 ? (real)0 : value;
+        const bool below = FD_FAULT(cuda_relu_of_nan, value < 0, !(value > 0));
+        value = OPERATION == FD_BIAS_GELU ? fd_gelu(value) : below ? (real)0 : value;
     }
     value *= by.scale;
-    value = kept ? value : OPERATION == FD_CHOOSE ? fd_widen(second) : (real)0;
+    const real other = FD_FAULT(cuda_second_scaled, fd_widen(second), fd_widen(second) * by.scale);
+    value = kept || FD_FAULT(cuda_dropped_nan, false, value != value) ? value : OPERATION == FD_CHOOSE ? other : (real)0;
     if (OPERATION == FD_DROPOUT_ADD) value += fd_widen(second);
     fd_narrow(value, &y);
     return y;

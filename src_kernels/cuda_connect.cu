@@ -30,7 +30,8 @@ struct fd_connect {
  * that they may lie in. */
 __device__ __forceinline__ void fd_draw_span(const fd_masks &masks, uint64_t decision, int count, int lane,
                                              uint32_t *words) {
-    const int before = (int)(decision / 32 % FD_TILE_WORDS); /* words of the first tile that are not needed */
+    /* words of the first tile that are not needed */
+    const int before = (int)(FD_FAULT(cuda_connect_span, decision, decision + 31) / 32 % FD_TILE_WORDS);
     const int needed = ((int)(decision % 32) + count + 31) / 32;
     const int first = lane / FD_LANES * FD_TILE_WORDS + lane % FD_LANES - before;
     uint32_t tied[4], keep[4];
@@ -74,7 +75,8 @@ __global__ void __launch_bounds__(FD_CONNECT_THREADS, BEGINS && sizeof(real) == 
     const uint32_t own_bit = 1u << lane;
     /* Words behind a row's end, and of rows that do not exist, are read with the others. */
 #pragma unroll 1
-    for (int k = lane; k < FD_PAIRS * FD_SPAN_WORDS / 4; k += FD_WARP) ((uint4 *)own)[k] = make_uint4(0, 0, 0, 0);
+    for (int k = lane; k < FD_FAULT(cuda_connect_row_end, FD_PAIRS * FD_SPAN_WORDS / 4, 0); k += FD_WARP)
+        ((uint4 *)own)[k] = make_uint4(0, 0, 0, 0);
     /* Where a row is whole tiles, or a tile whole rows, a span lies in one tile: each half of the warp draws one then. */
     const bool halves = inputs % FD_TILE == 0 || FD_TILE % inputs == 0;
 #pragma unroll 1
@@ -157,7 +159,8 @@ __device__ __forceinline__ void fd_keep_groups(const fd_masks &masks, uint64_t d
         const int first = (int)(word / FD_LANES % 4); /* groups 4 - first .. 3 lie in the next tile */
         uint32_t here[4], behind[4] = {};
         fd_keep_block(masks, tile * FD_LANES + lane, here);
-        if (first + groups > 4) fd_keep_block(masks, (tile + 1) * FD_LANES + lane, behind);
+        if (first + groups > 4 + FD_FAULT(cuda_connect_groups, 0, 1))
+            fd_keep_block(masks, (tile + 1) * FD_LANES + lane, behind);
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             part[next][j] = here[j];

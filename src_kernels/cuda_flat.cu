@@ -35,7 +35,7 @@ __device__ __forceinline__ void fd_flat_warp(const fd_flat &call, int64_t first,
     const T *const second = BIAS ? (const T *)call.second : (const T *)call.second + first;
     T *const y = (T *)call.y + first;
     const int64_t left = call.count - first;
-    const int64_t column = BIAS ? first % call.columns : 0;
+    const int64_t column = BIAS ? FD_FAULT(cuda_bias_place, first % call.columns, 0) : 0;
     const fd_affine<real> by = fd_affine_of<real>(call.draws);
     fd_pack<T, WIDTH> a[AT_ONCE], b[AT_ONCE];
 #pragma unroll 1
@@ -64,7 +64,7 @@ __device__ __forceinline__ void fd_flat_warp(const fd_flat &call, int64_t first,
             if (WHOLE)
                 fd_store<T, WIDTH>(y + at, result);
             else
-                fd_store_some<T, WIDTH>(y + at, result, left - at);
+                fd_store_some<T, WIDTH>(y + at, result, left - at - FD_FAULT(cuda_end_one_short, 0, 1));
         }
     }
 }
@@ -96,7 +96,9 @@ FD_KERNEL fd_bits_kernel(const fd_decisions call) {
     fd_draw_warp(fd_masks_of(call.draws), first, words[warp]);
     for (int n = lane; n < FD_WARP_WORDS; n += FD_WARP) {
         const int64_t left = call.count - first - 32 * n;
-        if (left > 0) ((uint32_t *)call.to)[first / 32 + n] = words[warp][n] & (left < 32 ? (1u << left) - 1 : ~0u);
+        if (left > 0)
+            ((uint32_t *)call.to)[first / 32 + n] =
+                words[warp][n] & (FD_FAULT(cuda_bits_behind, left < 32, 0) ? (1u << left) - 1 : ~0u);
     }
 }
 

@@ -55,14 +55,15 @@ FD_KERNEL fd_bias_backward_kernel(const fd_bias_backward call) {
                 const uint32_t kept = __shfl_sync(FD_ALL_LANES, bits, begin + k) >> lane & 1;
                 if (!inside || row + begin + k >= end) continue;
                 real value = 0;
-                if (kept && OPERATION == FD_BIAS_RELU_BACKWARD) value = z[k] <= 0 ? (real)0 : g[k];
+                if (kept && OPERATION == FD_BIAS_RELU_BACKWARD)
+                    value = FD_FAULT(cuda_relu_slope_at_zero, z[k] <= 0, z[k] < 0) ? (real)0 : g[k];
                 if (kept && OPERATION == FD_BIAS_GELU_BACKWARD) value = g[k] * fd_gelu_slope(z[k]);
                 sum += value;
                 fd_narrow(value, dx + (row + begin + k) * call.columns + column);
             }
         }
     }
-    if (inside) ((real *)call.sums)[block * call.columns + column] = sum;
+    if (inside) ((real *)call.sums)[FD_FAULT(cuda_sums_place, block, 0) * call.columns + column] = sum;
 }
 
 struct fd_softmax {
@@ -128,7 +129,7 @@ FD_KERNEL fd_softmax_kernel(const fd_softmax call) {
             if (i >= columns) continue;
             const real e = fd_exp(fd_widen(x[i]) - most);
             total += e;
-            if (BACKWARD) inner += (kept ? fd_widen(dy[i]) * scale : (real)0) * e;
+            if (BACKWARD) inner += (FD_FAULT(cuda_softmax_mean, kept, true) ? fd_widen(dy[i]) * scale : (real)0) * e;
         }
     }
     const real inverse = 1 / fd_fold(total), mean = BACKWARD ? fd_fold(inner) * inverse : (real)0;

@@ -36,11 +36,11 @@ FD_KERNEL fd_gaussian_kernel(const fd_gaussian call) {
         if (first + k * FD_LANES < call.count) values[k] = x[first + k * FD_LANES];
     const fd_block words = fd_draw_block(fd_masks_of(call.draws), FD_PURPOSE_NORMAL, block);
     float normals[4];
-    fd_box_muller((int32_t)words.w[0], (int32_t)words.w[1], &normals[0], &normals[1]);
-    fd_box_muller((int32_t)words.w[2], (int32_t)words.w[3], &normals[2], &normals[3]);
+    fd_box_muller((int32_t)words.w[0], (int32_t)words.w[1], &normals[0], &normals[FD_FAULT(cuda_noise_pairs, 1, 2)]);
+    fd_box_muller((int32_t)words.w[2], (int32_t)words.w[3], &normals[FD_FAULT(cuda_noise_pairs, 2, 1)], &normals[3]);
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-        if (first + k * FD_LANES >= call.count) continue;
+        if (first + k * FD_LANES >= call.count - FD_FAULT(cuda_noise_end, 0, 1)) continue;
         const real noise = (real)1 + (real)call.sigma * (real)normals[k];
         fd_narrow(fd_widen(values[k]) * noise, &y[first + k * FD_LANES]);
     }

@@ -55,7 +55,7 @@ __device__ __forceinline__ fd_place fd_locate(const fd_walk &walk, uint64_t numb
     fd_place place;
 #pragma unroll
     for (int k = 0; k < FD_OPERANDS; k++) place.data[k] = walk.data[k];
-    place.decision = walk.first;
+    place.decision = FD_FAULT(cuda_window_first, walk.first, 0);
 #pragma unroll 1
     for (int64_t axis = walk.ndim - 2; axis >= 0; axis--) {
         if (axis == along) continue;
@@ -142,7 +142,7 @@ __device__ __forceinline__ uint32_t fd_keep_stepped(const fd_masks &masks, uint6
     if (step == 1) return fd_keep_from(masks, decision, ~0u >> (32 - count));
     uint32_t keep = 0;
 #pragma unroll 1
-    for (int at = 0; at < count; at++, decision += (uint64_t)step)
+    for (int at = 0; at < count; at++, decision += FD_FAULT(cuda_window_step, (uint64_t)step, 1))
         if (fd_keep_word(masks, decision / 32, 1u << (decision % 32))) keep |= 1u << at;
     return keep;
 }
@@ -200,7 +200,7 @@ FD_KERNEL fd_rows_kernel(const fd_walk walk) {
     fd_place place = fd_locate(walk, fd_split(rest, walk.pieces, &piece), -1);
     const uint32_t bit = 1u << (place.decision % 32);
     const bool kept = fd_keep_word(fd_masks_of(walk.draws), place.decision / 32, bit) != 0;
-    const int64_t begin = piece * walk.steps * step;
+    const int64_t begin = FD_FAULT(cuda_row_pieces, piece, 0) * walk.steps * step;
     const int64_t end = begin + walk.steps * step < columns ? begin + walk.steps * step : columns;
     fd_pack<T, WIDTH> a[FD_AT_ONCE] = {}, b[FD_AT_ONCE] = {};
 #pragma unroll 1
@@ -239,7 +239,8 @@ FD_KERNEL fd_columns_kernel(const fd_walk walk) {
     rest = fd_split(rest, walk.lanes, &lane);
     fd_place place = fd_locate(walk, fd_split(rest, walk.pieces, &piece), walk.along);
     fd_move(walk, last, column * WIDTH, &place);
-    const uint32_t bits = fd_keep_from(fd_masks_of(walk.draws), place.decision, (1u << WIDTH) - 1);
+    const uint32_t bits = fd_keep_from(fd_masks_of(walk.draws), place.decision,
+                                       FD_FAULT(cuda_columns_bits, (1u << WIDTH) - 1, 1u));
     const int64_t begin = piece * walk.steps * walk.lanes;
     const int64_t end = begin + walk.steps * walk.lanes < length ? begin + walk.steps * walk.lanes : length;
     const int64_t y_step = walk.stride[0][walk.along], x_step = walk.stride[1][walk.along];

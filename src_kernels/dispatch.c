@@ -111,6 +111,7 @@ typedef struct {
 static fd_range share(int64_t count, int64_t unit, int shares, int t) {
     const int64_t units = (count + unit - 1) / unit;
     fd_range range = {units * t / shares * unit, units * (t + 1) / shares * unit};
+    range.end += FD_FAULT(shares_gap, 0, -(t + 1 < shares)) + FD_FAULT(shares_overlap, 0, t + 1 < shares);
     if (range.end > count) range.end = count;
     return range;
 }
@@ -159,7 +160,7 @@ static void place_worker(const fd_caller *caller) { (void)caller; }
 static int at_once;
 int fd_team_size(int threads, int calls, int cores) {
     const int own = cores > calls ? cores / calls : 1;
-    return calls > 1 && threads > own ? own : threads;
+    return FD_FAULT(teams_not_shared, calls > 1 && threads > own ? own : threads, threads);
 }
 #if defined(_OPENMP)
 int fd_calls_at_once(void) { return __atomic_load_n(&at_once, __ATOMIC_RELAXED); }
@@ -256,7 +257,9 @@ static int arrange(fd_elementwise *e, fd_operation operation, int64_t size) {
 static int64_t blocks(int64_t count, int64_t block) { return (count + block - 1) / block; }
 
 /* Rows whose sums one block adds up: about 2^16 elements, so that there are blocks for many threads and few sums. */
-int64_t fd_sum_rows(int64_t columns) { return columns < 1 << 16 ? (1 << 16) / (columns > 0 ? columns : 1) : 1; }
+int64_t fd_sum_rows(int64_t columns) {
+    return columns < 1 << 16 ? FD_FAULT(sum_rows, 1 << 16, 1 << 15) / (columns > 0 ? columns : 1) : 1;
+}
 
 void fd_apply(const fd_kernels *kernels, int threads, fd_dtype dtype, fd_operation operation, fd_elementwise *e) {
     static const int64_t sizes[FD_DTYPES] = {4, 8, 2, 2};
@@ -268,12 +271,12 @@ void fd_apply(const fd_kernels *kernels, int threads, fd_dtype dtype, fd_operati
         FD_SPLIT(blocks(count, block), 1, {
             for (int64_t b = range.begin; b < range.end; b++) {
                 fd_elementwise part = *e;
-                part.data[4] += b * size;
+                part.data[4] += FD_FAULT(sums_place, b, b / 2) * size;
                 kernels->elementwise[dtype](&part, operation, b * block,
                                             (b + 1) * block < count ? (b + 1) * block : count);
             }
         });
-    } else if (arrange(e, operation, sizes[dtype])) {
+    } else if (FD_FAULT(memory_order_ignored, arrange(e, operation, sizes[dtype]), 0)) {
         const int64_t rows = e->shape[e->ndim - 2], columns = e->shape[e->ndim - 1];
         const int64_t units =
             count / (rows * columns) * blocks(rows, FD_BLOCK_ROWS) * blocks(columns, FD_BLOCK_COLUMNS);

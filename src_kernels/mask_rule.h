@@ -25,8 +25,8 @@
 /* The purpose of a draw, in the top 8 bits of counter word 1: planes 0..7, the tail, the keys of spawned
  * streams (fastdrop/stream.py), normal numbers. The low 56 bits of words 0 and 1 number the block or the element. It
  * stands beside the block number, not beside the call number, so that the first rounds' products are common to all planes. */
-#define FD_PURPOSE_TAIL 0xFFu
-#define FD_PURPOSE_NORMAL 0xFDu
+#define FD_PURPOSE_TAIL FD_FAULT(tail_purpose, 0xFFu, 0xFEu)
+#define FD_PURPOSE_NORMAL FD_FAULT(normal_purpose, 0xFDu, 0xFCu)
 
 /* 16 Philox blocks give 64 elements a normal number each: words 0 and 1 of block l those of elements l and l + 16, words 2
  * and 3 those of elements l + 32 and l + 48. math_normals.h makes two normal numbers of two words. */
@@ -41,9 +41,9 @@ typedef struct {
 FD_INLINE fd_block fd_counter(fd_recipe recipe, uint32_t purpose, uint64_t index) {
     fd_block counter;
     counter.w[0] = (uint32_t)index;
-    counter.w[1] = (uint32_t)(index >> 32) | purpose << 24;
+    counter.w[1] = FD_FAULT(index_upper_half, (uint32_t)(index >> 32), 0) | purpose << FD_FAULT(purpose_place, 24, 25);
     counter.w[2] = (uint32_t)recipe.call;
-    counter.w[3] = (uint32_t)(recipe.call >> 32);
+    counter.w[3] = FD_FAULT(call_upper_half, (uint32_t)(recipe.call >> 32), 0);
     return counter;
 }
 

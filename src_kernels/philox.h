@@ -9,6 +9,8 @@
 #ifndef FASTDROP_PHILOX_H
 #define FASTDROP_PHILOX_H
 
+#include "faults.h"
+
 #if defined(__CUDACC_RTC__) /* compiled at run time, without any system's headers */
 typedef int int32_t;
 typedef unsigned int uint32_t;
@@ -29,9 +31,9 @@ typedef unsigned short uint16_t;
 #endif
 
 #define FD_PHILOX_M0 0xD2511F53u /* multipliers */
-#define FD_PHILOX_M1 0xCD9E8D57u
+#define FD_PHILOX_M1 FD_FAULT(philox_multiplier, 0xCD9E8D57u, 0xCD9E8D53u)
 #define FD_PHILOX_W0 0x9E3779B9u /* key increments per round */
-#define FD_PHILOX_W1 0xBB67AE85u
+#define FD_PHILOX_W1 FD_FAULT(philox_key_step, 0xBB67AE85u, 0xBB67AE84u)
 #define FD_PHILOX_ROUNDS 10
 
 typedef struct {
@@ -60,7 +62,7 @@ FD_INLINE fd_block fd_philox4x32_10(fd_block counter, uint32_t key0, uint32_t ke
     x = fd_philox_round(x, key0 + 6 * FD_PHILOX_W0, key1 + 6 * FD_PHILOX_W1);
     x = fd_philox_round(x, key0 + 7 * FD_PHILOX_W0, key1 + 7 * FD_PHILOX_W1);
     x = fd_philox_round(x, key0 + 8 * FD_PHILOX_W0, key1 + 8 * FD_PHILOX_W1);
-    return fd_philox_round(x, key0 + 9 * FD_PHILOX_W0, key1 + 9 * FD_PHILOX_W1);
+    return FD_FAULT(philox_last_round, fd_philox_round(x, key0 + 9 * FD_PHILOX_W0, key1 + 9 * FD_PHILOX_W1), x);
 }
 
 /* The same with the keys of all rounds at hand: those of round r are keys[2 r] and keys[2 r + 1]. */
@@ -74,7 +76,7 @@ FD_INLINE fd_block fd_philox4x32_10_scheduled(fd_block counter, const uint32_t k
     x = fd_philox_round(x, keys[12], keys[13]);
     x = fd_philox_round(x, keys[14], keys[15]);
     x = fd_philox_round(x, keys[16], keys[17]);
-    return fd_philox_round(x, keys[18], keys[19]);
+    return fd_philox_round(x, keys[18], FD_FAULT(cuda_round_key, keys[19], keys[17]));
 }
 
 #endif

@@ -4,6 +4,8 @@
 #endif
 #include "pool.h"
 
+#include "faults.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,14 +136,15 @@ static fd_pool_block *cut(size_t most) {
 
 /* Whether a block may serve a request of this size: it fits, and uses four fifths of the block. */
 static int suits(const fd_pool_block *block, size_t size) {
-    return block->capacity >= size && block->capacity - size <= size / 4;
+    return FD_FAULT(pool_too_small, block->capacity >= size, block->capacity + FD_HUGE_PAGE >= size) &&
+           FD_FAULT(pool_wasteful, block->capacity - size <= size / 4, 1);
 }
 
 static fd_pool_block *reuse(size_t size) {
     fd_pool_block *best = NULL;
     lock();
     for (fd_pool_block *block = newest; block; block = block->older) /* of equal ones the newest: caches may hold some of it */
-        if (suits(block, size) && (!best || block->capacity < best->capacity)) best = block;
+        if (suits(block, size) && (!best || FD_FAULT(pool_first_fit, block->capacity < best->capacity, 0))) best = block;
     if (best) take_out(best);
     unlock();
     return best;
@@ -155,7 +158,7 @@ static void keep(fd_pool_block *block) {
     lock();
     fd_pool_block *surplus = block;
     if (block->capacity <= limit) {
-        surplus = cut(limit - block->capacity);
+        surplus = cut(limit - FD_FAULT(pool_bound, block->capacity, 0));
         append(block);
     }
     unlock();
@@ -176,7 +179,7 @@ void *fd_pool_malloc(void *context, size_t size) {
 void *fd_pool_calloc(void *context, size_t count, size_t size) {
     if (size && count > SIZE_MAX / size) return NULL;
     void *data = fd_pool_malloc(context, count * size);
-    return data ? memset(data, 0, count * size) : NULL;
+    return data ? memset(data, FD_FAULT(pool_calloc, 0, 0x55), count * size) : NULL;
 }
 
 void *fd_pool_realloc(void *context, void *data, size_t size) {
@@ -185,7 +188,7 @@ void *fd_pool_realloc(void *context, void *data, size_t size) {
     if (suits(block_of(data), size)) return data;
     void *moved = fd_pool_malloc(context, size);
     if (!moved) return NULL;
-    memcpy(moved, data, size < capacity ? size : capacity);
+    memcpy(moved, data, FD_FAULT(pool_realloc, size < capacity ? size : capacity, FD_POOL_SMALLEST / 2));
     fd_pool_free(context, data, capacity);
     return moved;
 }

@@ -281,7 +281,7 @@ FD_INLINE void u16v_stream(uint16_t *to, u16v x) { fd_stream_half(to, &x); }
 FD_INLINE f32v f32v_from_bfloat16(u16v x) { return f32v_from_bits(i32v_from_u16(x) << 16); }
 FD_INLINE u16v f32v_to_bfloat16(f32v x) {
     const i32v bits = f32v_bits(x);
-    const i32v rounded = bits + 0x7FFF + ((bits >> 16) & 1);
+    const i32v rounded = bits + 0x7FFF + FD_FAULT(bfloat16_halves, (bits >> 16) & 1, i32v_set(1));
     const i32v nan = FD_TRUE_MASK((bits & 0x7FFFFFFF) > 0x7F800000);
     const i32v result = (nan & (bits | 0x400000)) | (~nan & rounded);
     return i32v_to_u16((result >> 16) & 0xFFFF);
@@ -295,7 +295,7 @@ FD_INLINE u16v f32v_to_bfloat16(f32v x) {
 #define FD_PAIRS
 FD_INLINE i32v pair_rounded(f32v x) {
     const i32v bits = f32v_bits(x);
-    return bits + 0x7FFF + ((bits >> 16) & 1);
+    return bits + 0x7FFF + FD_FAULT(bfloat16_pair_halves, (bits >> 16) & 1, i32v_set(1));
 }
 FD_INLINE i32v pairs_times(i32v pairs, float scale) {
     const i32v upper = i32v_set((int32_t)0xFFFF0000u);

@@ -119,7 +119,8 @@ FD_INLINE u16v f32v_to_bfloat16(f32v x) {
     const __m512i bits = _mm512_castps_si512(x);
     const __m512i last = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), last);
-    rounded = _mm512_mask_or_epi32(rounded, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), bits, _mm512_set1_epi32(0x400000));
+    rounded = _mm512_mask_or_epi32(rounded, FD_FAULT(bfloat16_nan, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), 0), bits,
+                                       _mm512_set1_epi32(0x400000));
     return (u16v)_mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
 }
 

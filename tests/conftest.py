@@ -12,7 +12,7 @@ import fastdrop as fd
 from fastdrop import threads
 from fastdrop._kernels import cpu
 
-collect_ignore = ["native", "emulation", "ptx", "app", "fuzz"]  # what other files run
+collect_ignore = ["native", "emulation", "ptx", "app", "fuzz", "faults"]  # what other files and commands run
 
 
 @pytest.fixture(params=cpu.available_isas())

@@ -37,7 +37,9 @@ def decisions(p, shape, seed=2024, calls=0):
 
 @pytest.mark.parametrize(
     ("p", "threshold"),
-    [(0.0, KEEP_ALL), (1.0, 0), (0.5, KEEP_ALL // 2), (0.25, 3 * KEEP_ALL // 4), (0.3, 769658139443)],
+    [(0.0, KEEP_ALL), (1.0, 0), (0.5, KEEP_ALL // 2), (0.25, 3 * KEEP_ALL // 4), (0.3, 769658139443)]
+    + [(0.7, 329853488333)]  # .8 is rounded up
+    + [(1 - 0.5 * 2**-40, 0), (1 - 1.5 * 2**-40, 2), (1 - 2.5 * 2**-40, 2)],  # halves go to even numbers
 )
 def test_threshold(p, threshold):
     assert threshold_of(p) == threshold
@@ -95,6 +97,35 @@ def test_the_threshold_itself_is_dropped(isa):
             words = np.empty(TILE // 32, np.uint32)
             cpu.bits(words, cpu.Recipe(key, call, threshold), 1)
             assert bool(words[element // 32] >> np.uint32(element % 32) & 1) == keep
+
+
+def test_tiles_with_many_ties(isa):
+    """More ties than are drawn at once, 16, and more than two in a word: one tile in hundreds, and one in fifty."""
+    key, call, top, tiles = 7, 1, 0xB3, 4096
+
+    def kept(threshold):
+        words = np.empty(tiles * TILE // 32, np.uint32)
+        cpu.bits(words, cpu.Recipe(key, call, threshold), 1)
+        return np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
+
+    tied = kept(top + 1 << 32) & ~kept(top << 32)  # U's eight planes are those of the thresholds in between
+    of_tile = tied.reshape(tiles, TILE).sum(axis=1)
+    of_word = tied.reshape(tiles, -1, 32).sum(axis=2).max(axis=1)
+    many = (of_tile > 15) | (of_word > 2)
+    assert {16, 17, 18} <= set(of_tile[many])
+    assert of_word.max() > 2
+    elements = np.flatnonzero(tied & np.repeat(many, TILE))
+    threshold = (top << 32) + 2**31
+    below = reference.uniform40(key, call, elements) < np.uint64(threshold)
+    np.testing.assert_array_equal(kept(threshold)[elements], below)
+
+
+def test_keys_of_spawned_streams():
+    """Child n has words 0 and 1 of the block with purpose 254 and index n, under the parent's key and call number 0."""
+    parent = fd.Stream(2**63 + 5)
+    children = parent.spawn(2) + parent.spawn(1)
+    words = reference.draw(parent.key, 0, 254, np.arange(3, dtype=np.uint64))
+    assert [child.key for child in children] == [int(low) | int(high) << 32 for low, high, _, _ in words]
 
 
 def test_tails_of_neighbours_differ():

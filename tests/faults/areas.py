@@ -1,0 +1,43 @@
+"""Which tests are to catch which faults: for each area what pytest is given, the quickest first."""
+
+AREAS = {
+    # the rule and the CPU's kernels
+    "philox": "tests/test_philox.py",
+    "rule": "tests/test_rule.py",
+    "dropout": "tests/test_dropout.py",
+    "masks": "tests/test_usual_calls.py tests/test_dropout.py tests/test_windows.py",
+    "windows": "tests/test_windows.py",
+    "layouts": "tests/test_dropout.py tests/test_noise.py tests/test_fused.py",
+    "fused": "tests/test_fused.py",
+    "noise": "tests/test_noise.py",
+    "family": "tests/test_family.py",
+    "connect": "tests/test_dropconnect.py",
+    "evaluation": "tests/test_family.py tests/test_noise.py tests/test_dropout.py tests/test_fused.py",
+    "calls": "tests/test_usual_calls.py tests/test_hostile_calls.py",
+    "refusals": "tests/test_family.py tests/test_hostile_calls.py",
+    "streams": "tests/test_rule.py tests/test_dropout.py tests/test_errors.py tests/test_hostile_calls.py",
+    "users": "tests/test_numpy_users.py",
+    "threads": "tests/test_processor.py tests/test_dropout.py tests/test_fused.py tests/test_dask.py",
+    "pool": "tests/test_pool.py",
+    # the other adapters
+    "adapter": "tests/test_cuda_adapter.py",
+    "emulated": "tests/test_cuda.py",
+    "shared memory": "tests/test_cuda_shared.py",
+    "graphs": "tests/test_cuda_graphs.py tests/test_cuda.py",
+    "dask": "tests/test_dask.py",
+    "exchange": "tests/test_exchange.py",
+    "torch": "tests/test_torch.py",
+    "checkpoints": "tests/test_torch_transforms.py",
+    # layers, experiments, the benchmark
+    "layers": "tests/test_nn.py tests/test_nn_layers.py",
+    "monte carlo": "tests/test_monte_carlo.py",
+    "trainer": "tests/test_experiment_files.py",
+    "archives": "tests/test_hostile_files.py",
+    "tables": "tests/test_tables_preview.py tests/test_experiments.py tests/test_hostile_files.py",
+    "states": "tests/test_hostile_states.py",
+    "files": "tests/test_experiments.py tests/test_files.py",
+    "texts": "tests/test_experiment_files.py tests/test_hostile_texts.py tests/test_experiments.py",
+    "sweeps": "tests/test_sweep.py",
+    "sweep table": "tests/test_sweep_table.py",
+    "bench": "tests/test_bench_quiet.py tests/test_bench.py",
+}

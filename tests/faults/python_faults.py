@@ -1,0 +1,371 @@
+"""Faults of the Python side: each replaces one attribute of one module by something that is wrong with it.
+
+`plant.py` plants them. A change gets the attribute as it stands in its owner's namespace and returns what takes its
+place. They are in three modules: these helpers and the package without its experiments; python_more.py has the others.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Change = Callable[[Any], Any]
+
+
+class Fault(NamedTuple):
+    module: str
+    attribute: str
+    breaks: str
+    areas: str
+    """Of areas.py, comma-separated: each is to catch it."""
+    change: Change
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(name: str, place: str, breaks: str, areas: str, change: Change) -> None:
+    """Add one to the table; `place` is module:attribute."""
+    module, _, attribute = place.partition(":")
+    FAULTS[name] = Fault(module, attribute, breaks, areas, change)
+
+
+def instead(result: Callable[..., Any]) -> Change:
+    """Of a function or method: `result(right, *arguments)` is returned."""
+
+    def change(right: Any) -> Any:
+        function = right.__func__ if isinstance(right, staticmethod) else right
+
+        @functools.wraps(function)
+        def wrong(*arguments: Any, **keywords: Any) -> Any:
+            return result(function, *arguments, **keywords)
+
+        return staticmethod(wrong) if isinstance(right, staticmethod) else wrong
+
+    return change
+
+
+def returning(value: Any) -> Change:
+    """Of a function or method: it does nothing, and returns this."""
+    return instead(lambda right, *arguments, **keywords: value)
+
+
+def getting(result: Callable[[Any], Any]) -> Change:
+    """Of a property: `result(self)` is its value."""
+    return lambda right: property(result)
+
+
+# ---- the rule, arguments, masks and streams
+
+fault(
+    "threshold_cut_off",
+    "fastdrop.rule:threshold_of",
+    "the threshold is not rounded",
+    "rule",
+    instead(lambda right, p: int((1.0 - p) * 2**40)),
+)
+fault(
+    "scale_of_threshold",
+    "fastdrop.rule:inverted_scale",
+    "the scale is that of the rounded threshold",
+    "users",
+    instead(lambda right, p: 2**40 / round((1.0 - p) * 2**40) if p < 1 else 0.0),
+)
+fault(
+    "alpha_without_variance",
+    "fastdrop.rule:alpha_scale",
+    "alpha dropout's scale leaves out what dropped elements add",
+    "family",
+    instead(lambda right, p: (1.0 - p) ** -0.5 if p < 1 else 0.0),
+)
+fault(
+    "nan_is_a_probability",
+    "fastdrop.rule:check_probability",
+    "NaN passes as a probability",
+    "refusals",
+    instead(lambda right, p, name="p": 0.5 if p != p else right(p, name)),
+)
+fault("any_version", "fastdrop.rule:check_version", "states of other versions are taken", "dropout", returning(None))
+fault(
+    "nothing_left_at_p_one",
+    "fastdrop.rule:mean_share",
+    "evaluation at p = 1 is not zero",
+    "dropout",
+    instead(lambda right, p: right(p) or 1.0),
+)
+fault(
+    "axes_from_behind",
+    "fastdrop.arguments:normalize_axis",
+    "negative axes stay negative",
+    "masks",
+    instead(lambda right, axis, ndim, name: axis),
+)
+fault(
+    "axis_named_twice",
+    "fastdrop.arguments:normalize_axes",
+    "an axis may be named twice",
+    "refusals",
+    instead(lambda right, axes, *more: right(tuple(set(axes)) if isinstance(axes, tuple) else axes, *more)),
+)
+fault(
+    "draws_without_end",
+    "fastdrop.arguments:check_draws",
+    "masks may have more draws than are numbered",
+    "refusals",
+    returning(None),
+)
+fault(
+    "true_is_an_int",
+    "fastdrop.arguments:check_int",
+    "True passes as a number",
+    "refusals",
+    instead(lambda right, number, *more, **keywords: right(1 if number is True else number, *more, **keywords)),
+)
+fault(
+    "product_forgets",
+    "fastdrop.multiplier:Multiplier.__mul__",
+    "a product with a mask is the array",
+    "users",
+    instead(lambda right, mask, other: other),
+)
+fault(
+    "equal_whatever_call",
+    "fastdrop.mask:Mask._identity",
+    "masks of different calls are equal",
+    "dropout",
+    getting(lambda mask: (mask.shape, mask.p)),
+)
+fault(
+    "saved_scale_lost",
+    "fastdrop.mask:Mask.__setstate__",
+    "a mask that was pickled has scale 1",
+    "masks",
+    instead(lambda right, mask, state: right(mask, {**state, "scale": 1.0})),
+)
+fault(
+    "first_is_last",
+    "fastdrop.mask:Mask.first",
+    "the first part of a mask is its last",
+    "dropout",
+    instead(lambda right, mask: mask[-1].booleans()),
+)
+fault(
+    "call_after_failure",
+    "fastdrop.stream:Drawing.__exit__",
+    "a call that fails takes a number",
+    "dropout",
+    returning(None),
+)
+fault(
+    "generator_after_failure",
+    "fastdrop.stream:_undo",
+    "a call that fails advances NumPy's generator",
+    "refusals",
+    returning(None),
+)
+fault(
+    "large_seeds_cut",
+    "fastdrop.stream:_key_of",
+    "of a large seed the lower word is the key",
+    "streams",
+    instead(lambda right, seed: seed % 2**64 if type(seed) is int and seed >= 2**64 else right(seed)),
+)
+fault(
+    "children_draw_alike",
+    "fastdrop.stream:PURPOSE_SPAWN",
+    "keys of children come from another purpose",
+    "streams",
+    lambda right: right - 1,
+)
+fault(
+    "restored_stream_begins",
+    "fastdrop.stream:_restore",
+    "a stream that was pickled begins again",
+    "streams",
+    instead(lambda right, kind, state, attributes: right(kind, {**state, "calls": 0}, attributes)),
+)
+
+# ---- windows of masks
+
+fault(
+    "shared_axes_numbered",
+    "fastdrop.backends.window:whole",
+    "windows number decisions that are shared",
+    "windows",
+    instead(lambda right, shape, shared_axes: right(shape, ())),
+)
+fault(
+    "steps_forgotten",
+    "fastdrop.backends.window:_normal",
+    "windows with steps go on one by one",
+    "windows",
+    instead(lambda right, shape, first, strides: right(shape, first, [max(-1, min(s, 1)) for s in strides])),
+)
+fault(
+    "saved_windows_unchecked",
+    "fastdrop.backends.window:checked_window",
+    "a saved window may have any number of axes",
+    "calls",
+    instead(lambda right, numbers, ndim: right(numbers, len(numbers[1]))),
+)
+
+# ---- the CPU's adapter
+
+fault(
+    "bytes_in_any_order",
+    "fastdrop.backends.cpu:as_input",
+    "arrays of the other byte order are read as they lie",
+    "layouts",
+    instead(lambda right, array, name: right(getattr(array, "newbyteorder", lambda: array)(), name)),
+)
+fault(
+    "overlap_not_copied",
+    "fastdrop.backends.cpu:_is_apart",
+    "inputs that overlap the result are not copied",
+    "layouts",
+    returning(True),
+)
+fault(
+    "zero_times_infinity",
+    "fastdrop.backends.cpu:scaled_copy",
+    "evaluation multiplies dropped infinities by 0",
+    "evaluation",
+    instead(lambda right, x, out, scale: right(x * scale if scale == 0 else x, out, scale or 1.0)),
+)
+fault(
+    "bits_behind_the_last",
+    "fastdrop.backends.cpu:packed_bits",
+    "unused bits of packed masks are not 0",
+    "dropout",
+    instead(lambda right, recipe, count, like: right(recipe, -(-count // 8) * 8, like)),
+)
+fault(
+    "subclasses_pass",
+    "fastdrop.backends.cpu:check_class",
+    "masked arrays lose their masks",
+    "exchange",
+    returning(None),
+)
+fault(
+    "weights_not_scaled",
+    "fastdrop.backends.cpu:masked_weight",
+    "one mask per batch does not scale its weights",
+    "connect",
+    instead(lambda right, weight, recipe, out: right(weight, type(recipe)(*recipe, 1.0), out)),
+)
+fault(
+    "sums_in_half_precision",
+    "fastdrop.backends.cpu:arithmetic",
+    "a bias' gradient is added up in halves",
+    "fused",
+    instead(lambda right, dtype: dtype),
+)
+
+# ---- other adapters: CUDA, Dask, DLPack, PyTorch
+
+fault(
+    "round_keys_of_one_word",
+    "fastdrop.backends.cuda.structs:round_keys",
+    "rounds on a GPU get the lower key word twice",
+    "adapter",
+    instead(lambda right, key: right(key % 2**32 * (2**32 + 1))),
+)
+fault(
+    "shift_not_packed",
+    "fastdrop.backends.cuda.structs:pack",
+    "alpha dropout's shift does not reach a GPU",
+    "adapter",
+    instead(lambda right, kind, recipe, shift=0.0, **fields: right(kind, recipe, 0.0, **fields)),
+)
+fault(
+    "width_of_any_address",
+    "fastdrop.backends.cuda.geometry:_width",
+    "wide accesses at any address",
+    "adapter",
+    instead(lambda right, operands, itemsize, axes=(): 16 // itemsize),
+)
+fault(
+    "broadcast_axes_walked",
+    "fastdrop.backends.cuda.geometry:_stride",
+    "an operand of one row is walked beyond it",
+    "emulated",
+    instead(lambda right, operand, axis: operand.strides[axis] if len(operand.shape) >= -axis else 0),
+)
+fault(
+    "last_warp_missing",
+    "fastdrop.backends.cuda.geometry:in_warps",
+    "the last warp is not launched",
+    "adapter",
+    instead(lambda right, count, each: max(1, count // each) * 32),
+)
+fault(
+    "captured_memory_freed",
+    "fastdrop.backends.cuda.capture:keep",
+    "what a graph uses is freed",
+    "graphs",
+    returning(None),
+)
+fault(
+    "replays_not_counted",
+    "fastdrop.graph:GraphStream.end_replay",
+    "every replay draws the same masks",
+    "graphs",
+    returning(None),
+)
+fault(
+    "chunk_from_the_begin",
+    "fastdrop.backends.window:at",
+    "chunks of a Dask array all have the first one's decisions",
+    "dask",
+    instead(lambda right, window, place: window),
+)
+fault(
+    "unknown_chunks",
+    "fastdrop.backends.dask:as_input",
+    "chunks of unknown sizes are taken",
+    "dask",
+    instead(lambda right, array, name: array),
+)
+fault(
+    "bfloat16_by_integers",
+    "fastdrop.backends.exchange:bfloat16",
+    "bfloat16 of other packages becomes integers",
+    "exchange",
+    returning("uint16"),
+)
+fault(
+    "torch_gradient_unmasked",
+    "fastdrop.torch.autograd:Masked.backward",
+    "autograd's gradient is not masked",
+    "torch",
+    instead(lambda right, ctx, *dy: (dy[0], None, None, None)),
+)
+fault(
+    "torch_softmax_gradient",
+    "fastdrop.torch.autograd:SoftmaxDropout.backward",
+    "the gradient of attention's weights is half of it",
+    "torch",
+    instead(lambda right, ctx, *dy: (right(ctx, *dy)[0] * 0.5, None, None)),
+)
+fault(
+    "checkpoint_draws_anew",
+    "fastdrop.torch.randomness:_again",
+    "a checkpoint's second forward draws another mask",
+    "checkpoints",
+    returning(None),
+)
+fault(
+    "torch_channels",
+    "fastdrop.torch.functional:_positions",
+    "a batch's channels are taken for positions",
+    "torch",
+    instead(lambda right, x, batched: right(x, False)),
+)
+fault(
+    "torch_state_lost",
+    "fastdrop.torch.modules:OwnMasks.set_extra_state",
+    "a loaded module begins its masks again",
+    "torch",
+    returning(None),
+)
+
+import python_more  # noqa: E402, F401 # adds to FAULTS

@@ -1,0 +1,280 @@
+"""Faults of layers, experiments and the benchmark: see python_faults.py."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from python_faults import fault, getting, instead, returning
+
+# ---- layers, losses, optimisers
+
+
+def _mean_bias_gradient(right: Any, layer: Any, dy: Any) -> Any:
+    dx = right(layer, dy)
+    layer.bias.grad = layer.bias.grad / len(dy)
+    return dx
+
+
+def _constant_statistics(right: Any, layer: Any, dy: Any) -> Any:
+    layer._from_batch = False
+    return right(layer, dy)
+
+
+def _summed_loss(right: Any, logits: Any, labels: Any) -> Any:
+    loss, dlogits = right(logits, labels)
+    return loss, dlogits * len(labels)
+
+
+def _last_moments(right: Any, moments: Any, y: Any, probabilities: bool) -> None:
+    moments.__init__()
+    right(moments, y, probabilities)
+
+
+fault(
+    "family_shares_nothing",
+    "fastdrop.functional.shared:normalize_axes",
+    "locked and embedding dropout share no axis",
+    "family",
+    instead(lambda right, axes, *more: right((), *more)),
+)
+fault(
+    "drop_block_rate",
+    "fastdrop.blocks:seed_rate",
+    "DropBlock seeds a block for each element",
+    "family",
+    instead(lambda right, p, sizes, block: p),
+)
+fault(
+    "linear_bias_gradient",
+    "fastdrop.nn.layers:Linear.backward",
+    "a bias' gradient is the mean",
+    "layers",
+    instead(_mean_bias_gradient),
+)
+fault(
+    "batch_norm_of_constants",
+    "fastdrop.nn.layers:BatchNorm.backward",
+    "the batch's mean and variance are taken as constants",
+    "layers",
+    instead(_constant_statistics),
+)
+fault(
+    "max_pool_halves",
+    "fastdrop.nn.convolution:MaxPool2d.backward",
+    "a maximum gets half of its gradient",
+    "layers",
+    instead(lambda right, layer, dy: right(layer, dy * 0.5)),
+)
+fault(
+    "lstm_gates",
+    "fastdrop.nn.recurrent:sigmoid",
+    "gates go from -1 to 1",
+    "layers",
+    instead(lambda right, x: 2 * right(x) - 1),
+)
+fault(
+    "eval_keeps_dropping",
+    "fastdrop.nn.module:Module.eval",
+    "evaluation leaves dropout on",
+    "layers",
+    instead(lambda right, module: module),
+)
+fault(
+    "gradient_of_last_layer",
+    "fastdrop.nn.module:Sequential.backward",
+    "gradients go through the last layer alone",
+    "layers",
+    instead(lambda right, model, dy: model.layers[-1].backward(dy)),
+)
+fault(
+    "adam_steps_forgotten",
+    "fastdrop.nn.optimizers:Adam.set_steps",
+    "a restored Adam corrects as in its first step",
+    "trainer",
+    returning(None),
+)
+fault(
+    "decay_of_all",
+    "fastdrop.nn.optimizers:Optimizer.decay",
+    "biases decay as well",
+    "layers",
+    instead(lambda right, optimizer, parameter: optimizer.weight_decay),
+)
+fault(
+    "loss_not_averaged",
+    "fastdrop.nn.losses:softmax_cross_entropy",
+    "the loss' gradient is that of a sum",
+    "layers",
+    instead(_summed_loss),
+)
+fault(
+    "entropy_in_bits",
+    "fastdrop.nn.monte_carlo:_entropy",
+    "uncertainties are in bits",
+    "monte carlo",
+    instead(lambda right, probabilities: right(probabilities) / 0.6931471805599453),
+)
+fault(
+    "moments_of_last_part",
+    "fastdrop.nn.monte_carlo:_Moments.add",
+    "only the last samples count",
+    "monte carlo",
+    instead(_last_moments),
+)
+fault(
+    "curriculum_is_linear",
+    "fastdrop.nn.schedules:Curriculum.at",
+    "the curriculum is linear",
+    "layers",
+    instead(lambda right, schedule, t: schedule.end * t),
+)
+
+# ---- experiments: readers, writers, states, tables, sweeps
+
+fault(
+    "members_unchecked",
+    "fastdrop.experiments.arrays:_checked",
+    "archives may hold a name twice, or declare any size",
+    "archives",
+    instead(lambda right, members, size: {each.filename.removesuffix(".npy"): each for each in members}),
+)
+fault(
+    "values_unchecked",
+    "fastdrop.experiments.arrays:_checked_values",
+    "bytes that are no text or truth value pass",
+    "archives",
+    instead(lambda right, name, array: array),
+)
+fault(
+    "any_kind_of_file",
+    "fastdrop.experiments.reading:size_of",
+    "pipes and devices are opened, and files of any size",
+    "archives",
+    returning(1),
+)
+fault(
+    "underscores_are_digits",
+    "fastdrop.experiments.tables:_number",
+    "1_0 is a number in a table",
+    "tables",
+    instead(lambda right, cell: right(cell.replace("_", ""))),
+)
+fault(
+    "label_from_zero",
+    "fastdrop.experiments.tables:_label_column",
+    "a label's number counts from 0",
+    "tables",
+    instead(lambda right, path, names, label: right(path, names, label) - (label.isdecimal() and label not in names)),
+)
+fault(
+    "classes_exchanged",
+    "fastdrop.experiments.tables:_with_classes",
+    "labels are those of the next class",
+    "tables",
+    instead(lambda right, where, x, found, labels, names: right(where, x, found, (labels + 1) % len(found), names)),
+)
+fault(
+    "order_unchecked",
+    "fastdrop.experiments.states:_check_order",
+    "a state's order of examples may be anything",
+    "states",
+    returning(None),
+)
+fault(
+    "progress_unchecked",
+    "fastdrop.experiments.states:_check_progress",
+    "a state's counts may contradict each other",
+    "states",
+    returning(None),
+)
+fault(
+    "generator_unchecked",
+    "fastdrop.experiments.states:_generator",
+    "a generator's state is not restored",
+    "states, trainer",
+    lambda right: lambda saved: right(__import__("numpy").random.default_rng(0).bit_generator.state),
+)
+fault(
+    "moments_not_saved",
+    "fastdrop.experiments.trainer:Trainer._kept_arrays",
+    "the optimiser's moments are not saved",
+    "trainer",
+    instead(lambda right, trainer: iter(())),
+)
+fault(
+    "written_in_place",
+    "fastdrop.experiments.files:write_atomically",
+    "files are overwritten in place",
+    "files",
+    instead(lambda right, path, content: Path(os.fsdecode(path)).write_bytes(content)),
+)
+fault(
+    "lock_for_everybody",
+    "fastdrop.experiments.files:FileLock._acquire",
+    "locks hold nobody off",
+    "files",
+    instead(lambda right, lock, path, end: None),
+)
+fault(
+    "unknown_fields",
+    "fastdrop.experiments.texts:_check_known",
+    "unknown fields are not refused in words",
+    "texts",
+    returning(None),
+)
+fault(
+    "numbers_as_python_reads",
+    "fastdrop.experiments.texts:_one",
+    "1_0 is a number in a line",
+    "texts",
+    instead(lambda right, kind, text: kind(text)),
+)
+fault(
+    "tables_of_any_sweep",
+    "fastdrop.experiments.sweeps.plan:Sweep.identity",
+    "tables of other sweeps fit",
+    "sweep table",
+    getting(lambda sweep: {"rule": 1, "parameter": sweep.parameter}),
+)
+fault(
+    "diverged_counts",
+    "fastdrop.experiments.sweeps.plan:Result.figure",
+    "runs that diverged count in the mean",
+    "sweeps",
+    instead(
+        lambda right, result, quantity: right(
+            type(result)(result.value, result.seed, result.config, result.figures), quantity
+        )
+    ),
+)
+fault(
+    "seal_unchecked",
+    "fastdrop.experiments.sweeps.parquet:seal",
+    "damaged tables are read",
+    "sweep table",
+    instead(lambda right, content: content),
+)
+
+# ---- the benchmark
+
+fault(
+    "promises_always_hold",
+    "fastdrop.bench.promises:Promise.holds",
+    "a promise holds whatever was measured",
+    "bench",
+    returning(True),
+)
+fault(
+    "speeds_turned_over",
+    "fastdrop.bench.promises:Promise.measured",
+    "speeds are turned over",
+    "bench",
+    instead(lambda right, promise, result: 1 / (right(promise, result) or 1.0)),
+)
+fault(
+    "others_unseen",
+    "fastdrop.bench.quiet:between",
+    "what others used is not seen",
+    "bench",
+    instead(lambda right, before, after, *more, **keywords: right(None, None, *more, **keywords)),
+)

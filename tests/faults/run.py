@@ -1,0 +1,187 @@
+"""Breaks the project in many ways, one at a time, and says which test notices: `python tests/faults/run.py`.
+
+Faults stand beside what they break: FD_FAULT in src_kernels (kernel_faults.py says what each does) and attributes of
+modules (python_faults.py). For each fault the tests of its areas (areas.py) run in a process of their own, first the
+one that noticed it the last time (noticed.json). Without a fault all of them have to pass. The exit status is 1 where a
+fault is not noticed, or where one is that is said to change nothing.
+"""
+
+import argparse
+import json
+import random
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import kernel_faults
+import python_faults
+from areas import AREAS
+from build_faults import BUILD, ROOT, SOURCES, build, hooks
+
+NOTICED = Path(__file__).with_name("noticed.json")
+ROTTEN = 97  # plant.py's
+PROCESSES = 2
+LONGEST = 120  # seconds of a test without a fault
+
+
+class Task(NamedTuple):
+    """A fault, and one list of tests that is to notice it."""
+
+    fault: str
+    place: str
+    breaks: str
+    area: str
+    reason: str
+    """Why it changes nothing, if it does not."""
+
+
+class Outcome(NamedTuple):
+    status: int | str
+    test: str
+    seconds: float
+    output: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether a test did: an error of the tests' own, a crash or a hang count as well."""
+        return self.status in (1, 2, "hang") or (isinstance(self.status, int) and self.status < 0)
+
+
+def tasks() -> list[Task]:
+    """All faults, with each of their areas; raises where a table and the sources disagree."""
+    there, known = set(hooks()), set(kernel_faults.FAULTS)
+    if there != known:
+        raise SystemExit(f"without an entry: {sorted(there - known)}; without a hook: {sorted(known - there)}")
+    if twice := known & python_faults.FAULTS.keys():
+        raise SystemExit(f"faults of C and Python with one name: {sorted(twice)}")
+    found = []
+    for name, (breaks, areas) in kernel_faults.FAULTS.items():
+        found += of_areas(name, place_of(name), breaks, areas)
+    for name, fault in python_faults.FAULTS.items():
+        found += of_areas(name, f"{fault.module}:{fault.attribute}", fault.breaks, fault.areas)
+    return found
+
+
+def of_areas(name: str, place: str, breaks: str, areas: str) -> list[Task]:
+    reason = ""
+    if areas.startswith("["):
+        areas, _, reason = areas[1:].partition("] ")
+    return [Task(name, place, breaks, area, reason) for area in areas.split(", ")]
+
+
+def place_of(name: str) -> str:
+    for path in sorted(SOURCES.iterdir()):
+        if path.suffix in (".h", ".c", ".cu", ".cuh", ".pyx"):
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                if re.search(rf"FD_FAULT\(\s*{name}\b", line):
+                    return f"{path.name}:{number}"
+    return "a line of its own"
+
+
+def pytest(arguments: list[str], environment: dict[str, str], fault: str = "") -> Outcome:
+    """Run tests up to the first that fails."""
+    begin = time.monotonic()
+    command = [sys.executable, "-u", "-m", "pytest", "-v", "-x", "--tb=line", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+    command += ["-o", f"timeout={LONGEST}", *arguments]
+    own = environment | ({"FASTDROP_FAULT": fault} if fault else {})
+    with subprocess.Popen(
+        command, cwd=ROOT, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        try:
+            output, status = process.communicate(timeout=10 * LONGEST)[0], process.returncode
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, status = process.communicate()[0], "hang"
+    begun = re.findall(
+        r"^((?:ERROR )?(?:tests|fastdrop)/\S+\.py(?:::.*?)?)(?: (?:PASSED|FAILED|ERROR|SKIPPED).*| -.*| )?$",
+        output,
+        re.M,
+    )
+    return Outcome(status, begun[-1] if begun else "", time.monotonic() - begin, output)
+
+
+def attempt(task: Task, environment: dict[str, str], noticed: dict[str, str]) -> Outcome:
+    """Run what is to notice a fault."""
+    before = noticed.get(f"{task.fault}, {task.area}")
+    if before and not task.reason:
+        outcome = pytest([before], environment, task.fault)
+        if outcome.failed:
+            return outcome
+    return pytest(AREAS[task.area].split(), environment, task.fault)
+
+
+def baseline(areas: list[str], environment: dict[str, str]) -> None:
+    """All tests pass without a fault; else nothing that follows means anything."""
+
+    def run(area: str) -> tuple[str, Outcome]:
+        return area, pytest(AREAS[area].split(), environment)
+
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        for area, outcome in pool.map(run, areas):
+            print(f"without a fault, {area}: {outcome.seconds:.0f} s", flush=True)
+            if outcome.status != 0:
+                raise SystemExit(f"{outcome.output[-4000:]}\n{area}: tests fail without a fault")
+
+
+def verdict(task: Task, outcome: Outcome) -> str:
+    """Empty where all is as it should be."""
+    if outcome.status == ROTTEN:
+        return "its attribute is gone"
+    if not outcome.failed and outcome.status != 0:
+        return f"pytest ended with {outcome.status}"
+    if task.reason:
+        return "noticed, though it is said to change nothing" if outcome.failed else ""
+    return "" if outcome.failed else "NOT NOTICED"
+
+
+def report(task: Task, outcome: Outcome, wrong: str) -> dict[str, object]:
+    how = {"hang": "a hang in ", 2: "collecting "}.get(outcome.status, "")
+    if isinstance(outcome.status, int) and outcome.status < 0:
+        how = f"a crash (signal {-outcome.status}) in "
+    by = how + outcome.test if outcome.failed else f"changes nothing: {task.reason}" if task.reason else "-"
+    print(f"{task.fault:26} {task.area:13} {outcome.seconds:5.1f} s  {wrong or by}", flush=True)
+    return {**task._asdict(), "noticed_by": by, "seconds": round(outcome.seconds, 1), "wrong": wrong}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sample", type=int, metavar="N", help="so many faults, chosen by --seed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("faults", nargs="*", help="these alone")
+    arguments = parser.parse_args()
+    chosen = tasks()
+    names = sorted({task.fault for task in chosen})
+    if arguments.faults:
+        names = arguments.faults
+    elif arguments.sample is not None:
+        print(f"{arguments.sample} of {len(names)} faults, seed {arguments.seed}")
+        names = random.Random(arguments.seed).sample(names, min(arguments.sample, len(names)))
+    chosen = [task for task in chosen if task.fault in names]
+    begin = time.monotonic()
+    environment = build()
+    baseline(list(dict.fromkeys(task.area for task in chosen)), environment)
+    noticed = json.loads(NOTICED.read_text()) if NOTICED.exists() else {}
+    rows = []
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        for task, outcome in zip(chosen, pool.map(lambda t: attempt(t, environment, noticed), chosen), strict=True):
+            rows.append(report(task, outcome, verdict(task, outcome)))
+            if outcome.status == 1:
+                noticed[f"{task.fault}, {task.area}"] = outcome.test
+    (BUILD / "report.json").write_text(json.dumps(rows, indent=1))
+    NOTICED.write_text(json.dumps(dict(sorted(noticed.items())), indent=1) + "\n")
+    wrong = [row for row in rows if row["wrong"]]
+    print(f"\n{len(names)} faults, {len(rows)} runs, {time.monotonic() - begin:.0f} s")
+    for row in rows:
+        if row["reason"] and not row["wrong"]:
+            print(f"changes nothing: {row['fault']} ({row['breaks']}): {row['reason']}")
+    for row in wrong:
+        print(f"WRONG: {row['fault']} ({row['place']}: {row['breaks']}), {row['area']}: {row['wrong']}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
