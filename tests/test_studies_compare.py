@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from fastdrop.cli import main as cli
 from fastdrop.experiments.spread import Spread
-from fastdrop.experiments.studies import STUDIES, Finding, compare, sequences
+from fastdrop.experiments.studies import STUDIES, Finding, compare, saved, sequences
+from fastdrop.experiments.studies.report import masks_of
 from fastdrop.experiments.studies.study import Outcome, all_of, any_of, counted, judged
 from fastdrop.info import configuration
 
@@ -218,6 +219,19 @@ class TestCommand:
         assert cli.main([*self.arguments, str(tmp_path / "new"), "--compare", str(tmp_path)]) == 2
         assert words in capsys.readouterr().err
         assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(not (COMMITTED / "skylakex").exists(), reason="one run is committed, not two")
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_committed_runs_agree(name):
+    one, other = (saved(STUDIES[name], folder, quick=False) for folder in (COMMITTED, COMMITTED / "skylakex"))
+    assert (one["machine"]["blas kernel"], other["machine"]["blas kernel"]) == ("Haswell", "SkylakeX")
+    assert compare(one, other).differences == []
+    assert one["exact"]["masks of the first batch"]
+    page = (COMMITTED / "README.md").read_text(encoding="utf-8")
+    assert f"| {one['claim']} | {one['verdict']} |" in page
+    current = {config_name: masks_of(config) for config_name, config in STUDIES[name].configs.items()}
+    assert one["exact"]["masks of the first batch"] == current
 
 
 TRAINS = """

@@ -26,7 +26,7 @@ def machine() -> dict[str, Any]:
         "caches": _caches(),
         "memory gigabytes": _memory(),
         **blas_library(),
-        "numpy simd": " ".join(np.show_config(mode="dicts")["SIMD Extensions"]["found"]),
+        "numpy simd": " ".join(np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])) or "baseline",
         **{name: version for name in _LIBRARIES if (version := _version(name))},
         "commit": commit(),
     }
