@@ -17,9 +17,9 @@ from fastdrop.experiments.reviews import BAD, GOOD, WORDS, reviews
 from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies import (
     STUDIES,
-    Finding,
     Work,
     available_cores,
+    document_of,
     ensemble,
     normalization,
     pictures,
@@ -27,7 +27,6 @@ from fastdrop.experiments.studies import (
     save,
     save_overview,
     scaling,
-    sequences,
     spatial,
     uncertainty,
 )
@@ -197,26 +196,41 @@ def test_every_study_runs_and_is_saved(name, tmp_path):
     shares = []
     finding = study.measure(Work(None, quick=True, report=shares.append))
     assert shares[-1] == 1.0
-    assert finding.shown
+    assert finding.parts
     assert finding.sentence.endswith(".")
     assert all(len(row) == len(finding.columns) for row in finding.rows)
     assert not any("nan" in cell for row in finding.rows for cell in row)
-    save(study, finding, 1.0, tmp_path, quick=True)
+    save(study, finding, document_of(study, finding, 1.0, {"cores": 2}, quick=True), tmp_path)
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in (tmp_path / f"{name}.svg").read_bytes()
     document = json.loads((tmp_path / f"{name}.json").read_text())
-    assert document["shown"] == finding.shown
+    assert {name: part["outcome"] for name, part in document["parts"].items()} == {
+        name: part.outcome for name, part in finding.parts.items()
+    }
     assert document["claim"] == study.claim
+    assert document["machine"] == {"cores": 2}
+    assert_seeds_first(document["data"])
     files = sorted(tmp_path.glob("*.toml"))
     assert {ExperimentConfig.load(path) for path in files} == set(study.configs.values())
-    save_overview([(study, finding, 1.0)], tmp_path, {"cores": 2}, quick=True)
+    save_overview([(study, document)], tmp_path)
     page = (tmp_path / "README.md").read_text()
-    for words in (study.claim, finding.sentence, finding.verdict, f"{name}.png"):
+    measures = [part.measure for part in finding.parts.values()]
+    for words in (study.claim, finding.sentence, finding.verdict, f"{name}.png", "undecided", "88 % for 5", *measures):
         assert words in page
     for link in [part.split(")")[0] for part in page.split("](")[1:]]:
         assert link.startswith("#") or (tmp_path / link).exists(), link
     assert_readable(finding.figure)
     CHECKS.get(name, lambda figure: None)(finding.figure)
+
+
+def assert_seeds_first(figures):
+    """Networks' figures are arrays of numbers, whose first axis is the seeds: two in a quick run."""
+    for values in figures.values():
+        if isinstance(values, dict):
+            assert_seeds_first(values)
+        else:
+            assert np.shape(values)[0] == 2
+            assert np.isfinite(values).all()
 
 
 def assert_readable(figure):
@@ -260,15 +274,6 @@ def check_forgetting(figure):
 
 
 CHECKS = {"rates": check_rates, "weights": check_weights, "forgetting-eval": check_forgetting}
-
-
-def test_verdicts_name_what_is_missing():
-    def verdict(**shown):
-        return Finding({name.replace("_", " "): value for name, value in shown.items()}, "", [], [], None).verdict
-
-    assert verdict(a=True, b=True) == "shown by this run"
-    assert verdict(a=False) == "NOT shown by this run"
-    assert verdict(the_one=True, the_other=False) == "shown in part: the one; NOT the other"
 
 
 def test_spreads():
@@ -443,23 +448,6 @@ class TestMeasuring:
         assert layer.mask.shape[1:] == (16, 65)
 
 
-def test_the_best_of_several_is_judged_as_such():
-    """Of three kinds that do nothing, one is above two standard errors in one run of 15, not of 44."""
-    gain = Spread(2.3, 4.0, 1.0)
-    assert gain.positive
-    assert [gain.positive_among(count) for count in (1, 2, 3)] == [True, True, False]
-    assert not Spread(-3.0, 4.0, 1.0).positive_among(1)
-    gains = {
-        "attention, dropout 0.1": gain,
-        "attention, DropPath 0.1": Spread(0.0, 4.0, 1.0),
-        "LSTM, dropout 0.3": gain,
-        "LSTM, locked 0.3": gain,
-        "LSTM, zoneout 0.1": gain,
-        "text, dropout 0.5": Spread(1.9, 4.0, 1.0),
-    }
-    assert sequences.shown_by(gains) == {"attention": True, "LSTM": False, "text": False}
-
-
 def test_all_studies_leave_a_margin_below_a_quarter_of_an_hour():
     assert sum(study.expected for study in STUDIES.values()) < 600
 
@@ -474,7 +462,7 @@ class TestCommand:
         arguments = ["reproduce", "sub-networks", "--quick", "--processes", "1", "--save", str(tmp_path / "new")]
         assert cli.main(arguments) == 0
         printed = " ".join(capsys.readouterr().out.split())
-        for words in ("claim: A layer of n units", "shown by this run", "2^24", "pictures, numbers"):
+        for words in ("claim: A layer of n units", "every time: holds (", "2^24", "pictures, numbers"):
             assert words in printed
         assert (tmp_path / "new" / "sub-networks.png").exists()
         assert not (tmp_path / "new" / "README.md").exists()

@@ -7,8 +7,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import fastdrop
 from fastdrop.bench.peers import OPTIONAL
+from fastdrop.experiments.blas import blas_library
 from fastdrop.info import configuration
 
 _LIBRARIES = (*OPTIONAL, "ml_dtypes", "matplotlib")
@@ -22,7 +25,8 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "caches": _caches(),
         "memory gigabytes": _memory(),
-        "blas": _blas(),
+        **blas_library(),
+        "numpy simd": " ".join(np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])) or "baseline",
         **{name: version for name in _LIBRARIES if (version := _version(name))},
         "commit": commit(),
     }
@@ -53,13 +57,6 @@ def _memory() -> float | None:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
     except (ValueError, OSError, AttributeError):
         return None
-
-
-def _blas() -> str:
-    from threadpoolctl import threadpool_info
-
-    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    return ", ".join(f"{pool['internal_api']} {pool['version']}" for pool in pools[:1])
 
 
 def _version(package: str) -> str | None:

@@ -122,13 +122,15 @@ def _add_reproduce(commands: "argparse._SubParsersAction[argparse.ArgumentParser
         allow_abbrev=False,
         help="run the experiments behind what is said about dropout",
         formatter_class=_Formatter,
-        description="Run an experiment on several seeds: a table with spread, a picture, and whether this run shows "
-        "what\n"
-        "is claimed. All of them take about ten minutes on two cores; Ctrl-C keeps what is done.",
+        description="Run an experiment on several seeds: a table with spread, a picture, and whether what is claimed\n"
+        "holds, does not hold, or is undecided. All of them take about twelve minutes on two cores; Ctrl-C keeps\n"
+        "what is done.",
         epilog="examples:\n"
         "  fastdrop reproduce list             names and claims\n"
         "  fastdrop reproduce rates            one of them\n"
-        "  fastdrop reproduce all --quick      two seeds, few epochs: to see that all of it runs\n",
+        "  fastdrop reproduce all --quick      two seeds, few epochs: to see that all of it runs\n"
+        "  fastdrop reproduce all --compare docs/experiments\n"
+        "                                      does this machine find what another one found?\n",
     )
     reproduce.add_argument("name", metavar="NAME", help="an experiment, all, or list")
     reproduce.add_argument(
@@ -136,6 +138,12 @@ def _add_reproduce(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     reproduce.add_argument("--quick", action="store_true", help="two seeds and few epochs, which show nothing")
     reproduce.add_argument("--processes", type=int, metavar="N", help="(default: all cores)")
+    reproduce.add_argument(
+        "--compare",
+        type=Path,
+        metavar="FOLDER",
+        help="compare with the figures that another run saved there; exit status 1 where they disagree",
+    )
 
 
 def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -15,11 +15,15 @@ from fastdrop.experiments.studies import (
     Study,
     Work,
     available_cores,
+    compare,
+    document_of,
     files_of,
     processes,
     save,
     save_overview,
+    saved,
 )
+from fastdrop.experiments.studies.study import Outcome
 
 try:
     import matplotlib  # noqa: F401
@@ -32,8 +36,8 @@ except ImportError as error:
 
 _FILE_WIDTH = 130
 """Columns where the output is no terminal."""
-_QUICK_SHARE = 0.15
-"""Of a study's time, about what a quick run takes."""
+_ABOUT = ("processor", "processor family", "cores", "fastdrop", "numpy", "numpy simd", "blas", "blas kernel")
+"""What is said of the machine beside the figures."""
 
 
 def reproduce(options: argparse.Namespace) -> int:
@@ -48,12 +52,13 @@ def reproduce(options: argparse.Namespace) -> int:
     if options.processes is not None and options.processes < 1:
         raise ValueError(f"--processes is at least 1; got {options.processes}")
     studies = list(STUDIES.values()) if options.name == "all" else [STUDIES[options.name]]
+    others = {study.name: saved(study, options.compare, options.quick) for study in studies if options.compare}
     make_folder(options.save)
     for name in [name for study in studies for name in files_of(study)]:
         check_target(options.save / name)
     if options.name == "all":
         check_target(options.save / OVERVIEW)
-    done: list[tuple[Study, Finding, float]] = []
+    done: list[tuple[Study, dict[str, Any]]] = []
     status = 0
     try:
         with processes(options.processes or available_cores()) as executor:
@@ -62,14 +67,29 @@ def reproduce(options: argparse.Namespace) -> int:
         status = 130
         console.print(f"stopped; {len(done)} of {len(studies)} experiments are done")
     if options.name == "all" and len(done) == len(studies):
-        about = machine()
-        described: dict[str, Any] = {
-            name: about[name] for name in ("processor", "cores", "fastdrop", "numpy") if name in about
-        }
-        save_overview(done, options.save, described, options.quick)
+        save_overview(done, options.save)
+    if others and _compare(done, others, console) and not status:
+        status = 1
     if done:
         console.print(f"pictures, numbers and configurations: {escape(path_text(options.save))}", soft_wrap=True)
     return status
+
+
+def _compare(done: Sequence[tuple[Study, dict[str, Any]]], others: dict[str, Any], console: Console) -> bool:
+    """Print how each study agrees with another run of it; whether any does not."""
+    different = False
+    for study, document in done:
+        other = others[study.name]
+        found = compare(document, other)
+        different = different or bool(found.differences)
+        console.print(f"\n[bold]{study.name}[/], compared with {escape(_kernels(other))}", soft_wrap=True)
+        console.print(escape(str(found)), soft_wrap=True)
+    return different
+
+
+def _kernels(document: dict[str, Any]) -> str:
+    about = document["machine"]
+    return f"{about['processor family']}, {about['blas']}, {about['blas kernel']} kernels"
 
 
 def _list() -> Table:
@@ -103,9 +123,11 @@ def _run_all(
     executor: object,
     options: argparse.Namespace,
     console: Console,
-    done: list[tuple[Study, Finding, float]],
+    done: list[tuple[Study, dict[str, Any]]],
 ) -> None:
     clock = _Clock(studies)
+    about = machine()
+    described = {name: about[name] for name in _ABOUT if about.get(name) is not None}
     columns = (TextColumn("{task.description:<18}"), BarColumn(), TextColumn("{task.fields[left]}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=clock.total, left="")
@@ -120,9 +142,10 @@ def _run_all(
             begin = time.perf_counter()
             finding = study.measure(Work(executor, options.quick, report))  # type: ignore[arg-type]
             seconds = time.perf_counter() - begin
-            save(study, finding, seconds, options.save, options.quick)
+            document = document_of(study, finding, seconds, described, options.quick)
+            save(study, finding, document, options.save)
             clock.before += study.expected
-            done.append((study, finding, seconds))
+            done.append((study, document))
             _print(title, study, finding, seconds, console)
             if not console.is_terminal and number < len(studies):
                 console.print(f"  ({clock.left(study, 0.0) or 'more to come'})")
@@ -131,8 +154,10 @@ def _run_all(
 def _print(title: str, study: Study, finding: Finding, seconds: float, console: Console) -> None:
     console.print(f"\n[bold]{title}[/]  ({seconds:.0f} s)")
     console.print(f"claim: {escape(study.claim)}")
-    color = "green" if all(finding.shown.values()) else "yellow"
+    color = "green" if finding.verdict == Outcome.HOLDS else "yellow"
     console.print(f"[{color}]{finding.verdict}[/]. {escape(finding.sentence)}")
+    for name, part in finding.parts.items():
+        console.print(f"  {escape(f'{name}: {part.outcome} ({part.measure})')}", soft_wrap=True)
     table = Table()
     for place, heading in enumerate(finding.columns):
         table.add_column(escape(heading), justify="left" if place == 0 else "right")

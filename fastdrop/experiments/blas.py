@@ -1,6 +1,7 @@
-"""How many cores a training run uses."""
+"""BLAS: how many threads a training run gets, and which kernels compute its matrix products."""
 
 from contextlib import AbstractContextManager
+from typing import Any
 
 from fastdrop.errors import missing_package
 
@@ -12,9 +13,25 @@ def one_blas_thread() -> AbstractContextManager[object]:
     BLAS's threads waited for each other and training nearly stood still. And with one thread everywhere, the same
     configuration gives the same numbers on machines with more or fewer cores.
     """
+    limits: AbstractContextManager[object] = _threadpoolctl().threadpool_limits(limits=1, user_api="blas")
+    return limits
+
+
+def blas_library() -> dict[str, str]:
+    """NumPy's BLAS with its version, and the kernels that it picked for this processor, as it names them.
+
+    Two kernels add up in another order: the last digits of a product differ, and after some epochs a network's.
+    """
+    for pool in _threadpoolctl().threadpool_info():
+        if pool["user_api"] == "blas":
+            name = f"{pool['internal_api']} {pool['version']}"
+            return {"blas": name, "blas kernel": pool.get("architecture") or "not named"}
+    return {"blas": "not found", "blas kernel": "not named"}
+
+
+def _threadpoolctl() -> Any:
     try:
-        from threadpoolctl import threadpool_limits
+        import threadpoolctl
     except ImportError:
         raise missing_package("threadpoolctl", "experiments", "training") from None
-    limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
-    return limits
+    return threadpoolctl

@@ -27,13 +27,14 @@ class Spread(NamedTuple):
         """Above 0 by more than two standard errors."""
         return self.mean > 2 * self.error and self.mean > 0
 
-    def positive_among(self, count: int) -> bool:
-        """Above 0 by so much that not even one of so many, all 0 in truth, is likely to be (Bonferroni).
+    def limits(self, among: int = 1) -> tuple[float, float]:
+        """The interval's ends: two standard errors from the mean.
 
-        For one this is `positive`: two standard errors, which chance exceeds once in 44; for three 2.43.
+        Where `among` intervals are looked at for one that stands out, each is wider, so that chance is no likelier to
+        put one of them off the truth than it was for one (Bonferroni): 2.28 standard errors for two, 2.43 for three.
         """
-        errors = -NormalDist().inv_cdf(NormalDist().cdf(-2.0) / count)
-        return self.mean > errors * self.error and self.mean > 0
+        errors = -NormalDist().inv_cdf(NormalDist().cdf(-2.0) / among)
+        return self.mean - errors * self.error, self.mean + errors * self.error
 
     @property
     def negative(self) -> bool:

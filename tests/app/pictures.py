@@ -55,7 +55,7 @@ def figure(columns: int = 1, **how: Any) -> tuple[Figure, list[Axes]]:
 def kept_numbers(name: str) -> dict[str, Any]:
     """What `fastdrop reproduce` found."""
     found: dict[str, Any] = json.loads((ROOT / "docs" / "experiments" / f"{name}.json").read_text(encoding="utf-8"))
-    return found["data"]
+    return {**found["exact"], **found["data"]}
 
 
 def corner(axis: Axes, x: float, y: float, text: str, color: str = INK, **how: Any) -> None:
@@ -94,7 +94,7 @@ def with_and_without() -> Figure:
 
 def rates() -> Figure:
     found = kept_numbers("rates")
-    test = np.mean(found["test accuracy"], axis=1)
+    test = np.mean(found["test accuracy"], axis=0)
     drawn, (axis,) = figure(bottom=0.2, top=0.9)
     axis.plot(found["p"], test, "o-", color=BLUE)
     best = int(np.argmax(test))

@@ -11,7 +11,8 @@ from fastdrop.experiments.studies import (
     training,
     uncertainty,
 )
-from fastdrop.experiments.studies.report import OVERVIEW, files_of, save, save_overview
+from fastdrop.experiments.studies.compare import Comparison, compare, saved
+from fastdrop.experiments.studies.report import OVERVIEW, document_of, files_of, save, save_overview
 from fastdrop.experiments.studies.study import Finding, Study
 from fastdrop.experiments.work import Work, available_cores, processes
 
@@ -42,12 +43,16 @@ STUDIES: dict[str, Study] = dict(
 __all__ = [
     "OVERVIEW",
     "STUDIES",
+    "Comparison",
     "Finding",
     "Study",
     "Work",
     "available_cores",
+    "compare",
+    "document_of",
     "files_of",
     "processes",
     "save",
     "save_overview",
+    "saved",
 ]

@@ -10,11 +10,13 @@ from fastdrop import nn
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.drawing import COLORS, band, label, panels
-from fastdrop.experiments.studies.study import Finding, Study, numbers
+from fastdrop.experiments.studies.study import ACCURACY, Finding, Study, judged, numbers
 from fastdrop.experiments.work import Work, trained
 
 _CONFIG = ExperimentConfig(dataset="digits", train_share=0.3, hidden=(256, 128), rate=0.5, epochs=60)
 _COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
+_ALIKE = 0.01
+"""Accuracies that differ by less are called equal."""
 
 
 class Scores(NamedTuple):
@@ -75,9 +77,9 @@ def ensemble(work: Work) -> Finding:
     loss = Spread.of(averaged[:, -1, 1] - scaled[:, 1])
     where = where_reached(averaged[:, :, 0].mean(axis=0).tolist(), float(scaled[:, 0].mean()))
     return Finding(
-        shown={
-            "as accurate as the average": abs(many.mean) + 2 * many.error < 0.01,
-            "more accurate than one": single.positive,
+        parts={
+            "as accurate as the average": judged(many, -_ALIKE, _ALIKE),
+            "more accurate than one": judged(single, ACCURACY),
         },
         sentence=f"Weight scaling is {single.interval()} more accurate than one sub-network; the average of "
         f"{_COUNTS[-1]} differs from it by {many.interval('+.4f')} in accuracy and {loss.interval()} nats in loss. The "
@@ -93,7 +95,8 @@ def ensemble(work: Work) -> Finding:
             for place, count in enumerate(_COUNTS)
         ],
         figure=figure,
-        data={"sub-networks": list(_COUNTS), "averaged": numbers(averaged), "weight scaling": numbers(scaled)},
+        data={"averaged": numbers(averaged), "weight scaling": numbers(scaled)},
+        exact={"sub-networks": list(_COUNTS)},
     )
 
 

@@ -10,7 +10,7 @@ from fastdrop import nn
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.drawing import COLORS, band, dots, label, panels
-from fastdrop.experiments.studies.study import Finding, Study, numbers
+from fastdrop.experiments.studies.study import ACCURACY, Finding, Study, judged, numbers
 from fastdrop.experiments.work import TEST_ACCURACY, Work, history, trained
 
 _CONFIG = ExperimentConfig(
@@ -74,8 +74,8 @@ def batch_norm(work: Work) -> Finding:
     ratios = {name: np.array([one.ratios for one in group]) for name, group in groups.items() if group[0].ratios}
     accuracy = {name: run[:, -1, TEST_ACCURACY] for name, run in runs.items()}
     gains = Gains.of(accuracy)
-    shift = Spread.of(ratios["one before"][:, 1:].mean(axis=1))
-    calm = Spread.of(ratios["one after"][:, 1:].mean(axis=1))
+    shifts, calms = (ratios[name][:, 1:].mean(axis=1) for name in ("one before", "one after"))
+    shift, calm = Spread.of(shifts), Spread.of(calms)
     figure, axes = panels("Dropout before and after batch normalisation", 3)
     for (name, ratio), color in zip(ratios.items(), COLORS, strict=False):
         band(axes[0, 0], np.arange(1, ratio.shape[1] + 1), ratio, name, color, mark="o")
@@ -91,9 +91,9 @@ def batch_norm(work: Work) -> Finding:
     axes[0, 0].legend(fontsize=8)
     axes[0, 1].legend(fontsize=8)
     return Finding(
-        shown={
-            "a shifted variance": shift.mean - 2 * shift.error > calm.mean + 2 * calm.error,
-            "accuracy lost": gains.normalised.positive,
+        parts={
+            "a shifted variance": judged(Spread.of(shifts - calms), 0.01),
+            "accuracy lost": judged(gains.normalised, ACCURACY),
         },
         sentence=f"Behind one dropout, batch normalisation gathers {shift.mean:.2f} times the variance that it meets "
         f"in evaluation ({calm.mean:.2f} where the dropout comes after it). Moving this dropout from the first layer "
@@ -110,8 +110,8 @@ def batch_norm(work: Work) -> Finding:
         ],
         figure=figure,
         data={
-            name: {"variance ratios": numbers(ratios.get(name, [])), "test accuracy": numbers(values)}
-            for name, values in accuracy.items()
+            "variance ratios": {name: numbers(ratio) for name, ratio in ratios.items()},
+            "test accuracy": {name: numbers(values) for name, values in accuracy.items()},
         },
     )
 

@@ -9,7 +9,7 @@ import fastdrop.functional as F
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.drawing import COLORS, band, label
-from fastdrop.experiments.studies.study import Finding, Study
+from fastdrop.experiments.studies.study import Finding, Study, all_of, counted, judged, numbers
 from fastdrop.experiments.trainer import LayerView
 from fastdrop.experiments.work import Work, trained
 from fastdrop.stream import Stream
@@ -51,7 +51,7 @@ def subnetworks(work: Work) -> Finding:
     lit = ScalarMappable(Normalize(0, highest), "viridis")
     figure.colorbar(lit, ax=maps, label="activation; light grey: dropped", extend="max", aspect=30)
     _growth(figure.add_subplot(grid[1, :2]))
-    rows, data = _count(figure.add_subplot(grid[1, 2:]), seeds)
+    rows, counts = _count(figure.add_subplot(grid[1, 2:]), seeds)
     weights = np.random.default_rng(3)
     edges = [weights.normal(size=(after, before)) for before, after in zip(_UNITS, (*_UNITS[1:], 2), strict=True)]
     for place in range(4):
@@ -59,21 +59,27 @@ def subnetworks(work: Work) -> Finding:
         kept = None if place == 0 else _masks(Stream(100 + place))
         _network(axis, edges, kept)
         axis.set_title("all units" if place == 0 else f"batch {place}, p = 0.5", fontsize=10)
-    silent = [Spread.of([(view.values == 0).mean() for view in group]) for group in groups]
-    dropped = [Spread.of([dropped_share(view) for view in group]) for group in groups]
-    distinct = data["1000 masks of 24 units"]
+    silent = [[(view.values == 0).mean() for view in group] for group in groups]
+    shares = [[dropped_share(view) for view in group] for group in groups]
+    dropped = [Spread.of(share) for share in shares]
+    distinct = counts["1000 masks of 24 units"]
     return Finding(
-        shown={
-            "another sub-network nearly every time": min(distinct) > 990,
-            "as many dropped as p says": all(abs(s.mean - p) < 0.02 for s, p in zip(dropped, _RATES, strict=True)),
+        parts={
+            "another sub-network nearly every time": counted(
+                min(distinct) > 990, f"{min(distinct)} of 1000 at least, against above 990"
+            ),
+            "as many dropped as p says": all_of(
+                [judged(share, p - 0.02, p + 0.02) for share, p in zip(dropped, _RATES, strict=True)]
+            ),
         },
         sentence=f"1,000 masks of a layer of 24 units at p = 0.5 are {Spread.of(distinct):.1f} different sub-networks, "
         "of 16,777,216 that there are; of the activations shown, "
         f"{', '.join(f'{share.mean:.1%}' for share in dropped)} are dropped.",
         columns=["p", "dropped", "zero, dropped or not"],
-        rows=[[f"{p}", f"{d}", f"{s}"] for p, d, s in zip(_RATES, dropped, silent, strict=True)] + rows,
+        rows=[[f"{p}", f"{d}", f"{Spread.of(s)}"] for p, d, s in zip(_RATES, dropped, silent, strict=True)] + rows,
         figure=figure,
-        data=data,
+        data={"zero": numbers(np.transpose(silent))},
+        exact={**counts, "dropped": numbers(np.transpose(shares))},
     )
 
 

@@ -10,7 +10,7 @@ from fastdrop import nn
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.drawing import COLORS, dots, label, panels
-from fastdrop.experiments.studies.study import Finding, Study, numbers
+from fastdrop.experiments.studies.study import ACCURACY, Finding, Study, all_of, counted, judged, numbers
 from fastdrop.experiments.work import Work, trained
 from fastdrop.stream import Stream
 
@@ -87,13 +87,18 @@ def scaling(work: Work) -> Finding:
         [f"digits, {name}", f"test accuracy {Spread.of(accuracy[:, place])}", f"loss {Spread.of(loss[:, place])}"]
         for place, name in enumerate(_FACTORS)
     ]
-    kept = abs(inverted.mean - truth) < 3 * inverted.error
-    moved = abs(classic.mean - (1 - _P) * truth) < 3 * classic.error
+    kept, moved = (Spread.of(means[name] / truth) for name in ("inverted", "classic"))
+    inference = classic_inference / truth
     worse = Spread.of(loss[:, 1] - loss[:, 0])
     return Finding(
-        shown={
-            "inverted scaling keeps the mean": kept,
-            "classic scaling moves it to inference": moved and abs(classic_inference - (1 - _P) * truth) < 1e-5,
+        parts={
+            "inverted scaling keeps the mean": judged(kept, 0.99, 1.01),
+            "classic scaling moves it to inference": all_of(
+                [
+                    judged(moved, 0.99 * (1 - _P), 1.01 * (1 - _P)),
+                    counted(abs(inference - (1 - _P)) < 1e-5, f"{inference:.4f} at inference against {1 - _P}"),
+                ]
+            ),
         },
         sentence=f"Over {draws} masks the mean is {inverted.mean / truth:.4f} of the input's with inverted scaling, "
         f"{classic.mean / truth:.4f} with classic, whose inference scales to {classic_inference / truth:.4f}. A "
@@ -102,7 +107,8 @@ def scaling(work: Work) -> Finding:
         columns=["", "found", "expected, or beside it"],
         rows=rows,
         figure=figure,
-        data={"loss": numbers(loss), "accuracy": numbers(accuracy), "means": {k: numbers(v) for k, v in means.items()}},
+        data={"loss": numbers(loss), "accuracy": numbers(accuracy)},
+        exact={"means": {name: numbers(values) for name, values in means.items()}},
     )
 
 
@@ -163,9 +169,11 @@ def forgetting(work: Work) -> Finding:
     ]
     middle = _FORGOTTEN_RATES.index(0.5)
     return Finding(
-        shown={
-            "predictions change": all(one.agreement < 1 for one in found),
-            "accuracy is lost": all(loss.positive for loss in lost),
+        parts={
+            "predictions change": all_of(
+                [judged(Spread.of([one.agreement for one in group]), high=1) for group in groups]
+            ),
+            "accuracy is lost": all_of([judged(loss, ACCURACY) for loss in lost]),
         },
         sentence=f"With dropout left on at p = 0.5, test accuracy falls by {lost[middle].interval()}, and only "
         f"{Spread.of([one.agreement for one in groups[middle]]).mean:.1%} of the predictions are the ones that the "

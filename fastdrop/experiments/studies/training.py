@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.drawing import COLORS, band, dots, label, panels
-from fastdrop.experiments.studies.study import Finding, Study, numbers
+from fastdrop.experiments.studies.study import ACCURACY, Finding, Study, judged, numbers
 from fastdrop.experiments.work import TEST_ACCURACY, TEST_LOSS, TRAIN_ACCURACY, TRAIN_LOSS, Work, trained
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def overfitting(work: Work) -> Finding:
     axes[0, 0].text(len(epochs) - 1, 0.805, "labels that are right", ha="right", fontsize=8, color="grey")
     gap = Spread.of(runs[:, -1, TRAIN_ACCURACY] - runs[:, -1, TEST_ACCURACY])
     return Finding(
-        shown={"train accuracy to 1": train.mean > 0.995, "test accuracy stays behind": gap.mean > 0.1},
+        parts={"train accuracy to 1": judged(train, 0.995), "test accuracy stays behind": judged(gap, 0.1)},
         sentence=f"Train accuracy ends at {train}, test accuracy at {test}; the test loss is lowest at {best:.2f} and "
         f"ends at {last:.2f}.",
         columns=["", "train", "test", "gap"],
@@ -52,11 +52,8 @@ def overfitting(work: Work) -> Finding:
             ],
         ],
         figure=figure,
-        data={
-            "seeds": list(seeds),
-            "train accuracy": numbers(runs[:, -1, 2]),
-            "test accuracy": numbers(runs[:, -1, 3]),
-        },
+        data={"train accuracy": numbers(runs[:, -1, 2]), "test accuracy": numbers(runs[:, -1, 3])},
+        exact={"seeds": list(seeds)},
     )
 
 
@@ -101,19 +98,17 @@ def with_and_without(work: Work) -> Finding:
         )
     helped = "better" if better.positive else "worse" if better.negative else "no different within two standard errors"
     return Finding(
-        shown={"a narrower gap": narrower.positive},
+        parts={"a narrower gap": judged(narrower, ACCURACY)},
         sentence=f"Over {len(seeds)} seeds dropout narrows the gap by {narrower.interval()}; test accuracy changes by "
         f"{better.interval()}: {helped}. The published 0.030 is one seed's; seeds differ by {better.std:.3f}.",
         columns=["", "train accuracy", "test accuracy", "gap", "published, one seed"],
         rows=rows,
         figure=figure,
         data={
-            "seeds": list(seeds),
             "train accuracy": dict(zip(variants, numbers(runs[:, :, -1, TRAIN_ACCURACY]), strict=True)),
             "test accuracy": dict(zip(variants, numbers(runs[:, :, -1, TEST_ACCURACY]), strict=True)),
-            "gap narrowed by": [narrower.mean, narrower.error],
-            "test accuracy gained": [better.mean, better.error],
         },
+        exact={"seeds": list(seeds)},
     )
 
 
@@ -143,17 +138,15 @@ def rates(work: Work) -> Finding:
         for place, rate in enumerate(_RATES)
     ]
     return Finding(
-        shown={
-            "higher than without": best > 0 and gain.positive,
-            "higher than at p = 0.9": best < len(_RATES) - 1 and end.positive,
-        },
+        parts={"higher than without": judged(gain, ACCURACY), "higher than at p = 0.9": judged(end, ACCURACY)},
         sentence=f"By half of {len(seeds)} seeds the best rate is p = {_RATES[best]}; by the others its test "
         "accuracy is "
         f"{gain.interval()} above that of p = 0 and {end.interval()} above that of p = 0.9.",
         columns=["p", "train accuracy", "test accuracy", "gap"],
         rows=rows,
         figure=figure,
-        data={"p": list(_RATES), "train accuracy": numbers(train), "test accuracy": numbers(test)},
+        data={"train accuracy": numbers(train.T), "test accuracy": numbers(test.T)},
+        exact={"p": list(_RATES)},
     )
 
 
@@ -248,7 +241,7 @@ def weights(work: Work) -> Finding:
     axes[0, 0].legend(loc="upper right", fontsize=8)
     rows = [[name, f"{Spread.of(first[name]):.4f}", f"{Spread.of(second[name]):.4f}"] for name in first]
     return Finding(
-        shown={"smaller weights": change.negative},
+        parts={"smaller weights": judged(change, high=0)},
         sentence=f"With dropout the weights' standard deviation changes by {change.interval('+.4f')}, their excess "
         f"kurtosis by {kurtosis.interval('+.2f')}.",
         columns=["first layer", *variants],

@@ -9,7 +9,7 @@ from fastdrop import nn
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.drawing import COLORS, band, dots, label, panels
-from fastdrop.experiments.studies.study import Finding, Study, numbers
+from fastdrop.experiments.studies.study import ACCURACY, Finding, Study, judged, numbers
 from fastdrop.experiments.work import Work, trained
 
 _MOONS = ExperimentConfig(dataset="moons", hidden=(128, 128), rate=0.2, epochs=150)
@@ -175,10 +175,10 @@ def monte_carlo(work: Work) -> Finding:
         ):
             rows.append([f"digits, p = {rate}: {title}", *(f"{Spread.of(values[:, k])}" for k in (0, 1))])
     return Finding(
-        shown={
-            "uncertainty grows": farther.positive,
-            "rejection raises accuracy": rejected.positive,
-            **{f"better calibrated at p = {rate}": gain.positive for rate, gain in calibrated.items()},
+        parts={
+            "uncertainty grows": judged(farther, 0),
+            "rejection raises accuracy": judged(rejected, ACCURACY),
+            **{f"better calibrated at p = {rate}": judged(gain, ACCURACY) for rate, gain in calibrated.items()},
         },
         sentence=f"Mean mutual information is {Spread.of(near[:, 0])} nats at the moons and {Spread.of(far[:, 0])} far "
         f"away, but not in every direction: only {unsure:.0%} of the plane exceed 0.01. Rejecting the least sure "
@@ -190,13 +190,13 @@ def monte_carlo(work: Work) -> Finding:
         rows=rows,
         figure=figure,
         data={
-            "share kept": numbers(_KEPT),
             "accuracy of the kept": numbers(curves),
             "calibration error": {str(rate): numbers(error) for rate, error in errors.items()},
             "loss": {str(rate): numbers(loss) for rate, loss in losses.items()},
             "near": numbers(near),
             "far": numbers(far),
         },
+        exact={"share kept": numbers(_KEPT)},
     )
 
 
