@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit torch native peers format setup clean
+.PHONY: app test test-all check unit torch native kills elsewhere peers format setup clean
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -41,6 +41,20 @@ native: setup
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 \
 		tests/test_native.py tests/test_cuda_native.py
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -q tests/test_gui_x11.py
+
+# Whoever writes is killed, again and again, and finds a full disk and a read-only one (tests/test_kills*.py): 10 minutes.
+kills: setup
+	@$(BIN)/python fastdrop/system.py gui --install
+	@$(BIN)/python fastdrop/system.py kills --install
+	QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -v -rsP --durations 8 \
+		tests/test_kills.py tests/test_kills_sweep.py tests/test_kills_app.py tests/test_full_disk.py
+
+# The unit tests as on other machines: hours for all of the changes that tests/elsewhere.py lists, minutes for a part:
+# make elsewhere ARGS="german turkish --tests tests/test_cli.py"
+elsewhere: setup torch
+	@$(BIN)/python fastdrop/system.py gui --install
+	@$(BIN)/python -m pip install --quiet --group elsewhere
+	$(BIN)/python tests/elsewhere.py $(ARGS)
 
 torch: setup
 	@$(BIN)/python -m pip install --quiet --group torch

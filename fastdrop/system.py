@@ -1,8 +1,8 @@
 """What the machine itself must have: a C compiler, Python's headers, the libraries that Qt loads.
 
 The standard library only, and no import of fastdrop: the set-up runs this file before anything is installed, and
-`fastdrop doctor` asks it too. As a script: ``python3 fastdrop/system.py build|gui|native [--install]`` prints what is
-missing and the command that installs it; with --install, as root on Debian or Ubuntu, it installs it.
+`fastdrop doctor` asks it too. As a script: ``python3 fastdrop/system.py build|gui|native|kills [--install]`` prints
+what is missing and the command that installs it; with --install, as root on Debian or Ubuntu, it installs it.
 """
 
 import ctypes
@@ -65,6 +65,12 @@ _NATIVE_TOOLS = [
     Need("xdotool", "xdotool", "xdotool"),
 ]
 
+# What `make kills` kills with, and mounts small disks with.
+_KILL_TOOLS = [
+    Need("strace", "strace", "strace"),
+    Need("mount", "mount", "util-linux"),
+]
+
 
 def missing_for_build() -> list[Need]:
     """What setting up and compiling needs."""
@@ -82,6 +88,11 @@ def missing_for_build() -> list[Need]:
 def missing_for_native() -> list[Need]:
     """What the long tests need: other compilers, an emulator of 64-bit Arm, and a screen that is none."""
     return [need for need in _NATIVE_TOOLS if shutil.which(need.what) is None]
+
+
+def missing_for_kills() -> list[Need]:
+    """What kills writers at their system calls, and gives them a disk that is full."""
+    return [need for need in _KILL_TOOLS if shutil.which(need.what) is None]
 
 
 def missing_for_gui() -> list[Need]:
@@ -118,8 +129,9 @@ def _is_root() -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Report what is missing for `build`, `gui` or `native`; install it if told to and allowed. 0: none is."""
-    find = {"build": missing_for_build, "gui": missing_for_gui, "native": missing_for_native}[arguments[0]]
+    """Report what is missing for a step of the Makefile; install it if told to and allowed. 0: none is."""
+    steps = {"build": missing_for_build, "gui": missing_for_gui, "native": missing_for_native}
+    find = (steps | {"kills": missing_for_kills})[arguments[0]]
     needs = find()
     if not needs:
         return 0
