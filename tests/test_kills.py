@@ -102,7 +102,8 @@ def test_killed_before_each_system_call(stage):
         stage.check()
     print(f"{stage.name}: {killed} kills before {len(calls)} system calls: {stage.found}")
     assert killed == len(calls) >= 3
-    assert min(stage.found.values()) >= 1
+    assert stage.found["old"] >= 1
+    assert stage.found["new"] >= 1 or names[-1].startswith("rename")
 
 
 @every_writer

@@ -26,6 +26,7 @@ class Victim:
     """Children that write; `close` ends their parent."""
 
     def __init__(self, module: str) -> None:
+        self._child = 0
         self._go_read, self._go_write = os.pipe()
         command = [sys.executable, __file__, module, str(self._go_read)]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
@@ -41,10 +42,10 @@ class Victim:
 
     def write(self, name: str, folder: Path, version: int) -> float:
         """Let a child write and come to its end; the seconds that it took."""
-        self._begin(name, folder, version)
+        self.begin(name, folder, version)
         begin = time.perf_counter()
-        os.write(self._go_write, b"!")
-        status = self._end()
+        self.go()
+        status = self.end()
         seconds = time.perf_counter() - begin
         assert status == 0, f"{name} ended with {status}: {self.errors()}"
         return seconds
@@ -52,22 +53,22 @@ class Victim:
     def write_in_vain(self, name: str, folder: Path, version: int) -> str:
         """Let a child write where that cannot be; what it says, "" where it does not mind."""
         start = self._errors.seek(0, os.SEEK_END)
-        self._begin(name, folder, version)
-        os.write(self._go_write, b"!")
-        status = self._end()
+        self.begin(name, folder, version)
+        self.go()
+        status = self.end()
         assert status in (0, 1), f"{name} ended with {status}: {self.errors()}"
         self._errors.seek(start)
         return self._errors.read().decode(errors="replace") if status else ""
 
     def write_and_kill(self, name: str, folder: Path, version: int, seconds: float) -> bool:
         """Kill the child after so many seconds; whether it still lived."""
-        child = self._begin(name, folder, version)
-        os.write(self._go_write, b"!")
+        child = self.begin(name, folder, version)
+        self.go()
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             pass
         os.kill(child, signal.SIGKILL)
-        status = self._end()
+        status = self.end()
         assert status in (0, -signal.SIGKILL), f"{name} ended with {status}: {self.errors()}"
         return status != 0
 
@@ -85,27 +86,34 @@ class Victim:
         return [call for call in calls if re.match(r"\w+\(", call)]
 
     def _traced(self, name: str, folder: Path, version: int, option: str) -> tuple[int, list[str]]:
-        child = self._begin(name, folder, version)
+        child = self.begin(name, folder, version)
         with tempfile.NamedTemporaryFile("r") as log:
             command = ["strace", "-f", "-y", "-o", log.name, option, "-p", str(child)]
             tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
             assert tracer.stderr is not None
             said = tracer.stderr.readline()
             assert "attached" in said, f"strace cannot attach: {said}"
-            os.write(self._go_write, b"!")
-            status = self._end()
+            self.go()
+            status = self.end()
             tracer.communicate()
             return status, log.read().splitlines()
 
-    def _begin(self, name: str, folder: Path, version: int) -> int:
+    def begin(self, name: str, folder: Path, version: int) -> int:
         """A child that waits for the word."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{name}\t{folder}\t{version}\n")
         self._process.stdin.flush()
-        return self._answer()
+        self._child = self._answer()
+        return self._child
 
-    def _end(self) -> int:
-        return self._answer()
+    def go(self) -> None:
+        """Give the word."""
+        os.write(self._go_write, b"!")
+
+    def end(self) -> int:
+        """Wait for the child's end; its exit status, less than 0 the signal that killed it."""
+        status, self._child = self._answer(), 0
+        return status
 
     def _answer(self) -> int:
         assert self._process.stdout is not None
@@ -119,6 +127,8 @@ class Victim:
         return self._errors.read().decode(errors="replace")[-2000:]
 
     def close(self) -> None:
+        if self._child:  # a test has failed between its begin and its end
+            os.kill(self._child, signal.SIGKILL)
         self._process.communicate()
         self._errors.close()
         os.close(self._go_read)
@@ -136,7 +146,8 @@ def serve(module: str, go: int) -> None:
             try:
                 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
                 os.dup2(2, 1)
-                os.read(go, 1)
+                if not os.read(go, 1):  # whoever wanted it is gone
+                    os._exit(0)
                 writers[name](Path(folder), int(version))
                 status = 0
             except SystemExit:  # a command, which has said why
