@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit torch native properties peers format setup clean fuzz ptx statistics platforms interpreters faults
+.PHONY: app test test-all check unit torch native properties peers format setup clean fuzz ptx statistics platforms interpreters faults kills elsewhere
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -81,6 +81,20 @@ interpreters: setup
 # Breaks the project in some 200 ways, one at a time, and says which test notices; about 20 minutes on two cores.
 faults: torch
 	$(BIN)/python tests/faults/run.py
+
+# Whoever writes is killed, again and again, and finds a full disk and a read-only one (tests/test_kills*.py): 10 minutes.
+kills: setup
+	@$(BIN)/python fastdrop/system.py gui --install
+	@$(BIN)/python fastdrop/system.py kills --install
+	QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -v -rsP --durations 8 \
+		tests/test_kills.py tests/test_kills_sweep.py tests/test_kills_app.py tests/test_full_disk.py
+
+# The unit tests as on other machines: hours for all of the changes that tests/elsewhere.py lists, minutes for a part:
+# make elsewhere ARGS="german turkish --tests tests/test_cli.py"
+elsewhere: setup torch
+	@$(BIN)/python fastdrop/system.py gui --install
+	@$(BIN)/python -m pip install --quiet --group elsewhere
+	$(BIN)/python tests/elsewhere.py $(ARGS)
 
 torch: setup
 	@$(BIN)/python -m pip install --quiet --group torch

@@ -1,12 +1,13 @@
 """What the machine itself must have: a C compiler, Python's headers, the libraries that Qt loads.
 
 The standard library only, and no import of fastdrop: the set-up runs this file before anything is installed, and
-`fastdrop doctor` asks it too. As a script: ``python3 fastdrop/system.py STEP [--install]``, where STEP is one of build, gui,
-native, platforms and statistics, prints what is missing and the command that installs it; with --install, as root on
-Debian or Ubuntu, it installs it.
+`fastdrop doctor` asks it too. As a script: ``python3 fastdrop/system.py STEP [--install]`` prints what
+a step lacks (build, gui, native, platforms, statistics, kills) and the command that installs it; with --install, as root
+on Debian or Ubuntu, it installs it.
 """
 
 import ctypes
+import functools
 import importlib.util
 import os
 import shutil
@@ -52,26 +53,30 @@ _QT_LIBRARIES = [
     Need("libxcb-xkb.so.1", "libxcb-xkb1", "libxcb"),
 ]
 
-# What `make native` builds and runs the kernels and the app with, beside the compiler of the build.
-_NATIVE_TOOLS = [
-    Need("gcc", "gcc libc6-dev", "gcc"),
-    Need("g++", "g++", "gcc-c++"),
-    Need("clang", "clang", "clang"),
-    Need("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross", "gcc-aarch64-linux-gnu"),
-    Need("qemu-aarch64", "qemu-user", "qemu-user"),
-    Need("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross", "gcc-riscv64-linux-gnu"),
-    Need("qemu-riscv64", "qemu-user", "qemu-user"),
-    # A screen without one, and keys for it: tests/test_gui_x11.py.
-    Need("xvfb-run", "xvfb xauth", "xorg-x11-server-Xvfb"),
-    Need("xdotool", "xdotool", "xdotool"),
-]
-# What `make platforms` runs other systems' programs with; the compiler for them is a Python package.
-_PLATFORM_TOOLS = [
-    Need("wine", "wine wine64", "wine-core"),
-    Need("qemu-aarch64", "qemu-user", "qemu-user"),
-    Need("qemu-riscv64", "qemu-user", "qemu-user"),
-]
-_STATISTICS_TOOLS = [Need("dieharder", "dieharder", "dieharder")]
+# Programs that the long tests run, by the target of the Makefile, beside the compiler of the build.
+_TOOLS = {
+    "native": [
+        Need("gcc", "gcc libc6-dev", "gcc"),
+        Need("g++", "g++", "gcc-c++"),
+        Need("clang", "clang", "clang"),
+        Need("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross", "gcc-aarch64-linux-gnu"),
+        Need("qemu-aarch64", "qemu-user", "qemu-user"),
+        Need("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross", "gcc-riscv64-linux-gnu"),
+        Need("qemu-riscv64", "qemu-user", "qemu-user"),
+        # A screen without one, and keys for it: tests/test_gui_x11.py.
+        Need("xvfb-run", "xvfb xauth", "xorg-x11-server-Xvfb"),
+        Need("xdotool", "xdotool", "xdotool"),
+    ],
+    # Programs of other systems and processors run with these; the compiler for them is a Python package.
+    "platforms": [
+        Need("wine", "wine wine64", "wine-core"),
+        Need("qemu-aarch64", "qemu-user", "qemu-user"),
+        Need("qemu-riscv64", "qemu-user", "qemu-user"),
+    ],
+    "statistics": [Need("dieharder", "dieharder", "dieharder")],
+    # Writers are killed at their system calls, and get a disk that is full.
+    "kills": [Need("strace", "strace", "strace"), Need("mount", "mount", "util-linux")],
+}
 
 
 def missing_for_build() -> list[Need]:
@@ -87,19 +92,9 @@ def missing_for_build() -> list[Need]:
     return missing
 
 
-def missing_for_native() -> list[Need]:
-    """What the long tests need: other compilers, an emulator of 64-bit Arm, and a screen that is none."""
-    return [need for need in _NATIVE_TOOLS if shutil.which(need.what) is None]
-
-
-def missing_for_statistics() -> list[Need]:
-    """What `make statistics` asks beside the project's own battery."""
-    return [need for need in _STATISTICS_TOOLS if shutil.which(need.what) is None]
-
-
-def missing_for_platforms() -> list[Need]:
-    """What runs programs for other systems and processors."""
-    return [need for need in _PLATFORM_TOOLS if shutil.which(need.what) is None]
+def missing_tools(step: str) -> list[Need]:
+    """What a target of the Makefile runs and the machine lacks."""
+    return [need for need in _TOOLS[step] if shutil.which(need.what) is None]
 
 
 def missing_for_gui() -> list[Need]:
@@ -137,14 +132,9 @@ def _is_root() -> bool:
 
 def main(arguments: list[str]) -> int:
     """Report what is missing for one of the steps below; install it if told to and allowed. 0: none is."""
-    find = {
-        "build": missing_for_build,
-        "gui": missing_for_gui,
-        "native": missing_for_native,
-        "statistics": missing_for_statistics,
-        "platforms": missing_for_platforms,
-    }[arguments[0]]
-    needs = find()
+    find = {"build": missing_for_build, "gui": missing_for_gui}
+    find |= {step: functools.partial(missing_tools, step) for step in _TOOLS}
+    needs = find[arguments[0]]()
     if not needs:
         return 0
     command = install_command(needs)
@@ -161,7 +151,7 @@ def main(arguments: list[str]) -> int:
         if subprocess.run(step, env=environment, check=False).returncode:
             print(f"that failed: {' '.join(step)}", file=sys.stderr)
             return 1
-    left = find()
+    left = find[arguments[0]]()
     for need in left:
         print(f"still missing: {need.what}", file=sys.stderr)
     return 1 if left else 0

@@ -230,10 +230,11 @@ def test_a_terminal_without_unicode_gets_what_it_can_show(tmp_path, encoding):
     path = tmp_path / "run.toml"
     ExperimentConfig(dataset="moons", hidden=(4,), epochs=1).save(path)
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    snow = os.fsdecode("tafel-☃.csv".encode())  # the same bytes, whatever the locale says of names
     for arguments in (
         ["sweep", str(path), "--param", "p=0,0.5", "--seeds", "2", "--processes", "1"],
         ["train", "--config", str(path)],
-        ["train", "--data", "tafel-☃.csv"],
+        ["train", "--data", snow],
         ["reproduce", "list"],
     ):
         done = subprocess.run(

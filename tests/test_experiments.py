@@ -94,7 +94,7 @@ def test_config_refuses(changes, words):
 )
 def test_config_text_errors_name_the_file(tmp_path, text, words):
     path = tmp_path / "bad.toml"
-    path.write_text(text)
+    path.write_text(text, "utf-8")
     with pytest.raises(ConfigError, match=rf"bad\.toml.*{words}"):
         ExperimentConfig.load(path)
 
@@ -264,7 +264,9 @@ def test_csv_with_columns_of_one_name(tmp_path):
 
 def test_csv_trains(tmp_path):
     path = tmp_path / "good.csv"
-    path.write_text("﻿a,b,kind\r\n" + "".join(f"{i},{i % 7},{'no' if i < 50 else 'yes'}\r\n\r\n" for i in range(100)))
+    path.write_text(
+        "﻿a,b,kind\r\n" + "".join(f"{i},{i % 7},{'no' if i < 50 else 'yes'}\r\n\r\n" for i in range(100)), "utf-8"
+    )
     config = ExperimentConfig(dataset="file", data_file=str(path), hidden=(8,), epochs=1)
     assert Trainer(config).dataset.class_names == ("no", "yes")
 

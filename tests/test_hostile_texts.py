@@ -175,7 +175,7 @@ def test_benchmarks_with_hostile_values(tmp_path, capsys):
 )
 def test_what_is_no_benchmark(content, tmp_path, capsys):
     path = tmp_path / "given.json"
-    path.write_text(content)
+    path.write_text(content, "utf-8")
     assert cli.main(["bench", "compare", str(path), str(path)]) == 2
     printed = capsys.readouterr().err
     assert "given.json: " in printed

@@ -11,7 +11,7 @@ from fastdrop.experiments.tables import Facts, preview_table, send_facts
 
 def test_csv(tmp_path):
     path = tmp_path / "good.csv"
-    path.write_text("﻿a, b,kind\r\n1,2.50,x\r\n\r\n3,,y\r\n5,6\r\n")
+    path.write_text("﻿a, b,kind\r\n1,2.50,x\r\n\r\n3,,y\r\n5,6\r\n", "utf-8")
     preview = preview_table(path)
     assert preview.columns == ("a", "b", "kind")
     assert preview.rows == (("1", "2.50", "x"), ("3", "", "y"), ("5", "6"))  # as they stand, right or wrong

@@ -288,6 +288,7 @@ class Files(QObject):
         try:
             save_experiment(self.autosave.path, self._experiment())
         except (BackendUnavailable, ConfigError, OSError) as error:
+            self._autosaved = None  # try again, even if nothing changes until then
             window.show_problem(f"not autosaved: {error}")
 
     def offer_recovery(self) -> None:

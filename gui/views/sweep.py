@@ -110,7 +110,7 @@ class SweepView(plots.View):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.list.verticalHeader().hide()
         self.list.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 4)
-        self.list.setMinimumWidth(self.fontMetrics().averageCharWidth() * 40)
+        self.list.setMinimumWidth(self.fontMetrics().horizontalAdvance("0" * 32))
         self.list.setAccessibleName("Runs of the sweep; Enter opens one")
         self.open_button = QPushButton("Open this &run")
         self.open_button.setEnabled(False)

@@ -51,7 +51,7 @@ class Flavour(NamedTuple):
 def require(flavour):
     """Skips, or fails where tools must be there, if the system lacks one that a flavour needs."""
     tools = (flavour.compiler.split()[0], *(flavour.runner or ()))
-    missing = [need for need in (*system.missing_for_native(), *system.missing_for_platforms()) if need.what in tools]
+    missing = [need for step in ("native", "platforms") for need in system.missing_tools(step) if need.what in tools]
     message = ""
     if missing:
         names = " ".join(need.debian for need in missing)

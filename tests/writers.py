@@ -1,0 +1,122 @@
+"""Everything that the package writes, each as a function of a folder and a version: 0 the old content, 1 the new.
+
+Who kills writers, or fills their disk, takes them from here; a new way of writing belongs here.
+"""
+
+import os
+import types
+from pathlib import Path
+
+import matplotlib.backends.backend_agg
+import matplotlib.figure  # noqa: F401
+from PySide6.QtWidgets import QApplication, QLabel
+from test_cuda_compiler import Module, Nvrtc
+
+from fastdrop.backends.cuda import compiler, source
+from fastdrop.bench import report
+from fastdrop.cli import main as cli
+from fastdrop.experiments import Experiment, ExperimentConfig, Run, Sweep, Trainer, save_experiment
+from fastdrop.experiments.archive import write_arrays
+from fastdrop.experiments.code import to_python
+from fastdrop.experiments.files import write_atomically
+from fastdrop.experiments.sweeps import SweepTable
+from fastdrop.experiments.sweeps.plan import train_run
+from fastdrop_gui.views import exporting
+
+CONFIG = ExperimentConfig(dataset="moons", hidden=(64, 32), epochs=1)
+
+
+def _trained(version: int) -> Trainer:
+    trainer = Trainer(CONFIG.replace(seed=version))
+    for _ in range(3):
+        trainer.step()
+    return trainer
+
+
+TRAINED = [_trained(version) for version in range(2)]
+RESULTS = [train_run(run) for run in Sweep(CONFIG, "rate", (0.0, 0.5), [0]).runs()]
+"""Made when this module is loaded: whoever forks children that write need not make them again."""
+
+
+def experiment(folder: Path, version: int) -> None:
+    trainer = TRAINED[version]
+    runs = (Run("before", CONFIG, tuple(trainer.history)),)
+    save_experiment(folder / "a.fastdrop", Experiment(trainer.config, {"main": trainer.state()}, runs))
+
+
+def configuration(folder: Path, version: int) -> None:
+    CONFIG.replace(seed=version).save(folder / "a.toml")
+
+
+def weights(folder: Path, version: int) -> None:
+    write_arrays(folder / "weights.npz", dict(TRAINED[version].weights()))
+
+
+def code(folder: Path, version: int) -> None:
+    write_atomically(folder / "network.py", to_python(CONFIG.replace(seed=version)).encode())
+
+
+def figure(folder: Path, version: int) -> None:
+    options = ["train", "--dataset", "moons", "--epochs", "1", "--no-comparison", "--seed", str(version)]
+    if status := cli.main([*options, "--figure", str(folder / "a.png")]):
+        raise SystemExit(status)
+
+
+def benchmark(folder: Path, version: int) -> None:
+    report.save(report.Report({"version": version}, [], [], "quick", True), folder / "bench.json")
+
+
+def table(folder: Path, version: int) -> None:
+    sweep = Sweep(CONFIG, "rate", (0.0, 0.5)[: version + 1], [0])
+    found = SweepTable(folder / "rates.parquet", sweep)
+    found.wait()
+    found.add(RESULTS[: version + 1])
+    found.close()
+
+
+def picture(folder: Path, version: int) -> None:
+    widget = _widget(version)
+    write_atomically(folder / "view.png", exporting.png(widget))
+
+
+def film(folder: Path, version: int) -> None:
+    widget = _widget(version)
+    found = exporting.Film(widget)
+    found.take()
+    found.take()
+    found.save(str(folder / "training.gif"), 100)
+    while not found.done:
+        pass
+
+
+def _widget(version: int) -> QLabel:
+    QApplication.instance() or QApplication([])
+    widget = QLabel(f"version {version}")
+    widget.resize(200, 100)
+    widget.setStyleSheet(f"background: {('red', 'blue')[version]}")
+    widget.show()
+    return widget
+
+
+def kernel(folder: Path, version: int) -> None:
+    """The cache of compiled CUDA kernels; NVRTC is a stand-in."""
+    place = types.SimpleNamespace(compute_capability="90")
+    cuda = types.SimpleNamespace(nvrtc=Nvrtc(), Module=Module, Device=lambda number: place)
+    compiler.cupy = lambda: types.SimpleNamespace(cuda=cuda)
+    os.environ["CUPY_CACHE_DIR"] = str(folder)
+    image, _ = compiler.compiled(source.gaussian(("float32", "float64")[version]), "90")
+    assert image.startswith(b"\x7fELF")
+
+
+WRITERS = {
+    "experiment": experiment,
+    "configuration": configuration,
+    "weights": weights,
+    "code": code,
+    "figure": figure,
+    "benchmark": benchmark,
+    "table": table,
+    "picture": picture,
+    "film": film,
+    "kernel": kernel,
+}
