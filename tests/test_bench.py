@@ -15,6 +15,8 @@ from fastdrop.bench.measure import Candidate, Timing
 from fastdrop.cli import main as cli
 from fastdrop.threads import kernels
 
+pytestmark = pytest.mark.slow
+
 OWN = (*plan.COPIES, *plan.NUMPY)
 TINY = (
     plan.Row(("dropout",), ((1 << 10,), (1 << 13,)), (0.5, 0.3), OWN, seconds=0),

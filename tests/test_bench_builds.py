@@ -17,6 +17,8 @@ from fastdrop.bench import builds, plan, quiet
 from fastdrop.bench.builds import Build, Pairing
 from fastdrop.cli import main as cli
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(fd.__file__).parents[1]
 TINY = (
     plan.Row(("dropout",), ((1 << 10,),), (0.5, 0.3), plan.COPIES, seconds=0, one_thread_only=True),

@@ -11,6 +11,8 @@ from fastdrop.cli import main as cli
 pytest.importorskip("dask.array")
 from fastdrop.bench import dask_arrays
 
+pytestmark = pytest.mark.slow
+
 TINY = dask_arrays.Plan(chunks=11, chunk_bytes=40_000)
 
 

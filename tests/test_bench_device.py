@@ -11,6 +11,8 @@ from fastdrop.backends.cuda import compiler
 from fastdrop.bench import device, plan, promises, report, results
 from fastdrop.cli import main as cli
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     plan.DEVICE_IMAGES: (2, 8, 6, 6),
     plan.DEVICE_IMAGES_LAST: (2, 6, 6, 8),

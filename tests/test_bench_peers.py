@@ -14,6 +14,8 @@ from fastdrop.bench import checks, onednn, peers, plan, results
 from fastdrop.bench.measure import Timing
 from fastdrop.cli import main as cli
 
+pytestmark = pytest.mark.slow
+
 SMALL = {plan.IMAGES: (2, 8, 6, 6), plan.IMAGES_LAST: (2, 6, 6, 8), plan.ROWS: (30, 48)}
 
 

@@ -9,6 +9,8 @@ import pytest
 from fastdrop.bench import scaling, scaling_report, topology
 from fastdrop.cli import main as cli
 
+pytestmark = pytest.mark.slow
+
 
 def _write(folder, files):
     for name, text in files.items():

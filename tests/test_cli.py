@@ -225,6 +225,7 @@ def test_without_a_display_a_table_is_trained_on(tmp_path, monkeypatch, name):
     assert (given[0].dataset, given[0].data_file) == ("file", str(tmp_path / name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_without_unicode_gets_what_it_can_show(tmp_path, encoding):
     path = tmp_path / "run.toml"

@@ -16,6 +16,8 @@ from fastdrop.experiments import ConfigError, ExperimentConfig, Sweep
 from fastdrop.experiments.sweeps.plan import train_run
 from fastdrop.experiments.sweeps.sweeping import seeds_from
 
+pytestmark = pytest.mark.slow
+
 CONFIG = ExperimentConfig(dataset="moons", hidden=(8,), epochs=2, learning_rate=0.01)
 
 

@@ -73,6 +73,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_layouts(gpu, dtype, name):
@@ -124,6 +125,7 @@ SHARED += [((3, 5, 7, 9), (0, 1, 2, 3)), ((6, 300, 3), (1,)), ((40, 64), (0,)), 
 SHARED += [((2, 4, 9000), (2,)), ((2, 3000, 8), (1,)), ((70, 2), (1,)), ((1, 9, 1, 64), (0, 2, 1)), ((2, 64, 49), (2,))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_shared_axes(gpu, dtype):
     for shape, axes in SHARED:
@@ -163,6 +165,7 @@ def test_what_a_dropped_map_holds_does_not_show(gpu):
 FUSED = [(1, 1), (3, 5), (2, 31), (4, 32), (7, 33), (5, 64), (130, 65), (40, 1024), (3, 4100), (700, 300), (2, 70_001)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_fused_operations(gpu, dtype):
     for shape in FUSED:
@@ -405,6 +408,7 @@ def layer(shape, dtype, seed=0):
     return [values(size, dtype, seed + k) for k, size in enumerate(sizes)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_example", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dropconnect(gpu, dtype, per_example):
@@ -483,6 +487,7 @@ def fresh_plans():
     geometry.plan.cache_clear()
 
 
+@pytest.mark.slow
 def test_every_launch_geometry(gpu, monkeypatch, fresh_plans):
     """Blocks of other sizes, walks cut into more and shorter pieces, and threads that start in another order."""
     x, images, rows = values(9001, np.float32), values((5, 6, 17, 24), np.float16), values((70, 130), np.float32)
@@ -579,6 +584,7 @@ def test_gaussian_noise_of_more_than_2_to_the_32_elements(gpu):
     same(gpu.get(x[-3000:]), (values(3000, np.float16).astype(np.float32) * noise).astype(np.float16))
 
 
+@pytest.mark.slow
 def test_dropconnect_with_far_decisions(gpu):
     """The last example's decisions have numbers beyond 2^32."""
     batch, outputs, inputs = 2**15 + 1, 2048, 96
@@ -875,6 +881,7 @@ def test_words_that_an_embedding_lacks_are_named(gpu):
         layer(gpu.put(np.array([[1, 7]])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", ["standard", "spatial", "dropconnect"])
 def test_experiments_train_alike_on_both_devices(gpu, dropout):
     pytest.importorskip("sklearn")
@@ -930,6 +937,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistakes_in_the_rule_are_noticed(monkeypatch, mistake):
     """The emulated tests fail where the rule is broken on purpose: they are not blind."""
@@ -958,6 +966,7 @@ NOISE_MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", NOISE_MISTAKES)
 def test_mistakes_in_the_noise_are_noticed(monkeypatch, mistake):
     right, wrong = NOISE_MISTAKES[mistake]
@@ -989,6 +998,7 @@ PLACE_MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", PLACE_MISTAKES)
 def test_mistakes_in_what_takes_a_place_are_noticed(monkeypatch, mistake):
     right, wrong = PLACE_MISTAKES[mistake]

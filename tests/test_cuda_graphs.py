@@ -14,6 +14,8 @@ from devices import same, values
 import fastdrop as fd
 from fastdrop.backends.cuda import operations
 
+pytestmark = pytest.mark.slow
+
 only_emulated = pytest.mark.parametrize("gpu", ["emulated"], indirect=True)
 """For what looks into the emulated pool, or needs a second device."""
 

@@ -12,6 +12,8 @@ import fastdrop as fd
 from fastdrop import reference
 from fastdrop.backends.cuda import compiler, source
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["emulated", *PTX])
 def cupy(request, monkeypatch):

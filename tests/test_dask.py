@@ -15,6 +15,8 @@ from fastdrop import Stream
 from fastdrop.backends import Backend
 from fastdrop.backends import dask as backend
 
+pytestmark = pytest.mark.slow
+
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 

@@ -31,6 +31,7 @@ def layer(shape, dtype, seed=0):
     return [rng.standard_normal(size).astype(dtype) for size in arrays]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_example", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", SHAPES)

@@ -89,6 +89,7 @@ def test_layouts(isa, thread_count, dtype, p):
         same_bits(out, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
 def test_fortran_order_across_blocks(isa, thread_count, dtype):
     """Memory along another axis than the decisions goes block by block, 256 x 4096."""
@@ -109,6 +110,7 @@ def test_every_layout_gives_one_mask(dtype):
 SHARED = [(), (0,), (1,), (2,), (3,), (0, 1), (2, 3), (1, 2), (0, 3), (1, 2, 3), (0, 1, 2, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(5, 64, 7, 9), (4, 3, 33, 2), (3, 5, 2, 700), (2, 1, 5, 2100)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_shared_axes(isa, thread_count, dtype, shape):

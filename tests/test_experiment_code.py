@@ -16,6 +16,8 @@ from fastdrop.experiments import ConfigError, ExperimentConfig, Trainer
 from fastdrop.experiments.code import to_python
 from fastdrop.experiments.config import FITTING
 
+pytestmark = pytest.mark.slow
+
 SMALL = ExperimentConfig(dataset="digits", train_share=0.1, hidden=(16, 8), rate=0.4, epochs=2, seed=3, data_seed=5)
 CNN = SMALL.replace(network="cnn", hidden=(4, 8, 16))
 LSTM = SMALL.replace(network="lstm", hidden=(12, 8))

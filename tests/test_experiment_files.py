@@ -44,6 +44,7 @@ def config(**changes):
     return ExperimentConfig(**{"dataset": "moons", "hidden": (16, 8), "epochs": 4, "train_share": 0.2, **changes})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("steps", [0, 3, 9])
 def test_a_restored_trainer_goes_on_as_if_nothing_had_happened(kind, steps):
@@ -233,6 +234,7 @@ def test_as_many_runs_as_a_file_takes(tmp_path):
     assert load_experiment(path).runs == runs
 
 
+@pytest.mark.slow
 def test_a_curve_that_hardly_compresses_is_read_again(tmp_path):
     figures = np.random.default_rng(0).random((60_000, 4)).tolist()
     run = Run("run", config(), tuple(EpochRecord(epoch, *row) for epoch, row in enumerate(figures)))

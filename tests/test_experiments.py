@@ -119,6 +119,7 @@ def test_atomic_write_survives_a_kill(tmp_path):
     assert set(content) in ({ord("b")}, {ord("c")})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_data_set(name):
     data = load_dataset(name)
@@ -141,6 +142,7 @@ def test_sizes_of_the_known_sets():
     assert (linear.x_train.shape, linear.x_test.shape) == ((500, 20), (100, 20))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", ["none", "standard", "spatial", "dropconnect"])
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_training_repeats_itself_on_any_number_of_threads(dropout, batch_norm, monkeypatch):
@@ -229,6 +231,7 @@ def test_divergence_is_reported():
             pass
 
 
+@pytest.mark.slow
 def test_digits_reach_97_percent():
     for snapshot in Trainer(ExperimentConfig()).run():
         last = snapshot.latest

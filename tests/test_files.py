@@ -261,6 +261,7 @@ def killed_while_it_writes(path):
     return bool(list(path.parent.glob(".fastdrop-*.part")))
 
 
+@pytest.mark.slow
 def test_what_killed_writers_left_is_removed_by_the_next_write(tmp_path):
     path = tmp_path / "file"
     write_atomically(path, b"a" * 4_000_000)
@@ -476,6 +477,7 @@ def test_experiments_are_not_begun_where_one_of_their_files_cannot_be_written(or
     assert os.listdir(ordinary_user) == [name]
 
 
+@pytest.mark.slow
 def test_a_figure_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     options = ["train", "--dataset", "moons", "--epochs", "1", "--no-comparison", "--figure", str(tmp_path / "a.png")]
     (tmp_path / "a.png").write_bytes(b"old")

@@ -36,6 +36,7 @@ def kept_of(mask):
     return np.broadcast_to(reference_keep(*mask.recipe, mask.decision_shape), mask.shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.5, 1.0])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_against_the_reference(isa, thread_count, dtype, p):
@@ -58,6 +59,7 @@ def test_against_the_reference(isa, thread_count, dtype, p):
         same(fd.softmax_dropout_backward(dy, x, mask), reference.softmax_dropout_backward(dy, x, kept, mask.scale))
 
 
+@pytest.mark.slow
 def test_long_rows_of_softmax_draw_their_decisions_twice(isa):
     x, dy = values((2, 600_001), np.float32), values((2, 600_001), np.float32, 1)
     y, mask = fd.softmax_dropout(x, 0.3, rng=2)

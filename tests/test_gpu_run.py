@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 specification = importlib.util.spec_from_file_location("gpu_run", HERE / "gpu/run.py")
 run = importlib.util.module_from_spec(specification)

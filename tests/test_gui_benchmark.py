@@ -26,7 +26,7 @@ from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QFileDialog, Q
 
 from fastdrop_gui.views.benchmark import BenchmarkView
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.slow]
 
 WAIT = 30_000
 TINY = (

@@ -24,7 +24,7 @@ from fastdrop_gui.model import Status
 from fastdrop_gui.views import dialogs, recovery
 from fastdrop_gui.views.dialogs import ExportDialog, UnexpectedError
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from fastdrop_gui.views.benchmark import BenchmarkView
 from fastdrop_gui.views.dialogs import UnexpectedError
 from fastdrop_gui.views.table_dialog import TableDialog
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.slow]
 
 Y = npy(np.arange(8) % 2)
 

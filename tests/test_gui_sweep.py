@@ -17,7 +17,7 @@ from sweeptools import CONFIG, WAIT, press, sweep, view, write  # noqa: F401
 from fastdrop_gui.views.sweep import time_text
 
 # What the offscreen platform says of every window that has a least size.
-pytestmark = [pytest.mark.gui, pytest.mark.qt_log_ignore("propagateSizeHints")]
+pytestmark = [pytest.mark.slow, pytest.mark.gui, pytest.mark.qt_log_ignore("propagateSizeHints")]
 
 
 def place(view, result):

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QFileDialog
 from sweeptools import CONFIG, WAIT, press, sweep, view, write  # noqa: F401
 
 # What the offscreen platform says of every window that has a least size.
-pytestmark = [pytest.mark.gui, pytest.mark.qt_log_ignore("propagateSizeHints")]
+pytestmark = [pytest.mark.slow, pytest.mark.gui, pytest.mark.qt_log_ignore("propagateSizeHints")]
 
 
 def choose_cluster(view, address):

@@ -189,6 +189,7 @@ def test_columns_and_names_have_a_limit(tmp_path):
         read_table(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("longest", [1000, 1001, 130_000])
 def test_a_long_label_takes_no_memory_in_the_rows_of_others(tmp_path, longest):
     path = tmp_path / "given.csv"
@@ -321,6 +322,7 @@ def test_commands_refuse_hostile_files_in_one_line(tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_table_that_cannot_be_read_fails_each_run_of_a_sweep(tmp_path, capsys):
     path = tmp_path / "table.npz"
     path.write_bytes(ARCHIVES["header 0"])

@@ -153,6 +153,7 @@ def documents():
         yield "error", {**BENCH, "results": [{**RESULT, "candidates": {"fastdrop": {"error": value}}}]}
 
 
+@pytest.mark.slow
 def test_benchmarks_with_hostile_values(tmp_path, capsys):
     path, good = tmp_path / "given.json", tmp_path / "good.json"
     good.write_text(json.dumps(BENCH))

@@ -486,6 +486,7 @@ TRAINED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_reduces_the_loss(name):
     """Whether the first half of 36 numbers from 0 to 3 has the greater sum, or whether 2 is frequent among them."""

@@ -88,6 +88,7 @@ def run(operation, out, x, second, recipe, shared_axes=()):
     return cpu.elementwise("choose", out, (x, second), recipe, shared_axes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.5, 1.0])
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -119,6 +120,7 @@ def test_layouts(isa, thread_count, dtype, name):
                 same(np.ascontiguousarray(out), wanted(operation, np.ascontiguousarray(x), second, recipe))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_shared_axes(isa, thread_count, dtype, operation):
@@ -184,6 +186,7 @@ def noisy(x, sigma, key=KEY, call=CALL):
         return reference.gaussian(x, key, call, sigma)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.0, 0.65, 1.0, 1e3])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gaussian_against_the_reference(isa, thread_count, dtype, sigma):

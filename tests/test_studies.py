@@ -35,6 +35,8 @@ from fastdrop.experiments.studies.uncertainty import calibration
 from fastdrop.experiments.work import train
 from fastdrop.stream import Stream
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"mlp": (16, 8), "cnn": (4, 6, 8), "lstm": (8, 6), "attention": (8, 16, 16), "text": (8, 16)}
 FITTING = [
     (network, kind)

@@ -20,6 +20,8 @@ from fastdrop.experiments.sweeps.cluster import ClusterSweep
 from fastdrop.experiments.sweeps.plan import train_run
 from fastdrop.experiments.sweeps.sweeping import start_sweep
 
+pytestmark = pytest.mark.slow
+
 CONFIG = ExperimentConfig(dataset="moons", hidden=(8,), epochs=2, learning_rate=0.01)
 LONG = CONFIG.replace(epochs=1_000_000)
 WAIT = 30.0

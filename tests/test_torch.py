@@ -12,6 +12,8 @@ import pytest
 
 import fastdrop as fd
 
+pytestmark = pytest.mark.slow
+
 torch = pytest.importorskip("torch")
 ft = pytest.importorskip("fastdrop.torch")
 F = ft.functional

@@ -12,6 +12,8 @@ ft = pytest.importorskip("fastdrop.torch")
 from fastdrop.bench import torch_steps  # noqa: E402
 from fastdrop.bench.measure import Timing  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 nn = torch.nn
 
 

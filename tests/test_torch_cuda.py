@@ -17,6 +17,7 @@ ft = pytest.importorskip("fastdrop.torch")
 F = ft.functional
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU"),
 ]

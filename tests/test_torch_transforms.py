@@ -9,7 +9,10 @@ ft = pytest.importorskip("fastdrop.torch")
 F = ft.functional
 checkpoint = pytest.importorskip("torch.utils.checkpoint").checkpoint
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # what torch finds in itself
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),  # what torch finds in itself
+    pytest.mark.slow,
+]
 
 
 class Twice(torch.nn.Module):

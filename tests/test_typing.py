@@ -10,6 +10,8 @@ import pytest
 import fastdrop
 import fastdrop._kernels
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("mypy")
 
 PACKAGE = Path(fastdrop.__file__).parent
