@@ -2,7 +2,14 @@
 
 import dataclasses
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -317,6 +324,37 @@ def test_two_processes_give_what_one_gives():
 def test_a_failure_ends_the_processes():
     with pytest.raises(ConfigError), processes(2) as executor:
         Work(executor, quick=False).map(train, [ExperimentConfig(network="cnn", dataset="wine", hidden=(4, 8))] * 4)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks into /proc")
+def test_processes_end_with_a_parent_that_is_killed(tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(
+        textwrap.dedent("""
+        import os, signal
+        from fastdrop.experiments.studies import processes
+
+        if __name__ == "__main__":
+            with processes(2) as executor:
+                print(executor.submit(os.getpid).result(), flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+        """)
+    )
+    killed = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    state = Path(f"/proc/{int(killed.stdout)}/stat")
+    deadline = time.monotonic() + 30
+    while alive(state) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(state)
+
+
+def alive(state):
+    """Of a process, by its file in /proc."""
+    try:
+        return state.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 class TestMeasuring:

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -123,15 +122,6 @@ def _begin(shared: Any) -> None:
     begin_worker()
     if hasattr(os, "nice"):
         os.nice(5)  # whoever watches comes first
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A pool's processes would wait for work for ever if their parent was killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _work(number: int, run: Run) -> Result | None:
