@@ -55,7 +55,7 @@ def test_the_corpus_has_the_outcomes_that_it_had(name, opened):
 
 @pytest.mark.parametrize("name", READERS)
 def test_mutations_end_with_the_documented_error_or_with_what_works(name, opened):
-    count = max(10, round(MUTATIONS * READERS[name].share))
+    count = max(40, round(MUTATIONS * READERS[name].share))
     outcomes, problems = [], []
     with limited_memory():
         for number, content in enumerate(mutations(opened(name), name, count)):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import subprocess
 from pathlib import Path
 from unittest import mock
@@ -58,6 +59,8 @@ class Benchmark(Reader):
         assert (again.missing, again.plan, again.complete) == (found.missing, found.plan, found.complete)
         assert {**found.machine, "quiet": 0} == {**again.machine, "quiet": 0}
         found.break_even()
+        noises = [result.noise for result in found.results if result.noise]
+        assert all(value is None or 0 <= value < math.inf for noise in noises for value in noise)
         other = report.load(self.other)
         for one, two in ((found, other), (other, found), (found, found)):
             changes = {change.case.key: change for change in compare.compare(one, two)}

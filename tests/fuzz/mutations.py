@@ -52,6 +52,7 @@ HEADERS = [
     "{'descr': '<f16', 'fortran_order': False, 'shape': (3,), }",
     "{'descr': '<U1', 'fortran_order': False, 'shape': " + "(1," * 40 + ")" * 40 + ", }",
     "{'descr': '<U1', 'fortran_order': False, 'shape': (" + "1, " * 70 + "), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (500000000, 2), }",
 ]  # fmt: skip
 
 
@@ -272,14 +273,15 @@ def plain_array(content):
     if len(content) > MOST_BYTES:
         return None
     try:
-        with io.BytesIO(content) as file:
+        with io.BytesIO(content) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that an old Python may have written
             version = np.lib.format.read_magic(file)
             if version != (1, 0):
                 return None
             shape, _, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=2000)
-        if dtype.hasobject or math.prod(shape) * dtype.itemsize > MOST_BYTES:
-            return None
-        return np.load(io.BytesIO(content), allow_pickle=False)
+            if dtype.hasobject or math.prod(shape) * dtype.itemsize > MOST_BYTES:
+                return None
+            return np.load(io.BytesIO(content), allow_pickle=False)
     except Exception:
         return None
 

@@ -28,6 +28,8 @@ class Table(Reader):
                 refusals.append(error)
         if preview_table in found:
             self._check_preview(found[preview_table])
+        if read_table in found:  # whether or not a data set can be made of it
+            self._check_table(found[read_table])
         if refusals:
             if _load in found:
                 raise Finding("a data set is made of a file that is refused otherwise")
@@ -40,9 +42,8 @@ class Table(Reader):
         assert all(isinstance(cell, str) for row in preview.rows for cell in row)
         assert preview.row_count is None or preview.row_count >= 0
 
-    def use(self, found):
-        preview, table, dataset = found
-        self._check_preview(preview)
+    @staticmethod
+    def _check_table(table):
         rows, columns = table.features.shape
         assert table.features.dtype == np.float64
         assert np.isfinite(table.features).all()
@@ -50,6 +51,10 @@ class Table(Reader):
         assert np.bincount(table.labels, minlength=len(table.class_names)).min() >= 2
         assert len(table.class_names) == table.labels.max() + 1 >= 2
         assert len(table.feature_names) == columns >= 1
+
+    def use(self, found):
+        preview, table, dataset = found
+        rows, columns = table.features.shape
         assert preview.row_count in (None, rows)
         assert len(dataset.x_train) + len(dataset.x_test) == rows
         assert np.isfinite(dataset.x_train).all()

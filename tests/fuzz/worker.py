@@ -6,15 +6,17 @@ import os
 import pickle
 import signal
 from pathlib import Path
+from typing import get_args
 from unittest import mock
 
 from fastdrop.experiments import Experiment
 from fastdrop_gui import worker
-from fastdrop_gui.messages import Failure, Notice, Saved, Start, Update, Wanted
+from fastdrop_gui.messages import Failure, Kind, Notice, Saved, Start, Update, Wanted
 from fuzz.configs import CONFIG
-from fuzz.mutations import as_text, change_json
+from fuzz.mutations import VALUES, of_json
 from fuzz.readers import NoInput, Reader
 
+KINDS = get_args(Kind)
 MOST_STEPS = 20
 """Of training between two messages."""
 
@@ -46,7 +48,22 @@ class Messages(Reader):
 
     refused = (Refused,)
     share = 0.02
-    mutate = staticmethod(as_text(change_json))
+
+    def mutate(self, rng, content):
+        messages = json.loads(content)
+        place = rng.randrange(len(messages))
+        match rng.randrange(6):
+            case 0:
+                del messages[place]
+            case 1:
+                messages.insert(place, rng.choice(messages))
+            case 2:
+                messages[place][0] = rng.choice([*KINDS, "", None, 3])
+            case 3:
+                messages[place] = rng.choice(VALUES)
+            case _:
+                messages[place][1] = of_json(rng, messages[place])[-1]
+        return json.dumps(messages).encode()
 
     def seeds(self):
         start = ["start", [1, {"Start": {"twin": True}}]]
@@ -73,6 +90,8 @@ class Messages(Reader):
         try:
             messages = json.loads(given, object_hook=self._object)
             for kind, value in messages:
+                if kind == "stop":
+                    raise NoInput  # it does
                 if kind == "threads" and (not isinstance(value, int) or value > 2):
                     raise NoInput  # a machine would make so many
                 if kind == "save" and isinstance(value, list) and value and isinstance(value[0], str):
