@@ -42,7 +42,7 @@ native: setup
 		tests/test_native.py tests/test_cuda_native.py
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -q tests/test_gui_x11.py
 
-# Whoever writes is killed, again and again, and finds a full disk and a read-only one (tests/test_kills*.py): 10 minutes.
+# Writers are killed 100 times each, and given full and read-only disks (tests/test_kills*.py): some 20 minutes, as root.
 kills: setup
 	@$(BIN)/python fastdrop/system.py gui --install
 	@$(BIN)/python fastdrop/system.py kills --install
