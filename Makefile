@@ -1,6 +1,6 @@
-# make app    sets everything up and opens the desktop app
-# make test   sets everything up and runs all checks but the native ones
-# make test-all  these as well: the kernels built by gcc, clang and nvcc, with sanitizers, and for Arm under emulation
+# make app       sets everything up and opens the desktop app
+# make test      sets everything up and runs what a change must pass at once: minutes
+# make test-all  all that a change must pass, as CI runs it; each part is a target below, and docs/guarantees.md says what for
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,20 +8,27 @@ STAMP := $(VENV)/.installed
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
-.PHONY: app test test-all check unit torch native properties peers format setup clean fuzz ptx statistics platforms interpreters faults kills elsewhere
+.PHONY: app test test-all setup format clean lint types unit suite native properties ptx platforms interpreters kills
+.PHONY: tools fuzz statistics faults elsewhere peers torch check
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
 	@$(BIN)/fastdrop gui
 
-test: check unit
+test: lint unit
 
-test-all: test native
+# The parts that follow the suite run two at a time, since each waits for something now and then.
+test-all: tools check suite
+	@$(MAKE) --no-print-directory -j 2 properties native ptx interpreters platforms kills
 
-check: setup torch
+check: lint types
+
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src_kernels
+
+types: setup torch
 	@rm -rf $(LAYOUT) && mkdir -p $(LAYOUT)/fastdrop
 	@ln -s $(CURDIR)/fastdrop/* $(LAYOUT)/fastdrop/
 	@ln -s $(CURDIR)/src_kernels $(LAYOUT)/fastdrop/_kernels
@@ -29,11 +36,18 @@ check: setup torch
 	cd $(LAYOUT) && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml
 	cd $(LAYOUT) && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml
 
-unit: setup torch
-	@$(BIN)/python fastdrop/system.py gui --install
-	QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m "not native and not gpu"
+PYTEST := QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
 
-# Minutes. What is skipped is listed: an instruction set that this processor lacks. A missing tool is a failure.
+unit: setup
+	@$(BIN)/python fastdrop/system.py gui --install
+	$(PYTEST) -m "not slow and not native and not gpu"
+
+# The same with what takes longer, PyTorch, Dask and the type checkers among it.
+suite: setup torch
+	@$(BIN)/python fastdrop/system.py gui --install
+	$(PYTEST) -m "not native and not gpu"
+
+# Compilers, sanitizers, emulators, nvcc, a real window. What is skipped is listed: an instruction set that this processor lacks. A missing tool is a failure.
 native: setup
 	@$(BIN)/python fastdrop/system.py gui --install
 	@$(BIN)/python fastdrop/system.py native --install
@@ -82,11 +96,11 @@ interpreters: setup
 faults: torch
 	$(BIN)/python tests/faults/run.py
 
-# Whoever writes is killed, again and again, and finds a full disk and a read-only one (tests/test_kills*.py): 10 minutes.
+# Writers are killed 100 times each, and given full and read-only disks (tests/test_kills*.py): some 20 minutes, as root.
 kills: setup
 	@$(BIN)/python fastdrop/system.py gui --install
 	@$(BIN)/python fastdrop/system.py kills --install
-	QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -v -rsP --durations 8 \
+	QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 \
 		tests/test_kills.py tests/test_kills_sweep.py tests/test_kills_app.py tests/test_full_disk.py
 
 # The unit tests as on other machines: hours for all of the changes that tests/elsewhere.py lists, minutes for a part:
@@ -98,6 +112,12 @@ elsewhere: setup torch
 
 torch: setup
 	@$(BIN)/python -m pip install --quiet --group torch
+
+# What test-all needs, at once: two parts that install at the same time would be in each other's way.
+tools: setup torch
+	@$(BIN)/python fastdrop/system.py gui --install
+	@for step in native platforms kills; do $(BIN)/python fastdrop/system.py $$step --install || exit 1; done
+	@$(BIN)/python -m pip install --quiet --group native --group platforms
 
 # PyTorch and Keras have some of the same layers: their values, gradients and statistics against ours. And each of the
 # benchmark's peers, in every case of its plan, small.

@@ -1,10 +1,6 @@
 """Configurations, data sets, the trainer."""
 
 import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -20,7 +16,6 @@ from fastdrop.experiments import (
     load_dataset,
     one_blas_thread,
 )
-from fastdrop.experiments.files import write_atomically
 from fastdrop.experiments.tables import read_table
 
 SMALL = ExperimentConfig(dataset="moons", hidden=(16, 8), epochs=3, rate=0.3)
@@ -97,26 +92,6 @@ def test_config_text_errors_name_the_file(tmp_path, text, words):
     path.write_text(text, "utf-8")
     with pytest.raises(ConfigError, match=rf"bad\.toml.*{words}"):
         ExperimentConfig.load(path)
-
-
-def test_atomic_write_survives_a_kill(tmp_path):
-    """Killed while it writes again and again, the file is whole: all one letter."""
-    path = tmp_path / "file"
-    write_atomically(path, b"a" * 1_000_000)
-    code = (
-        "import itertools, sys\nfrom fastdrop.experiments.files import write_atomically\n"
-        "for letter in itertools.cycle(b'bc'): write_atomically(sys.argv[1], bytes([letter]) * 1_000_000)"
-    )
-    child = subprocess.Popen([sys.executable, "-c", code, str(path)])
-    deadline = time.monotonic() + 20
-    while path.read_bytes()[:1] == b"a" and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.05)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    content = path.read_bytes()
-    assert len(content) == 1_000_000
-    assert set(content) in ({ord("b")}, {ord("c")})
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from fastdrop_gui import app
 from fastdrop_gui.views import files, recovery
 from fastdrop_gui.views.window import MainWindow
 
-pytestmark = [pytest.mark.slow, pytest.mark.gui, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.native, pytest.mark.gui, pytest.mark.timeout(3600)]
 SEED = 40
 KILLS = 50
 """While it runs, and as many while it closes."""
@@ -91,7 +91,7 @@ def test_the_app_is_killed_again_and_again(victim, tmp_path, closes):
             time.sleep(0.002)
         time.sleep(rng.uniform(0.0, 0.8 if closes else 0.3))
         before = [load_experiment(path).steps for path in autosaved()] if not closes else [1]
-        os.kill(child, signal.SIGKILL)
+        victim.kill()
         kills += victim.end() == -signal.SIGKILL
         wait_for_group(child)
         left, sessions = recovery.left_behind(), recovery.sessions()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -62,12 +63,12 @@ class Victim:
 
     def write_and_kill(self, name: str, folder: Path, version: int, seconds: float) -> bool:
         """Kill the child after so many seconds; whether it still lived."""
-        child = self.begin(name, folder, version)
+        self.begin(name, folder, version)
         self.go()
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             pass
-        os.kill(child, signal.SIGKILL)
+        self.kill()
         status = self.end()
         assert status in (0, -signal.SIGKILL), f"{name} ended with {status}: {self.errors()}"
         return status != 0
@@ -110,6 +111,11 @@ class Victim:
         """Give the word."""
         os.write(self._go_write, b"!")
 
+    def kill(self) -> None:
+        """Kill the child, if it has not come to its end."""
+        with suppress(ProcessLookupError):
+            os.kill(self._child, signal.SIGKILL)
+
     def end(self) -> int:
         """Wait for the child's end; its exit status, less than 0 the signal that killed it."""
         status, self._child = self._answer(), 0
@@ -128,7 +134,7 @@ class Victim:
 
     def close(self) -> None:
         if self._child:  # a test has failed between its begin and its end
-            os.kill(self._child, signal.SIGKILL)
+            self.kill()
         self._process.communicate()
         self._errors.close()
         os.close(self._go_read)
