@@ -2,7 +2,7 @@
 
 The standard library only, and no import of fastdrop: the set-up runs this file before anything is installed, and
 `fastdrop doctor` asks it too. As a script: ``python3 fastdrop/system.py STEP [--install]``
-prints what is missing for a step (build, gui, native, platforms, statistics, kills) and the command that installs it; with
+prints what a step lacks (build, gui, native, platforms, statistics, kills) and the command that installs it; with
 --install, as root on Debian or Ubuntu, it installs it.
 """
 
