@@ -1,6 +1,7 @@
 """How long properties are tried: in `make test` a little and always alike, by `run.py` for a time."""
 
 import os
+import random
 import re
 import sys
 import time
@@ -13,14 +14,16 @@ sys.path.insert(0, str(Path(__file__).parent))  # oracle, strategies, operations
 
 COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("quick", derandomize=True, max_examples=15, database=None, **COMMON)
-settings.register_profile("round", derandomize=False, max_examples=150, **COMMON)
+settings.register_profile("round", derandomize=False, max_examples=25, **COMMON)
 ROUND_ENDS = float(os.environ.get("FASTDROP_PROPERTIES_UNTIL", "0"))
 """When the rounds of `run.py` are over, in seconds since 1970; 0 without it."""
 settings.load_profile("round" if ROUND_ENDS else "quick")
 
 
-def pytest_collection_modifyitems(items):
-    """A counterexample is made small before it is shown, which takes a while."""
+def pytest_collection_modifyitems(config, items):
+    """A counterexample is made small before it is shown, which takes a while. Each round has an order of its own."""
+    if ROUND_ENDS:
+        random.Random(config.getoption("--hypothesis-seed")).shuffle(items)
     for item in items:
         if Path(__file__).parent in Path(item.fspath).parents:
             item.add_marker(pytest.mark.timeout(900))
@@ -29,11 +32,11 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_setup(item):
     """In a round by the clock no property begins after its end."""
     if ROUND_ENDS and time.time() > ROUND_ENDS:
-        pytest.skip("the time is over")
+        pytest.exit("the time is over", returncode=0)
 
 
 def pytest_runtest_teardown(item):
     """And each says what it has tried."""
     found = re.findall(r"(\d+) passing", getattr(item, "hypothesis_statistics", ""))
-    if ROUND_ENDS:
+    if ROUND_ENDS and found:
         print(f" {item.name}: {sum(map(int, found))} examples", flush=True)

@@ -5,7 +5,8 @@
     make properties SEED=123           begins with the round of this seed: what a run printed, again
 
 Each round tries every property with one seed, the next round with the next. The first counterexample ends the run, with
-the arguments, Hypothesis' `@reproduce_failure` line and the round's seed. Where the example is worth keeping, paste it
+the arguments, Hypothesis' `@reproduce_failure` line and the round's seed; after a sanitizer's report, which ends the
+process, the last property named is the one. Where the example is worth keeping, paste it
 over its test as `@example(...)`, or write the call as a test of its own.
 """
 
@@ -88,7 +89,7 @@ def main() -> int:
     check_build(variables)
     while time.time() < until:
         print(f"round of seed {seed}; again: make properties SEED={seed}", flush=True)
-        tests = [sys.executable, "-m", "pytest", "-x", "-q", "-s", "--no-header", "--timeout=0"]
+        tests = [sys.executable, "-m", "pytest", "-x", "-v", "-s", "--no-header", "--timeout=0"]
         tests += [f"--hypothesis-seed={seed}", str(ROOT / "tests" / "properties")]
         result = subprocess.run(tests, cwd=ROOT, env=variables, check=False)
         if result.returncode:
