@@ -138,15 +138,19 @@ def test_a_planted_fault_is_found(cupy, machine, monkeypatch, name):
         call(cupy)
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [("--fmad=true", r"instruction (fma\.rn|add|mul)\.f32"), ("-ftz=true", r"instruction \w+\.rn\.ftz\.f32")],
-)
-def test_an_option_that_changes_values_is_found(cupy, monkeypatch, option, message):
+OPTIONS = [
+    ("--fmad=true", gelu, r"instruction (fma\.rn|add|mul)\.f32"),
+    ("-ftz=true", gelu, r"instruction \w+\.rn\.ftz\.f32"),
+    ("-prec-div=false", softmax, r"instruction (rcp|div)\.(approx|full)"),
+]
+
+
+@pytest.mark.parametrize(("option", "call", "message"), OPTIONS)
+def test_an_option_that_changes_values_is_found(cupy, monkeypatch, option, call, message):
     kept = [given for given in compiler.OPTIONS if option.partition("=")[0] not in given]
     monkeypatch.setattr(compiler, "OPTIONS", (*kept, option))
     with pytest.raises(Exception, match=message):
-        gelu(cupy)
+        call(cupy)
 
 
 def test_a_wrong_scale_is_found(cupy, machine, monkeypatch):

@@ -11,10 +11,10 @@ import functools
 import hashlib
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 if __name__ == "__main__":  # its folders, as pytest finds them
@@ -53,18 +53,17 @@ def disassembled(expression: str, architecture: str) -> list[dict]:
     image, function = cubin_of(expression, architecture)
     folder = machine.BUILD / "sass"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{hashlib.sha256(function.encode() + image).hexdigest()[:32]}.cubin"
-    listing = path.with_suffix(".json")
+    listing = folder / f"{hashlib.sha256(function.encode() + image).hexdigest()[:32]}.json"
     if not listing.exists():
-        path.write_bytes(image)
-        result = subprocess.run([nvdisasm(), "-json", str(path)], capture_output=True, text=True, check=False)
-        path.unlink()
-        if result.returncode:
-            raise RuntimeError(f"nvdisasm refuses {expression} for sm_{architecture}: {result.stderr}")
-        found = {part["function-name"]: part["sass-instructions"] for part in json.loads(result.stdout)[1]}
-        part = listing.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps(found[function]))
-        part.replace(listing)
+        with tempfile.TemporaryDirectory(dir=folder) as own:  # other processes may want the same
+            path, part = Path(own, "kernel.cubin"), Path(own, "listing.json")
+            path.write_bytes(image)
+            result = subprocess.run([nvdisasm(), "-json", str(path)], capture_output=True, text=True, check=False)
+            if result.returncode:
+                raise RuntimeError(f"nvdisasm refuses {expression} for sm_{architecture}: {result.stderr}")
+            found = {each["function-name"]: each["sass-instructions"] for each in json.loads(result.stdout)[1]}
+            part.write_text(json.dumps(found[function]))
+            part.replace(listing)
     return json.loads(listing.read_text())
 
 
