@@ -63,6 +63,7 @@ _TOOLS = {
         Need("qemu-aarch64", "qemu-user", "qemu-user"),
         Need("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross", "gcc-riscv64-linux-gnu"),
         Need("qemu-riscv64", "qemu-user", "qemu-user"),
+        Need("qemu-x86_64", "qemu-user", "qemu-user"),
         # A screen without one, and keys for it: tests/test_gui_x11.py.
         Need("xvfb-run", "xvfb xauth", "xorg-x11-server-Xvfb"),
         Need("xdotool", "xdotool", "xdotool"),

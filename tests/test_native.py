@@ -11,7 +11,18 @@ import subprocess
 import sys
 
 import pytest
-from native.flavours import ENVIRONMENT, HERE, OWN_ISAS, Flavour, check_replay, compile_c, require, setup_arguments
+from native.flavours import (
+    ENVIRONMENT,
+    HERE,
+    OWN_ISAS,
+    X86,
+    Flavour,
+    check_replay,
+    compile_c,
+    processor_has,
+    require,
+    setup_arguments,
+)
 
 SANITIZERS = ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 # Checks as calls, not inlined: half the time to compile, in which most of it goes.
@@ -42,6 +53,34 @@ pytestmark = [
 @pytest.mark.parametrize(("name", "isa"), [(name, isa) for name, flavour in FLAVOURS.items() for isa in flavour.isas])
 def test_replay(name, isa, replayed):
     check_replay(name, FLAVOURS[name], isa, replayed)
+
+
+# QEMU's emulation of x86 has no AVX-512.
+PROCESSORS = {
+    "Westmere": ["portable"],
+    "Haswell": ["avx2", "portable"],
+    "EPYC": ["avx2", "portable"],
+    "Haswell,-bmi2": ["portable"],
+    "Haswell,-f16c": ["portable"],
+    "Haswell,-avx2": ["portable"],
+    "Haswell,-xsave": ["portable"],  # the system does not save AVX's registers
+}
+
+
+@pytest.mark.skipif(not X86, reason="asks an x86 processor")
+def test_instruction_sets_of_other_processors(tmp_path):
+    program = tmp_path / "available"
+    macros = ["-DFASTDROP_HAVE_AVX512=1", "-DFASTDROP_HAVE_AVX2=1"]
+    for compiler in ("gcc", "clang"):
+        require(Flavour(compiler, [], runner=("qemu-x86_64",)))
+        sources = ["src_kernels/dispatch.c", str(HERE / "available.c")]
+        compile_c([compiler, "-std=c11", "-Isrc_kernels", *macros, *sources, "-o", str(program)])
+        for processor, isas in PROCESSORS.items():
+            command = ["qemu-x86_64", "-cpu", processor, program]
+            found = subprocess.run(command, capture_output=True, text=True, check=True)
+            assert found.stdout.split() == isas, (compiler, processor)
+        here = subprocess.run([program], capture_output=True, text=True, check=True)
+        assert here.stdout.split() == [isa for isa in OWN_ISAS if processor_has(isa)]
 
 
 POOL = {
