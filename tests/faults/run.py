@@ -85,7 +85,19 @@ def place_of(name: str) -> str:
 def pytest(arguments: list[str], environment: dict[str, str], fault: str = "") -> Outcome:
     """Run tests up to the first that fails."""
     begin = time.monotonic()
-    command = [sys.executable, "-u", "-m", "pytest", "-v", "-x", "--tb=line", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "pytest",
+        "-v",
+        "-x",
+        "--tb=line",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:hypothesispytest",
+    ]
     command += ["-o", f"timeout={LONGEST}", *arguments]
     own = environment | ({"FASTDROP_FAULT": fault} if fault else {})
     with subprocess.Popen(
