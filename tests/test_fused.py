@@ -68,6 +68,20 @@ def test_long_rows_of_softmax_draw_their_decisions_twice(isa):
     same(fd.softmax_dropout_backward(dy, x, mask), wanted)
 
 
+def test_more_rows_of_softmax_than_are_drawn_at_once(isa):
+    """A window holds 2**18 decisions or so: the second one begins with another row."""
+    x, dy = values((290, 1001), np.float32), values((290, 1001), np.float32, 1)
+    threads = fd.get_num_threads()
+    fd.set_num_threads(1)
+    try:
+        y, mask = fd.softmax_dropout(x, 0.5, rng=2)
+        same(y, reference.softmax_dropout(x, kept_of(mask), mask.scale))
+        wanted = reference.softmax_dropout_backward(dy, x, kept_of(mask), mask.scale)
+        same(fd.softmax_dropout_backward(dy, x, mask), wanted)
+    finally:
+        fd.set_num_threads(threads)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_functions_are_right(dtype):
     """exp, GELU and softmax against the C library's, which the reference does not use."""

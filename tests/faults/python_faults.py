@@ -96,7 +96,7 @@ fault(
     "axes_from_behind",
     "fastdrop.arguments:normalize_axis",
     "negative axes stay negative",
-    "masks",
+    "dropout",
     instead(lambda right, axis, ndim, name: axis),
 )
 fault(
@@ -152,7 +152,7 @@ fault(
     "call_after_failure",
     "fastdrop.stream:Drawing.__exit__",
     "a call that fails takes a number",
-    "dropout",
+    "refusals",
     returning(None),
 )
 fault(
@@ -166,7 +166,7 @@ fault(
     "large_seeds_cut",
     "fastdrop.stream:_key_of",
     "of a large seed the lower word is the key",
-    "streams",
+    "users",
     instead(lambda right, seed: seed % 2**64 if type(seed) is int and seed >= 2**64 else right(seed)),
 )
 fault(
@@ -210,12 +210,17 @@ fault(
 
 # ---- the CPU's adapter
 
+
+def _as_native(array: Any) -> Any:
+    return array.view(array.dtype.newbyteorder("=")) if hasattr(array, "view") else array
+
+
 fault(
     "bytes_in_any_order",
     "fastdrop.backends.cpu:as_input",
     "arrays of the other byte order are read as they lie",
     "layouts",
-    instead(lambda right, array, name: right(getattr(array, "newbyteorder", lambda: array)(), name)),
+    instead(lambda right, array, name: right(_as_native(array), name)),
 )
 fault(
     "overlap_not_copied",

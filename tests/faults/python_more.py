@@ -32,10 +32,10 @@ def _last_moments(right: Any, moments: Any, y: Any, probabilities: bool) -> None
 
 fault(
     "family_shares_nothing",
-    "fastdrop.functional.shared:normalize_axes",
-    "locked and embedding dropout share no axis",
+    "fastdrop.functional.shared:dropout",
+    "DropPath, locked and embedding dropout share no axis",
     "family",
-    instead(lambda right, axes, *more: right((), *more)),
+    instead(lambda right, x, p, *, shared_axes, **keywords: right(x, p, **keywords)),
 )
 fault(
     "drop_block_rate",
