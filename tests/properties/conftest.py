@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 sys.path.insert(0, str(Path(__file__).parent))  # oracle, strategies, operations
 
 COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": list(HealthCheck)}
-settings.register_profile("quick", derandomize=True, max_examples=15, database=None, **COMMON)
+settings.register_profile("quick", derandomize=True, max_examples=40, database=None, **COMMON)
 settings.register_profile("round", derandomize=False, max_examples=25, **COMMON)
 ROUND_ENDS = float(os.environ.get("FASTDROP_PROPERTIES_UNTIL", "0"))
 """When the rounds of `run.py` are over, in seconds since 1970; 0 without it."""
