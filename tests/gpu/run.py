@@ -37,6 +37,7 @@ TESTS: dict[str, list[str]] = {
     "test_cuda.py": [],
     "test_cuda_family.py": [],
     "test_cuda_graphs.py": [],
+    "test_cuda_instances.py": [],
     "test_cuda_recurrent.py": [],
     "test_windows.py": [],
     "test_exchange.py": [],
