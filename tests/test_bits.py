@@ -84,7 +84,7 @@ def test_transposition():
 
 @pytest.mark.parametrize("q", [0.7, 0.1, 0.9, 0.993, 179.4 / 256, 0.5])
 def test_words_are_uniform_if_the_draws_are_what_they_should_be(q):
-    """And ordered as runs are: the first byte weighs most. At 0.993, one run in 40 is all ones: most need to be filled."""
+    """And ordered as runs are: the first byte weighs most. At 0.993, one run in 40 is all ones, and must be filled."""
     size, ones = run_bytes(q), np.bitwise_count(np.arange(256)).astype(float)
     assert size * 8 * -(q * np.log2(q) + (1 - q) * np.log2(1 - q)) <= 32
     share = q**ones * (1 - q) ** (8 - ones)
