@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-# Numbers of tests, with options: those that take seconds and at most 250 MB (others want gigabytes, which is long for the
+# Numbers of tests, with options: those that need at most 250 MB (others want gigabytes, which takes long in the
 # slow orders), and all. dieharder itself advises against number 14 and calls 5 to 7 suspect.
 QUICK = ["0", "3", "4", "8", "10", "11", "15", "100", "101"]
 ALL = [*QUICK, "1", "2", "9", "12", "13", "16", "17", "102", "200 -n 4", "200 -n 8", "201 -n 3", "202 -n 5", "203 -n 7"]
