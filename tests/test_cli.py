@@ -90,12 +90,15 @@ def test_doctor_names_what_is_missing(capsys, monkeypatch):
     assert "apt-get install -y --no-install-recommends libxyz1" in printed
 
 
-def test_native_checks_name_what_is_missing(monkeypatch, capsys):
-    monkeypatch.setattr(system.shutil, "which", lambda name: None if name == "qemu-aarch64" else "/usr/bin/" + name)
-    assert system.main(["native"]) == 1
+@pytest.mark.parametrize(
+    ("step", "tool", "package"), [("native", "qemu-aarch64", "qemu-user"), ("statistics", "dieharder", "dieharder")]
+)
+def test_long_checks_name_what_is_missing(monkeypatch, capsys, step, tool, package):
+    monkeypatch.setattr(system.shutil, "which", lambda name: None if name == tool else "/usr/bin/" + name)
+    assert system.main([step]) == 1
     printed = capsys.readouterr().err
-    assert "missing for this step: qemu-aarch64" in printed
-    assert "apt-get install -y --no-install-recommends qemu-user" in printed
+    assert f"missing for this step: {tool}" in printed
+    assert f"apt-get install -y --no-install-recommends {package}" in printed
 
 
 def test_gui_without_a_display_trains_in_the_terminal(monkeypatch, capsys, tmp_path):

@@ -265,7 +265,7 @@ def _write(chunks: Iterator[Bytes], descriptor: int, limit: int | None) -> None:
     """All of it, or the first `limit` bytes."""
     left = math.inf if limit is None else limit
     while left:
-        chunk = memoryview(np.ascontiguousarray(next(chunks)).reshape(-1))
+        chunk = np.ascontiguousarray(next(chunks)).reshape(-1).data
         if len(chunk) > left:
             chunk = chunk[: int(left)]
         left -= len(chunk)
