@@ -37,9 +37,11 @@ def decisions(p, shape, seed=2024, calls=0):
 
 @pytest.mark.parametrize(
     ("p", "threshold"),
-    [(0.0, KEEP_ALL), (1.0, 0), (0.5, KEEP_ALL // 2), (0.25, 3 * KEEP_ALL // 4), (0.3, 769658139443)]
-    + [(0.7, 329853488333)]  # .8 is rounded up
-    + [(1 - 0.5 * 2**-40, 0), (1 - 1.5 * 2**-40, 2), (1 - 2.5 * 2**-40, 2)],  # halves go to even numbers
+    [
+        *[(0.0, KEEP_ALL), (1.0, 0), (0.5, KEEP_ALL // 2), (0.25, 3 * KEEP_ALL // 4), (0.3, 769658139443)],
+        (0.7, 329853488333),  # .8 is rounded up
+        *[(1 - 0.5 * 2**-40, 0), (1 - 1.5 * 2**-40, 2), (1 - 2.5 * 2**-40, 2)],  # halves go to even numbers
+    ],
 )
 def test_threshold(p, threshold):
     assert threshold_of(p) == threshold
