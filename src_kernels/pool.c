@@ -136,8 +136,8 @@ static fd_pool_block *cut(size_t most) {
 
 /* Whether a block may serve a request of this size: it fits, and uses four fifths of the block. */
 static int suits(const fd_pool_block *block, size_t size) {
-    return FD_FAULT(pool_too_small, block->capacity >= size, block->capacity + FD_HUGE_PAGE >= size) &&
-           FD_FAULT(pool_wasteful, block->capacity - size <= size / 4, 1);
+    size -= FD_FAULT(pool_too_small, 0, size / 8);
+    return block->capacity >= size && FD_FAULT(pool_wasteful, block->capacity - size <= size / 4, 1);
 }
 
 static fd_pool_block *reuse(size_t size) {

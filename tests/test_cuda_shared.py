@@ -10,7 +10,7 @@ from devices import PTX, kernels_of, same, values
 
 import fastdrop as fd
 from fastdrop import reference
-from fastdrop.backends.cuda import compiler, source
+from fastdrop.backends.cuda import compiler
 
 pytestmark = pytest.mark.slow
 
@@ -69,32 +69,3 @@ CALLS = {
 def test_other_kernels(cupy, name, dtype):
     for shape in [(1, 1), (5, 33), (70, 65), (3, 4100)]:
         CALLS[name](cupy.asarray(values(shape, dtype)))
-
-
-MISTAKES = {
-    "words behind a row's end are not written": (
-        "cuda_connect.cu",
-        "for (int k = lane; k < FD_PAIRS",
-        "for (int k = 1 << 20; k < FD_PAIRS",
-        lambda cupy: fd.dropconnect(cupy.ones((3, 40), np.float32), cupy.ones((2, 40), np.float32), rng=1),
-    ),
-    "one lane leaves its words out": (
-        "cuda_flat.cu",
-        "words[lane / FD_LANES * FD_TILE_WORDS",
-        "if (lane != 5) words[lane / FD_LANES * FD_TILE_WORDS",
-        lambda cupy: fd.dropout(cupy.ones(5000, np.float32), rng=1),
-    ),
-}
-
-
-@pytest.mark.parametrize("cupy", ["emulated"], indirect=True)
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_such_reads_are_noticed(cupy, monkeypatch, mistake):
-    file, right, wrong, call = MISTAKES[mistake]
-    text = source.text(file)
-    assert text.count(right) == 1
-    call(cupy)
-    broken = text.replace(right, wrong)
-    monkeypatch.setattr(compiler, "kernel", lambda expression, device: emulator.kernel(expression, device, broken))
-    with pytest.raises(RuntimeError, match="shared memory is read that no thread of the block wrote"):
-        call(cupy)

@@ -231,6 +231,14 @@ def test_in_place_and_overlapping():
     same_bits(reverse[::-1], wanted)
 
 
+def test_in_place_across_shares(isa, thread_count):
+    """No element is done twice where threads share the work."""
+    x = values(5 * 2048 + 77, np.float32)
+    y = x.copy()
+    _, mask = fd.dropout(y, 0.3, rng=5, out=y)
+    same_bits(y, expected(x, mask))
+
+
 def test_nothing_beside_the_target_is_written(isa, thread_count):
     for size in SIZES:
         memory = np.full(size + 64, 7.0, np.float32)

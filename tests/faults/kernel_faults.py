@@ -84,7 +84,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "connect_dx_scale": ("the gradient of x is not scaled", "connect"),
     "connect_dweight_rows": ("later rows of weights get the first ones' masks", "connect"),
     # simd*.h
-    "bfloat16_halves": ("halves are rounded up in bfloat16", "dropout, fused"),
+    "bfloat16_halves": ("halves are rounded up in bfloat16", "fused"),
     "bfloat16_pair_halves": ("the same, two at a time", "dropout"),
     "bfloat16_nan": ("a NaN becomes something else in bfloat16", "dropout, fused"),
     # dispatch.c

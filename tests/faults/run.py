@@ -126,17 +126,14 @@ def attempt(task: Task, environment: dict[str, str], noticed: dict[str, str]) ->
     return pytest(AREAS[task.area].split(), environment, task.fault)
 
 
-def baseline(areas: list[str], environment: dict[str, str]) -> None:
+def baseline(areas: set[str], environment: dict[str, str]) -> None:
     """All tests pass without a fault; else nothing that follows means anything."""
-
-    def run(area: str) -> tuple[str, Outcome]:
-        return area, pytest(AREAS[area].split(), environment)
-
+    files = sorted({file for area in areas for file in AREAS[area].split()})
     with ThreadPoolExecutor(PROCESSES) as pool:
-        for area, outcome in pool.map(run, areas):
-            print(f"without a fault, {area}: {outcome.seconds:.0f} s", flush=True)
+        for file, outcome in zip(files, pool.map(lambda each: pytest([each], environment), files), strict=True):
+            print(f"without a fault, {file}: {outcome.seconds:.0f} s", flush=True)
             if outcome.status != 0:
-                raise SystemExit(f"{outcome.output[-4000:]}\n{area}: tests fail without a fault")
+                raise SystemExit(f"{outcome.output[-4000:]}\n{file}: tests fail without a fault")
 
 
 def verdict(task: Task, outcome: Outcome) -> str:
@@ -175,7 +172,7 @@ def main() -> int:
     chosen = [task for task in chosen if task.fault in names]
     begin = time.monotonic()
     environment = build()
-    baseline(list(dict.fromkeys(task.area for task in chosen)), environment)
+    baseline({task.area for task in chosen}, environment)
     noticed = json.loads(NOTICED.read_text()) if NOTICED.exists() else {}
     rows = []
     with ThreadPoolExecutor(PROCESSES) as pool:
