@@ -55,6 +55,7 @@ def _text(records, run, about):
         "version": about["fastdrop"],
         "rounds": "One round" if run["rounds"] == 1 else f"{run['rounds']} rounds",
         "bits": f"2^{run['bits'].bit_length() - 1}",
+        "normals": f"2^{run['bits'].bit_length() - 4}",
         "count": len(records),
         "cases": len(CASES),
         "faults": len(FAULTS),
