@@ -111,6 +111,8 @@ extension = Extension(
 class ParallelLibraries(build_clib):  # type: ignore[misc]
     """The instruction sets side by side: each is one long compilation."""
 
+    command_name = "build_clib"  # else an editable build finds no options of a configuration file for it
+
     def build_libraries(self, libraries: list[tuple[str, dict[str, list[str]]]]) -> None:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(lambda one: build_clib.build_libraries(self, [one]), libraries))

@@ -113,7 +113,7 @@ def build_flavour(flavour, folder):
 
 def run(flavour, program, *arguments):
     command = [*flavour.runner, str(program), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=ENVIRONMENT, timeout=600)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=ENVIRONMENT, timeout=1500)
 
 
 class Replays:

@@ -254,6 +254,7 @@ static void run_at(placement where, int64_t first, int64_t others, const fd_kern
 static void run_case(const test_case *t, const fd_kernels *const *kernels, int quick) {
     const int64_t item = item_size(t->operand[0].type);
     now.test = t;
+    case_begins();
     run_at(AT_END, 0, 0, kernels);
     run_at(AT_BEGIN, 0, 0, kernels);
 #if defined(WITH_ASAN)
@@ -298,6 +299,17 @@ static FILE *open_in(const char *folder, const char *name) {
     return file;
 }
 
+/* In pieces: WebAssembly's systems refuse to read much at once. */
+static void read_blob(FILE *file, int64_t bytes) {
+    const int64_t most = 1 << 20;
+    blob = malloc((size_t)bytes);
+    if (!blob) give_up("malloc");
+    for (int64_t done = 0; done < bytes; done += most) {
+        const size_t piece = (size_t)(bytes - done < most ? bytes - done : most);
+        if (fread(blob + done, 1, piece, file) != piece) give_up("cases.bin");
+    }
+}
+
 int main(int count, char **arguments) {
     const fd_kernels *only[2] = {NULL, NULL};
     const fd_kernels *const *kernels = fd_available();
@@ -323,8 +335,7 @@ int main(int count, char **arguments) {
     int64_t largest, bytes, cases = 0, left_out = 0;
     FILE *file = open_in(arguments[1], "cases.txt"), *data = open_in(arguments[1], "cases.bin");
     if (fscanf(file, "%" SCNd64 " %" SCNd64, &largest, &bytes) != 2) return 2;
-    blob = malloc((size_t)bytes);
-    if (!blob || fread(blob, 1, (size_t)bytes, data) != (size_t)bytes) give_up("cases.bin");
+    read_blob(data, bytes);
     for (int k = 0; k < FD_MAX_OPERANDS; k++) arenas[k] = make_arena(largest);
     static test_case test;
     while (read_case(file, &test)) {
