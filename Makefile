@@ -53,7 +53,7 @@ native: setup
 	@$(BIN)/python fastdrop/system.py native --install
 	@$(BIN)/python -m pip install --quiet --group native
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 \
-		tests/test_native.py tests/test_cuda_native.py
+		tests/test_native.py tests/test_cuda_native.py tests/test_statistics.py
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -q tests/test_gui_x11.py
 
 # Random calls against the reference, on kernels built with sanitizers: for MINUTES, after a build of some minutes. SEED
