@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 LAYOUT := build/layout
 
 .PHONY: app test test-all setup format clean lint types unit suite native properties ptx platforms interpreters kills
-.PHONY: tools fuzz statistics faults elsewhere peers torch check
+.PHONY: tools fuzz statistics faults elsewhere peers torch checks check
 
 app: setup
 	@$(BIN)/python fastdrop/system.py gui --install || true
@@ -28,7 +28,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src_kernels
 
-types: setup torch
+types: checks
 	@rm -rf $(LAYOUT) && mkdir -p $(LAYOUT)/fastdrop
 	@ln -s $(CURDIR)/fastdrop/* $(LAYOUT)/fastdrop/
 	@ln -s $(CURDIR)/src_kernels $(LAYOUT)/fastdrop/_kernels
@@ -43,7 +43,7 @@ unit: setup
 	$(PYTEST) -m "not slow and not native and not gpu"
 
 # The same with what takes longer, PyTorch, Dask and the type checkers among it.
-suite: setup torch
+suite: checks
 	@$(BIN)/python fastdrop/system.py gui --install
 	$(PYTEST) -m "not native and not gpu"
 
@@ -113,8 +113,11 @@ elsewhere: setup torch
 torch: setup
 	@$(BIN)/python -m pip install --quiet --group torch
 
+checks: setup torch
+	@$(BIN)/python -m pip install --quiet --group checks
+
 # What test-all needs, at once: two parts that install at the same time would be in each other's way.
-tools: setup torch
+tools: checks
 	@$(BIN)/python fastdrop/system.py gui --install
 	@for step in native platforms kills; do $(BIN)/python fastdrop/system.py $$step --install || exit 1; done
 	@$(BIN)/python -m pip install --quiet --group native --group platforms
