@@ -15,6 +15,8 @@ from fastdrop_gui import editing
 from fastdrop_gui.model import MOST_KEPT, ExperimentModel, Status, Thinned
 from fastdrop_gui.worker import Allowance, _Worker
 
+pytestmark = pytest.mark.slow
+
 CONFIG = ExperimentConfig(dataset="moons", hidden=(16, 8), epochs=500)
 WAIT = 60.0
 

@@ -309,6 +309,7 @@ def test_empty_pool_leaves_arrays_alone():
 # --- what arrays can do
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("megabytes", [32, 33, 38, 41, 64, 100, 3, 0])
 def test_resize(megabytes):
     y = block(40)

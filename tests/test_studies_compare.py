@@ -258,6 +258,7 @@ def trains(kernel):
     return json.loads(ran.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_kernels_of_blas_change_no_mask():
     """They do change a network's figures, within their intervals; the same kernels give the same figures again."""

@@ -161,6 +161,7 @@ def test_what_changes_nothing_is_told():
     assert Sweep(own, "rate", [0.1], [0]).note == ""
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_changes_nothing(start):
     sweep = Sweep(CONFIG, "rate", [0.0, 0.8], range(2), new_data=True)
     found = {}
@@ -224,6 +225,7 @@ def test_own_tables_are_swept(tmp_path):
     assert train_run(run).figure("train_loss") == list(Trainer(run.config).run())[-1].latest.train_loss
 
 
+@pytest.mark.slow
 def test_cancel_keeps_what_is_there(start):
     run = start(Sweep(CONFIG.replace(epochs=200), "rate", [0.1, 0.2, 0.3], range(20)))
     assert run.seconds_left is None
@@ -244,12 +246,14 @@ def test_cancel_keeps_what_is_there(start):
         assert process.exitcode == 0
 
 
+@pytest.mark.slow
 def test_progress_within_a_run(start):
     run = start(Sweep(CONFIG.replace(epochs=100_000), "rate", [0.1], [0]))
     poll_until(run, lambda: run.progress > 0)
     assert run.results == []
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_told(start):
     run = start(Sweep(CONFIG.replace(epochs=100), "rate", [0.1, 0.2, 0.3], range(20)), processes=2)
     poll_until(run, lambda: run.results)
@@ -266,6 +270,7 @@ def test_no_processes_are_refused():
         ProcessSweep(Sweep(CONFIG, "rate", [0.1], [0]), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks into /proc")
 def test_processes_end_with_a_parent_that_is_killed(tmp_path):
     script = tmp_path / "killed.py"
@@ -307,6 +312,7 @@ def test_knows_nothing_of_qt():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_in_one_call():
     polled = []
     results = sweep(CONFIG.replace(seed=3), "rate", "0:0.8:0.4", seeds=2, processes=2, progress=polled.append)
@@ -329,6 +335,7 @@ def test_results_as_they_come_and_leaving_early():
     assert all(wait([process.sentinel], timeout=0) for process in run._processes)
 
 
+@pytest.mark.slow
 def test_a_sweep_that_stops_hands_over_what_had_come():
     plan = Sweep(CONFIG.replace(epochs=100), "rate", (0.1, 0.2, 0.3), range(20))
 

@@ -116,6 +116,7 @@ def test_what_is_in_the_table_is_not_trained_again(path):
             np.testing.assert_array_equal(before.figures, after.figures)
 
 
+@pytest.mark.slow
 def test_values_and_seeds_may_be_added_and_left_out(path):
     small = sweep(CONFIG, "rate", (0.0, 0.3), 2, processes=1, save=path)
     mark(path)
@@ -127,6 +128,7 @@ def test_values_and_seeds_may_be_added_and_left_out(path):
     assert len(small) == 4
 
 
+@pytest.mark.slow
 def test_the_file_is_the_same_for_any_number_of_processes(tmp_path):
     paths = [tmp_path / "one.parquet", tmp_path / "two.parquet"]
     for processes, path in enumerate(paths, start=1):
@@ -655,6 +657,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_is_continued(path, tmp_path):
     script = tmp_path / "killed.py"
     script.write_text(textwrap.dedent(KILLED))

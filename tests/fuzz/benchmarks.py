@@ -194,4 +194,4 @@ class Machine(Reader):
             assert len(set(cores)) == len(cores)
 
 
-READERS = {"benchmark": Benchmark, "build": Build, "machine": Machine}
+READERS = {"benchmark": Benchmark, "builds": Build, "machine": Machine}
