@@ -5,10 +5,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
+@pytest.mark.slow  # with PyTorch and Dask
 def test_python_blocks_run(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(blocks) == 6
