@@ -42,7 +42,7 @@ native: setup
 		tests/test_native.py tests/test_cuda_native.py
 	FASTDROP_REQUIRE_NATIVE=1 $(BIN)/python -m pytest -q tests/test_gui_x11.py
 
-# Breaks the project in some 200 ways, one at a time, and says which test notices; about 20 minutes on two cores.
+# Breaks the project in some 200 ways, one at a time, and says which test notices: eight minutes on two cores.
 faults: torch
 	$(BIN)/python tests/faults/run.py
 
