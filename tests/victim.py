@@ -74,17 +74,21 @@ class Victim:
         return status != 0
 
     def write_and_kill_at(self, name: str, folder: Path, version: int, call: tuple[str, int]) -> bool:
-        """Kill the child when it is about to make this system call, for so many times; whether it came so far."""
+        """Kill the child when a thread is about to make this call, for so many times; whether one came so far."""
         status, _ = self._traced(name, folder, version, f"--inject={call[0]}:signal=SIGKILL:when={call[1]}")
         assert status in (0, -signal.SIGKILL), f"{name} ended with {status}: {self.errors()}"
         return status != 0
 
     def calls(self, name: str, folder: Path, version: int) -> list[str]:
         """The system calls of a whole write that change files, as strace prints them; descriptors with paths."""
+        return [call for _, call in self.calls_by_thread(name, folder, version)]
+
+    def calls_by_thread(self, name: str, folder: Path, version: int) -> list[tuple[str, str]]:
+        """The same, each with its thread's number."""
         status, lines = self._traced(name, folder, version, f"--trace={CHANGES}")
         assert status == 0, f"{name} ended with {status}: {self.errors()}"
-        calls = [line.split(maxsplit=1)[1] for line in lines]
-        return [call for call in calls if re.match(r"\w+\(", call)]
+        calls = [tuple(line.split(maxsplit=1)) for line in lines]
+        return [(thread, call) for thread, call in calls if re.match(r"\w+\(", call)]
 
     def _traced(self, name: str, folder: Path, version: int, option: str) -> tuple[int, list[str]]:
         child = self.begin(name, folder, version)

@@ -38,6 +38,13 @@ __attribute__((constructor)) static void fd_choose_fault(void) {{
 #define FD_FAULT(name, right, wrong) (fd_fault == FD_FAULT_##name ? (wrong) : (right))
 """
 
+EMULATED = """
+import itertools, multiprocessing.pool, emulator
+from fastdrop.backends.cuda.source import FILES
+with multiprocessing.pool.ThreadPool(2) as pool:  # beforehand: no test waits for it, and takes too long
+    pool.starmap(emulator.library, itertools.product(FILES, (None,), (False, True)))
+"""
+
 
 def hooks() -> list[str]:
     """The names of the faults in C, CUDA and Cython."""
@@ -84,7 +91,11 @@ def build() -> dict[str, str]:
     subprocess.run([sys.executable, __file__, first], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     made.write_text(first.name)
     lay_out()
-    return environment(first)
+    own = environment(first)
+    print("building the emulated kernels", flush=True)
+    paths = {"PYTHONPATH": os.pathsep.join((str(LAYOUT), str(ROOT / "tests" / "emulation")))}
+    subprocess.run([sys.executable, "-c", EMULATED], env=own | paths, check=True)
+    return own
 
 
 def compile_with(first: str) -> None:

@@ -156,3 +156,6 @@ FAULTS: dict[str, tuple[str, str]] = {
     "cuda_connect_row_end": ("words behind a row's end are not written", "shared memory"),
     "cuda_connect_groups": ("columns in the next tile have no decisions", "emulated"),
 }
+
+OF_AVX512 = {"tie_at_threshold", "many_ties", "many_ties_in_a_word", "bfloat16_nan"}
+"""Those in code that only processors with AVX-512 run."""

@@ -191,7 +191,7 @@ fault(
     "generator_unchecked",
     "fastdrop.experiments.states:_generator",
     "a generator's state is not restored",
-    "states, trainer",
+    "states",
     lambda right: lambda saved: right(__import__("numpy").random.default_rng(0).bit_generator.state),
 )
 fault(
