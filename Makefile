@@ -93,7 +93,7 @@ interpreters: setup
 	@$(BIN)/python fastdrop/system.py gui --install
 	$(BIN)/python tests/interpreters.py
 
-# Breaks the project in some 200 ways, one at a time, and says which test notices; about 20 minutes on two cores.
+# Breaks the project in some 200 ways, one at a time, and says which test notices; eight minutes on two cores.
 faults: torch
 	$(BIN)/python tests/faults/run.py
 
