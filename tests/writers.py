@@ -14,7 +14,7 @@ from test_cuda_compiler import Module, Nvrtc
 
 from fastdrop.backends.cuda import compiler, source
 from fastdrop.bench import report
-from fastdrop.cli import main as cli
+from fastdrop.cli import train
 from fastdrop.experiments import Experiment, ExperimentConfig, Run, Sweep, Trainer, save_experiment
 from fastdrop.experiments.archive import write_arrays
 from fastdrop.experiments.code import to_python
@@ -57,9 +57,7 @@ def code(folder: Path, version: int) -> None:
 
 
 def figure(folder: Path, version: int) -> None:
-    options = ["train", "--dataset", "moons", "--epochs", "1", "--no-comparison", "--seed", str(version)]
-    if status := cli.main([*options, "--figure", str(folder / "a.png")]):
-        raise SystemExit(status)
+    train.draw([train.Run("dropout", TRAINED[version])], folder / "a.png")
 
 
 def benchmark(folder: Path, version: int) -> None:

@@ -59,7 +59,7 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
         status = _train_all(runs, console)
     console.print(_table(runs))
     if options.figure:
-        _draw(runs, options.figure)
+        draw(runs, options.figure)
         console.print(f"figure: {escape(path_text(options.figure))}")
     if options.save_config:
         console.print(f"configuration: {escape(path_text(options.save_config))}")
@@ -132,7 +132,8 @@ def _check_figure(path: Path) -> None:
         raise missing_package("matplotlib", "experiments", "drawing a figure") from None
 
 
-def _draw(runs: list[Run], path: Path) -> None:
+def draw(runs: list[Run], path: Path) -> None:
+    """Curves of loss and accuracy, as a file of the kind that the path names."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
