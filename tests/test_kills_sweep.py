@@ -49,10 +49,18 @@ def rows_of(path):
     return found
 
 
+def wait_for_writes(path, count, end):
+    """Until the table was written so many times more, or the sweep has come to its end."""
+    stamps = set()
+    while len(stamps) <= count and os.listdir(path.parent) != [path.name] and time.monotonic() < end:
+        stamps.add(path.stat().st_mtime_ns if path.exists() else 0)
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_sweep_that_is_killed_again_and_again(victim, tmp_path, expected, processes):
     rng = random.Random(f"{SEED} {processes}")
-    killed = sweeps = 0
+    killed = sweeps = grown = 0
     before = {}
     folder = tmp_path / "0"
     folder.mkdir()
@@ -63,12 +71,14 @@ def test_a_sweep_that_is_killed_again_and_again(victim, tmp_path, expected, proc
         end = time.monotonic() + 300
         while os.stat(folder).st_mtime_ns == stamp and time.monotonic() < end:  # until it has opened the table
             time.sleep(0.001)
-        time.sleep(rng.uniform(0.0, 2.0))
+        wait_for_writes(folder / NAME, rng.randrange(3), end)
+        time.sleep(rng.uniform(0.0, 0.3))
         victim.kill()
         status = victim.end()
         rows = rows_of(folder / NAME)
         assert before.items() <= rows.items(), "rows were lost or changed"
         assert rows.items() <= expected.items()
+        grown += len(rows) > len(before)
         before = rows
         killed += status == -signal.SIGKILL
         if status == 0:
@@ -77,7 +87,8 @@ def test_a_sweep_that_is_killed_again_and_again(victim, tmp_path, expected, proc
             sweeps, before = sweeps + 1, {}
             folder = tmp_path / str(sweeps)
             folder.mkdir()
-    print(f"{processes} processes, seed {SEED}: {killed} kills, {sweeps} sweeps came to their end, {len(before)} rows")
+    print(f"{processes} processes, seed {SEED}: {killed} kills, {sweeps} sweeps came to their end")
+    assert grown >= KILLS // 4
     victim.write("sweep", folder, processes)
     assert rows_of(folder / NAME) == expected
     assert os.listdir(folder) == [NAME]
