@@ -280,7 +280,7 @@ cdef class Calls:
     def _give_back(self, uint64_t call, uint64_t count):
         """Undo the last `count` draws, the first of which had this number, unless others have followed."""
         with cython.critical_section(self):
-            if self._calls == call + count or FD_FAULT(given_back_late, 0, 1):
+            if FD_FAULT(given_back_late, self._calls == call + count, 1):
                 self._calls = call
 
     def _next_children(self, uint64_t count):

@@ -343,12 +343,14 @@ __device__ __forceinline__ T fd_compute(bool kept, T x, T second, fd_affine<type
     }
     if (OPERATION == FD_BIAS_RELU || OPERATION == FD_BIAS_GELU) {
         value += fd_widen(second);
-        const bool below = FD_FAULT(cuda_relu_of_nan, value < 0, !(value > 0));
-        value = OPERATION == FD_BIAS_GELU ? fd_gelu(value) : below ? (real)0 : value;
+        value = OPERATION == FD_BIAS_GELU                             ? fd_gelu(value)
+                : FD_FAULT(cuda_relu_of_nan, value < 0, !(value > 0)) ? (real)0
+                                                                      : value;
     }
     value *= by.scale;
-    const real other = FD_FAULT(cuda_second_scaled, fd_widen(second), fd_widen(second) * by.scale);
-    value = kept || FD_FAULT(cuda_dropped_nan, false, value != value) ? value : OPERATION == FD_CHOOSE ? other : (real)0;
+    value = FD_FAULT(cuda_dropped_nan, kept, kept || value != value) ? value
+            : OPERATION == FD_CHOOSE ? FD_FAULT(cuda_second_scaled, fd_widen(second), fd_widen(second) * by.scale)
+                                     : (real)0;
     if (OPERATION == FD_DROPOUT_ADD) value += fd_widen(second);
     fd_narrow(value, &y);
     return y;
