@@ -18,7 +18,7 @@ FOLDER = ROOT / "build" / "interpreters"
 VERSIONS = ["3.11", "3.12", "3.13", "3.14"]
 BUILD_TOOLS = ["setuptools>=77", "cython>=3.1", "numpy>=2.0"]  # as pyproject.toml has them: nothing else is at hand
 # What depends on no interpreter (compilers, GPUs), or builds what has been built here already.
-MARKERS = "not native and not gpu and not packaging"
+MARKERS = "not native and not gpu and not slow and not packaging"
 SHARED_LIBRARIES = f"[build_clib]\nbuild_clib = {FOLDER / 'lib'}\nbuild_temp = {FOLDER / 'objects'}\n"
 
 
