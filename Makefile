@@ -20,7 +20,7 @@ test: lint unit
 # The parts that follow the suite run two at a time, since each waits for something now and then. The property tests have
 # one seed here, so that a change is judged by what it changed.
 test-all: tools check suite
-	@$(MAKE) --no-print-directory -j 2 properties native ptx interpreters platforms kills SEED=1
+	@$(MAKE) --no-print-directory -j 2 properties native ptx interpreters kills SEED=1
 
 check: lint types
 
@@ -120,8 +120,8 @@ checks: setup torch
 # What test-all needs, at once: two parts that install at the same time would be in each other's way.
 tools: checks
 	@$(BIN)/python fastdrop/system.py gui --install
-	@for step in native platforms kills; do $(BIN)/python fastdrop/system.py $$step --install || exit 1; done
-	@$(BIN)/python -m pip install --quiet --group native --group platforms
+	@for step in native kills; do $(BIN)/python fastdrop/system.py $$step --install || exit 1; done
+	@$(BIN)/python -m pip install --quiet --group native
 
 # PyTorch and Keras have some of the same layers: their values, gradients and statistics against ours. And each of the
 # benchmark's peers, in every case of its plan, small.
