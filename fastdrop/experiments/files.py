@@ -156,8 +156,8 @@ def clear_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except UnicodeEncodeError:
         raise _error(errno.EINVAL, f"{path_text(path)}: a file cannot have this name; choose another") from None
-    except ValueError as error:
-        if "null byte" not in str(error):
+    except ValueError:
+        if "\0" not in os.fsdecode(path):
             raise
         raise _error(errno.EINVAL, f"{path_text(path)}: a name has no null byte in it; choose another") from None
     except OSError as error:
