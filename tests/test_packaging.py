@@ -86,7 +86,7 @@ def test_the_wheel_works_with_numpy_1(built, tmp_path):
     paths = f"{ROOT / 'tests'} {ROOT / 'tests' / 'emulation'}"
     settings.write_text(
         f"[pytest]\naddopts = --import-mode=importlib\nfilterwarnings = error\ntimeout = 120\npythonpath = {paths}\n"
-        "markers =\n    gui: x\n    packaging: x\n    native: x\n    ptx: x\n    gpu: x\n"
+        "markers =\n    gui: x\n    packaging: x\n    native: x\n    ptx: x\n    gpu: x\n    slow: x\n"
     )
     names = ["dropout", "errors", "rule", "hostile_calls", "numpy_users"]
     names += ["family", "fused", "dropconnect", "nn", "pool"]
