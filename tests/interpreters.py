@@ -34,6 +34,11 @@ def find(version):
     return None
 
 
+def forget_cython():
+    """Remove what Cython wrote: it fits the NumPy of the interpreter that wrote it."""
+    (ROOT / "src_kernels" / "cpu.c").unlink(missing_ok=True)
+
+
 def set_up(command, version):
     """A virtual environment with fastdrop, compiled for this interpreter, in editable mode; returns its Python."""
     folder = FOLDER / version
@@ -45,8 +50,10 @@ def set_up(command, version):
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     subprocess.run([*pip, *BUILD_TOOLS], check=True)
     environment = {**os.environ, "DIST_EXTRA_CONFIG": str(options)}
+    forget_cython()
     install = [*pip, "--no-build-isolation", "--editable", ".[gui,dev]"]
     subprocess.run(install, check=True, cwd=ROOT, env=environment)
+    forget_cython()
     return python
 
 
