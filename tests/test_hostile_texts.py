@@ -5,6 +5,7 @@ import json
 import tomllib
 
 import pytest
+from fuzz.benchmarks import QUIET, RESULT, TIMING
 from fuzz.mutations import VALUES
 
 from fastdrop.cli import main as cli
@@ -120,12 +121,6 @@ def test_what_stands_behind_a_string_is_seen(string):
 # -- saved benchmarks
 
 
-TIMING = {
-    "median_seconds": 1e-3, "quartiles_seconds": [9e-4, 1.1e-3], "rounds": 9, "time_relative_to_fastdrop": 1.0,
-    "quartiles_relative_to_fastdrop": [0.9, 1.1], "bytes": 4096,
-}  # fmt: skip
-QUIET = {"foreign_share": 0.2, "steal_share": 0.0, "pressure_share": None, "spread": 0.1, "waited_seconds": 2.5}
-RESULT = {"operation": "dropout", "shape": [1024], "elements": 1024, "dtype": "float32", "p": 0.5, "threads": 1}
 BENCH = {
     "format": "fastdrop bench", "version": 1, "plan": "quick", "complete": True, "machine": {"cores": 2},
     "missing peers": [], "results": [{**RESULT, "candidates": {"fastdrop": TIMING, "jax": {"error": "none"}}}],
