@@ -39,7 +39,9 @@ types: checks
 	cd $(LAYOUT) && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml
 	cd $(LAYOUT) && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml
 
-PYTEST := QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
+# A test that does not even react to its own limit (120 s, 900 at most) ends its process, with every thread's traceback.
+PYTEST := QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --durations 15 \
+	-o faulthandler_timeout=960 -o faulthandler_exit_on_timeout=true
 
 unit: setup
 	@$(BIN)/python fastdrop/system.py gui --install

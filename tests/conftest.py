@@ -1,8 +1,14 @@
 """Fixtures shared by all tests."""
 
+import contextlib
 import os
+import signal
+import subprocess
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # inherited by what a shell runs in the background: tests that press Ctrl-C would wait in vain
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest
@@ -32,6 +38,21 @@ def thread_count(request, monkeypatch):
     fd.set_num_threads(request.param)
     yield request.param
     fd.set_num_threads(before)
+
+
+@pytest.fixture
+def start_group():
+    """Like subprocess.Popen, in a process group of its own, which is killed when the test ends, however it ends."""
+    started = []
+
+    def start(command, **options):
+        started.append(subprocess.Popen(command, start_new_session=True, text=True, **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        with process, contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

@@ -229,7 +229,7 @@ def test_a_signal_to_a_worker_is_not_its_own_matter(checkout):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_ctrl_c_ends_both_and_keeps_what_was_measured(checkout, tmp_path):
+def test_ctrl_c_ends_both_and_keeps_what_was_measured(checkout, tmp_path, start_group):
     """As in a terminal: the signal reaches every process."""
     endless = (plan.Row(("dropout",), ((1 << 10,), (1 << 12,)), (0.5,), (), seconds=1e5, one_thread_only=True),)
     code = (
@@ -241,9 +241,7 @@ def test_ctrl_c_ends_both_and_keeps_what_was_measured(checkout, tmp_path):
     )
     path = tmp_path / "pairs.json"
     words = ["bench", "compare", "--builds", str(checkout()), str(checkout(name="b")), "--quick", "--save", str(path)]
-    run = subprocess.Popen(
-        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+    run = start_group([sys.executable, "-c", code, *words], stdout=subprocess.PIPE)
     assert any(line.startswith("1/3 ") for line in run.stdout)
     os.killpg(run.pid, signal.SIGINT)
     printed = run.communicate(timeout=60)[0]

@@ -170,16 +170,14 @@ def test_help_names_the_parameters(capsys):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent as a signal")
 @pytest.mark.parametrize("when", ["starting", "training"])
-def test_interrupted_and_continued(tmp_path, when):
+def test_interrupted_and_continued(tmp_path, when, start_group):
     """Ctrl-C in a terminal goes to the whole group of processes."""
     pq = pytest.importorskip("pyarrow.parquet")
     path, config = tmp_path / "rates.parquet", tmp_path / "config.toml"
     CONFIG.replace(epochs=40).save(config)
     command = [sys.executable, "-m", "fastdrop.cli.main", "sweep", str(config), "--param", "p=0:0.9:0.1", "--seeds"]
     command += ["6", "--processes", "2", "--save", str(path)]
-    child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=tmp_path
-    )
+    child = start_group(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not (path.exists() and (when == "starting" or count(pq, path) >= 1)):
         time.sleep(0.01)
