@@ -106,6 +106,16 @@ def test_unfit_channel_axis():
         fd.spatial_dropout(np.ones(3))
 
 
+@pytest.mark.parametrize("axis", [None, 1.0, True, "1"])
+@pytest.mark.parametrize("function", [fd.spatial_dropout, fd.feature_alpha_dropout, fd.dropblock, fd.cutout])
+def test_a_channel_axis_that_is_no_number(function, axis):
+    stream = fd.Stream(1)
+    size = {"size": 2} if function is fd.cutout else {}
+    with pytest.raises(TypeError, match="channel_axis"):
+        function(np.ones((2, 3, 4, 4)), channel_axis=axis, rng=stream, **size)
+    assert stream.calls == 0
+
+
 def test_unknown_scaling():
     with pytest.raises(ValueError, match="'double'"):
         fd.dropout(X, scaling="double")

@@ -1,5 +1,6 @@
 """Noise that is not zero: Gaussian dropout and alpha dropout."""
 
+from collections.abc import Callable
 from typing import Any, Literal, Never, overload
 
 from fastdrop.arguments import check_flag, wrong_keywords
@@ -131,7 +132,7 @@ def alpha_dropout(
     """
     if wrong:
         raise wrong_keywords(alpha_dropout, wrong)
-    return _alpha(x, p, None, rng, training, out)
+    return _alpha(x, p, lambda _: (), rng, training, out)
 
 
 @overload
@@ -188,15 +189,17 @@ def feature_alpha_dropout(
     """
     if wrong:
         raise wrong_keywords(feature_alpha_dropout, wrong)
-    return _alpha(x, p, channel_axis, rng, training, out)
+    return _alpha(x, p, lambda array: map_axes(array, channel_axis), rng, training, out)
 
 
-def _alpha(x: Any, p: float, channel_axis: int | None, rng: RNG, training: bool, out: Any) -> Result[Any]:
-    """Alpha dropout of elements, or of the feature maps along an axis of channels."""
+def _alpha(
+    x: Any, p: float, axes_of: Callable[[Any], tuple[int, ...]], rng: RNG, training: bool, out: Any
+) -> Result[Any]:
+    """Alpha dropout with one decision along these axes of x."""
     p, training = check_probability(p), check_flag(training, "training")
     with Drawing(rng) as stream:
         backend, array, y = prepare(x, out, "x")
-        axes = () if channel_axis is None else map_axes(array, channel_axis)
+        axes = axes_of(array)
         if not training:
             return dropped(backend.scaled_copy(array, y, 1.0), None)
         threshold, scale = threshold_of(p), alpha_scale(p)
