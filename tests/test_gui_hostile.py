@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("PySide6")
 from fuzz.mutations import HEADERS, archive, npy, with_header
 from guitools import CONFIG, WAIT, home, open_window, window  # noqa: F401
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, QSettings, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMessageBox
 
@@ -373,3 +373,13 @@ def test_what_the_window_opens_is_what_was_saved(tmp_path):
     trainer.step()
     save_experiment(tmp_path / "run.fastdrop", Experiment(CONFIG, {"main": trainer.state()}))
     assert load_experiment(tmp_path / "run.fastdrop").steps == 1
+
+
+@pytest.mark.parametrize("found", [None, 3, ["a\0b", 3, None, ["x"]], {"a": 1}, QPoint(1, 2), b"x", ""])
+def test_settings_of_another_kind_in_place_of_the_recent_files(qtbot, window, tmp_path, found):
+    QSettings().setValue("recent", found)
+    assert window.files.recent() == []
+    window.actions_.recent.aboutToShow.emit()
+    without_network(qtbot, window)
+    window.files.save_to(str(tmp_path / "run.fastdrop"))
+    qtbot.waitUntil(lambda: window.files.recent() == [str(tmp_path / "run.fastdrop")], timeout=WAIT)

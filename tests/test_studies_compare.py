@@ -214,15 +214,44 @@ class TestCommand:
             ),
         ],
     )
-    def test_what_cannot_be_compared_is_refused_before_work(self, text, words, capsys, tmp_path):
+    def test_another_kind_of_file_is_refused_before_work(self, text, words, capsys, tmp_path):
         if text is not None:
             (tmp_path / "sub-networks.json").write_text(text)
         assert cli.main([*self.arguments, str(tmp_path / "new"), "--compare", str(tmp_path)]) == 2
         assert words in capsys.readouterr().err
         assert not (tmp_path / "new").exists()
 
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            *((key, value) for key in ("machine", "parts", "exact", "data") for value in (None, [], "x", 3)),
+            ("machine", {"blas": "a\x1bb"}),
+            ("machine", {"blas": {"a": 1}}),
+            ("parts", {"drops": "holds"}),
+            ("parts", {"drops": {"outcome": "perhaps"}}),
+            ("parts", {"drops": {"outcome": ["holds"]}}),
+            ("exact", {}),
+            ("data", {"accuracy": 0.5}),
+            ("data", {"accuracy": [[1.0], [1.0, 2.0]]}),
+            ("data", {"accuracy": [0.5, None]}),
+            ("data", {"accuracy": [0.5, 10**400]}),
+            ("data", {"accuracy": [0.5, 1e300]}),
+            ("data", {"accuracy": {"a": ["x"]}}),
+        ],
+    )
+    def test_a_damaged_file_is_refused_before_work(self, key, value, capsys, tmp_path):
+        damaged = json.loads((COMMITTED / "sub-networks.json").read_text()) | {key: value, "quick": True}
+        (tmp_path / "sub-networks.json").write_text(json.dumps(damaged))
+        assert cli.main([*self.arguments, str(tmp_path / "new"), "--compare", str(tmp_path)]) == 2
+        assert f"its {key} is not what a run saves" in capsys.readouterr().err
+        assert not (tmp_path / "new").exists()
 
-@pytest.mark.skipif(not (COMMITTED / "skylakex").exists(), reason="one run is committed, not two")
+    def test_a_machine_without_a_name_for_its_blas(self, tmp_path):
+        told = json.loads((COMMITTED / "sub-networks.json").read_text()) | {"machine": {}, "quick": True}
+        (tmp_path / "sub-networks.json").write_text(json.dumps(told))
+        assert cli.main([*self.arguments, str(tmp_path / "new"), "--compare", str(tmp_path)]) == 1
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_committed_runs_agree(name):
     one, other = (saved(STUDIES[name], folder, quick=False) for folder in (COMMITTED, COMMITTED / "skylakex"))

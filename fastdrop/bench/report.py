@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fastdrop.bench import device, promises, quiet, results
 from fastdrop.bench.plan import DEVICE_OR_HOST
 from fastdrop.bench.results import MOST, Result, copy_of
-from fastdrop.experiments.files import write_atomically, write_json
+from fastdrop.experiments.files import path_text, write_atomically, write_json
 from fastdrop.experiments.reading import Damaged, Unreadable, is_text, parse_json, read_text, shown
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def load(path: Path) -> Report:
     try:
         return _from_document(parse_json(read_text(path)))
     except Unreadable as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path_text(path)}: {error}") from None
 
 
 def _from_document(document: Any) -> Report:

@@ -144,9 +144,9 @@ def load_experiment(path: str | os.PathLike[str]) -> Experiment:
     try:
         return _read(path)
     except (Damaged, StateError) as error:
-        raise ConfigError(f"{path}: not an experiment of fastdrop, or damaged: {error}") from None
+        raise ConfigError(f"{path_text(path)}: not an experiment of fastdrop, or damaged: {error}") from None
     except (ConfigError, Unreadable) as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{path_text(path)}: {error}") from None
 
 
 def _read(path: Path) -> Experiment:

@@ -11,7 +11,7 @@ from fastdrop.backends import BACKENDS
 from fastdrop.errors import missing_package
 from fastdrop.experiments import texts
 from fastdrop.experiments.datasets import DATASETS, Dataset, load_dataset
-from fastdrop.experiments.files import check_suffix, write_atomically
+from fastdrop.experiments.files import check_suffix, path_text, write_atomically
 from fastdrop.experiments.reading import Unreadable, is_text, read_text, shown
 from fastdrop.experiments.texts import ConfigError
 
@@ -380,7 +380,7 @@ class ExperimentConfig:
         try:
             return cls.from_text(read_text(path, texts.LARGEST_FILE)).beside(path)
         except (ConfigError, Unreadable) as error:
-            raise ConfigError(f"{path}: {error}") from None
+            raise ConfigError(f"{path_text(path)}: {error}") from None
 
     def beside(self, path: str | os.PathLike[str]) -> Self:
         """The same with a relative `data_file` taken as one beside the file `path`."""

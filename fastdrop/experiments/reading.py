@@ -17,12 +17,14 @@ LARGEST_TEXT = 64 << 20
 LONGEST_NAME = 1000
 """Characters of what is a name."""
 
-_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters but tab and new line, and halves of characters: neither paths, files nor windows take them."""
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 100
 _SHORT.maxlong = 60
 _SHORT.maxlist = _SHORT.maxtuple = 16
+_SHORT.maxlevel = 3
+_LONGEST_SHOWN = 300
 
 
 class Unreadable(ValueError):
@@ -36,7 +38,8 @@ class Damaged(Unreadable):
 def shown(value: Any) -> str:
     """What somebody gave, short enough for a message."""
     try:
-        return _SHORT.repr(value)
+        text = _SHORT.repr(value)
+        return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
     except (ValueError, RecursionError):  # an int of thousands of digits has no text
         return f"a value of type {type(value).__name__}"
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.experiments.arrays import LARGEST, Archive
+from fastdrop.experiments.files import path_text
 from fastdrop.experiments.reading import LONGEST_NAME, Damaged, Unreadable, cleaned, gigabytes, shown, size_of
 
 SUFFIXES = (".csv", ".npz")
@@ -115,15 +116,15 @@ def _as_data_error(path: Path) -> Iterator[None]:
     try:
         yield
     except Damaged as error:
-        raise DataError(f"{path}: not an NPZ archive of plain arrays: {error}") from None
+        raise DataError(f"{path_text(path)}: not an NPZ archive of plain arrays: {error}") from None
     except Unreadable as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{path_text(path)}: {error}") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8 text") from None
+        raise DataError(f"{path_text(path)}: not UTF-8 text") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path_text(path)}: cannot be read: {error.strerror or error}") from None
     except MemoryError:
-        raise DataError(f"{path}: too large for this machine's memory") from None
+        raise DataError(f"{path_text(path)}: too large for this machine's memory") from None
 
 
 def send_facts(connection: Connection, path: str, label: str) -> None:
@@ -133,7 +134,7 @@ def send_facts(connection: Connection, path: str, label: str) -> None:
     except DataError as error:
         connection.send(str(error))
     except Exception as error:  # a defect: the caller should hear of it
-        connection.send(f"{path}: unexpected error: {type(error).__name__}: {error}")
+        connection.send(f"{path_text(path)}: unexpected error: {type(error).__name__}: {error}")
     else:
         counts = np.bincount(table.labels).tolist()
         rows, features = table.features.shape
@@ -143,7 +144,7 @@ def send_facts(connection: Connection, path: str, label: str) -> None:
 def _is_csv(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise DataError(f"{path}: data comes as .csv or .npz")
+        raise DataError(f"{path_text(path)}: data comes as .csv or .npz")
     return suffix == ".csv"
 
 
@@ -165,13 +166,13 @@ def _preview_csv(path: Path, rows: int) -> Preview:
         try:
             numbered = list(itertools.islice(((reader.line_num, row) for row in _cells(reader)), rows + 2))
         except csv.Error as error:
-            raise DataError(f"{path}, row {reader.line_num}: {error}") from None
+            raise DataError(f"{path_text(path)}, row {reader.line_num}: {error}") from None
         whole = len(numbered) < rows + 2 and not file.read(1)
     if not whole and 1 < len(numbered) < rows + 2 and numbered[-1][0] == reader.line_num:
         numbered.pop()  # it may have been cut
     lines = [row for _, row in numbered]
     if not lines:
-        raise DataError(f"{path}: no rows" + ("" if whole else f" in its first {_HEAD:,} characters"))
+        raise DataError(f"{path_text(path)}: no rows" + ("" if whole else f" in its first {_HEAD:,} characters"))
     names, header = _names(lines[0])
     _check_columns(path, len(names))
     found = lines[header:]
@@ -196,7 +197,7 @@ def _preview_npz(path: Path, rows: int) -> Preview:
 
 def _check_columns(path: Path, count: int) -> None:
     if count > MOST_COLUMNS:
-        raise DataError(f"{path}: {count:,} columns; at most {MOST_COLUMNS:,} are possible")
+        raise DataError(f"{path_text(path)}: {count:,} columns; at most {MOST_COLUMNS:,} are possible")
 
 
 def _head_of(file: IO[str]) -> Iterator[str]:
@@ -213,41 +214,42 @@ def _lines_of(path: Path, file: IO[str]) -> Iterator[str]:
     while line := file.readline(_LONGEST_LINE):
         number += 1
         if len(line) == _LONGEST_LINE:
-            raise DataError(f"{path}, row {number}: a line of more than {_LONGEST_LINE - 1:,} characters")
+            raise DataError(f"{path_text(path)}, row {number}: a line of more than {_LONGEST_LINE - 1:,} characters")
         yield line
 
 
 def _read_csv(path: Path, label: str) -> Table:
     size = size_of(path)
     if size > LARGEST_CSV:
-        raise DataError(f"{path}: too large: {gigabytes(size)}, and at most {gigabytes(LARGEST_CSV)} are read")
+        raise DataError(f"{path_text(path)}: too large: {gigabytes(size)}, and at most {gigabytes(LARGEST_CSV)} are read")
     with path.open(newline="", encoding="utf-8-sig") as file:
         # line_num counts lines, so a message names the line that an editor shows.
         reader = csv.reader(_lines_of(path, file))
         try:
             lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
         except csv.Error as error:
-            raise DataError(f"{path}, row {reader.line_num}: {error}") from None
+            raise DataError(f"{path_text(path)}, row {reader.line_num}: {error}") from None
     if not lines:
-        raise DataError(f"{path}: no rows")
+        raise DataError(f"{path_text(path)}: no rows")
     first = lines[0][1]
     names, header = _names(first)
     rows = lines[1:] if header else lines
     if not rows:
-        raise DataError(f"{path}: no rows below the header")
+        raise DataError(f"{path_text(path)}: no rows below the header")
     if len(names) < 2:
         other = next((f", not by {mark!r}" for mark in ";\t|" if mark in first[0]), "")
-        raise DataError(f"{path}: one column only; needed are features and a label column, separated by commas{other}")
+        raise DataError(f"{path_text(path)}: one column only; needed are features and a label column, separated by commas{other}")
     _check_columns(path, len(names))
     target = _label_column(path, names, label)
     features = np.empty((len(rows), len(names) - 1))
     classes: list[str] = []
+    named = path_text(path)
     for place, (line, cells) in enumerate(rows):
         if len(cells) != len(names):
-            raise DataError(f"{path}, row {line}: {len(cells)} columns where the first row has {len(names)}")
+            raise DataError(f"{named}, row {line}: {len(cells)} columns where the first row has {len(names)}")
         column = 0
         for number, (name, cell) in enumerate(zip(names, cells, strict=True)):
-            where = f"{path}, row {line}, column {shown(name)}"
+            where = f"{named}, row {line}, column {shown(name)}"
             if not cell:
                 raise DataError(f"{where}: missing value")
             if number == target:
@@ -267,7 +269,7 @@ def _read_csv(path: Path, label: str) -> Table:
     found = sorted(set(classes))  # and no array of text, in which each cell is as wide as the widest
     index = {name: number for number, name in enumerate(found)}
     labels = np.fromiter((index[name] for name in classes), np.intp, len(classes))
-    return _with_classes(f"{path}, column {shown(names[target])}", features, found, labels, feature_names)
+    return _with_classes(f"{path_text(path)}, column {shown(names[target])}", features, found, labels, feature_names)
 
 
 def _number(cell: str) -> float | None:
@@ -287,7 +289,7 @@ def _label_column(path: Path, names: list[str], label: str) -> int:
     if label.isdecimal() and len(label) < 10 and 1 <= int(label) <= len(names):
         return int(label) - 1
     columns = ", ".join(cleaned(name[:_NAMED]) for name in names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
-    raise DataError(f"{path}: no column {shown(label)}; columns are {columns}")
+    raise DataError(f"{path_text(path)}: no column {shown(label)}; columns are {columns}")
 
 
 def _read_npz(path: Path, label: str) -> Table:
@@ -300,14 +302,14 @@ def _read_npz(path: Path, label: str) -> Table:
     if len(bad):
         row, column = bad[0] + 1
         raise DataError(
-            f"{path}, row {row}, column {column} of x: {features[row - 1, column - 1]} is not a finite number"
+            f"{path_text(path)}, row {row}, column {column} of x: {features[row - 1, column - 1]} is not a finite number"
         )
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         row = int(np.argmin(np.isfinite(y)))
-        raise DataError(f"{path}, row {row + 1} of y: {y[row]} is no class")
+        raise DataError(f"{path_text(path)}, row {row + 1} of y: {y[row]} is no class")
     feature_names = tuple(f"column {number}" for number in range(1, features.shape[1] + 1))
     found, labels = np.unique(y, return_inverse=True)
-    return _with_classes(f"{path}, array 'y'", features, found, labels, feature_names)
+    return _with_classes(f"{path_text(path)}, array 'y'", features, found, labels, feature_names)
 
 
 def _check_headers(path: Path, archive: Archive) -> None:
@@ -315,21 +317,21 @@ def _check_headers(path: Path, archive: Archive) -> None:
     found = archive.headers
     if not {"x", "y"} <= found.keys():
         names = ", ".join(cleaned(name[:_NAMED]) for name in list(found)[:_NAMED]) or "nothing"
-        raise DataError(f"{path}: holds {names}; needed are x (rows, columns) and y (rows,)")
+        raise DataError(f"{path_text(path)}: holds {names}; needed are x (rows, columns) and y (rows,)")
     x, y = found["x"], found["y"]
     if x.shape and math.prod(x.shape) == 0:
-        raise DataError(f"{path}: no rows")
+        raise DataError(f"{path_text(path)}: no rows")
     if len(x.shape) < 2 or y.shape != x.shape[:1]:
-        raise DataError(f"{path}: x has shape {x.shape} and y {y.shape}; needed are (rows, columns) and (rows,)")
+        raise DataError(f"{path_text(path)}: x has shape {x.shape} and y {y.shape}; needed are (rows, columns) and (rows,)")
     if x.dtype.kind not in "iuf" or y.dtype.kind not in "iufUSb":
-        raise DataError(f"{path}: x has dtype {x.dtype} and y {y.dtype}; needed are numbers, and numbers or text")
+        raise DataError(f"{path_text(path)}: x has dtype {x.dtype} and y {y.dtype}; needed are numbers, and numbers or text")
     _check_columns(path, math.prod(x.shape[1:]))
     if y.dtype.kind in "SU" and y.dtype.itemsize > LONGEST_NAME * (4 if y.dtype.kind == "U" else 1):
-        raise DataError(f"{path}, array 'y': {_LONG_CLASS} (its dtype is {y.dtype})")
+        raise DataError(f"{path_text(path)}, array 'y': {_LONG_CLASS} (its dtype is {y.dtype})")
     made = math.prod(x.shape) * np.dtype(np.float64).itemsize + math.prod(y.shape) * y.dtype.itemsize
     if made > LARGEST:
         raise DataError(
-            f"{path}: too large: in double precision it takes {gigabytes(made)}, and at most {gigabytes(LARGEST)} "
+            f"{path_text(path)}: too large: in double precision it takes {gigabytes(made)}, and at most {gigabytes(LARGEST)} "
             "are possible"
         )
 

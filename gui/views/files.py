@@ -137,8 +137,8 @@ class Files(QObject):
     def recent(self) -> list[str]:
         """Files that were opened or saved, the newest first."""
         found: Any = QSettings().value("recent", [])
-        paths = [found] if isinstance(found, str) else list(found or [])  # QSettings gives one as text
-        return [path for path in paths if os.path.exists(path)]
+        paths = found if isinstance(found, list) else [found]  # QSettings gives one as text
+        return [path for path in paths if isinstance(path, str) and os.path.exists(path)]
 
     def _remember(self, path: str) -> None:
         path = str(Path(path).absolute())

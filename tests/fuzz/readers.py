@@ -21,7 +21,7 @@ SECONDS = 5
 """Of processor time that a small input may take."""
 MEMORY = 1 << 30
 """Bytes of address space that it may take."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """What a terminal may take for a command, and what cannot be written."""
 MODULES = ("configs", "experiments", "tables", "sweeps", "benchmarks", "states", "memory", "worker")
 """Those of this package that have readers."""

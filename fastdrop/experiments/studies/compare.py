@@ -4,16 +4,20 @@ Figures of masks are to be equal to the last digit. A network's figures depend o
 their means over seeds are to overlap. No verdict may be the opposite of the other run's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastdrop.experiments.reading import Unreadable, parse_json, read_text
+from fastdrop.experiments.files import path_text
+from fastdrop.experiments.reading import Unreadable, is_text, parse_json, read_text, shown
 from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.studies.report import FORMAT, VERSION
 from fastdrop.experiments.studies.study import Outcome, Study
+
+_LARGEST_FIGURE = 1e100
+"""Losses are smaller, and squares of this are numbers still."""
 
 
 class Comparison(NamedTuple):
@@ -39,14 +43,45 @@ def saved(study: Study, folder: Path, quick: bool) -> dict[str, Any]:
     path = folder / f"{study.name}.json"
     try:
         document = parse_json(read_text(path))
+        wanted = {"format": FORMAT, "version": VERSION, "study": study.name, "quick": quick}
+        for key, value in wanted.items():
+            found = document.get(key) if isinstance(document, dict) else None
+            if found != value:
+                raise Unreadable(f"cannot be compared: its {key} is {shown(found)}, not {value!r}")
+        _check(document)
     except Unreadable as error:
-        raise ValueError(f"{path}: {error}") from None
-    wanted = {"format": FORMAT, "version": VERSION, "study": study.name, "quick": quick}
-    for key, value in wanted.items():
-        found = document.get(key) if isinstance(document, dict) else None
-        if found != value:
-            raise ValueError(f"{path}: cannot be compared: its {key} is {found!r}, not {value!r}")
+        raise ValueError(f"{path_text(path)}: {error}") from None
     return dict(document)
+
+
+def _check(document: dict[str, Any]) -> None:
+    """Raise `Unreadable` where what `compare` looks at is not as a run saves it."""
+    fitting: dict[str, Callable[[dict[str, Any]], bool]] = {
+        "machine": lambda tree: all(is_text(value) or isinstance(value, int) for value in tree.values()),
+        "parts": lambda tree: all(isinstance(part, dict) and _is_outcome(part.get("outcome")) for part in tree.values()),
+        "exact": lambda tree: bool(dict(_leaves(tree))),
+        "data": lambda tree: all(map(_are_figures, dict(_leaves(tree)).values())),
+    }
+    for key, fits in fitting.items():
+        tree = document.get(key)
+        try:
+            fit = isinstance(tree, dict) and fits(tree)
+        except RecursionError:
+            fit = False
+        if not fit:
+            raise Unreadable(f"cannot be compared: its {key} is not what a run saves; run that one again")
+
+
+def _is_outcome(value: Any) -> bool:
+    return isinstance(value, str) and value in list(Outcome)
+
+
+def _are_figures(values: Any) -> bool:
+    """Whether it is an array of numbers as they come out of training."""
+    try:
+        return isinstance(values, list) and bool((np.abs(np.array(values, np.float64)) < _LARGEST_FIGURE).all())
+    except (ValueError, TypeError, OverflowError):
+        return False
 
 
 def compare(new: dict[str, Any], old: dict[str, Any]) -> Comparison:
@@ -60,9 +95,9 @@ def compare(new: dict[str, Any], old: dict[str, Any]) -> Comparison:
         elif one != other:
             differences.append(f"{name}: {one}, was {other}")
     unequal = list(_unequal(new["data"], old["data"]))
-    arrays = dict(_leaves(new["data"]))
+    arrays, others = dict(_leaves(new["data"])), dict(_leaves(old["data"]))
     for name in unequal:
-        differences += _beyond_intervals(name, arrays.get(name), dict(_leaves(old["data"])).get(name))
+        differences += _beyond_intervals(name, arrays.get(name), others.get(name))
     return Comparison(sorted(differences), sorted(undecided), len(arrays.keys() - set(unequal)), len(arrays))
 
 

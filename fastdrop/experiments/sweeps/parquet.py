@@ -16,6 +16,7 @@ from fastdrop.experiments.reading import is_text, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 FORMAT = 2
 """Version of the columns and of what stands in the file's metadata."""
@@ -111,7 +112,7 @@ def decode(content: bytes, wanted: "pa.Schema") -> "pa.Table":
         _check_identity(file.schema_arrow.metadata or {}, json.loads(wanted.metadata[_METADATA])["sweep"])
         if not file.schema_arrow.equals(wanted, check_metadata=False):
             raise TableError(f"the columns are not those of a sweep's table; {_OTHER}")
-        _check_size(file.metadata, len(content))
+        _check_size(file, len(content))
     # Texts stay dictionaries until they are measured: a long one takes no more in the file when it is there many times.
     texts = [field.name for field in wanted if pa.types.is_string(field.type)]
     with pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts, page_checksum_verification=True) as file:
@@ -121,9 +122,13 @@ def decode(content: bytes, wanted: "pa.Schema") -> "pa.Table":
     return rows.cast(wanted)
 
 
-def _check_size(metadata: Any, size: int) -> None:
-    """Whether the table is of a size that such a file can have; asked before anything is decoded."""
+def _check_size(file: "pq.ParquetFile", size: int) -> None:
+    """Whether the table is of a size that such a file can have; asked before more than a row is decoded."""
+    metadata = file.metadata
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    # One row opens all columns where a C++ exception becomes Python's. `column` would end the process with it.
+    for number in range(len(groups)):
+        next(file.iter_batches(batch_size=1, row_groups=[number], use_threads=False), None)
     columns = [group.column(number) for group in groups for number in range(group.num_columns)]
     decoded = sum(max(column.total_uncompressed_size, 8 * column.num_values) for column in columns)
     decoded = max(decoded, 8 * metadata.num_rows)

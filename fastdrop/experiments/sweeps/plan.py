@@ -14,6 +14,7 @@ from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments.arrays import LARGEST
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
 from fastdrop.experiments.observe import EpochRecord
+from fastdrop.experiments.files import path_text
 from fastdrop.experiments.reading import Unreadable, read_bytes, shown
 from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.sweeps.parameters import MOST_VALUES, PARAMETERS, parameter_named, too_many
@@ -257,4 +258,4 @@ def read_data(path: str) -> bytes:
     try:
         return read_bytes(path, LARGEST)
     except Unreadable as problem:
-        raise DataError(f"{path}: {problem}") from None
+        raise DataError(f"{path_text(path)}: {problem}") from None

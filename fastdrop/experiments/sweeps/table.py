@@ -208,7 +208,7 @@ class SweepTable:
         except TableError as error:
             raise self._error(str(error)) from None
         except OSError as error:
-            raise self._error(f"cannot be read: {error.strerror or error}") from None
+            raise self._error(f"cannot be read: {_first_line(error)}") from None
         except MemoryError:
             raise self._error("cannot be read: there is not enough memory for it") from None
         except Exception as error:  # pyarrow's and Python's own, whatever they are: the rows are not what `_row` makes
@@ -304,4 +304,5 @@ def _result(row: dict[str, Any], run: Run, figures: NDArray[np.float64]) -> Resu
 
 
 def _first_line(error: BaseException) -> str:
-    return cleaned(str(error).splitlines()[0]) if str(error) else type(error).__name__
+    text = (isinstance(error, OSError) and error.strerror) or str(error)
+    return cleaned(next(filter(str.strip, text.splitlines()), type(error).__name__))
