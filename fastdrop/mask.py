@@ -247,6 +247,7 @@ def _checked(state: dict[str, Any]) -> tuple[tuple[int, ...], float, tuple[int, 
     try:
         shape, p = check_shape(state["shape"]), check_probability(state["p"])
         shared_axes, made_by = normalize_axes(state["shared_axes"], len(shape)), state.get("made_by", "dropout")
+        check_draws(shape, shared_axes)
         key, call, threshold = map(operator.index, state["recipe"])
         recipe = kernels.Recipe(key, call, threshold, state["scale"])
         if not isinstance(made_by, str) or not math.isfinite(recipe.scale):

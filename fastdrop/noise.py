@@ -101,6 +101,7 @@ class GaussianNoise(Multiplier):
         try:
             key, call = map(operator.index, state["recipe"])
             shape, p, recipe = check_shape(state["shape"]), check_noise(state["p"]), (key, call, KEEP_ALL - 1, 1.0)
+            check_draws(shape, ())
             self.shape, self.p, self.recipe = shape, p, kernels.Recipe(*recipe)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"this is not the state of a noise: {error}") from None

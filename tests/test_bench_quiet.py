@@ -50,6 +50,8 @@ def test_kernels_of_other_times_have_other_columns():
     assert quiet.parse_stat("cpu0 5 0 1 9\n", [0]) == (6 / TICKS, 9 / TICKS, 0, 0)
     with pytest.raises(ValueError, match="invalid literal"):
         quiet.parse_stat("cpu0 a b c d\n", [0])
+    with pytest.raises(ValueError, match="values to unpack"):
+        quiet.parse_stat("procs_running\n", [0])
 
 
 def test_pressure_and_processes():

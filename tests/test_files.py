@@ -358,6 +358,29 @@ def test_a_lock_between_threads_and_objects(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("make", ["symbolic link", "loop", "hard link", "folder", "pipe"])
+def test_something_else_in_the_place_of_a_lock(tmp_path, make):
+    lock, other = tmp_path / lock_name(tmp_path / "a"), tmp_path / "somebody's"
+    other.write_bytes(b"content")
+    {
+        "symbolic link": lambda: lock.symlink_to(other),
+        "loop": lambda: lock.symlink_to(lock),
+        "hard link": lambda: lock.hardlink_to(other),
+        "folder": lock.mkdir,
+        "pipe": lambda: os.mkfifo(lock),
+    }[make]()
+    with pytest.raises(OSError, match=f"a: in the place of its lock stands something else, .*{lock.name}; remove it"):
+        FileLock(tmp_path / "a")
+    assert other.read_bytes() == b"content"
+
+
+def lock_name(path):
+    held = FileLock(path)
+    (name,) = [name for name in os.listdir(path.parent) if name.endswith(".lock")]
+    held.release()
+    return name
+
+
 @contextmanager
 def as_user(number):
     """Somebody's rights, where we were root in the beginning."""

@@ -243,7 +243,7 @@ def changed(state, name, value):
 
 
 STATES = [
-    *(("shape", value) for value in [..., None, (2, -3), (2**63, 3), (1,) * 65, "23", 2.5]),
+    *(("shape", value) for value in [..., None, (2, -3), (2**63, 3), (2**57, 3), (1,) * 65, "23", 2.5]),
     *(("shared_axes", value) for value in [..., (70,), (-9,), "1", 1.5]),
     *(("p", value) for value in [..., 2.0, float("nan"), "half", None]),
     *(("recipe", value) for value in [..., (1, 2), (1, 2, 2**41), (-1, 2, 3), (2**64, 0, 0), "abc", (1.5, 2, 3), None]),

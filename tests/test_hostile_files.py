@@ -22,7 +22,7 @@ from fastdrop.experiments import (
 from fastdrop.experiments import arrays as arrays_module
 from fastdrop.experiments import tables as tables_module
 from fastdrop.experiments.arrays import Archive
-from fastdrop.experiments.reading import Damaged, Unreadable
+from fastdrop.experiments.reading import Damaged, Unreadable, cleaned, is_text, shown
 from fastdrop.experiments.sweeps.plan import read_data
 from fastdrop.experiments.tables import preview_table, read_table
 
@@ -109,6 +109,42 @@ def test_what_is_no_archive_of_plain_arrays_is_refused_by_all_who_read_it(name, 
         assert "given.npz: not an NPZ archive of plain arrays: " in str(problem)  # noqa: PT017
     else:
         assert name in ("no members", "values too many", "wrong checksum", "header 15", "header 18", "header 23")
+
+
+@pytest.mark.parametrize("name", ["a\x1b[31m\nb", "a\x9bb", "a\udcff"])
+@pytest.mark.parametrize(
+    ("suffix", "read"),
+    [
+        (".csv", read_table),
+        (".npz", read_table),
+        (".fastdrop", load_experiment),
+        (".toml", load_experiment),
+        (".toml", ExperimentConfig.load),
+        (".json", report.load),
+    ],
+)
+def test_a_message_has_a_name_that_a_terminal_can_take(tmp_path, name, suffix, read):
+    path = tmp_path / f"{name}{suffix}"
+    path.write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"a.*: ") as error:
+        read(path)
+    assert str(error.value).isprintable()
+
+
+def nested(levels):
+    return [nested(levels - 1)] * 16 if levels else "x" * 90
+
+
+def test_what_a_message_shows_is_short():
+    for value in (nested(5), "x" * 1000, 10**1000, 10**5000, {number: nested(2) for number in range(9)}):
+        assert len(shown(value)) <= 301
+
+
+@pytest.mark.parametrize("character", ["\0", "\x07", "\x1b", "\x7f", "\x85", "\x9b", "\ud800"])
+def test_control_characters_are_no_text(character):
+    assert not is_text(f"a{character}b")
+    assert cleaned(f"a{character}b") == "a?b"
+    assert is_text("ä€\U0001f600\t")
 
 
 def test_what_is_declared_takes_no_memory(tmp_path):

@@ -430,6 +430,14 @@ def test_summary_lists_layers():
     assert nn.Linear(3, 2).summary().splitlines()[1].split() == ["Linear", "8"]
 
 
+@pytest.mark.filterwarnings("error")
+def test_summary_of_a_model_that_diverged():
+    model = network()
+    for _, parameter in model.parameters():
+        parameter.value[...] = np.inf
+    assert model.summary((1, 8, 8)).count("\n") == network().summary((1, 8, 8)).count("\n")
+
+
 def test_summary_leaves_the_model_alone():
     x = RNG.standard_normal((5, 1, 8, 8)).astype(np.float32)
     model, untouched = network(), network()

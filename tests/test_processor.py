@@ -46,6 +46,8 @@ def test_cache_sizes_are_read(tmp_path, monkeypatch):
         (tmp_path / f"index{index}" / "size").write_text(size + "\n")
     monkeypatch.setattr(processor, "_CACHES", tmp_path)
     assert processor.last_level_cache() == 32 << 20
+    (tmp_path / "index0" / "size").write_text("")
+    assert processor.last_level_cache() == processor.USUAL_CACHE
     monkeypatch.setattr(processor, "_CACHES", tmp_path / "nowhere")
     assert processor.last_level_cache() == processor.USUAL_CACHE
 

@@ -274,6 +274,16 @@ def test_states_of_other_versions_of_other_models_and_before_the_first_mask():
         layer.load_state_dict(state)
 
 
+@pytest.mark.parametrize(
+    "state", [None, "x", [1, 1, 2, 0], torch.tensor([1.0, 1.7, 2.2, 0.0]), torch.tensor([1, 1, 2]), torch.tensor(1)]
+)
+def test_states_that_no_module_saved(state):
+    layer = ft.Dropout(generator=fd.Stream(5))
+    with pytest.raises((ValueError, RuntimeError), match="4 or 0 int64"):
+        layer.load_state_dict({"_extra_state": state})
+    assert layer.stream.state == fd.Stream(5).state
+
+
 def test_copies_and_shared_streams():
     layer, x = ft.Dropout(), torch.ones(500)
     layer(x)

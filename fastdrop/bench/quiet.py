@@ -70,7 +70,7 @@ def parse_stat(text: str, cores: Iterable[int]) -> tuple[float, float, float, in
             idle += idling + waiting
             steal += stolen
         elif name == "procs_running":
-            running = int(fields[0])
+            (running,) = map(int, fields)
     return busy / ticks, idle / ticks, steal / ticks, running
 
 

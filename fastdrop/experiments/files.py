@@ -327,6 +327,9 @@ class FileLock:
         while True:
             descriptor, is_own = self._open(path)
             try:
+                found = os.fstat(descriptor)
+                if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # a link to a file that is somebody's
+                    raise self._is_no_lock(path)
                 if _is_ours(descriptor, self._file):
                     if is_own or not self._is_removed():
                         return descriptor
@@ -335,6 +338,8 @@ class FileLock:
                 holder = " ".join(os.read(descriptor, 200).decode(errors="replace").split())
             except OSError as error:
                 os.close(descriptor)
+                if error.strerror is None:  # clear already
+                    raise
                 text = f"{path_text(path)}: the file system has no locks ({error.strerror}); choose a folder on another"
                 raise _error(error.errno or errno.ENOLCK, text) from None
             except BaseException:
@@ -349,7 +354,12 @@ class FileLock:
         """The lock's file, and whether one may write to it; another user's may be there."""
         try:
             return os.open(self._file, _OPEN | os.O_CREAT, _NEW_FILE), True
-        except PermissionError as no_right:
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EISDIR):
+                raise self._is_no_lock(path) from None
+            if not isinstance(error, PermissionError):
+                raise
+            no_right = error
             try:
                 return _open_there(self._file)
             except FileNotFoundError:  # it could not be made
@@ -358,6 +368,10 @@ class FileLock:
                 text = f"{path_text(path)}: the lock {path_text(self._file)} is another user's and cannot be opened"
                 text += "; remove it if no program uses the file, or choose another name"
                 raise _error(errno.EACCES, text) from None
+
+    def _is_no_lock(self, path: str | os.PathLike[str]) -> OSError:
+        text = f"{path_text(path)}: in the place of its lock stands something else, {path_text(self._file)}; remove it"
+        return _error(errno.EEXIST, text)
 
     def _is_removed(self) -> bool:
         """Remove the file that a dead process of another user left, where the folder allows it, to make our own."""

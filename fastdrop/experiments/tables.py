@@ -221,7 +221,9 @@ def _lines_of(path: Path, file: IO[str]) -> Iterator[str]:
 def _read_csv(path: Path, label: str) -> Table:
     size = size_of(path)
     if size > LARGEST_CSV:
-        raise DataError(f"{path_text(path)}: too large: {gigabytes(size)}, and at most {gigabytes(LARGEST_CSV)} are read")
+        raise DataError(
+            f"{path_text(path)}: too large: {gigabytes(size)}, and at most {gigabytes(LARGEST_CSV)} are read"
+        )
     with path.open(newline="", encoding="utf-8-sig") as file:
         # line_num counts lines, so a message names the line that an editor shows.
         reader = csv.reader(_lines_of(path, file))
@@ -238,7 +240,9 @@ def _read_csv(path: Path, label: str) -> Table:
         raise DataError(f"{path_text(path)}: no rows below the header")
     if len(names) < 2:
         other = next((f", not by {mark!r}" for mark in ";\t|" if mark in first[0]), "")
-        raise DataError(f"{path_text(path)}: one column only; needed are features and a label column, separated by commas{other}")
+        raise DataError(
+            f"{path_text(path)}: one column only; needed are features and a label column, separated by commas{other}"
+        )
     _check_columns(path, len(names))
     target = _label_column(path, names, label)
     features = np.empty((len(rows), len(names) - 1))
@@ -302,7 +306,8 @@ def _read_npz(path: Path, label: str) -> Table:
     if len(bad):
         row, column = bad[0] + 1
         raise DataError(
-            f"{path_text(path)}, row {row}, column {column} of x: {features[row - 1, column - 1]} is not a finite number"
+            f"{path_text(path)}, row {row}, column {column} of x: "
+            f"{features[row - 1, column - 1]} is not a finite number"
         )
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         row = int(np.argmin(np.isfinite(y)))
@@ -322,17 +327,21 @@ def _check_headers(path: Path, archive: Archive) -> None:
     if x.shape and math.prod(x.shape) == 0:
         raise DataError(f"{path_text(path)}: no rows")
     if len(x.shape) < 2 or y.shape != x.shape[:1]:
-        raise DataError(f"{path_text(path)}: x has shape {x.shape} and y {y.shape}; needed are (rows, columns) and (rows,)")
+        raise DataError(
+            f"{path_text(path)}: x has shape {x.shape} and y {y.shape}; needed are (rows, columns) and (rows,)"
+        )
     if x.dtype.kind not in "iuf" or y.dtype.kind not in "iufUSb":
-        raise DataError(f"{path_text(path)}: x has dtype {x.dtype} and y {y.dtype}; needed are numbers, and numbers or text")
+        raise DataError(
+            f"{path_text(path)}: x has dtype {x.dtype} and y {y.dtype}; needed are numbers, and numbers or text"
+        )
     _check_columns(path, math.prod(x.shape[1:]))
     if y.dtype.kind in "SU" and y.dtype.itemsize > LONGEST_NAME * (4 if y.dtype.kind == "U" else 1):
         raise DataError(f"{path_text(path)}, array 'y': {_LONG_CLASS} (its dtype is {y.dtype})")
     made = math.prod(x.shape) * np.dtype(np.float64).itemsize + math.prod(y.shape) * y.dtype.itemsize
     if made > LARGEST:
         raise DataError(
-            f"{path_text(path)}: too large: in double precision it takes {gigabytes(made)}, and at most {gigabytes(LARGEST)} "
-            "are possible"
+            f"{path_text(path)}: too large: in double precision it takes {gigabytes(made)}, "
+            f"and at most {gigabytes(LARGEST)} are possible"
         )
 
 

@@ -43,7 +43,8 @@ def output_shapes(model: "Module", input_shape: tuple[int, ...]) -> Shapes:
         model.eval()
         for module, _ in before:
             vars(module)["forward"] = _recorder(module, module.forward, shapes)
-        model(x)
+        with np.errstate(all="ignore"):  # its numbers may be whatever training made of them
+            model(x)
     finally:
         for module, attributes in before:
             vars(module).clear()

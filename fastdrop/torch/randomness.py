@@ -50,7 +50,9 @@ class ModuleStream:
 
     @state.setter
     def state(self, state: torch.Tensor) -> None:
-        numbers = [int(number) % 2**64 for number in state.tolist()]
+        if not isinstance(state, torch.Tensor) or state.dtype != torch.int64 or state.shape not in ((0,), (4,)):
+            raise ValueError(f"the state of a module's stream is a tensor of 4 or 0 int64; got {state!r:.200}")
+        numbers = [number % 2**64 for number in state.tolist()]
         if not numbers:
             self.stream = None
             return

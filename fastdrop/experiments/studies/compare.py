@@ -58,7 +58,9 @@ def _check(document: dict[str, Any]) -> None:
     """Raise `Unreadable` where what `compare` looks at is not as a run saves it."""
     fitting: dict[str, Callable[[dict[str, Any]], bool]] = {
         "machine": lambda tree: all(is_text(value) or isinstance(value, int) for value in tree.values()),
-        "parts": lambda tree: all(isinstance(part, dict) and _is_outcome(part.get("outcome")) for part in tree.values()),
+        "parts": lambda tree: all(
+            isinstance(part, dict) and _is_outcome(part.get("outcome")) for part in tree.values()
+        ),
         "exact": lambda tree: bool(dict(_leaves(tree))),
         "data": lambda tree: all(map(_are_figures, dict(_leaves(tree)).values())),
     }

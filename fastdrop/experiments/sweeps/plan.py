@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fastdrop.errors import BackendUnavailable
 from fastdrop.experiments.arrays import LARGEST
 from fastdrop.experiments.config import ConfigError, ExperimentConfig
-from fastdrop.experiments.observe import EpochRecord
 from fastdrop.experiments.files import path_text
+from fastdrop.experiments.observe import EpochRecord
 from fastdrop.experiments.reading import Unreadable, read_bytes, shown
 from fastdrop.experiments.spread import Spread
 from fastdrop.experiments.sweeps.parameters import MOST_VALUES, PARAMETERS, parameter_named, too_many
