@@ -21,8 +21,11 @@ test: lint unit
 # one seed here, so that a change is judged by what it changed. The interpreters come last, since each of their Cythons
 # writes a cpu.c for its own NumPy.
 test-all: tools check suite
-	@$(MAKE) --no-print-directory -j 2 properties native ptx kills SEED=1
+	@date '+%T: the parts that run two at a time'
+	@$(MAKE) --no-print-directory -j 2 properties native kills platforms ptx SEED=1
+	@date '+%T: interpreters'
 	@$(MAKE) --no-print-directory interpreters
+	@date '+%T: all is well'
 
 check: lint types
 
@@ -124,8 +127,8 @@ checks: setup torch
 # What test-all needs, at once: two parts that install at the same time would be in each other's way.
 tools: checks
 	@$(BIN)/python fastdrop/system.py gui --install
-	@for step in native kills; do $(BIN)/python fastdrop/system.py $$step --install || exit 1; done
-	@$(BIN)/python -m pip install --quiet --group native
+	@for step in native kills platforms; do $(BIN)/python fastdrop/system.py $$step --install || exit 1; done
+	@$(BIN)/python -m pip install --quiet --group native --group platforms
 
 # PyTorch and Keras have some of the same layers: their values, gradients and statistics against ours. And each of the
 # benchmark's peers, in every case of its plan, small.

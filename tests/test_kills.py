@@ -1,4 +1,4 @@
-"""Whatever is written survives a kill: `pytest -m slow tests/test_kills.py`, some minutes, or `make kills`.
+"""Whatever is written survives a kill: `make kills`, some ten minutes.
 
 Each writer of tests/writers.py is killed (SIGKILL) before each of the system calls with which it changes files, and at
 100 moments spread over its run. Afterwards the old content is there, or the new, to the byte; the next write succeeds
@@ -133,12 +133,12 @@ def test_content_is_on_disk_before_it_has_its_name(stage):
     for name in names:
         path = re.escape(str(stage.folder / name))
         renames = [number for number, call in enumerate(calls) if re.search(rf'^rename.*, "{path}"', call)]
-        assert renames, f"{name} is not renamed into place"
+        assert renames, f"{name} is not renamed into place: {calls}"
         assert not [call for call in calls if re.match(rf"(write|pwrite64|ftruncate)\(\d+<{path}>", call)]
         source = re.escape(re.search(r'"([^"]*)"', calls[renames[-1]])[1])
         synced = [number for number, call in enumerate(calls) if re.match(rf"f(data)?sync\(\d+<{source}>", call)]
         written = [number for number, call in enumerate(calls) if re.match(rf"p?write(64|v)?\(\d+<{source}>", call)]
-        assert synced, f"{name} is not synced"
+        assert synced, f"{name} is not synced: {calls}"
         assert max(written) < max(synced) < renames[-1]
         folder = re.escape(str(stage.folder))
         assert any(re.match(rf"fsync\(\d+<{folder}>", call) for call in calls[renames[-1] :])

@@ -1,4 +1,4 @@
-"""The app is killed 100 times while it autosaves and closes: `pytest -m slow tests/test_kills_app.py`, 6 minutes.
+"""The app is killed 100 times while it autosaves and closes: part of `make kills`, 6 minutes.
 
 After each kill the experiment is there, whole, with at least the steps that were on disk before: as what a window left
 behind, or as the last session. The next window is not held up by it, and nothing else is left in the folder.

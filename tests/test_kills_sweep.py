@@ -1,4 +1,4 @@
-"""A sweep that is killed 100 times, in one process and in two: `pytest -m slow tests/test_kills_sweep.py`, 8 minutes.
+"""A sweep that is killed 100 times, in one process and in two: part of `make kills`, 2 minutes.
 
 After each kill the table opens, has every row that it had, and no run twice; the same sweep goes on from there. One
 that came to its end has the results of a sweep that nobody killed, bit for bit, and left nothing else in the folder.

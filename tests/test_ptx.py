@@ -87,8 +87,8 @@ FAULTS = {
     "beyond shared memory": ("* FD_TILE_WORDS + j *", "* FD_TILE_WORDS * 80 + j *", flat, "outside of the shared"),
     "no barrier behind the words": (SYNCED, WORDS, flat, UNORDERED),
     "one lane's words are missing": (
-        "words[lane / FD_LANES * FD_TILE_WORDS",
-        "if (lane != 5) words[lane / FD_LANES * FD_TILE_WORDS",
+        "words[FD_FAULT(cuda_words_of_tile,",
+        "if (lane != 5) words[FD_FAULT(cuda_words_of_tile,",
         flat,
         "shared memory is read that no thread",
     ),

@@ -7,6 +7,7 @@ costs milliseconds. The first argument names the module; it has a dictionary WRI
 import importlib
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -106,6 +107,8 @@ class Victim:
     def begin(self, name: str, folder: Path, version: int) -> int:
         """A child that waits for the word."""
         assert self._process.stdin is not None
+        while select.select([self._go_read], [], [], 0)[0]:  # the word for a child that was killed before it heard it
+            os.read(self._go_read, 1)
         self._process.stdin.write(f"{name}\t{folder}\t{version}\n")
         self._process.stdin.flush()
         self._child = self._answer()
