@@ -9,6 +9,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
 from fastdrop.experiments import ExperimentConfig
+from fastdrop_gui.garbage import collect_in_this_thread
 from fastdrop_gui.views.dialogs import show_unexpected_errors
 from fastdrop_gui.views.window import MainWindow
 
@@ -36,4 +37,5 @@ def make_application() -> QApplication:
     application = QApplication(sys.argv[:1])
     application.setOrganizationName("fastdrop")
     application.setApplicationName("fastdrop")
+    collect_in_this_thread(application)
     return application

@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -19,6 +20,23 @@ from fastdrop import threads
 from fastdrop._kernels import cpu
 
 collect_ignore = ["native", "emulation", "ptx", "app", "fuzz", "faults"]  # what other files and commands run
+
+
+@pytest.fixture(scope="session")
+def qapp(qapp):
+    """As the app has it: widgets of earlier tests are not destroyed in another thread, which may never end."""
+    from fastdrop_gui.garbage import collect_in_this_thread
+
+    collect_in_this_thread(qapp)
+    return qapp
+
+
+@pytest.fixture(autouse=True)
+def garbage():
+    """Where the collector does not run by itself, what a test leaves behind is collected when it ends."""
+    yield
+    if not gc.isenabled():
+        gc.collect(1)
 
 
 @pytest.fixture(params=cpu.available_isas())
