@@ -133,7 +133,7 @@ def _error(called: str, signature: inspect.Signature, unknown: list[str]) -> Typ
                 advice.append(f"{name} is called {ours.format(name=name)} here")
     if "p" in known and any("p = " in line for line in advice):
         advice.append("p is the probability of dropping")
-    wrong = ", ".join(repr(name) for name in unknown)
+    wrong = f"{', '.join(repr(name) for name in unknown):.200}"
     return TypeError(
         f"{called} has no keyword {wrong}{': ' if advice else ''}{'; '.join(advice)}. It takes {', '.join(known)}"
     )

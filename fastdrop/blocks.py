@@ -44,8 +44,8 @@ class RegionMask(Multiplier):
     def booleans(self, *, like: Any = None) -> NDArray[np.bool_]:
         """Which elements are kept: an array of `shape`, of the kind of `like`; without it, NumPy's."""
         with on_device_of(like):
-            kept: NDArray[np.bool_] = namespace(like).broadcast_to(~self.dropped(like), self.shape)
-            return kept if kept.flags.c_contiguous else kept.copy()
+            kept: NDArray[np.bool_] = ~self.dropped(like)
+            return kept if kept.shape == self.shape else namespace(like).broadcast_to(kept, self.shape).copy()
 
     def __call__(self, array: Any, out: Any = None) -> NDArray[Any]:
         """Apply the mask. Also the backward pass."""
@@ -204,9 +204,10 @@ def seed_rate(p: float, sizes: tuple[int, ...], block: tuple[int, ...]) -> float
         covers, counts = np.outer(covers, values).ravel(), np.outer(counts, numbers).ravel()
     share = counts / counts.sum()
     low, high = 0.0, p  # a block of one element is its own seed, larger ones need fewer
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if float(share @ (1.0 - middle) ** covers) > 1.0 - p else (low, middle)
+    with np.errstate(under="ignore"):  # where many seeds could cover an element, hardly any is kept
+        for _ in range(100):
+            middle = (low + high) / 2
+            low, high = (middle, high) if float(share @ (1.0 - middle) ** covers) > 1.0 - p else (low, middle)
     return (low + high) / 2
 
 

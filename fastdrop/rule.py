@@ -36,7 +36,7 @@ def check_probability(p: float, name: str = "p") -> float:
     except (TypeError, ValueError):
         raise TypeError(f"{name} is the probability of dropping, a number from 0 to 1; got {p!r:.200}") from None
     if not 0.0 <= value <= 1.0:  # also False for NaN
-        raise ValueError(f"{name} is the probability of dropping, from 0 to 1; got {value!r}")
+        raise ValueError(f"{name} is the probability of dropping, from 0 to 1; got {value!r:.200}")
     return value
 
 

@@ -223,7 +223,7 @@ def _key_of(seed: Any) -> int:
     if hasattr(seed, "__index__") and getattr(seed, "shape", ()) == ():
         number = int(seed.__index__())
         if number < 0:
-            raise ValueError(f"a seed is not negative; got {number}")
+            raise ValueError(f"a seed is not negative; got {number!s:.200}")
         return number if number < _WORD else _key_of(np.random.SeedSequence(number))
     try:
         return _key_of(np.random.SeedSequence(seed))

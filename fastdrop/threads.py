@@ -77,7 +77,7 @@ def set_num_threads(threads: int) -> None:
     """
     global _limit
     if isinstance(threads, bool) or not hasattr(threads, "__index__"):
-        raise TypeError(f"the number of threads is an int from 1 to {MOST_THREADS}; got {threads!r}")
+        raise TypeError(f"the number of threads is an int from 1 to {MOST_THREADS}; got {threads!r:.200}")
     count = threads.__index__()
     if not 1 <= count <= MOST_THREADS:
         raise ValueError(f"the number of threads is from 1 to {MOST_THREADS}; got {count}")

@@ -895,3 +895,41 @@ def test_regions_warn_as_little_as_kernels():
         fd.dropconnect_inference(large, weight, samples=2, rng=1)
         _, mask = fd.bias_activation_dropout(large, large[0], rng=1)
         fd.bias_activation_dropout_backward(large, large, large[0], mask)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: fd.set_num_threads("x" * 10**6),
+        lambda: fd.dropout([1.0], **{"k" * 10**6: 1}),
+        lambda: fd.dropout([1.0], p=10**4000),
+        lambda: fd.mc_dropout(lambda x: x, np.ones((1, 1)), outputs="x" * 10**6),
+        lambda: fd.set_pool_limit("x" * 10**6),
+        lambda: fd.Stream(-(10**4000)),
+        lambda: fd.Stream("x" * 10**6),
+    ],
+)
+def test_a_message_is_short_however_long_the_argument(call):
+    with pytest.raises((TypeError, ValueError)) as error:
+        call()
+    assert 10 < len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "call", [fd.dropout, lambda x, **how: fd.dropblock(x, 0.3, 3, **how), lambda x, **how: fd.cutout(x, 3, **how)]
+)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_booleans_may_be_written_to(call, channels):
+    _, mask = call(np.ones((2, channels, 5, 5)), rng=0)
+    for found in (mask.booleans(), np.asarray(mask), np.array(mask)):
+        assert found.flags.writeable
+        found[...] = False
+    assert mask.booleans().any()
+
+
+def test_rates_of_blocks_under_any_error_state():
+    x = np.ones((1, 1, 60, 60), np.float32)
+    with np.errstate(all="raise"):
+        for p in (0.5, 0.999, 1 - 2.0**-40):
+            for size in (7, 30, 60):
+                fd.dropblock(x, p, size, rng=0)

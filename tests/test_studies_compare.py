@@ -237,6 +237,8 @@ class TestCommand:
             ("data", {"accuracy": [0.5, 10**400]}),
             ("data", {"accuracy": [0.5, 1e300]}),
             ("data", {"accuracy": {"a": ["x"]}}),
+            ("data", {"accuracy": ["0.5", 0.5, False]}),
+            ("data", {"accuracy": [float("nan")]}),
         ],
     )
     def test_a_damaged_file_is_refused_before_work(self, key, value, capsys, tmp_path):

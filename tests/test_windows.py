@@ -231,6 +231,7 @@ def test_first_of_a_window():
         (np.s_[1, 2, 3], IndexError, "2-dimensional, but 3 were indexed"),
         (np.s_[..., 1, ...], IndexError, "single ellipsis"),
         (np.s_[1.0], IndexError, "float"),
+        ((None,) * 63, IndexError, "65 axes; there are at most 64"),
         ("name", IndexError, "str"),
         (np.s_[::0], ValueError, "zero"),
         ([1, 2], TypeError, "list"),

@@ -121,7 +121,7 @@ def prepare_chunkwise(x: Any, out: Any, name: str) -> tuple[Backend, Array, Arra
 def backend_named(name: str) -> Backend:
     """The backend "cpu" or "cuda"; BackendUnavailable where there is no GPU."""
     if name not in BACKENDS:
-        raise ValueError(f"backend is one of {', '.join(BACKENDS)}; got {name!r}")
+        raise ValueError(f"backend is one of {', '.join(BACKENDS)}; got {name!r:.200}")
     if name == "cpu":
         return cpu
     device.require()

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastdrop.arguments import MOST_AXES
+
 
 class Window(NamedTuple):
     """The decision at an index is number ``first + sum(index[axis] * strides[axis])``."""
@@ -85,6 +87,8 @@ def cut(shape: tuple[int, ...], shared_axes: tuple[int, ...], window: Window | N
                 raise IndexError(f"index {item} is out of bounds for axis {axis} with size {size}")
             first += stride * (item % size)
         axis += 1
+    if len(new_shape) > MOST_AXES:
+        raise IndexError(f"a window of {len(new_shape)} axes; there are at most {MOST_AXES}")
     found = _normal(new_shape, first, new_strides)
     made = Cut(tuple(new_shape), tuple(new_shared), found)
     return made._replace(window=None) if found == whole(made.shape, made.shared_axes) else made

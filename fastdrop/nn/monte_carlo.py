@@ -121,7 +121,7 @@ def mc_dropout(
     if samples < 1:
         raise ValueError(f"samples is at least 1; got {samples}")
     if outputs not in ("logits", "probabilities", "values"):
-        raise ValueError(f'outputs is "logits", "probabilities" or "values"; got {outputs!r}')
+        raise ValueError(f'outputs is "logits", "probabilities" or "values"; got {outputs!r:.200}')
     if not isinstance(x, np.ndarray) and namespace(x) is np:
         x = np.asarray(x)
     if x.ndim == 0 or len(x) == 0:

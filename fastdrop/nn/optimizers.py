@@ -40,7 +40,7 @@ class Optimizer:
 def _check_not_negative(name: str, value: float) -> float:
     """The value, if it is a number from 0 on."""
     if not 0.0 <= value < math.inf:  # also True for NaN
-        raise ValueError(f"{name} is a number from 0 on; got {value!r}")
+        raise ValueError(f"{name} is a number from 0 on; got {value!r:.200}")
     return value
 
 
@@ -117,7 +117,7 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(parameters, learning_rate, weight_decay)
         if not all(0.0 <= beta < 1.0 for beta in betas):
-            raise ValueError(f"betas are numbers from 0 to below 1; got {betas!r}")
+            raise ValueError(f"betas are numbers from 0 to below 1; got {betas!r:.200}")
         self.betas = betas
         self.eps = _check_not_negative("eps", eps)
         self.mean = [np.zeros_like(parameter.value) for parameter in self.parameters]

@@ -14,7 +14,7 @@ class Schedule:
 
     def __call__(self, t: float) -> float:
         if not 0.0 <= t <= 1.0:  # also True for NaN
-            raise ValueError(f"t is the progress of training, from 0 to 1; got {t!r}")
+            raise ValueError(f"t is the progress of training, from 0 to 1; got {t!r:.200}")
         return self.at(t)
 
     def at(self, t: float) -> float:

@@ -81,9 +81,10 @@ def _is_outcome(value: Any) -> bool:
 def _are_figures(values: Any) -> bool:
     """Whether it is an array of numbers as they come out of training."""
     try:
-        return isinstance(values, list) and bool((np.abs(np.array(values, np.float64)) < _LARGEST_FIGURE).all())
-    except (ValueError, TypeError, OverflowError):
+        found = np.array(values)
+    except ValueError:  # lists of different lengths
         return False
+    return isinstance(values, list) and found.dtype.kind in "if" and bool((np.abs(found) < _LARGEST_FIGURE).all())
 
 
 def compare(new: dict[str, Any], old: dict[str, Any]) -> Comparison:
