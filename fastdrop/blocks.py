@@ -196,10 +196,10 @@ def seed_rate(p: float, sizes: tuple[int, ...], block: tuple[int, ...]) -> float
     """
     if p in (0.0, 1.0) or 0 in sizes:
         return p
-    covers, counts = np.ones(1, np.int64), np.ones(1, np.int64)
+    covers, counts = np.ones(1), np.ones(1)
     for size, length in zip(sizes, block, strict=True):
         most = min(length, size - length + 1)  # blocks that cover a place: 1, 2, ... from both ends, `most` in between
-        values, numbers = np.arange(1, most + 1), np.full(most, 2)
+        values, numbers = np.arange(1.0, most + 1), np.full(most, 2.0)
         numbers[-1] = size - 2 * (most - 1)
         covers, counts = np.outer(covers, values).ravel(), np.outer(counts, numbers).ravel()
     share = counts / counts.sum()
@@ -247,7 +247,8 @@ class CutoutMask(RegionMask):
             words = self.words.packed(like=like).view(np.dtype("<u4")).reshape(self.words.shape[:2]).astype(np.uint64)
             centres: NDArray[np.int64] = namespace(like).empty(words.shape, np.int64)
             for number, axis in enumerate(self.axes):
-                centres[:, number] = words[:, number] * np.uint64(self.shape[axis]) >> np.uint64(32)
+                above, below = map(np.uint64, divmod(self.shape[axis], 1 << 32))  # the product may take 96 bits
+                centres[:, number] = words[:, number] * above + (words[:, number] * below >> np.uint64(32))
         return centres
 
     def _dropped(self, like: Any) -> NDArray[np.bool_]:

@@ -89,9 +89,11 @@ ALPHA_DROPPED = -SELU_SCALE * SELU_ALPHA
 
 
 def alpha_scale(p: float) -> float:
-    """What keeps the variance 1 where dropped elements become `ALPHA_DROPPED`; 0.0 where nothing is kept."""
-    kept = 1.0 - p
-    return (kept * (1.0 + p * ALPHA_DROPPED**2)) ** -0.5 if threshold_of(p) else 0.0
+    """What keeps the variance 1 where dropped elements become `ALPHA_DROPPED`; 0.0 where nothing is kept, 1.0 where all is."""
+    threshold, kept = threshold_of(p), 1.0 - p
+    if threshold in (0, KEEP_ALL):
+        return float(threshold > 0)
+    return (kept * (1.0 + p * ALPHA_DROPPED**2)) ** -0.5
 
 
 @lru_cache(maxsize=256)

@@ -933,3 +933,18 @@ def test_rates_of_blocks_under_any_error_state():
         for p in (0.5, 0.999, 1 - 2.0**-40):
             for size in (7, 30, 60):
                 fd.dropblock(x, p, size, rng=0)
+
+
+def test_regions_of_axes_beyond_32_bits():
+    size = 2**34 + 5
+    mask = fd.CutoutMask((8, 1, size), 3, 2, rng=0)
+    words = mask.words.packed().view("<u4").tolist()
+    assert mask.centres()[:, 0].tolist() == [word * size >> 32 for word in words]
+    assert fd.BlockMask((1, 2**40, 2**40), 0.5, 2**40, (1, 2), rng=0).seeds.p == pytest.approx(0.5)
+
+
+def test_alpha_dropout_of_a_rate_that_drops_nothing():
+    x = np.array([1.0, 3.0])
+    y, mask = fd.alpha_dropout(x, 2.0**-42, rng=0)
+    assert (y == x).all()
+    assert (fd.alpha_dropout_backward(x, mask) == x).all()

@@ -49,7 +49,9 @@ def alpha(x: np.ndarray, chosen: np.ndarray, p: float) -> np.ndarray:
 
 
 def alpha_scale(p: float) -> float:
-    return ((1.0 - p) * (1.0 + p * ALPHA**2)) ** -0.5 if threshold(p) else 0.0
+    if threshold(p) in (0, ALL):
+        return float(threshold(p) > 0)
+    return ((1.0 - p) * (1.0 + p * ALPHA**2)) ** -0.5
 
 
 def zoneout_mean(new: np.ndarray, previous: np.ndarray, p: float) -> np.ndarray:
