@@ -89,7 +89,7 @@ ALPHA_DROPPED = -SELU_SCALE * SELU_ALPHA
 
 
 def alpha_scale(p: float) -> float:
-    """What keeps the variance 1 where dropped elements become `ALPHA_DROPPED`; 0.0 where nothing is kept, 1.0 where all is."""
+    """What keeps the variance 1 with dropped elements at `ALPHA_DROPPED`; 0.0 where none is kept, 1.0 where all are."""
     threshold, kept = threshold_of(p), 1.0 - p
     if threshold in (0, KEEP_ALL):
         return float(threshold > 0)
