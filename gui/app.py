@@ -9,8 +9,8 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
 from fastdrop.experiments import ExperimentConfig
-from fastdrop_gui.garbage import collect_in_this_thread
 from fastdrop_gui.views.dialogs import show_unexpected_errors
+from fastdrop_gui.views.garbage import collect_in_this_thread
 from fastdrop_gui.views.window import MainWindow
 
 

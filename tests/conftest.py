@@ -25,7 +25,7 @@ collect_ignore = ["native", "emulation", "ptx", "app", "fuzz", "faults"]  # what
 @pytest.fixture(scope="session")
 def qapp(qapp):
     """As the app has it: widgets of earlier tests are not destroyed in another thread, which may never end."""
-    from fastdrop_gui.garbage import collect_in_this_thread
+    from fastdrop_gui.views.garbage import collect_in_this_thread
 
     collect_in_this_thread(qapp)
     return qapp

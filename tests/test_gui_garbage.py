@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("PySide6")
 from PySide6.QtCore import QObject
 
-from fastdrop_gui import garbage
+from fastdrop_gui.views import garbage
 
 pytestmark = pytest.mark.gui
 
