@@ -46,8 +46,7 @@ class TrainingProcess:
     def _receive_all(self) -> None:
         """Take what comes, as bytes; a process that stops in the middle of a message makes this thread wait.
 
-        The window unpickles it: objects that a thread makes may start the garbage collector there, where no object of
-        Qt's may be deleted.
+        The window's thread unpickles it, where the objects are to live.
         """
         try:
             while True:
