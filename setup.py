@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -63,7 +64,7 @@ def accepts(flags: list[str], include: str = "stddef.h") -> bool:
     """Whether the compiler takes these flags; and links a program with them, unless they say -c."""
     if MSVC:
         return False
-    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()  # setuptools' own choice
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")  # as setuptools does
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.c")
         source.write_text(f"#include <{include}>\nint main(void) {{ return 0; }}\n")

@@ -10,6 +10,7 @@ import ctypes
 import functools
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -83,7 +84,7 @@ _TOOLS = {
 def missing_for_build() -> list[Need]:
     """What setting up and compiling needs."""
     missing = []
-    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
     if shutil.which(compiler) is None:
         missing.append(Need(f"a C compiler ({compiler})", "gcc libc6-dev", "gcc"))
     if not Path(sysconfig.get_paths()["include"], "Python.h").exists():

@@ -117,7 +117,7 @@ def test_names_that_cannot_be_are_told(tmp_path, monkeypatch, name, kind, words)
         (errno.ENOSPC, "the disk is full"),
         (errno.EDQUOT, "your share of the disk is full"),
         (errno.EROFS, "the file system is read-only"),
-        (errno.EIO, "cannot be written: Input/output error"),
+        (errno.EIO, f"cannot be written: {os.strerror(errno.EIO)}"),
     ],
 )
 @pytest.mark.parametrize("step", ["open", "fsync", "replace"])

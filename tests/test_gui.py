@@ -401,7 +401,7 @@ def test_the_layout_can_be_reset(qtbot, window):
 
 
 def test_long_loading_is_told_with_its_seconds(window, monkeypatch):
-    monkeypatch.setattr(window.model._process, "receive", lambda: [])  # a quick process has loaded it by now
+    monkeypatch.setattr(window.model._process, "receive", list)  # a quick process has loaded it by now
     window.rewind()
     assert window.figures.text() == "loading"
     monkeypatch.setattr(window.model, "_begun", time.monotonic() - 3.2)

@@ -207,8 +207,13 @@ def test_cards_stand_side_by_side_without_overlaps(qtbot, view):
         assert all(box.right() <= view.cards.viewport().width() for box in boxes)
 
 
+def picture(view):
+    """What is seen of it, a pixel for a point however large the screen's are."""
+    return view.grab().toImage().scaled(view.size())
+
+
 def test_cards_show_their_pictures(view):
-    image = view.grab().toImage()
+    image = picture(view)
     assert image.height() == 450
     place = view.cards.viewport().mapTo(view, middle(view, "With and without dropout"))
     box = view.cards.visualItemRect(view.cards.item(1))
@@ -239,11 +244,11 @@ def test_selection_is_seen_on_dark_and_light(qtbot, view):
             QApplication.setPalette(palette)
             qtbot.waitUntil(lambda base=base: view.cards.palette().color(QPalette.ColorRole.Base) == QColor(base))
             view.cards.setCurrentRow(0)
-            selected = view.grab().toImage()
+            selected = picture(view)
             view.cards.setCurrentRow(1)
-            other = view.grab().toImage()
-            corner = view.cards.viewport().mapTo(view, view.cards.visualItemRect(view.cards.item(0)).bottomLeft())
-            place = corner + QPoint(12, -12)
+            other = picture(view)
+            corner = view.cards.viewport().mapTo(view, view.cards.visualItemRect(view.cards.item(0)).topLeft())
+            place = corner + QPoint(12, 12)
             assert selected.pixelColor(place) != other.pixelColor(place)
             assert other.pixelColor(place) == QColor(base)
     finally:

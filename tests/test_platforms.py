@@ -7,6 +7,7 @@ on Arm's are compiled only. tests/native/flavours.py says what a flavour is; wha
 FASTDROP_REQUIRE_NATIVE=1, a failure.
 """
 
+import shlex
 import sys
 
 import pytest
@@ -19,7 +20,7 @@ ARM_ISAS = ["neon", "portable"]
 def zig(target, machine, isas, runner, *flags):
     # Warnings come before code is made: where nothing runs it, it need not be fast.
     flags = flags if runner is not None else (*flags, "-O1")
-    command = f"{sys.executable} -m ziglang cc -target {target}"
+    command = shlex.join([sys.executable, "-m", "ziglang", "cc", "-target", target])
     return Flavour(command, isas, flags, machine, runner, openmp=False, options=("--quick",), needs=("ziglang",))
 
 

@@ -92,11 +92,11 @@ def read(pids: Iterable[int] = (), proc: Path = PROC) -> Reading | None:
         cores = os.sched_getaffinity(0)
         found = parse_stat((proc / "stat").read_text(), cores)
         own = time.process_time() + sum(parse_process((proc / str(pid) / "stat").read_text()) for pid in pids)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, OverflowError, AttributeError):
         return None
     try:
         pressure = parse_pressure((proc / "pressure" / "cpu").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, OverflowError):
         pressure = None
     return Reading(*found, pressure, own, time.perf_counter())
 

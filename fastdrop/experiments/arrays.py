@@ -11,7 +11,7 @@ import os
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -99,14 +99,15 @@ class Archive:
         member = self._members[name]
         with self._zip.open(member) as file:
             head = io.BytesIO(file.read(_LONGEST_HEADER))
-        try:
+        found = None
+        # It is read as a piece of Python, which may be anything; deeply nested brackets are a MemoryError there.
+        with suppress(Exception):
             version = np.lib.format.read_magic(head)
-            if version not in ((1, 0), (2, 0), (3, 0)):
-                raise ValueError(version)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, by_columns, dtype = read(head, max_header_size=_LONGEST_HEADER)
-        except Exception:  # it is read as a piece of Python, which may be anything
-            raise Damaged(f"its array {shown(name)} is damaged or another format") from None
+            found = read(head, max_header_size=_LONGEST_HEADER) if version in ((1, 0), (2, 0), (3, 0)) else None
+        if found is None:
+            raise Damaged(f"its array {shown(name)} is damaged or another format")
+        shape, by_columns, dtype = found
         if dtype.hasobject:
             raise Damaged(f"its array {shown(name)} holds objects")
         if not 0 < dtype.itemsize <= _WIDEST.get(dtype.kind, 0):

@@ -65,7 +65,8 @@ class BenchmarkView(plots.View):
         self._problem, self._asked, self._offered = "", "", False
         self.cases = CasesModel()
         self.bars, self.roofline = BarsPlot(), Roofline()
-        self._timer = QTimer(self, interval=POLL_MS)
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
         page = QWidget()
         page.setMinimumHeight(self.fontMetrics().height() * LEAST_LINES)

@@ -54,7 +54,8 @@ class SweepView(plots.View):
         self._picture = SweepCurve()
         self.plot = self._picture.widget
         self._runs = RunsModel()
-        self._timer = QTimer(self, interval=POLL_MS)
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
         layout = QVBoxLayout(self)
         layout.addWidget(self.settings)

@@ -101,7 +101,8 @@ class TableDialog(QDialog):
         self._process: Any = None
         self._connection: Any = None
         self._since = 0.0
-        self._timer = QTimer(self, interval=POLL_MS)
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
         preview, problem = _NOTHING, ""
         try:

@@ -52,7 +52,7 @@ class TrainingPage(QMainWindow):
             self.mistakes: lambda: self.mistakes.show_mistakes(model.mistakes),
         }
         self.setCentralWidget(self.cards)
-        self._redraw_timer = QTimer(self, singleShot=True, interval=0)
+        self._redraw_timer = QTimer(self, singleShot=True)
         self._redraw_timer.timeout.connect(self.refresh)
         self.is_arranged = False
         self._scroll = QScrollArea(widgetResizable=True)

@@ -63,7 +63,8 @@ class MainWindow(QMainWindow):
         self._show_config()
         self._show_title()
         self._restore_layout()
-        self._timer = QTimer(self, interval=FRAME_MS, timerType=Qt.TimerType.PreciseTimer)
+        self._timer = QTimer(self, timerType=Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(FRAME_MS)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
         if file:

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import platform
 import runpy
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +51,7 @@ class Flavour(NamedTuple):
 
 def require(flavour):
     """Skips, or fails where tools must be there, if the system lacks one that a flavour needs."""
-    tools = (flavour.compiler.split()[0], *(flavour.runner or ()))
+    tools = (shlex.split(flavour.compiler)[0], *(flavour.runner or ()))
     missing = [need for step in ("native", "platforms") for need in system.missing_tools(step) if need.what in tools]
     message = ""
     if missing:
@@ -87,7 +88,7 @@ def build_flavour(flavour, folder):
     built = [name.removeprefix("fastdrop_") for name, _ in libraries]
     assert set(built) >= set(flavour.isas), f"setup.py has flags for {built} alone"
     libraries = [(name, build) for name, build in libraries if name.removeprefix("fastdrop_") in flavour.isas]
-    compiler = [*flavour.compiler.split(), "-Werror", "-Isrc_kernels"]
+    compiler = [*shlex.split(flavour.compiler), "-Werror", "-Isrc_kernels"]
     macros = [f"-D{name}=1" for name, _ in extension.define_macros if name.startswith("FASTDROP_HAVE_")]
     if len(libraries) == 1:
         macros = []
