@@ -17,14 +17,11 @@ app: setup
 
 test: lint unit
 
-# The parts that follow the suite run two at a time, since each waits for something now and then. The property tests have
-# one seed here, so that a change is judged by what it changed. The interpreters come last, since each of their Cythons
-# writes a cpu.c for its own NumPy.
-test-all: tools check suite
-	@date '+%T: the parts that run two at a time'
-	@$(MAKE) --no-print-directory -j 2 properties native kills platforms ptx SEED=1
-	@date '+%T: interpreters'
-	@$(MAKE) --no-print-directory interpreters
+# The parts run two at a time, since each waits for something now and then; the longest come first. The property tests
+# have one seed here, so that a change is judged by what it changed.
+test-all: tools lint
+	@date '+%T: the parts, two at a time'
+	@$(MAKE) --no-print-directory -j 2 properties suite native kills platforms interpreters ptx types SEED=1
 	@date '+%T: all is well'
 
 check: lint types

@@ -75,7 +75,8 @@ def accepts(flags: list[str], include: str = "stddef.h") -> bool:
             return False
 
 
-openmp = OPENMP if accepts(OPENMP, "omp.h") else []
+# Without omp.h it need not link: zig compiles a system's whole C library for that.
+openmp = OPENMP if accepts([*OPENMP, "-c"], "omp.h") and accepts(OPENMP, "omp.h") else []
 if not openmp:
     print("fastdrop: this compiler has no OpenMP; the kernels will run on one thread", file=sys.stderr)
 

@@ -21,7 +21,8 @@ from operator import or_
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+from checkout import ROOT, copy_checkout
+
 WORK = ROOT / "build" / "elsewhere"
 UNITS = "not native and not gpu and not slow and not packaging"
 ODD = "Größe π, two words"
@@ -114,14 +115,9 @@ def odd_folder(variable: str) -> Change:
 def checkout() -> Change:
     """A copy of this checkout in a folder with an odd name, with the layout that the packages have when installed."""
     copy = WORK / "checkout" / ODD
-    shutil.rmtree(copy, ignore_errors=True)
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-    names = [os.fsdecode(name) for name in listed.split(b"\0") if name]
-    names += [str(each.relative_to(ROOT)) for each in ROOT.glob("src_kernels/*.so")]
-    for name in names:
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
+    copy_checkout(copy)
+    for path in ROOT.glob("src_kernels/*.so"):
+        shutil.copy2(path, copy / "src_kernels")
     shutil.copytree(copy / "src_kernels", copy / "fastdrop" / "_kernels")
     shutil.copytree(copy / "gui", copy / "fastdrop_gui")
     return Change({"PYTHONPATH": str(copy)}, folder=copy)

@@ -2,9 +2,9 @@
 
 make interpreters
 
-Each gets a virtual environment under build/interpreters with the extras gui and dev, and an extension of its own
-beside the others' in src_kernels (their names differ). What is compiled without Python's headers is
-compiled once for all. A version that is not found is named.
+Each gets a copy of the checkout under build/interpreters, since Cython writes a cpu.c for the NumPy that it finds,
+and a virtual environment with the extras gui and dev. What is compiled without Python's headers is compiled once for
+all. A version that is not found is named.
 """
 
 import os
@@ -13,7 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from checkout import ROOT, copy_checkout
+
 FOLDER = ROOT / "build" / "interpreters"
 VERSIONS = ["3.11", "3.12", "3.13", "3.14"]
 BUILD_TOOLS = ["setuptools>=77", "cython>=3.1", "numpy>=2.0"]  # as pyproject.toml has them: nothing else is at hand
@@ -34,30 +35,23 @@ def find(version):
     return None
 
 
-def forget_cython():
-    """Remove what Cython wrote: it fits the NumPy of the interpreter that wrote it."""
-    (ROOT / "src_kernels" / "cpu.c").unlink(missing_ok=True)
-
-
 def set_up(command, version):
-    """A virtual environment with fastdrop, compiled for this interpreter, in editable mode; returns its Python."""
-    folder = FOLDER / version
-    python = folder / "bin" / "python"
+    """A copy of the checkout, compiled for this interpreter, in editable mode; returns its folder and its Python."""
+    source, environment = FOLDER / version / "source", FOLDER / version / "environment"
+    copy_checkout(source)
+    python = environment / "bin" / "python"
     if not python.exists():
-        subprocess.run([command, "-m", "venv", folder], check=True)
+        subprocess.run([command, "-m", "venv", environment], check=True)
     options = FOLDER / "shared.cfg"
     options.write_text(SHARED_LIBRARIES)
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     subprocess.run([*pip, *BUILD_TOOLS], check=True)
-    environment = {**os.environ, "DIST_EXTRA_CONFIG": str(options)}
-    forget_cython()
     install = [*pip, "--no-build-isolation", "--editable", ".[gui,dev]"]
-    subprocess.run(install, check=True, cwd=ROOT, env=environment)
-    forget_cython()
-    return python
+    subprocess.run(install, check=True, cwd=source, env={**os.environ, "DIST_EXTRA_CONFIG": str(options)})
+    return source, python
 
 
-def run_tests(python, arguments):
+def run_tests(source, python, arguments):
     """Compiles every module anew, since the compiler warns only then, and runs the tests; 0 if all is well."""
     compiled = [
         python,
@@ -73,11 +67,11 @@ def run_tests(python, arguments):
         "examples",
         "setup.py",
     ]
-    if subprocess.run(compiled, check=False, cwd=ROOT).returncode:
+    if subprocess.run(compiled, check=False, cwd=source).returncode:
         return 1
     environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "OPENBLAS_NUM_THREADS": "1"}
     command = [python, "-m", "pytest", "-n", "2", "-q", "-m", MARKERS, "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, check=False, cwd=ROOT, env=environment).returncode
+    return subprocess.run(command, check=False, cwd=source, env=environment).returncode
 
 
 def main(arguments):
@@ -93,7 +87,7 @@ def main(arguments):
             outcomes[version] = "not found"
             continue
         print(f"CPython {version}: {command}", flush=True)
-        outcomes[version] = "FAILED" if run_tests(set_up(command, version), arguments) else "passed"
+        outcomes[version] = "FAILED" if run_tests(*set_up(command, version), arguments) else "passed"
     for version, outcome in outcomes.items():
         print(f"CPython {version}: {outcome}")
     return sum(outcome == "FAILED" for outcome in outcomes.values())

@@ -1,7 +1,8 @@
 """Runs the CUDA kernels on the processor: their very text, compiled as C++ behind cuda_emulation.h.
 
 `kernel` stands in for `fastdrop.backends.cuda.compiler.kernel`. FASTDROP_EMULATION_FLAGS adds compiler flags, such as
-those of the address sanitizer (which must then be loaded before Python).
+a planted fault. This takes seconds and no wheel of NVIDIA's, so it is what `make test` has; accesses, races and orders
+are checked on what NVRTC makes of the same text (tests/ptx).
 """
 
 import contextlib
