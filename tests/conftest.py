@@ -22,6 +22,12 @@ from fastdrop._kernels import cpu
 collect_ignore = ["native", "emulation", "ptx", "app", "fuzz", "faults"]  # what other files and commands run
 
 
+def pytest_collection_finish():
+    """What was imported and collected stays: the collector of garbage need not look at it again, which took a second."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def qapp(qapp):
     """As the app has it: widgets of earlier tests are not destroyed in another thread, which may never end."""
