@@ -16,7 +16,7 @@ import pytest
 from fastdrop.backends.cuda import compiler, source
 
 ROOT = Path(__file__).parent.parent
-ARCHITECTURES = ["75", "80", "90", "100", "120"]
+ARCHITECTURES = ["80", "100", "120"]  # tests/ptx has 75 and 90, with each kernel's machine code
 
 pytestmark = [
     pytest.mark.native,
