@@ -109,7 +109,7 @@ cdef extern from "kernels.h" nogil:
         const char *name
 
     fd_block fd_philox4x32_10(fd_block counter, uint32_t key0, uint32_t key1)
-    const fd_kernels **fd_available()
+    const fd_kernels *const *fd_available()
     fd_processor fd_processor_here()
     int fd_max_threads()
     int fd_calls_at_once()
@@ -162,7 +162,7 @@ def processor():
 
 def available_isas():
     """Names of the instruction sets that this build has and this processor runs, best first."""
-    cdef const fd_kernels **table = fd_available()
+    cdef const fd_kernels *const *table = fd_available()
     cdef int i = 0
     names = []
     while table[i] != NULL:
@@ -174,7 +174,7 @@ def available_isas():
 def use_isa(str name not None):
     """Run every later call with this instruction set."""
     global _kernels
-    cdef const fd_kernels **table = fd_available()
+    cdef const fd_kernels *const *table = fd_available()
     cdef int i = 0
     while table[i] != NULL:
         if table[i].name.decode() == name:
