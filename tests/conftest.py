@@ -23,7 +23,7 @@ collect_ignore = ["native", "emulation", "ptx", "app", "fuzz", "faults"]  # what
 
 
 def pytest_collection_finish():
-    """What was imported and collected stays: the collector of garbage need not look at it again, which took a second."""
+    """What was imported stays: the collector of garbage need not look at it again, which took a second each time."""
     gc.collect()
     gc.freeze()
 
