@@ -67,7 +67,7 @@ MINUTES ?= 15
 properties: setup
 	$(BIN)/python tests/properties/run.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-# Every reader of files and texts gets mutated inputs, guided by coverage: a million take about half an hour on two free
+# Every reader of files and texts gets mutated inputs, guided by coverage: a million take ten minutes on two free
 # cores. INPUTS=20000 is how many in all, READER="csv toml" which alone, SEED=7 the seed.
 fuzz: setup
 	@$(BIN)/python -m pip install --quiet --group fuzz
@@ -86,7 +86,7 @@ statistics: setup
 	@$(BIN)/python fastdrop/system.py statistics --install
 	PYTHONPATH=tests $(BIN)/python -m randomness.run $(if $(HOURS),--hours $(HOURS)) $(if $(SEED),--seed $(SEED))
 
-# The kernels for Windows, macOS, musl, RISC-V and WebAssembly, run under Wine, emulation and Wasmtime: about five minutes.
+# The kernels for Windows, macOS, musl, RISC-V and WebAssembly, run under Wine, emulation and Wasmtime: some eight minutes.
 platforms: setup
 	@$(BIN)/python fastdrop/system.py platforms --install
 	@$(BIN)/python -m pip install --quiet --group platforms
@@ -101,14 +101,14 @@ interpreters: setup
 faults: torch
 	$(BIN)/python tests/faults/run.py
 
-# Writers are killed 100 times each, and given full and read-only disks (tests/test_kills*.py): some 20 minutes, as root.
+# Writers are killed 100 times each, and given full and read-only disks (tests/test_kills*.py): some ten minutes, as root.
 kills: setup
 	@$(BIN)/python fastdrop/system.py gui --install
 	@$(BIN)/python fastdrop/system.py kills --install
 	QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 \
 		tests/test_kills.py tests/test_kills_sweep.py tests/test_kills_app.py tests/test_full_disk.py
 
-# The unit tests as on other machines: hours for all of the changes that tests/elsewhere.py lists, minutes for a part:
+# The unit tests as on other machines: half an hour for all of the changes that tests/elsewhere.py lists, minutes for a part:
 # make elsewhere ARGS="german turkish --tests tests/test_cli.py"
 elsewhere: setup torch
 	@$(BIN)/python fastdrop/system.py gui --install
