@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TORCH := $(VENV)/.installed-torch
+CHECKS := $(VENV)/.installed-checks
 # The packages as they are when installed, as links: mypy and import-linter cannot follow an editable install.
 LAYOUT := build/layout
 
@@ -17,11 +19,11 @@ app: setup
 
 test: lint unit
 
-# The parts run two at a time, since each waits for something now and then; the longest come first. The property tests
+# The parts run three at a time, since each waits for something now and then; the longest come first. The property tests
 # have one seed here, so that a change is judged by what it changed.
 test-all: tools lint
-	@date '+%T: the parts, two at a time'
-	@$(MAKE) --no-print-directory -j 2 properties suite native kills platforms interpreters ptx types SEED=1
+	@date '+%T: the parts, three at a time'
+	@$(MAKE) --no-print-directory -j 3 suite properties kills native platforms interpreters ptx types SEED=1
 	@date '+%T: all is well'
 
 check: lint types
@@ -115,11 +117,17 @@ elsewhere: setup torch
 	@$(BIN)/python -m pip install --quiet --group elsewhere
 	$(BIN)/python tests/elsewhere.py $(ARGS)
 
-torch: setup
-	@$(BIN)/python -m pip install --quiet --group torch
+torch: $(TORCH)
 
-checks: setup torch
+$(TORCH): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --group torch
+	@touch $@
+
+checks: $(CHECKS)
+
+$(CHECKS): $(TORCH)
 	@$(BIN)/python -m pip install --quiet --group checks
+	@touch $@
 
 # What test-all needs, at once: two parts that install at the same time would be in each other's way.
 tools: checks
