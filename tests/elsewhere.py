@@ -106,6 +106,11 @@ def home(path: str | None) -> Change:
     return Change({"HOME": path} | dict.fromkeys(names))
 
 
+def unwritable_home() -> Change:
+    """Not even for root; CuPy, and Dask beside it, cannot be imported without a folder for CuPy's cache."""
+    return home("/dev/null/home") | Change({"CUPY_CACHE_DIR": str(WORK / "cupy")})
+
+
 def odd_folder(variable: str) -> Change:
     folder = WORK / variable.lower() / ODD
     folder.mkdir(parents=True, exist_ok=True)
@@ -146,7 +151,7 @@ def changes(seed: int) -> dict[str, Callable[[], Change]]:
         "kiritimati": lambda: Change({"TZ": "Pacific/Kiritimati"}),  # UTC+14
         "st-johns": lambda: Change({"TZ": "America/St_Johns"}),  # UTC-3:30, with summer time
         "no-home": lambda: home(None),
-        "home-unwritable": lambda: home("/dev/null/home"),  # not even for root
+        "home-unwritable": unwritable_home,
         "home-odd": lambda: odd_folder("HOME"),
         "tmpdir-odd": lambda: odd_folder("TMPDIR"),
         "checkout-odd": checkout,

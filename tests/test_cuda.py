@@ -18,7 +18,7 @@ from devices import DTYPES, finfo, same, values
 import fastdrop as fd
 from fastdrop import nn, reference, rule
 from fastdrop._kernels import cpu as kernels
-from fastdrop.backends.cuda import geometry, operations, source
+from fastdrop.backends.cuda import device, geometry, operations, source
 from fastdrop.experiments import ExperimentConfig, Trainer
 
 # Around every access, word, register row, tile and warp's share.
@@ -728,6 +728,16 @@ ASKING = [
 def test_without_cupy_the_error_says_what_to_install(monkeypatch, ask):
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(fd.BackendUnavailable, match=r"pip install 'fastdrop-kernels\[cuda13\]'"):
+        ask()
+
+
+@pytest.mark.parametrize("ask", ASKING)
+def test_a_cupy_that_cannot_make_its_cache_is_told(monkeypatch, ask):
+    def fail(name):
+        raise NotADirectoryError(20, "Not a directory", "/dev/null/home")
+
+    monkeypatch.setattr(device.importlib, "import_module", fail)
+    with pytest.raises(fd.BackendUnavailable, match=r"cannot be imported: .*/dev/null/home.*CUPY_CACHE_DIR"):
         ask()
 
 

@@ -21,6 +21,10 @@ def cupy() -> Any:
         if error.name != "cupy":
             raise BackendUnavailable(f"CuPy is installed and cannot be imported: {error}") from error
         raise BackendUnavailable(f"the CUDA backend needs the package CuPy; install it with: {INSTALL}") from None
+    except OSError as error:  # it makes its cache's folder in the home folder
+        raise BackendUnavailable(
+            f"CuPy is installed and cannot be imported: {error}; set CUPY_CACHE_DIR to a folder that can be written to"
+        ) from error
 
 
 def require() -> Any:
