@@ -279,8 +279,8 @@ def plain_array(content):
             if version != (1, 0):
                 return None
             shape, _, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=2000)
-            # Also where a side is 0: NumPy walks through the others to copy nothing.
-            if dtype.hasobject or math.prod(max(side, 1) for side in shape) * dtype.itemsize > MOST_BYTES:
+            # Also where a side or an element takes nothing: NumPy walks through all others to copy it.
+            if dtype.hasobject or math.prod(max(side, 1) for side in (*shape, dtype.itemsize)) > MOST_BYTES:
                 return None
             return np.load(io.BytesIO(content), allow_pickle=False)
     except Exception:
