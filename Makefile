@@ -110,8 +110,8 @@ kills: setup
 	QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m native -v -rsP --durations 8 \
 		tests/test_kills.py tests/test_kills_sweep.py tests/test_kills_app.py tests/test_full_disk.py
 
-# The unit tests as on other machines: a quarter of an hour for all of the changes that tests/elsewhere.py lists, minutes for a part:
-# make elsewhere ARGS="german turkish --tests tests/test_cli.py"
+# The unit tests as on other machines: a quarter of an hour for all of the changes in tests/elsewhere.py, minutes for a
+# part: make elsewhere ARGS="german turkish --tests tests/test_cli.py"
 elsewhere: setup torch
 	@$(BIN)/python fastdrop/system.py gui --install
 	@$(BIN)/python -m pip install --quiet --group elsewhere
