@@ -44,6 +44,12 @@ def shown(value: Any) -> str:
         return f"a value of type {type(value).__name__}"
 
 
+def reason(error: Exception) -> str:
+    """What a library's error says: its beginning and its end, where the place stands, if it quotes much of a file."""
+    text = str(error)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 80]} … {text[-60:]}"
+
+
 def is_text(value: Any, longest: int = LONGEST_NAME) -> bool:
     """Whether it is a string that everything can take: not too long, and no control characters in it."""
     return isinstance(value, str) and len(value) <= longest and not _NO_TEXT.search(value)
@@ -100,7 +106,7 @@ def parse_json(text: str) -> Any:
     except MemoryError:
         raise Damaged("too large for this machine's memory") from None
     except ValueError as error:
-        raise Damaged(f"not JSON: {error}") from None
+        raise Damaged(f"not JSON: {reason(error)}") from None
 
 
 def gigabytes(size: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
-from fastdrop.experiments.reading import shown
+from fastdrop.experiments.reading import reason, shown
 
 FORMAT = 1
 """Version of the TOML."""
@@ -47,7 +47,7 @@ def fields_from_toml(text: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
     except RecursionError:
         raise ConfigError("this is not a configuration's TOML: nested too deeply") from None
     except ValueError as error:  # also of a number with too many digits
-        raise ConfigError(f"this is not TOML: {error}") from None
+        raise ConfigError(f"this is not TOML: {reason(error)}") from None
     header, fields = document.get("fastdrop"), document.get("experiment")
     if not isinstance(header, dict) or not isinstance(fields, dict):
         raise ConfigError("a configuration has the tables [fastdrop] and [experiment]; one is missing")
