@@ -77,6 +77,7 @@ def test_values_from_text(parameter, text, values):
         ("rate", "0:1:1e-999999", f"at most {MOST_VALUES} values"),
         ("rate", "nan", "too large"),
         ("batch_size", "1e999999", "too large"),
+        ("epochs", "8:2251e99969285477580:x2", "too large"),
         ("batch_size", "8.5", "whole number; got 8.5"),
         ("learning_rate", "0:1:x10", "starts above 0 and grows"),
         ("learning_rate", "1:10:x1", "starts above 0 and grows"),

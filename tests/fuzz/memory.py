@@ -126,7 +126,7 @@ class Capsule(Reader):
         low = array.ctypes.data + sum(step for step in reach if step < 0)
         high = array.ctypes.data + sum(step for step in reach if step > 0) + array.itemsize
         begin = MEMORY.ctypes.data
-        if array.size and begin <= low and high <= begin + len(MEMORY):
+        if array.size and array.nbytes < 1 << 28 and begin <= low and high <= begin + len(MEMORY):
             array.copy()
 
 

@@ -135,7 +135,7 @@ def _decimal(text: str, parameter: str) -> Decimal:
         value = Decimal(text)
     except InvalidOperation:
         raise ConfigError(f"{shown(text)} is not a number", parameter) from None
-    if not value.is_finite() or abs(value) > _LARGEST:
+    if not value.is_finite() or value.copy_abs() > _LARGEST:  # abs() rounds, which overflows far out
         raise ConfigError(f"{shown(text)} is too large", parameter)
     return value
 

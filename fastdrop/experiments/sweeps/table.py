@@ -285,7 +285,8 @@ def _row(parameter: str, result: Result) -> dict[str, Any]:
 def _figures(row: dict[str, Any]) -> NDArray[np.float64]:
     """The figures of a row; raises where they, its outcome or its error cannot be."""
     outcome, lengths = row["outcome"], {len(row[name]) for name in _HISTORIES}
-    if outcome not in ("finished", "diverged", "failed") or (outcome == "finished") != (row["error"] == ""):
+    told = isinstance(row["error"], str) and (outcome == "finished") == (row["error"] == "")
+    if outcome not in ("finished", "diverged", "failed") or not told:
         raise ValueError(f"a run cannot have the outcome {shown(outcome)} and the error {shown(row['error'])}")
     if len(lengths) > 1 or (outcome == "finished" and lengths == {0}):
         raise ValueError("the figures of a run are not of one length")
