@@ -533,7 +533,7 @@ def replaced(**columns):
         (replaced(seed=[None, 0, 1, 1]), "cannot be"),
         (replaced(outcome=["finished", "lost", "finished", "finished"]), "the outcome 'lost'"),
         (replaced(outcome=["finished", None, "finished", "finished"]), "the outcome None"),
-        (replaced(outcome=["diverged"] * 4, error=[None] * 4), "the outcome .diverged. and the error None"),
+        (replaced(outcome=["diverged"] * 4, error=[None] * 4), "the outcome 'diverged' and the error None"),
         (replaced(error=["", "no memory", "", ""]), "the error 'no memory'"),
         (replaced(error=["", None, "", ""]), "the error None"),
         (replaced(test_loss_history=[[0.1]] * 4), "not of one length"),
