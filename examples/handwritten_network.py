@@ -1,4 +1,4 @@
-"""A network written by hand in NumPy, as courses have it, with fastdrop in the place of its own dropout.
+"""A network written by hand in NumPy, as in courses, with fastdrop in place of its dropout.
 
 What stood there:
 

@@ -1,4 +1,4 @@
-"""Dropout for NumPy and CuPy arrays at the speed of a copy.
+"""Dropout for NumPy and CuPy arrays, fused into one pass over memory.
 
 One mask everywhere, bit for bit; none is stored. `fastdrop.nn` is a small layer library over these functions,
 `fastdrop.experiments` trains networks with it, `fastdrop.reference` is the mask rule in plain NumPy.
@@ -6,48 +6,39 @@ One mask everywhere, bit for bit; none is stored. `fastdrop.nn` is a small layer
 
 from fastdrop._version import __version__
 from fastdrop.backends import from_dlpack
-from fastdrop.blocks import BlockMask, CutoutMask
 from fastdrop.errors import BackendUnavailable
 from fastdrop.functional import (
     alpha_dropout,
-    alpha_dropout_backward,
     bias_activation_dropout,
     bias_activation_dropout_backward,
     cutout,
-    cutout_backward,
     drop_path,
-    drop_path_backward,
     dropblock,
-    dropblock_backward,
     dropconnect,
     dropconnect_backward,
     dropconnect_inference,
     dropconnect_moments,
     dropout,
     dropout_add,
-    dropout_add_backward,
     dropout_backward,
     embedding_dropout,
-    embedding_dropout_backward,
     feature_alpha_dropout,
-    feature_alpha_dropout_backward,
     gaussian_dropout,
-    gaussian_dropout_backward,
     locked_dropout,
-    locked_dropout_backward,
     softmax_dropout,
     softmax_dropout_backward,
     spatial_dropout,
-    spatial_dropout_backward,
     zoneout,
     zoneout_backward,
 )
 from fastdrop.graph import GraphStream
 from fastdrop.info import show_config
 from fastdrop.mask import Mask
+from fastdrop.multiplicative_noise import MultiplicativeNoise
 from fastdrop.nn.monte_carlo import MonteCarlo, mc_dropout
 from fastdrop.noise import GaussianNoise
 from fastdrop.pool import empty_pool, get_pool_limit, pool_free_bytes, set_pool_limit
+from fastdrop.regions import BlockMask, CutoutMask
 from fastdrop.stream import Stream
 from fastdrop.threads import get_num_threads, set_num_threads
 
@@ -59,38 +50,30 @@ __all__ = [
     "GraphStream",
     "Mask",
     "MonteCarlo",
+    "MultiplicativeNoise",
     "Stream",
     "__version__",
     "alpha_dropout",
-    "alpha_dropout_backward",
     "bias_activation_dropout",
     "bias_activation_dropout_backward",
     "cutout",
-    "cutout_backward",
     "drop_path",
-    "drop_path_backward",
     "dropblock",
-    "dropblock_backward",
     "dropconnect",
     "dropconnect_backward",
     "dropconnect_inference",
     "dropconnect_moments",
     "dropout",
     "dropout_add",
-    "dropout_add_backward",
     "dropout_backward",
     "embedding_dropout",
-    "embedding_dropout_backward",
     "empty_pool",
     "feature_alpha_dropout",
-    "feature_alpha_dropout_backward",
     "from_dlpack",
     "gaussian_dropout",
-    "gaussian_dropout_backward",
     "get_num_threads",
     "get_pool_limit",
     "locked_dropout",
-    "locked_dropout_backward",
     "mc_dropout",
     "pool_free_bytes",
     "set_num_threads",
@@ -99,7 +82,6 @@ __all__ = [
     "softmax_dropout",
     "softmax_dropout_backward",
     "spatial_dropout",
-    "spatial_dropout_backward",
     "zoneout",
     "zoneout_backward",
 ]

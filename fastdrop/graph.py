@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastdrop.backends.cuda import capture, device
-from fastdrop.stream import Stream
-from fastdrop.threads import kernels
+from fastdrop.stream import Draw, Stream
 
 
 class GraphStream(Stream):
@@ -68,9 +67,9 @@ class GraphStream(Stream):
         self.counter += np.uint64(0)  # CuPy compiles what end_replay launches: not while a graph is captured
         device.cupy().cuda.get_current_stream().synchronize()  # once: the graph may run on a stream that does not wait
 
-    def next_recipe(self, threshold: int, scale: float) -> Any:
-        """Take the next call number; returns its recipe."""
-        return GraphRecipe(super().next_recipe(threshold, scale), self.counter)
+    def draw(self) -> Any:
+        """Take the next call number; returns the draw."""
+        return GraphDraw(super().draw(), self.counter)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy is a plain stream: what replays add is counted on this GPU alone."""
@@ -94,18 +93,16 @@ class GraphStream(Stream):
         capture.release()
 
 
-class GraphRecipe:
-    """A recipe whose call number is completed by a counter on the GPU."""
+class GraphDraw:
+    """A draw whose call number is completed by a counter on the GPU."""
 
-    __slots__ = ("call", "counter", "key", "scale", "threshold")
+    __slots__ = ("call", "counter", "key")
 
-    def __init__(self, recipe: kernels.Recipe, counter: Any) -> None:
-        self.key, self.call, self.threshold = recipe
-        self.scale = recipe.scale
+    def __init__(self, draw: Draw, counter: Any) -> None:
+        self.key, self.call = draw.key, draw.call
         self.counter = counter
 
     @property
-    def on_host(self) -> kernels.Recipe:
-        """The recipe as it is now, for the CPU; waits for the GPU."""
-        call = (self.call + int(self.counter.get()[0])) % 2**64
-        return kernels.Recipe(self.key, call, self.threshold, self.scale)
+    def on_host(self) -> Draw:
+        """The draw as it is now, for the CPU; waits for the GPU."""
+        return Draw(self.key, (self.call + int(self.counter.get()[0])) % 2**64)

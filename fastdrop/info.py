@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from fastdrop._kernels import cpu as kernels
 from fastdrop._version import __version__
 from fastdrop.pool import get_pool_limit, pool_free_bytes
 from fastdrop.processor import tuning_for
 from fastdrop.rule import RULE_VERSION
-from fastdrop.threads import get_num_threads, kernels
+from fastdrop.threads import get_num_threads
 
 
 def configuration() -> dict[str, Any]:
     """Versions, instruction sets, the constants for this processor, threads and the pool of memory, as plain values."""
-    hint, ahead, above = kernels.streaming()
+    hint, ahead, above = kernels.large_arrays()
     return {
         "fastdrop": __version__,
         "mask rule": RULE_VERSION,
@@ -25,7 +26,7 @@ def configuration() -> dict[str, Any]:
         "instruction set": kernels.current_isa(),
         "available": kernels.available_isas(),
         "processor family": tuning_for(*kernels.processor()[:2]).family,
-        "streams above": f"{above / 2**20:g} MB",
+        "non-temporal above": f"{above / 2**20:g} MB",
         "prefetch": f"{hint}, {ahead} bytes ahead",
         "openmp": kernels.has_openmp(),
         "threads": get_num_threads(),

@@ -1,4 +1,4 @@
-"""`GaussianNoise`: the recipe of multiplicative noise. The numbers themselves are drawn again when they are needed."""
+"""`GaussianNoise`: factors 1 + sigma z, as a draw and a rate. The numbers are drawn again when they are needed."""
 
 import math
 import operator
@@ -9,13 +9,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastdrop.arguments import check_draws, check_shape, naming_keywords
 from fastdrop.backends import prepare
-from fastdrop.multiplier import Multiplier
-from fastdrop.rule import KEEP_ALL, RULE_VERSION, check_probability, check_version
-from fastdrop.stream import RNG, Drawing, draw
-from fastdrop.threads import kernels
+from fastdrop.multiplicative_noise import MultiplicativeNoise
+from fastdrop.rule import RULE_VERSION, check_probability, check_version
+from fastdrop.stream import RNG, Draw, Drawing, draw_from
 
 
-class GaussianNoise(Multiplier):
+class GaussianNoise(MultiplicativeNoise):
     """Factors 1 + sigma z for an array of one shape, z standard normal; calling it multiplies by them.
 
     Parameters
@@ -23,8 +22,8 @@ class GaussianNoise(Multiplier):
     shape : int or tuple of int
     p : float
         The rate of dropout whose variance the noise has, 0 to below 1.
-    rng : Stream or what `Stream.from_rng` takes, optional
-        Takes the next call number.
+    rng : Stream, what `Stream.from_rng` takes, or a draw of a stream, optional
+        A stream gives its next draw.
 
     Attributes
     ----------
@@ -34,6 +33,8 @@ class GaussianNoise(Multiplier):
         The rate of dropout whose variance the noise has.
     sigma : float
         Standard deviation of the factors: sqrt(p / (1 - p)).
+    draw : Draw
+        Key and call number, which decide the normal numbers.
 
     Examples
     --------
@@ -45,14 +46,14 @@ class GaussianNoise(Multiplier):
     True
     """
 
-    __slots__ = ("p", "recipe", "shape")
+    __slots__ = ("draw", "p", "shape")
     made_by = "gaussian_dropout"
 
     @naming_keywords
-    def __init__(self, shape: int | tuple[int, ...], p: float = 0.5, rng: RNG | Drawing = None) -> None:
+    def __init__(self, shape: int | tuple[int, ...], p: float = 0.5, rng: RNG | Drawing | Draw = None) -> None:
         self.p, self.shape = check_noise(p), check_shape(shape)
         check_draws(self.shape, ())
-        self.recipe = draw(rng, KEEP_ALL - 1, 1.0)
+        self.draw = draw_from(rng)
 
     @property
     def sigma(self) -> float:
@@ -61,15 +62,14 @@ class GaussianNoise(Multiplier):
     def __call__(self, array: Any, out: Any = None) -> NDArray[Any]:
         """Multiply by the noise. Also the backward pass."""
         backend, x, y = prepare(array, out, "array")
-        if x.shape != self.shape:
-            raise ValueError(f"noise of shape {self.shape} cannot be applied to an array of shape {x.shape}")
+        self._check_shape_of(x)
         if self.p == 0.0:
-            return backend.scaled_copy(x, y, 1.0)
-        return backend.gaussian(x, y, self.recipe, self.sigma)
+            return backend.multiply(x, y, 1.0)
+        return backend.gaussian(x, y, self.draw, self.sigma)
 
     def __getitem__(self, index: Any) -> NoReturn:
         raise TypeError(
-            "noise cannot be cut as masks can: index its factors, numpy.asarray(noise)[...], and multiply by them"
+            "noise cannot be sliced as masks can: index its factors, numpy.asarray(noise)[...], and multiply by them"
         )
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
@@ -80,29 +80,23 @@ class GaussianNoise(Multiplier):
 
     @property
     def _identity(self) -> tuple[Any, ...]:
-        return self.shape, self.p, self.recipe
-
-    def __eq__(self, other: object) -> bool:
-        """Whether the other noise is the same recipe for the same shape."""
-        return self._identity == other._identity if isinstance(other, GaussianNoise) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._identity)
+        return self.shape, self.p, self.draw
 
     def __repr__(self) -> str:
-        return f"GaussianNoise(shape={self.shape}, p={self.p}, key={self.recipe.key}, call={self.recipe.call})"
+        return f"GaussianNoise(shape={self.shape}, p={self.p}, key={self.draw.key}, call={self.draw.call})"
 
     def __getstate__(self) -> dict[str, Any]:
-        recipe = getattr(self.recipe, "on_host", self.recipe)
-        return {"rule_version": RULE_VERSION, "shape": self.shape, "p": self.p, "recipe": (recipe.key, recipe.call)}
+        draw = getattr(self.draw, "on_host", self.draw)
+        return {"rule_version": RULE_VERSION, "shape": self.shape, "p": self.p, "key": draw.key, "call": draw.call}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         check_version(state)
         try:
-            key, call = map(operator.index, state["recipe"])
-            shape, p, recipe = check_shape(state["shape"]), check_noise(state["p"]), (key, call, KEEP_ALL - 1, 1.0)
-            check_draws(shape, ())
-            self.shape, self.p, self.recipe = shape, p, kernels.Recipe(*recipe)
+            if "recipe" in state:  # before 0.2
+                state = state | dict(zip(("key", "call"), state["recipe"], strict=True))
+            self.shape, self.p = check_shape(state["shape"]), check_noise(state["p"])
+            check_draws(self.shape, ())
+            self.draw = Draw(*map(operator.index, (state["key"], state["call"])))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"this is not the state of a noise: {error}") from None
 

@@ -2,14 +2,14 @@
 
 The C library gives blocks of 32 MiB and more back to the system when they are freed, and the system clears every page
 of a new one: for such an array that takes several times as long as dropout does. So results of that size come from a
-pool (`src_kernels/pool.c`), which keeps some of their memory when they are deleted. On Linux the system may take what
-is kept whenever memory is short, and counts it as available.
+pool (`src_kernels/cpu/pool.c`), which keeps some of their memory when they are deleted. On Linux the system may take
+what is kept whenever memory is short, and counts it as available.
 """
 
 import os
 
+from fastdrop._kernels import cpu as kernels
 from fastdrop.arguments import check_int
-from fastdrop.threads import kernels
 
 MOST_BYTES = (1 << 63) - 1
 

@@ -1,8 +1,8 @@
-"""What the kernels are told about the processor: which instruction set runs, and how large arrays are streamed.
+"""What the kernels are told about the processor: which instruction set runs, and how large arrays are accessed.
 
-Arrays that are too large for the caches are streamed: written past the caches, and read with prefetches some way ahead.
-What is fastest there differs between families of processors, and the best of one is the worst of another, so the
-constants stand in a table. `fastdrop bench tune` measures them. None of them changes a result.
+Arrays that are too large for the caches are written with non-temporal stores, and read with prefetches some way ahead.
+What is fastest differs between families of processors, and the best of one is the worst of another, so the
+constants are in a table. `fastdrop bench tune` measures them. None of them changes a result.
 
 `FASTDROP_ISA` forces an instruction set (avx512, avx2, neon, portable).
 """
@@ -20,7 +20,7 @@ USUAL_CACHE = 1 << 25
 
 
 class Tuning(NamedTuple):
-    """The constants of streaming loops."""
+    """The constants of loops over arrays that no cache holds."""
 
     family: str
     """The processors that they were measured on."""
@@ -64,7 +64,7 @@ def configure(kernels: ModuleType) -> None:
             raise ValueError(f"FASTDROP_ISA={forced}: {error}") from None
     vendor, family, _ = kernels.processor()
     tuning = tuning_for(vendor, family)
-    kernels.set_streaming(tuning.hint, tuning.ahead, min(last_level_cache(), tuning.cache))
+    kernels.set_large_arrays(tuning.hint, tuning.ahead, min(last_level_cache(), tuning.cache))
 
 
 def last_level_cache() -> int:

@@ -11,7 +11,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.rule import ALPHA_DROPPED, LANES, NORMALS, PLANES, PURPOSE_NORMAL, PURPOSE_TAIL, TAIL_BITS, TILE
+from fastdrop.rule import (
+    ALPHA_DROPPED,
+    DOMAIN_NORMAL,
+    DOMAIN_TAIL,
+    NORMAL_GROUP,
+    PLANES,
+    TAIL_BITS,
+    TILE,
+    TILE_COUNTERS,
+)
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -30,11 +39,11 @@ def philox4x32(counter: NDArray[np.uint64], key: tuple[int, int], rounds: int = 
     return np.stack([x0, x1, x2, x3], axis=-1)
 
 
-def draw(key: int, call: int, purpose: int, index: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The blocks (..., 4) numbered `index` of one purpose (a plane's number, or the tail)."""
+def draw(key: int, call: int, domain: int, index: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The words (..., 4) of the counters `index` in one domain (a plane's number, or the tail)."""
     counter = np.empty((*index.shape, 4), np.uint64)
     counter[..., 0] = index & _LOW
-    counter[..., 1] = (index >> _HALF) | np.uint64(purpose << 24)
+    counter[..., 1] = (index >> _HALF) | np.uint64(domain << 24)
     counter[..., 2] = call & 0xFFFFFFFF
     counter[..., 3] = call >> 32
     return philox4x32(counter, (key & 0xFFFFFFFF, key >> 32))
@@ -44,32 +53,32 @@ def uniform40(key: int, call: int, element: Any, draw: Draw = draw) -> NDArray[n
     """U(i) for the elements given: 40 bits, eight from the planes and 32 from the tail. A test may draw wrongly."""
     element = np.asarray(element, np.uint64)
     tile, place = element // np.uint64(TILE), element % np.uint64(TILE)
-    word, lane = place // np.uint64(32 * LANES), place // np.uint64(32) % np.uint64(LANES)
+    word, lane = place // np.uint64(32 * TILE_COUNTERS), place // np.uint64(32) % np.uint64(TILE_COUNTERS)
     bit = place % np.uint64(32)
     value = np.zeros(element.shape, np.uint64)
     for plane in range(PLANES):
-        block = draw(key, call, plane, tile * np.uint64(LANES) + lane)
+        block = draw(key, call, plane, tile * np.uint64(TILE_COUNTERS) + lane)
         words = np.take_along_axis(block, word[..., None].astype(np.intp), axis=-1)[..., 0]
         value = value << np.uint64(1) | (words >> bit & np.uint64(1))
-    return value << np.uint64(TAIL_BITS) | draw(key, call, PURPOSE_TAIL, element)[..., 0]
+    return value << np.uint64(TAIL_BITS) | draw(key, call, DOMAIN_TAIL, element)[..., 0]
 
 
 def keep(key: int, call: int, threshold: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Which of the decisions of an array of this shape, numbered in C order, are "keep"."""
+    """The keep bits of an array of this shape, numbered in C order."""
     return (uniform40(key, call, np.arange(math.prod(shape))) < np.uint64(threshold)).reshape(shape)
 
 
-def keep_window(
+def keep_slice(
     key: int, call: int, threshold: int, shape: tuple[int, ...], first: int, strides: tuple[int, ...]
 ) -> NDArray[np.bool_]:
-    """Which decisions of a window are "keep"; at an index stands number first + sum(index[axis] * strides[axis])."""
+    """The keep bits of a mask's slice; at an index is number first + sum(index[axis] * strides[axis])."""
     number = np.full(shape, first)
     for index, stride in zip(np.indices(shape, sparse=True), strides, strict=True):
         number += index * stride
     return uniform40(key, call, number) < np.uint64(threshold)
 
 
-def arithmetic(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """What a dtype is computed in: float32 for float16 and bfloat16, itself otherwise."""
     return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
 
@@ -79,7 +88,7 @@ def _select(kept: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _scaled(x: NDArray[Any], scale: float) -> NDArray[Any]:
-    wide = arithmetic(x.dtype)
+    wide = compute_dtype(x.dtype)
     return x.astype(wide) * wide.type(scale)
 
 
@@ -90,23 +99,23 @@ def apply(x: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> NDArray[Any
 
 def dropout_add(x: NDArray[Any], residual: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> NDArray[Any]:
     """Kept elements times scale, dropped ones +0, plus the residual."""
-    return (_select(kept, _scaled(x, scale)) + residual.astype(arithmetic(x.dtype))).astype(x.dtype)
+    return (_select(kept, _scaled(x, scale)) + residual.astype(compute_dtype(x.dtype))).astype(x.dtype)
 
 
-def choose(x: NDArray[Any], second: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> NDArray[Any]:
+def blend(x: NDArray[Any], second: NDArray[Any], kept: NDArray[np.bool_], scale: float) -> NDArray[Any]:
     """Kept elements times scale, the others second's."""
-    return np.where(kept, _scaled(x, scale), second.astype(arithmetic(x.dtype))).astype(x.dtype)
+    return np.where(kept, _scaled(x, scale), second.astype(compute_dtype(x.dtype))).astype(x.dtype)
 
 
 def alpha(x: NDArray[Any], kept: NDArray[np.bool_], scale: float, shift: float) -> NDArray[Any]:
     """Dropped elements become ALPHA_DROPPED; then all times scale, plus the shift."""
-    wide = arithmetic(x.dtype)
+    wide = compute_dtype(x.dtype)
     chosen = np.where(kept, x.astype(wide), wide.type(ALPHA_DROPPED))
     return (chosen * wide.type(scale) + wide.type(shift)).astype(x.dtype)
 
 
 def exp(x: NDArray[Any]) -> NDArray[Any]:
-    """exp(x) for x <= 0, float32 or float64, step by step as the kernels do it (src_kernels/math_functions.h)."""
+    """exp(x) for x <= 0, float32 or float64, step by step as the kernels do it (src_kernels/shared/math.h)."""
     single = x.dtype == np.float32
     real, integer = (np.float32, np.int32) if single else (np.float64, np.int64)
     lowest, rounding, degree = (-105.0, 1.5 * 2**23, 7) if single else (-746.0, 1.5 * 2**52, 13)
@@ -150,17 +159,17 @@ def normal_cdf(z: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     c, fit = _NORMAL_SINGLE if z.dtype == np.float32 else _NORMAL_DOUBLE
     a = np.where(z < 0, -z, z)
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
-        bell = exp(a * a * real(-0.5))
+        exp_half_square = exp(a * a * real(-0.5))
         t = real(1) / (a * real(c) + real(1))
         value = np.full_like(t, fit[-1])
         for coefficient in fit[-2::-1]:
             value = value * t + real(coefficient)
-        tail = bell * (t * value)
-    return np.where(z < 0, tail, real(1) - tail), bell
+        tail = exp_half_square * (t * value)
+    return np.where(z < 0, tail, real(1) - tail), exp_half_square
 
 
 def box_muller(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Two standard normal float32 from two random words, step by step as in src_kernels/math_normals.h."""
+    """Two standard normal float32 from two random words, step by step as in src_kernels/shared/normal.h."""
     real, integer = np.float32, np.int32
     u = (first >> np.uint32(1) | np.uint32(1)).astype(integer).astype(real) * real(2**-31)
     above = u.view(integer) - integer(0x3F2AAAAB)  # the bits of 2/3
@@ -196,24 +205,24 @@ def _polynomial(x: NDArray[Any], coefficients: tuple[float, ...]) -> NDArray[Any
 def normals(key: int, call: int, element: Any, draw: Draw = draw) -> NDArray[np.float32]:
     """The standard normal numbers of the elements given. A test may draw wrongly."""
     element = np.asarray(element, np.uint64)
-    group, place = element // np.uint64(NORMALS), element % np.uint64(NORMALS)
-    number, lane = place // np.uint64(LANES), place % np.uint64(LANES)
-    words = draw(key, call, PURPOSE_NORMAL, group * np.uint64(LANES) + lane).astype(np.uint32)
+    group, place = element // np.uint64(NORMAL_GROUP), element % np.uint64(NORMAL_GROUP)
+    number, lane = place // np.uint64(TILE_COUNTERS), place % np.uint64(TILE_COUNTERS)
+    words = draw(key, call, DOMAIN_NORMAL, group * np.uint64(TILE_COUNTERS) + lane).astype(np.uint32)
     pairs = [*box_muller(words[..., 0], words[..., 1]), *box_muller(words[..., 2], words[..., 3])]
     return np.choose(number.astype(np.intp), pairs)
 
 
 def gaussian(x: NDArray[Any], key: int, call: int, sigma: float) -> NDArray[Any]:
     """x times 1 + sigma * z, z standard normal numbers in C order."""
-    wide = arithmetic(x.dtype)
+    wide = compute_dtype(x.dtype)
     z = normals(key, call, np.arange(x.size)).reshape(x.shape).astype(wide)
     noise = wide.type(1) + wide.type(sigma) * z
     return (x.astype(wide) * noise).astype(x.dtype)
 
 
 def bias_activation(x: NDArray[Any], bias: NDArray[Any], activation: str) -> NDArray[Any]:
-    """activation(x + bias) in the arithmetic's dtype, before dropout and rounding."""
-    wide = arithmetic(x.dtype)
+    """activation(x + bias) in the dtype that is computed in, before dropout and rounding."""
+    wide = compute_dtype(x.dtype)
     z = x.astype(wide) + bias.astype(wide)
     return np.where(z < 0, wide.type(0), z) if activation == "relu" else z * normal_cdf(z)[0]
 
@@ -222,7 +231,7 @@ def bias_activation_dropout(
     x: NDArray[Any], bias: NDArray[Any], activation: str, kept: NDArray[np.bool_], scale: float
 ) -> NDArray[Any]:
     """x (..., features), bias (features,)."""
-    wide = arithmetic(x.dtype)
+    wide = compute_dtype(x.dtype)
     return _select(kept, bias_activation(x, bias, activation) * wide.type(scale)).astype(x.dtype)
 
 
@@ -230,14 +239,14 @@ def bias_activation_dropout_backward(
     dy: NDArray[Any], x: NDArray[Any], bias: NDArray[Any], activation: str, kept: NDArray[np.bool_], scale: float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """The gradients with respect to x and bias; rows are added up in blocks of 2**16 elements or so, then these."""
-    wide = arithmetic(x.dtype)
+    wide = compute_dtype(x.dtype)
     z = x.astype(wide) + bias.astype(wide)
     g = _scaled(dy, scale)
     if activation == "relu":
         dx = _select(kept, np.where(z <= 0, wide.type(0), g))
     else:
-        cdf, bell = normal_cdf(z)
-        dx = _select(kept, g * (cdf + z * (bell * wide.type(0.3989422804014327))))
+        cdf, exp_half_square = normal_cdf(z)
+        dx = _select(kept, g * (cdf + z * (exp_half_square * wide.type(0.3989422804014327))))
     rows = dx.reshape(-1, bias.size)
     block = max(1, 2**16 // bias.size)
     sums = np.zeros((-(-len(rows) // block), bias.size), wide)
@@ -246,7 +255,7 @@ def bias_activation_dropout_backward(
     return dx.astype(x.dtype), sums.sum(axis=0).astype(bias.dtype)
 
 
-def fold(partial: NDArray[Any]) -> NDArray[Any]:
+def reduce_add(partial: NDArray[Any]) -> NDArray[Any]:
     """The sum of 32 partial sums along the last axis, in halves: the one order that kernels take."""
     while partial.shape[-1] > 1:
         half = partial.shape[-1] // 2
@@ -261,17 +270,17 @@ def row_sum(values: NDArray[Any]) -> NDArray[Any]:
     for begin in range(0, columns, 32):
         block = values[..., begin : begin + 32]
         partial[..., : block.shape[-1]] += block
-    return fold(partial)
+    return reduce_add(partial)
 
 
 def softmax(x: NDArray[Any]) -> NDArray[Any]:
-    """Along the last axis, in the arithmetic's dtype."""
+    """Along the last axis, in the dtype that is computed in."""
     e, inverse = _softmax_parts(x)
     return e * inverse
 
 
 def _softmax_parts(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    wide = x.astype(arithmetic(x.dtype))
+    wide = x.astype(compute_dtype(x.dtype))
     e = exp(wide - wide.max(axis=-1, keepdims=True))
     return e, wide.dtype.type(1) / row_sum(e)[..., None]
 

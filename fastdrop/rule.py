@@ -1,6 +1,6 @@
 """The constants of the mask rule, and the one place where p becomes a threshold and a scale.
 
-`docs/mask-rule.md` states the rule in words, `src_kernels/mask_rule.h` in C.
+`docs/mask-rule.md` states the rule in words, `src_kernels/shared/mask_rule.h` in C.
 """
 
 import math
@@ -14,13 +14,13 @@ TAIL_BITS = 32
 THRESHOLD_BITS = PLANES + TAIL_BITS
 KEEP_ALL = 1 << THRESHOLD_BITS
 TILE = 2048
-LANES = 16
+TILE_COUNTERS = 16
 
-PURPOSE_TAIL = 0xFF
-PURPOSE_SPAWN = 0xFE
-PURPOSE_NORMAL = 0xFD
-NORMALS = 64
-"""Elements that LANES Philox blocks give a normal number each."""
+DOMAIN_TAIL = 0xFF
+DOMAIN_SPAWN = 0xFE
+DOMAIN_NORMAL = 0xFD
+NORMAL_GROUP = 64
+"""Elements that TILE_COUNTERS Philox counters give a normal number each."""
 
 
 def check_probability(p: float, name: str = "p") -> float:
@@ -70,7 +70,7 @@ def keep_probability(threshold: int) -> float:
     return math.ldexp(threshold, -THRESHOLD_BITS)
 
 
-def mean_share(p: float) -> float:
+def evaluation_scale(p: float) -> float:
     """1 - p, by which evaluation multiplies where training does not scale; 0.0 or 1.0 if training keeps none or all."""
     threshold = threshold_of(p)
     return float(threshold > 0) if threshold in (0, KEEP_ALL) else 1.0 - p
@@ -78,8 +78,8 @@ def mean_share(p: float) -> float:
 
 def inverted_scale(p: float) -> float:
     """1 / (1 - p), so that the expectation is preserved; 0.0 where nothing is kept, 1.0 where everything is."""
-    share = mean_share(p)
-    return 1.0 / share if share else 0.0
+    kept = evaluation_scale(p)
+    return 1.0 / kept if kept else 0.0
 
 
 SELU_SCALE = 1.0507009873554805

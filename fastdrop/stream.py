@@ -8,9 +8,11 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdrop._kernels import cpu as kernels
 from fastdrop.arguments import check_int
-from fastdrop.rule import PURPOSE_SPAWN, RULE_VERSION, check_version
-from fastdrop.threads import kernels
+from fastdrop.rule import DOMAIN_SPAWN, RULE_VERSION, check_version
+
+Draw = kernels.Draw
 
 _WORD = 1 << 64
 
@@ -31,16 +33,16 @@ class Stream(kernels.Calls):
     key : int
         The seed.
     calls : int
-        How many masks have been drawn.
+        How many draws have been taken: one for each mask.
 
     Notes
     -----
-    **State and seeding.** Every mask takes the next call number; whether element i is kept depends on key, call number,
-    i and p alone. Streams with equal seeds draw equal masks: give the layers of a network one stream, or `spawn` one
-    for each. **Parallel use.** `spawn` gives streams with keys of their own; one stream may be shared by several Python
-    threads, each call then gets a number of its own. A process that a stream is sent to gets a copy, which draws the
-    same masks as the other copies: send ``stream.spawn(n)``, a child to each. **Compatibility.** Masks stay the same
-    for one version of the mask rule, which every saved state names.
+    **State and seeding.** Every mask takes the next `draw`: the key and the next call number. Whether element i is kept
+    depends on key, call number, i and p. Streams with equal seeds draw equal masks: give the layers of a network one
+    stream, or `spawn` one for each. **Parallel use.** `spawn` gives streams with other keys. Several Python
+    threads may share one stream: each call then gets another call number. A process that a stream is sent to gets a
+    copy, which draws the same masks as the other copies: send ``stream.spawn(n)``, a child to each.
+    **Compatibility.** Masks stay the same for one version of the mask rule, which every saved state names.
 
     Examples
     --------
@@ -69,10 +71,10 @@ class Stream(kernels.Calls):
         return self._get()[1]
 
     def spawn(self, n: int) -> list["Stream"]:
-        """Return n new streams with keys of their own.
+        """Return n new streams with other keys.
 
-        A child's key is words 0 and 1 of the Philox block at counter (number of the child, purpose "spawn") under
-        this key. Two children, or a child and a stranger, share a key with a probability of 2**-64.
+        A child's key is words 0 and 1 that Philox gives for the counter (number of the child, domain "spawn") under
+        this key. Two children, or a child and an unrelated stream, share a key with a probability of 2**-64.
         """
         n = check_int(n, "n", 0)
         if n >= 1 << 32:
@@ -81,7 +83,7 @@ class Stream(kernels.Calls):
         key = (own & 0xFFFFFFFF, own >> 32)
         children = []
         for child in range(first, first + n):
-            low, high, _, _ = kernels.philox((child & 0xFFFFFFFF, (child >> 32) | PURPOSE_SPAWN << 24, 0, 0), key)
+            low, high, _, _ = kernels.philox((child & 0xFFFFFFFF, (child >> 32) | DOMAIN_SPAWN << 24, 0, 0), key)
             children.append(Stream(low | high << 32))
         return children
 
@@ -127,10 +129,10 @@ class Stream(kernels.Calls):
 
 
 class Drawing:
-    """A stream for the one call of a function: what it draws is given back if the call fails.
+    """A stream for one call of a function: its draws are given back if the call fails.
 
-    `next_recipe` is `Stream`'s. Where another thread has drawn from the same stream since, numbers that are given back
-    are skipped instead: no mask is drawn twice.
+    Where another thread has drawn from the same stream since, the call numbers are skipped instead: no mask is drawn
+    twice.
     """
 
     __slots__ = ("_count", "_first", "_rng", "_saved", "_stream")
@@ -138,24 +140,28 @@ class Drawing:
     def __init__(self, rng: "RNG") -> None:
         self._rng = rng
         self._count = 0
-        # What advances is not touched before the draw; anything else says now what is wrong with it.
-        self._stream: Stream | None = (
-            rng if type(rng) is Stream else None if isinstance(rng, _GENERATORS) else Stream.from_rng(rng)
-        )
+        # What advances is not touched before the draw; anything else is checked now.
+        self._stream: Stream | None = None
+        if type(rng) is Stream:
+            self._stream = rng
+        elif not isinstance(rng, _GENERATORS) and not _is_draw(rng):
+            self._stream = Stream.from_rng(rng)
 
     def __enter__(self) -> Self:
         return self
 
-    def next_recipe(self, threshold: int, scale: float) -> Any:
-        """Take the next call number; returns its recipe."""
+    def draw(self) -> Any:
+        """Take the next call number; returns the draw. A draw that was given is returned as it is."""
+        if _is_draw(self._rng):
+            return self._rng
         if self._stream is None:
             self._saved = _state_of(self._rng)
             self._stream = Stream.from_rng(self._rng)
-        recipe = self._stream.next_recipe(threshold, scale)
+        draw = self._stream.draw()
         if self._count == 0:
-            self._first = recipe.call
+            self._first = draw.call
         self._count += 1
-        return recipe
+        return draw
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if kind is None or not self._count or self._stream is None:
@@ -166,13 +172,19 @@ class Drawing:
             self._stream._give_back(self._first, self._count)
 
 
-RNG: TypeAlias = Stream | np.random.Generator | np.random.BitGenerator | np.random.RandomState | Seed
+RNG: TypeAlias = Stream | np.random.Generator | np.random.BitGenerator | np.random.RandomState | Seed | Draw
 
 
-def draw(rng: "RNG | Drawing", threshold: int, scale: float) -> Any:
-    """The recipe of the next call number."""
-    stream = rng if isinstance(rng, (Stream, Drawing)) else Stream.from_rng(rng)
-    return stream.next_recipe(threshold, scale)
+def draw_from(rng: RNG | Drawing) -> Any:
+    """The next draw of a stream, or of what `Stream.from_rng` takes; or the draw that is given."""
+    if isinstance(rng, (Stream, Drawing)):
+        return rng.draw()
+    return rng if _is_draw(rng) else Stream.from_rng(rng).draw()
+
+
+def _is_draw(rng: Any) -> bool:
+    """Whether it is a draw; those of a `GraphStream` have another class."""
+    return hasattr(rng, "call")
 
 
 _GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState)
@@ -213,7 +225,7 @@ def _restore(kind: type[Stream], state: dict[str, Any], attributes: dict[str, An
 
 
 def _key_of(seed: Any) -> int:
-    """The key that a seed stands for: an int of one word itself, anything else as NumPy mixes it."""
+    """The key for a seed: an int of one word itself, anything else as NumPy mixes it."""
     if seed is None:
         return int.from_bytes(os.urandom(8), "little")
     if isinstance(seed, np.random.SeedSequence):

@@ -1,1 +1,1 @@
-"""What is compiled: the mask rule's C headers, the CPU kernels and the module that loops them over arrays."""
+"""The sources of the kernels; the CUDA backend compiles those in cuda and shared when they are first used."""

@@ -5,11 +5,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def copy_checkout(target: Path) -> None:
-    """Make `target` a copy of the checkout as it stands, in place of what was there; times of change are kept."""
+    """Make `target` a copy of the checkout, in place of what was there; times of change are kept."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
     shutil.rmtree(target, ignore_errors=True)

@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -19,7 +20,13 @@ import fastdrop as fd
 from fastdrop import threads
 from fastdrop._kernels import cpu
 
-collect_ignore = ["native", "emulation", "ptx", "app", "fuzz", "faults"]  # what other files and commands run
+HERE = Path(__file__).parent
+collect_ignore = [  # what tests import, and what commands run
+    str(path)
+    for folder in ("app", "emulation", "faults", "fuzz", "helpers", "native", "ptx", "gpu", "randomness")
+    for path in (HERE / folder).rglob("*.py")
+    if not path.name.startswith("test_")
+]
 
 
 def pytest_collection_finish():
@@ -31,7 +38,7 @@ def pytest_collection_finish():
 @pytest.fixture(scope="session")
 def qapp(qapp):
     """As the app has it: widgets of earlier tests are not destroyed in another thread, which may never end."""
-    from fastdrop_gui.views.garbage import collect_in_this_thread
+    from fastdrop_gui.views.widgets.garbage import collect_in_this_thread
 
     collect_in_this_thread(qapp)
     return qapp

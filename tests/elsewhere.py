@@ -121,11 +121,11 @@ def checkout() -> Change:
     """A copy of this checkout in a folder with an odd name, with the layout that the packages have when installed."""
     copy = WORK / "checkout" / ODD
     copy_checkout(copy)
-    for path in ROOT.glob("src_kernels/*.so"):
-        shutil.copy2(path, copy / "src_kernels")
-    shutil.copytree(copy / "src_kernels", copy / "fastdrop" / "_kernels")
-    shutil.copytree(copy / "gui", copy / "fastdrop_gui")
-    return Change({"PYTHONPATH": str(copy)}, folder=copy)
+    kernels = copy / "fastdrop" / "_kernels"
+    for path in ROOT.glob("fastdrop/_kernels/*.so"):
+        shutil.copy2(path, kernels)
+    shutil.copytree(copy / "src_kernels", kernels / "sources")
+    return Change({"PYTHONPATH": os.pathsep.join((str(copy), str(copy / "gui")))}, folder=copy)
 
 
 def order(seed: int) -> Change:

@@ -2,9 +2,9 @@
 
 make interpreters
 
-Each gets a copy of the checkout under build/interpreters, since Cython writes a cpu.c for the NumPy that it finds,
-and a virtual environment with the extras gui and dev. What is compiled without Python's headers is compiled once for
-all. A version that is not found is named.
+Each gets a copy of the checkout under build/interpreters, since Cython writes src_kernels/cpu/cpu.c for the NumPy that
+it finds, and a virtual environment with the extras gui and dev. What is compiled without Python's headers is compiled
+once for all. A version that is not found is named.
 """
 
 import os

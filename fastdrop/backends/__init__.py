@@ -1,35 +1,33 @@
 """The backend of an array is chosen by the array's type; callers see no difference."""
 
+from fastdrop.backends.dtypes import compute_dtype
 from fastdrop.backends.exchange import from_dlpack
 from fastdrop.backends.select import (
     BACKENDS,
     Backend,
+    array_module,
     as_input,
     backend_for,
     backend_named,
-    moved,
-    namespace,
+    check_dtype_of,
     on_arrays_device,
     on_device_of,
     prepare,
-    prepare_chunkwise,
+    to_device,
 )
-from fastdrop.backends.window import Window, checked_window, cut
 
 __all__ = [
     "BACKENDS",
     "Backend",
-    "Window",
+    "array_module",
     "as_input",
     "backend_for",
     "backend_named",
-    "checked_window",
-    "cut",
+    "check_dtype_of",
+    "compute_dtype",
     "from_dlpack",
-    "moved",
-    "namespace",
     "on_arrays_device",
     "on_device_of",
     "prepare",
-    "prepare_chunkwise",
+    "to_device",
 ]

@@ -8,22 +8,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.backends.dtypes import advice, arithmetic, no_array
-from fastdrop.backends.exchange import on_host, speaks
-from fastdrop.backends.window import Window
-from fastdrop.rule import KEEP_ALL, TILE
-from fastdrop.threads import kernels, threads_for
+from fastdrop._kernels import cpu as kernels
+from fastdrop.backends.dtypes import advice, compute_dtype, no_array
+from fastdrop.backends.exchange import on_host, supports_dlpack
+from fastdrop.rule import TILE
+from fastdrop.threads import threads_for
 
 Array = NDArray[np.floating[Any]]
-Recipe = kernels.Recipe
+Mask = kernels.MaskFields
 
 
 def as_input(array: Any, name: str) -> Array:
     """An aligned array of a dtype that has kernels, in native byte order; copied only where it is not one already."""
-    if type(array) is np.ndarray and kernels.is_ready(array):
+    if type(array) is np.ndarray and kernels.is_kernel_ready(array):
         return array
     check_class(array, name)
-    result = _as_array(on_host(array, name) if speaks(array) and not isinstance(array, np.ndarray) else array, name)
+    result = _as_array(
+        on_host(array, name) if supports_dlpack(array) and not isinstance(array, np.ndarray) else array, name
+    )
     if not _has_kernels(result.dtype):
         if result.dtype == object and not isinstance(array, np.ndarray):
             raise TypeError(f"{name} is {no_array(array)}")
@@ -64,7 +66,7 @@ def prepare_out(x: Array, out: Any, *others: Array) -> tuple[Array, ...]:
     if out is None:
         return kernels.empty_like(x), x, *others
     check_class(out, "out")
-    if not others and kernels.fits(x, out):
+    if not others and kernels.is_writable_target(x, out):
         return out, x
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out is a numpy.ndarray; got {type(out).__name__}")
@@ -83,82 +85,66 @@ def _is_apart(array: Array, out: Array) -> bool:
     return kernels.is_apart(array, out)
 
 
-def apply(
-    x: Array, out: Array, recipe: Recipe, shared_axes: tuple[int, ...] = (), window: Window | None = None
-) -> Array:
-    """out = keep ? x * scale : +0, decisions numbered in C order over the axes that are not shared, or as in `window`.
+def elementwise(operation: str, out: Array, inputs: tuple[Array, ...], mask: Mask | None, shift: float = 0.0) -> Array:
+    """out = one of the operations of src_kernels/shared/operations.h; inputs broadcast to out.
 
-    out and x as `prepare_out` gives them.
+    Keep bits are numbered in C order over the axes that the mask does not share, or as its layout says; without a mask,
+    every element is kept and none is scaled. `shift` is alpha dropout's. out and inputs as `prepare_out` gives them.
     """
-    target = out if kernels.is_ready(out) else kernels.empty_like(x)
-    if window is None:
-        kernels.apply(target, x, shared_axes, recipe, threads_for(x.size))
+    target = out if kernels.is_kernel_ready(out) else kernels.empty_like(inputs[0])
+    kernels.elementwise(operation, (target, *inputs), mask, threads_for(target.size), shift)
+    if target is not out:
+        out[...] = target
+    return out
+
+
+def multiply(x: Array, out: Array, factor: float) -> Array:
+    """out = x * factor; bit for bit x where the factor is 1."""
+    if factor == 1.0:
+        np.copyto(out, x)
+    elif factor == 0.0:
+        out[...] = 0  # also where x is inf or NaN
+    elif kernels.is_kernel_ready(out):
+        kernels.multiply(out, x, factor, threads_for(x.size))
     else:
-        kernels.apply(target, x, (), recipe, threads_for(x.size), *window)
-    if target is not out:
+        target = kernels.empty_like(x)
+        kernels.multiply(target, x, factor, threads_for(x.size))
         out[...] = target
     return out
 
 
-def elementwise(
-    operation: str,
-    out: Array,
-    inputs: tuple[Array, ...],
-    recipe: Recipe,
-    shared_axes: tuple[int, ...] = (),
-    shift: float = 0.0,
-) -> Array:
-    """One of the fused operations of src_kernels/operations.h; inputs broadcast to out. `shift` is alpha dropout's."""
-    target = out if kernels.is_ready(out) else kernels.empty_like(inputs[0])
-    kernels.elementwise(operation, (target, *inputs), shared_axes, recipe, threads_for(target.size), shift)
-    if target is not out:
-        out[...] = target
-    return out
-
-
-def bias_backward(activation: str, dy: Array, x: Array, bias: Array, recipe: Recipe) -> tuple[Array, Array]:
+def bias_backward(activation: str, dy: Array, x: Array, bias: Array, mask: Mask | None) -> tuple[Array, Array]:
     """dx, and dbias, its sum over all axes but the last."""
     dy, x, bias = (np.ascontiguousarray(array) for array in (dy, x, bias))
     dx = kernels.empty_like(x)
     rows = x.size // bias.size if bias.size else 0
-    # Blocks of rows are added up by themselves and then together, whatever the number of threads.
-    sums = np.zeros((-(-rows // kernels.sum_rows(bias.size)), bias.size), arithmetic(x.dtype))
-    kernels.bias_backward(activation, dx, dy, x, bias, sums, recipe, threads_for(x.size))
+    # Groups of rows are added up on their own and then together, whatever the number of threads.
+    sums = np.zeros((-(-rows // kernels.sum_rows(bias.size)), bias.size), compute_dtype(x.dtype))
+    kernels.bias_backward(activation, dx, dy, x, bias, sums, mask, threads_for(x.size))
     with np.errstate(all="ignore"):  # as the kernels have it
         return dx, sums.sum(axis=0).astype(bias.dtype)
 
 
-def softmax(out: Array, x: Array, dy: Array | None, recipe: Recipe) -> Array:
+def softmax(out: Array, x: Array, dy: Array | None, mask: Mask | None) -> Array:
     """Dropout of x's softmax along the last axis; where dy is given, its backward pass."""
     x, dy = np.ascontiguousarray(x), None if dy is None else np.ascontiguousarray(dy)
-    target = out if out.flags.c_contiguous and kernels.is_ready(out) else kernels.empty_like(x)
-    kernels.softmax(target, x, dy, recipe, threads_for(x.size) if x.shape[-1] < x.size else 1)
+    target = out if out.flags.c_contiguous and kernels.is_kernel_ready(out) else kernels.empty_like(x)
+    kernels.softmax(target, x, dy, mask, threads_for(x.size) if x.shape[-1] < x.size else 1)
     if target is not out:
         out[...] = target
     return out
 
 
-def gaussian(x: Array, out: Array, recipe: Recipe, sigma: float) -> Array:
-    """out = x * (1 + sigma * z), z standard normal numbers of the recipe's key and call, in C order.
+def gaussian(x: Array, out: Array, draw: kernels.Draw, sigma: float) -> Array:
+    """out = x * (1 + sigma * z), z standard normal numbers of the draw, in C order.
 
     out and x as `prepare_out` gives them.
     """
     x = np.ascontiguousarray(x)
-    target = out if out.flags.c_contiguous and kernels.is_ready(out) else kernels.empty_like(x)
-    kernels.gaussian(target, x, recipe, sigma, threads_for(x.size))
+    target = out if out.flags.c_contiguous and kernels.is_kernel_ready(out) else kernels.empty_like(x)
+    kernels.gaussian(target, x, draw, sigma, threads_for(x.size))
     if target is not out:
         out[...] = target
-    return out
-
-
-def scaled_copy(x: Array, out: Array, scale: float) -> Array:
-    """out = x * scale; bit for bit x where scale is 1."""
-    if scale == 1.0:
-        np.copyto(out, x)
-    elif scale == 0.0:
-        out[...] = 0  # also where x is inf or NaN
-    else:
-        apply(x, out, Recipe(0, 0, KEEP_ALL, scale))
     return out
 
 
@@ -170,7 +156,7 @@ def scratch_like(array: Array) -> Iterator[Array]:
     """Memory of this array's shape and dtype, for a while: the same again for the next call of a thread.
 
     Memory from the system comes zeroed, page by page: for weights of 8 MB that took longer than masking them. A call
-    that comes in between, from a signal handler, finds the thread's memory taken, and gets some of its own.
+    that interrupts another one, from a signal handler, finds the thread's memory in use and allocates its own.
     """
     buffer = _scratch.__dict__.pop("buffer", None)
     if buffer is None or buffer.nbytes < array.nbytes:
@@ -181,58 +167,58 @@ def scratch_like(array: Array) -> Iterator[Array]:
         _scratch.buffer = buffer
 
 
-def masked_weight(weight: Array, recipe: Recipe, out: Array) -> Array:
+def masked_weight(weight: Array, mask: Mask, out: Array) -> Array:
     """out = the weights of one mask per batch, for a product at once.
 
     BLAS's threads spin on the other cores in expectation of their next product: below 2**21 weights a thread of ours
     there costs more (0.2 ms, 2 cores) than it takes off.
     """
-    kernels.apply(out, weight, (), recipe, threads_for(weight.size // 4))
+    kernels.elementwise("dropout", (out, weight), mask, threads_for(weight.size // 4))
     return out
 
 
-def packed_bits(recipe: Recipe, count: int, like: Any) -> NDArray[np.uint8]:
-    """The keep bits of decisions 0 to count - 1, eight to a byte, lowest bit first; unused bits are 0.
+def keep_bits(draw: kernels.Draw, threshold: int, count: int, like: Any) -> NDArray[np.uint8]:
+    """The first `count` keep bits, eight to a byte, lowest bit first; unused bits are 0.
 
     On the device of `like`, where a backend has several.
     """
     words = np.empty((count + 31) // 32, np.uint32)
-    kernels.bits(words, recipe, threads_for(count))
+    kernels.keep_bits(words, draw, threshold, threads_for(count))
     packed = words.astype("<u4", copy=False).view(np.uint8)[: (count + 7) // 8]
     if count % 8:
         packed[-1] &= (1 << count % 8) - 1
     return packed
 
 
-def booleans(recipe: Recipe, count: int, like: Any) -> NDArray[np.bool_]:
-    """Whether decisions 0 to count - 1 are "keep"."""
-    return np.unpackbits(packed_bits(recipe, count, like), count=count, bitorder="little").view(np.bool_)
+def booleans(draw: kernels.Draw, threshold: int, count: int, like: Any) -> NDArray[np.bool_]:
+    """The first `count` keep bits."""
+    return np.unpackbits(keep_bits(draw, threshold, count, like), count=count, bitorder="little").view(np.bool_)
 
 
 def _masked_products(x: Array, weight: Array) -> int:
     return threads_for(x.shape[0] * weight.size if weight.size >= TILE else 0)
 
 
-def connect_forward(x: Array, weight: Array, bias: Array | None, recipe: Recipe) -> Array:
+def dropconnect_forward(x: Array, weight: Array, bias: Array | None, mask: Mask) -> Array:
     """y[b, o] = bias[o] + scale * sum_i keep[b, o, i] * weight[o, i] * x[b, i], the mask never built."""
     y = kernels.empty_like(x, (x.shape[0], weight.shape[0]))
     bias = None if bias is None else np.ascontiguousarray(bias)
     x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
-    kernels.connect_forward(x, weight, bias, y, recipe, _masked_products(x, weight))
+    kernels.dropconnect_forward(x, weight, bias, y, mask, _masked_products(x, weight))
     return y
 
 
-def connect_dx(dy: Array, weight: Array, recipe: Recipe) -> Array:
+def dropconnect_dx(dy: Array, weight: Array, mask: Mask) -> Array:
     """dx[b, i] = scale * sum_o keep[b, o, i] * weight[o, i] * dy[b, o]"""
     dx = kernels.empty_like(dy, (dy.shape[0], weight.shape[1]))
     dy, weight = np.ascontiguousarray(dy), np.ascontiguousarray(weight)
-    kernels.connect_dx(dy, weight, dx, recipe, _masked_products(dy, weight))
+    kernels.dropconnect_dx(dy, weight, dx, mask, _masked_products(dy, weight))
     return dx
 
 
-def connect_dweight(dy: Array, x: Array, recipe: Recipe) -> Array:
+def dropconnect_dweight(dy: Array, x: Array, mask: Mask) -> Array:
     """dweight[o, i] = scale * sum_b keep[b, o, i] * dy[b, o] * x[b, i]"""
     dweight = kernels.empty_like(x, (dy.shape[1], x.shape[1]))
     dy, x = np.ascontiguousarray(dy), np.ascontiguousarray(x)
-    kernels.connect_dweight(dy, x, dweight, recipe, _masked_products(x, dweight))
+    kernels.dropconnect_dweight(dy, x, dweight, mask, _masked_products(x, dweight))
     return dweight

@@ -8,9 +8,15 @@ ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 """Bytes by name."""
 
 
-def arithmetic(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """What arrays of this dtype are computed in: float32 for the two half ones, which are rounded once, at the end."""
     return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def check_dtype(dtype: np.dtype[Any], name: str) -> None:
+    """Raise TypeError where there are no kernels for arrays of this dtype."""
+    if dtype.name not in ITEMSIZES:
+        raise TypeError(f"{name} has dtype {dtype}; {advice(dtype)}")
 
 
 def advice(dtype: np.dtype[Any]) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdrop._kernels import cpu as kernels
 from fastdrop.backends.cuda import device
 from fastdrop.errors import missing_package
-from fastdrop.threads import kernels
 
 # Numbers of DLPack's DLDeviceType: memory that the CPU reads (its own, and CUDA's pinned), and CUDA's (also managed).
 _HOST, _CUDA = (1, 3), (2, 13)
@@ -31,8 +31,8 @@ def from_dlpack(array: Any) -> Any:
     Raises
     ------
     TypeError
-        If the object does not speak DLPack, lies elsewhere, is tracked by autograd, or has a dtype that the protocol or
-        NumPy does not know.
+        If the object does not support DLPack, lies elsewhere, is tracked by autograd, or has a dtype that the protocol
+        or NumPy does not know.
     BackendUnavailable
         If it lies on a GPU and there is no CuPy that can use it.
 
@@ -44,20 +44,20 @@ def from_dlpack(array: Any) -> Any:
     --------
     >>> import fastdrop as fd
     >>> import numpy as np
-    >>> class Speaks:  # such as a torch.Tensor
+    >>> class Exporting:  # such as a torch.Tensor
     ...     data = np.ones(4, np.float32)
     ...     def __dlpack__(self, **options):
     ...         return self.data.__dlpack__(**options)
     ...     def __dlpack_device__(self):
     ...         return self.data.__dlpack_device__()
-    >>> y, mask = fd.dropout(fd.from_dlpack(Speaks()), p=0.5, rng=0)
+    >>> y, mask = fd.dropout(fd.from_dlpack(Exporting()), p=0.5, rng=0)
     >>> type(y).__name__, y.dtype.name
     ('ndarray', 'float32')
     """
     if isinstance(array, np.ndarray) or device.is_array(array):
         return array
-    if not speaks(array):
-        raise TypeError(f"a {type(array).__name__} does not speak DLPack: it has no __dlpack__ and __dlpack_device__")
+    if not supports_dlpack(array):
+        raise TypeError(f"a {type(array).__name__} does not support DLPack: it has no __dlpack__ and __dlpack_device__")
     kind = int(array.__dlpack_device__()[0])
     if kind not in _HOST + _CUDA:
         raise TypeError(
@@ -112,14 +112,14 @@ def bfloat16() -> Any:
         raise missing_package("ml_dtypes", "torch", "bfloat16") from None
 
 
-def speaks(array: Any) -> bool:
+def supports_dlpack(array: Any) -> bool:
     """Whether its class offers the protocol. An object may pass on that of another, as pint's quantities do."""
     kind = type(array)
     return hasattr(kind, "__dlpack__") and hasattr(kind, "__dlpack_device__")
 
 
 def on_host(array: Any, name: str) -> Any:
-    """What speaks DLPack, as NumPy's; an error that says what to do for a GPU's."""
+    """What supports DLPack, as NumPy's; an error that says what to do for a GPU's."""
     if int(array.__dlpack_device__()[0]) in _CUDA:
         raise TypeError(f"{name} is a {type(array).__name__} on a GPU; give fastdrop.from_dlpack({name})")
     return from_dlpack(array)

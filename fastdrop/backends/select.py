@@ -8,13 +8,14 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.backends import cpu, dask
+from fastdrop._kernels import cpu as kernels
+from fastdrop.backends import cpu
 from fastdrop.backends.cuda import capture, device
-from fastdrop.backends.window import Window
-from fastdrop.threads import kernels
+from fastdrop.backends.dtypes import check_dtype
 
 Array = NDArray[np.floating[Any]]
-Recipe = kernels.Recipe
+Mask = kernels.MaskFields | None
+"""None keeps every element and scales none."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -26,33 +27,21 @@ class Backend(Protocol):
     """The operations that a device implements; `fastdrop.backends.cpu` says what each one does."""
 
     def as_input(self, array: Any, name: str) -> Array: ...
-    def arithmetic(self, dtype: np.dtype[Any]) -> np.dtype[Any]: ...
     def prepare_out(self, x: Array, out: Any, *others: Array) -> tuple[Array, ...]: ...
-    def apply(
-        self, x: Array, out: Array, recipe: Recipe, shared_axes: tuple[int, ...] = (), window: Window | None = None
-    ) -> Array: ...
     def elementwise(
-        self,
-        operation: str,
-        out: Array,
-        inputs: tuple[Array, ...],
-        recipe: Recipe,
-        shared_axes: tuple[int, ...] = (),
-        shift: float = 0.0,
+        self, operation: str, out: Array, inputs: tuple[Array, ...], mask: Mask, shift: float = 0.0
     ) -> Array: ...
-    def bias_backward(
-        self, activation: str, dy: Array, x: Array, bias: Array, recipe: Recipe
-    ) -> tuple[Array, Array]: ...
-    def softmax(self, out: Array, x: Array, dy: Array | None, recipe: Recipe) -> Array: ...
-    def gaussian(self, x: Array, out: Array, recipe: Recipe, sigma: float) -> Array: ...
-    def scaled_copy(self, x: Array, out: Array, scale: float) -> Array: ...
+    def multiply(self, x: Array, out: Array, factor: float) -> Array: ...
+    def bias_backward(self, activation: str, dy: Array, x: Array, bias: Array, mask: Mask) -> tuple[Array, Array]: ...
+    def softmax(self, out: Array, x: Array, dy: Array | None, mask: Mask) -> Array: ...
+    def gaussian(self, x: Array, out: Array, draw: Any, sigma: float) -> Array: ...
     def scratch_like(self, array: Array) -> AbstractContextManager[Array]: ...
-    def masked_weight(self, weight: Array, recipe: Recipe, out: Array) -> Array: ...
-    def packed_bits(self, recipe: Recipe, count: int, like: Any) -> NDArray[np.uint8]: ...
-    def booleans(self, recipe: Recipe, count: int, like: Any) -> NDArray[np.bool_]: ...
-    def connect_forward(self, x: Array, weight: Array, bias: Array | None, recipe: Recipe) -> Array: ...
-    def connect_dx(self, dy: Array, weight: Array, recipe: Recipe) -> Array: ...
-    def connect_dweight(self, dy: Array, x: Array, recipe: Recipe) -> Array: ...
+    def masked_weight(self, weight: Array, mask: kernels.MaskFields, out: Array) -> Array: ...
+    def keep_bits(self, draw: Any, threshold: int, count: int, like: Any) -> NDArray[np.uint8]: ...
+    def booleans(self, draw: Any, threshold: int, count: int, like: Any) -> NDArray[np.bool_]: ...
+    def dropconnect_forward(self, x: Array, weight: Array, bias: Array | None, mask: kernels.MaskFields) -> Array: ...
+    def dropconnect_dx(self, dy: Array, weight: Array, mask: kernels.MaskFields) -> Array: ...
+    def dropconnect_dweight(self, dy: Array, x: Array, mask: kernels.MaskFields) -> Array: ...
 
 
 def backend_for(**arrays: Any) -> Backend:
@@ -61,39 +50,56 @@ def backend_for(**arrays: Any) -> Backend:
     Raises
     ------
     TypeError
-        If they lie on different devices, or a Dask array is not alone.
+        If they lie on different devices, or one is a Dask array.
     """
-    given = [array for array in arrays.values() if array is not None]
-    if any(map(dask.is_array, given)):
-        if len(given) > 1:
-            where = ", ".join(f"{name} is {_place(array)}" for name, array in arrays.items() if array is not None)
-            raise TypeError(f"{dask.ALONE}; {where}")
-        return dask
-    on_gpus = [array for array in given if device.is_array(array)]
+    given = {name: array for name, array in arrays.items() if array is not None}
+    for name, array in given.items():
+        if is_lazy(array):
+            raise TypeError(
+                f"{name} is a Dask array, which this function does not take: map the function over the chunks with "
+                f"dask.array.map_blocks, or give it {name}.compute()"
+            )
+    on_gpus = [array for array in given.values() if device.is_array(array)]
     if not on_gpus:
         return cpu
     device.require()
     if len(on_gpus) == len(given) and len({array.device.id for array in on_gpus}) == 1:
         return _cuda()
-    where = ", ".join(f"{name} is {_place(array)}" for name, array in arrays.items() if array is not None)
+    where = ", ".join(f"{name} is {_place(array)}" for name, array in given.items())
     raise TypeError(
         f"all arrays of a call are on one device; {where}: move them with cupy.asarray(array) or cupy.asnumpy(array)"
     )
 
 
+def is_lazy(array: Any) -> bool:
+    """Whether it is a Dask array; Dask is not imported to find out."""
+    kind = type(array)
+    if kind not in _lazy:
+        _lazy[kind] = any(cls.__module__.startswith("dask.array.") and cls.__name__ == "Array" for cls in kind.__mro__)
+    return _lazy[kind]
+
+
+_lazy: dict[type, bool] = {}
+
+
 def _place(array: Any) -> str:
     if device.is_array(array):
         return f"on CUDA device {array.device.id}"
-    if dask.is_array(array):
-        return "a Dask array"
     return "a NumPy array" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
 
 
+def check_dtype_of(array: Any, name: str) -> None:
+    """Raise TypeError unless kernels read arrays of this dtype and class."""
+    if not device.is_array(array):
+        cpu.check_class(array, name)
+    check_dtype(array.dtype, name)
+
+
 def as_input(x: Any, out: Any, name: str) -> Array:
-    """x as its kernels read it, for a function that has to know its shape; `prepare` takes it, too."""
-    if out is None and type(x) is np.ndarray and kernels.is_ready(x):
+    """x as its kernels read it, for a function that has to know its shape; `prepare` takes it, too. Not Dask arrays."""
+    if out is None and type(x) is np.ndarray and kernels.is_kernel_ready(x):
         return x
-    return backend_for(**{name: x, "out": out}).as_input(x, name)
+    return x if is_lazy(x) else backend_for(**{name: x, "out": out}).as_input(x, name)
 
 
 def prepare(x: Any, out: Any, name: str) -> tuple[Backend, Array, Array]:
@@ -104,18 +110,6 @@ def prepare(x: Any, out: Any, name: str) -> tuple[Backend, Array, Array]:
     backend = backend_for(**{name: x, "out": out})
     y, x = backend.prepare_out(backend.as_input(x, name), out)
     return backend, x, y
-
-
-def prepare_chunkwise(x: Any, out: Any, name: str) -> tuple[Backend, Array, Array]:
-    """As `prepare`, for what can go over a Dask array chunk by chunk; then there is nothing to write to."""
-    y = kernels.target(x, out)
-    if y is not None:
-        return cpu, x, y
-    if not (dask.is_array(x) or dask.is_array(out)):
-        return prepare(x, out, name)
-    backend = backend_for(**{name: x, "out": out})
-    x = backend.as_input(x, name)
-    return backend, x, x
 
 
 def backend_named(name: str) -> Backend:
@@ -135,13 +129,13 @@ def _cuda() -> Backend:
     return operations
 
 
-def namespace(array: Any) -> Any:
+def array_module(array: Any) -> Any:
     """The package whose functions make and change arrays of this kind: numpy or cupy."""
     return device.cupy() if device.is_array(array) else np
 
 
 def on_device_of(array: Any) -> AbstractContextManager[Any]:
-    """Where arrays made by `namespace(array)` are to lie: on the array's GPU, if it has one.
+    """Where arrays made by `array_module(array)` are to lie: on the array's GPU, if it has one.
 
     There they live as long as the CUDA graph that is being captured, if one is.
     """
@@ -159,7 +153,7 @@ def on_arrays_device(function: Callable[P, T]) -> Callable[P, T]:
     return run
 
 
-def moved(array: Any, name: str) -> Any:
+def to_device(array: Any, name: str) -> Any:
     """The array on the backend of this name: itself if it is there, else a copy."""
     backend_named(name)
     if name == "cpu":

@@ -1,4 +1,4 @@
-"""Two builds of fastdrop in one run, which take turns: what a moment of the machine does to one, it does to both."""
+"""Two builds of fastdrop measured in turns: a disturbance of the machine affects both."""
 
 import contextlib
 import json
@@ -7,41 +7,37 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastdrop.bench import quiet
-from fastdrop.bench.builds_worker import OPERATIONS
+from fastdrop.bench import noise
 from fastdrop.bench.machine import commit, machine
+from fastdrop.bench.noise import Noise
+from fastdrop.bench.operations import OPERATIONS
 from fastdrop.bench.plan import Case
-from fastdrop.bench.quiet import Noise
-from fastdrop.experiments.files import write_json
-from fastdrop.experiments.reading import Unreadable, cleaned, is_text, parse_json
+from fastdrop.experiments.formats.reading import Unreadable, cleaned, parse_json
+from fastdrop.experiments.formats.writing import write_json
 
 __all__ = ["OPERATIONS", "Build", "Pairing", "compare", "save"]
 
-FORMAT, VERSION = "fastdrop bench builds", 1
-SURE = 0.99
-"""How sure a verdict is that the median of pairs lies on one side."""
+FORMAT, VERSION = "fastdrop bench builds", 2
+CONFIDENCE = 0.99
+"""Of a verdict: that the median of pairs lies on one side."""
 SMALLEST_CHANGE = 0.01
-"""A change of the median below this is none, however sure."""
+"""A change of the median below this is none, however certain."""
 FEWEST_ROUNDS, MOST_ROUNDS = 6, 100
 """Of A B B A: two pairs each."""
 FRESH, FRESH_LARGE, LARGE = 1, 4, 1 << 22
-"""Rounds after which both get other arrays, since their place decides about speed as well: small ones, and large ones,
-which have at least LARGE elements."""
+"""Rounds after which both get other arrays, since their place affects speed: small ones, and those of LARGE elements
+or more."""
 SHORTEST = 500e-6
 """Seconds that one timing takes at least."""
-LONG = 5e-3
-"""Calls that take so long need no call before them that is not timed."""
-_SHORTEST_CALL, _LONGEST = 1e-8, 1e9
-"""Seconds that a call can take."""
-_MOST_FACTS = 100
-"""About a build."""
+WARM_UP_BELOW = 5e-3
+"""Seconds of a call below which as many calls are made untimed first."""
 _SCRIPT = Path(__file__).with_name("builds_worker.py")
 
 
@@ -50,10 +46,11 @@ class Refused(Exception):
 
 
 class Build:
-    """A build of fastdrop in a process of its own: a checkout's, a folder's of packages, or a Python's."""
+    """A build of fastdrop in its own process: a checkout's, that of a folder of packages, or of a Python."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.used = 0.0  # seconds of the processor
         python, self.folder = self._find(Path(os.path.abspath(path)))
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         try:
@@ -68,8 +65,6 @@ class Build:
             self.about = self._answer("starting")
             if "error" in self.about:
                 raise ValueError(f"{path}: no fastdrop that can be imported: {cleaned(self.about['error'])}")
-            if not (len(self.about) <= _MOST_FACTS and all(map(is_text, (*self.about, *self.about.values())))):
-                raise _strange(self)
         except BaseException:
             self.close()
             raise
@@ -88,10 +83,11 @@ class Build:
 
     @property
     def pid(self) -> int:
+        """Of the process."""
         return self._process.pid
 
     def ask(self, what: str, **request: Any) -> dict[str, Any]:
-        """What the process answers; a ValueError where it has ended while `what`, `Refused` where it cannot do it."""
+        """The process' answer; a ValueError where it ended while `what`, `Refused` where it cannot do it."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
@@ -112,8 +108,9 @@ class Build:
             found = parse_json(line)
         except (UnicodeDecodeError, Unreadable):
             found = None
-        if not isinstance(found, dict):
-            raise _strange(self)
+        if not isinstance(found, dict) or not {"error", "used"} & found.keys():
+            raise ValueError(f"{self.path}: this is no Python that measures fastdrop")
+        self.used = found.pop("used", self.used)
         return found
 
     def _ended(self, what: str) -> ValueError:
@@ -130,10 +127,10 @@ class Build:
         """End the process."""
         self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):  # a request that nobody takes any more
-                    stream.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # a request that was not taken
+                    pipe.close()
         self._errors.close()
 
     def record(self) -> dict[str, Any]:
@@ -162,10 +159,10 @@ class Pairing(NamedTuple):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the median of all such pairs lies, as sure as `SURE`: by the sign test, whatever the distribution."""
+        """The confidence interval of the median of all such pairs, by the sign test: for any distribution."""
         found, count = sorted(self.ratios), len(self.ratios)
         outside, tail = 0, 1.0
-        while 2 * tail <= (1 - SURE) * 2**count:
+        while 2 * tail <= (1 - CONFIDENCE) * 2**count:
             outside += 1
             tail += math.comb(count, outside)
         if not outside:
@@ -176,7 +173,7 @@ class Pairing(NamedTuple):
     def verdict(self) -> str:
         """About the second build.
 
-        In a disturbed case all pairs must lie on one side: what disturbs may stay with one process for seconds.
+        In a disturbed case all pairs must agree, since a disturbance may affect one process for seconds.
         """
         if self.error:
             return self.error
@@ -188,14 +185,23 @@ class Pairing(NamedTuple):
             text = "faster" if middle > 1 else "slower"
         return text if self.same else f"{text}; the results differ"
 
+    def record(self) -> dict[str, Any]:
+        """As plain values."""
+        found: dict[str, Any] = {
+            name: getattr(self.case, name) for name in ("operation", "shape", "dtype", "p", "threads")
+        }
+        found["verdict"] = self.verdict
+        if not self.error:
+            ratio = {"median": median(self.ratios), "quartiles": self.quartiles, "worst": min(self.ratios)}
+            found |= {"median_seconds": self.seconds, "same_results": self.same}
+            found["ratio"] = {**ratio, "pairs": self.ratios}
+        return found | ({"noise": self.noise._asdict()} if self.noise else {})
 
-def compare(
-    builds: tuple[Build, Build], cases: Sequence[Case], tell: Callable[[str], None] = lambda _: None
-) -> Iterator[Pairing]:
-    """Measure the cases one after the other. `tell` hears of waiting for cores that others use."""
-    watch = quiet.Watch(sum(case.seconds for case in cases) / 2, tell, [build.pid for build in builds])
+
+def compare(builds: tuple[Build, Build], cases: Sequence[Case]) -> Iterator[Pairing]:
+    """Measure the cases one after the other."""
     for case in cases:
-        watch.begin()
+        before, used = noise.read(), sum(build.used for build in builds)
         try:
             pairing = _measure(builds, case)
         except Refused as error:
@@ -204,7 +210,8 @@ def compare(
         if pairing.ratios:
             low, high = pairing.quartiles
             spread = (high - low) / median(pairing.ratios)
-        yield pairing._replace(noise=watch.end(spread))
+        own = sum(build.used for build in builds) - used
+        yield pairing._replace(noise=noise.between(before, noise.read(), spread, own))
 
 
 def _measure(builds: tuple[Build, Build], case: Case) -> Pairing:
@@ -217,38 +224,17 @@ def _measure(builds: tuple[Build, Build], case: Case) -> Pairing:
             break
         if number % fresh == 0:
             prepared = [_prepare(build, case, number) for build in builds]
-            first, second = (_digest(build, found) for build, found in zip(builds, prepared, strict=True))
-            same &= first == second
-            calls = [_seconds(build, found) for build, found in zip(builds, prepared, strict=True)]
+            same &= prepared[0]["digest"] == prepared[1]["digest"]
+            calls = [max(1e-8, found["seconds"]) for found in prepared]
             loops = [math.ceil(SHORTEST / call) for call in calls]
-            untimed = [count if call < LONG else 0 for count, call in zip(loops, calls, strict=True)]
+            untimed = [count if call < WARM_UP_BELOW else 0 for count, call in zip(loops, calls, strict=True)]
         for turn in (0, 1, 1, 0):
             request = {"do": "time", "loops": loops[turn], "untimed": untimed[turn]}
-            taken = _seconds(builds[turn], builds[turn].ask(f"measuring {case}", **request))
+            taken = max(1e-9, builds[turn].ask(f"measuring {case}", **request)["seconds"])
             times[turn].append(taken)
             spent += taken * (loops[turn] + untimed[turn])
     ratios = [one / other for one, other in zip(*times, strict=True)]
     return Pairing(case, (median(times[0]), median(times[1])), ratios, same)
-
-
-def _seconds(build: Build, answer: dict[str, Any]) -> float:
-    """What a call took, as an answer says it; a ValueError where that is no time."""
-    seconds: Any = answer.get("seconds")
-    if type(seconds) not in (int, float) or not 0 <= seconds <= _LONGEST:
-        raise _strange(build)
-    return max(_SHORTEST_CALL, float(seconds))
-
-
-def _digest(build: Build, answer: dict[str, Any]) -> int:
-    """Of what a call computed, as an answer says it; a ValueError where that is no digest."""
-    digest: Any = answer.get("digest")
-    if type(digest) is not int:
-        raise _strange(build)
-    return digest
-
-
-def _strange(build: Build) -> ValueError:
-    return ValueError(f"{build.path}: this is no Python that measures fastdrop")
 
 
 def _prepare(build: Build, case: Case, turn: int) -> dict[str, Any]:
@@ -262,34 +248,8 @@ def save(builds: tuple[Build, Build], found: Sequence[Pairing], complete: bool, 
         "format": FORMAT,
         "version": VERSION,
         "complete": complete,
-        "machine": {**machine(), "quiet": quiet.summary([each.noise for each in found if each.noise])},
+        "machine": machine(),
         "builds": [build.record() for build in builds],
-        "results": [_record(pairing) for pairing in found],
+        "results": [pairing.record() for pairing in found],
     }
     write_json(path, document)
-
-
-def _record(pairing: Pairing) -> dict[str, Any]:
-    case = pairing.case
-    found: dict[str, Any] = {
-        "operation": case.operation,
-        "shape": list(case.shape),
-        "dtype": case.dtype,
-        "p": case.p,
-        "threads": case.threads,
-        "verdict": pairing.verdict,
-    }
-    if not pairing.error:
-        found |= {
-            "median_seconds": list(pairing.seconds),
-            "same_results": pairing.same,
-            "ratio": {
-                "median": median(pairing.ratios),
-                "quartiles": list(pairing.quartiles),
-                "worst": min(pairing.ratios),
-                "pairs": pairing.ratios,
-            },
-        }
-    if pairing.noise:
-        found["quiet"] = quiet.record(pairing.noise)
-    return found

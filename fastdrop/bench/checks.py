@@ -1,170 +1,157 @@
-"""What a result must be, on pieces of it: written with `fastdrop.reference` alone."""
+"""What a result must be, on slices of it, by the reference in plain NumPy."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import fastdrop as fd
 from fastdrop import reference
-from fastdrop.backends import moved
+from fastdrop.bench.internals import reference_keep, reference_normals, to_host
+from fastdrop.bench.operations import Get
+from fastdrop.rule import ALPHA_DROPPED
 
 Array = NDArray[Any]
 
 HEAD, PIECE = 1 << 14, 1 << 12
-"""Elements checked at the start, and in the middle and at the end of large arrays."""
-RELATIVE = {"float16": 4e-3, "bfloat16": 3e-2, "float32": 2e-5, "float64": 1e-10}
-"""Tolerance of results that are computed and not only selected."""
+"""Elements that are checked at the start, and in the middle and at the end of large arrays."""
+TOLERANCE = {"float16": 4e-3, "bfloat16": 3e-2, "float32": 2e-5, "float64": 1e-10}
+"""Relative, for results that are computed and not only selected and scaled."""
+_EXACT = ("dropout", "spatial", "drop path", "locked", "zoneout", "call overhead")
+_FEW = 8
+"""Outputs or inputs of DropConnect that are checked."""
 
 
-def here(array: Array) -> Array:
-    """The array itself, or a copy of it in the host's memory."""
-    return np.asarray(moved(array, "cpu"))
+def slices(shape: tuple[int, ...]) -> list[slice]:
+    """The rows to check, along the first axis: the start, and in large arrays also the middle and the end."""
+    rows, row = shape[0], max(1, int(np.prod(shape[1:])))
+    head, piece = max(1, HEAD // row), max(1, PIECE // row)
+    if rows <= head + 2 * piece:
+        return [slice(0, rows)]
+    return [slice(0, head), slice(rows // 2, rows // 2 + piece), slice(rows - piece, rows)]
 
 
-def pieces(count: int, unit: int = 1) -> list[slice]:
-    """The start; of large arrays also the middle and the end. They begin and end at multiples of `unit`."""
-    head, piece = (max(unit, size // unit * unit) for size in (HEAD, PIECE))
-    if count <= head + 2 * piece:
-        return [slice(0, count)]
-    middle = count // 2 // unit * unit
-    return [slice(0, head), slice(middle, middle + piece), slice(count - piece, count)]
-
-
-def decisions(mask: fd.Mask, element: Array) -> NDArray[np.bool_]:
-    """Which of the decisions with these numbers are "keep"."""
-    key, call, threshold = mask.recipe
-    return reference.uniform40(key, call, element) < np.uint64(threshold)
-
-
-def same_bits(found: Array, wanted: Array) -> None:
-    """Raise where two arrays are not equal bit for bit."""
-    if found.dtype != wanted.dtype or found.shape != wanted.shape or found.tobytes() != wanted.tobytes():
+def equal(found: Array, expected: Array) -> None:
+    """Raise AssertionError where two arrays are not equal bit for bit."""
+    if found.dtype != expected.dtype or found.shape != expected.shape or found.tobytes() != expected.tobytes():
         raise AssertionError("the result differs from the reference")
 
 
-def close(found: Array, wanted: Array, scale_of: Array | None = None) -> None:
-    """Raise where two arrays differ by more than their dtype explains; zeros are measured against the largest."""
-    relative = RELATIVE[found.dtype.name]
-    largest = float(np.max(np.abs(wanted if scale_of is None else scale_of), initial=0.0))
-    np.testing.assert_allclose(
-        found.astype(np.float64), wanted.astype(np.float64), rtol=relative, atol=relative * largest
-    )
+def close(found: Array, expected: Array, scale: float | None = None) -> None:
+    """Raise AssertionError where two arrays differ by more than rounding; `scale` is what errors are relative to."""
+    tolerance = TOLERANCE[found.dtype.name]
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
+    largest = float(np.max(np.abs(expected), initial=0.0)) if scale is None else scale
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * largest)
 
 
-def dropout(y: Array, x: Array, mask: fd.Mask) -> None:
-    """Dropout of every element by itself, forward or backward."""
-    y, x = y.reshape(-1), x.reshape(-1)
-    for part in pieces(x.size):
-        kept = decisions(mask, np.arange(part.start, part.stop))
-        same_bits(here(y[part]), reference.apply(here(x[part]), kept, mask.scale))
+def copied(found: Array, expected: Array) -> None:
+    """Check a copy."""
+    for rows in slices(found.shape):
+        equal(to_host(found[rows]), to_host(expected[rows]))
 
 
-def spatial(y: Array, x: Array, mask: fd.Mask) -> None:
-    """Dropout with one decision for each of the mask's `decision_shape`; the first and the last example."""
-    shape = mask.decision_shape
-    kept = decisions(mask, np.arange(int(np.prod(shape)))).reshape(shape)
-    for part in (slice(0, 1), slice(len(x) - 1, len(x))):
-        before = here(x[part])
-        same_bits(here(y[part]), reference.apply(before, np.broadcast_to(kept[part], before.shape), mask.scale))
+def fastdrop_result(operation: str, result: Any, mask: Any, get: Get) -> None:
+    """Check what a call of fastdrop returned; `mask` is given where the result does not have it."""
+    if operation.startswith("DropConnect"):
+        (_connect_backward if operation.endswith("backward") else _connect)(result, mask, get)
+        return
+    parts = result if isinstance(result, tuple) else (result,)
+    y, mask = parts[0], parts[1] if mask is None else mask
+    x = get("x")
+    for rows in slices(x.shape):
+        expected = _expected(operation, mask, rows, get)
+        found = to_host(y[rows])
+        if operation.startswith(_EXACT):
+            equal(found, expected)
+        elif operation == "bias + ReLU + dropout backward":
+            smooth = np.abs(to_host(x[rows]) + to_host(get("bias"))) > 1e-3  # at the kink there is no derivative
+            close(found[smooth], expected[smooth])
+        else:
+            close(found, expected)
+    if operation.startswith("bias") and operation.endswith("backward"):
+        total = to_host(abs(y.astype(np.float64)).sum(axis=0))
+        close(to_host(parts[1]), to_host(y.sum(axis=0, dtype=np.float64)), float(total.max()))
 
 
-def before_dropout(operation: str, x: Array, bias: Array) -> Array:
-    """What a fused operation computes from x before dropout drops of it."""
-    if operation.startswith("bias"):
-        return np.asarray(_reference("bias_activation")(x, bias, "relu" if "ReLU" in operation else "gelu"))
-    return np.asarray(_reference("softmax")(x)) if operation.startswith("softmax") else x
+def _expected(operation: str, mask: Any, rows: slice, get: Get) -> Array:
+    x = to_host(get("x")[rows])
+    if operation == "Gaussian dropout":
+        row = x.size // len(x)
+        z = reference_normals(mask, rows.start * row, rows.stop * row).reshape(x.shape)
+        return np.asarray((x * (1 + mask.sigma * z.astype(np.float64))).astype(x.dtype))
+    if operation == "DropBlock":
+        kept = np.asarray(mask)
+        return np.where(kept[rows], x * x.dtype.type(kept.size / kept.sum()), x.dtype.type(0))
+    keep, scale = np.broadcast_to(reference_keep(mask, rows), x.shape), mask.scale
+    activation = "relu" if "ReLU" in operation else "gelu"
+    match operation.removesuffix(" backward"), operation.endswith("backward"):
+        case ("softmax + dropout", False):
+            return reference.softmax_dropout(x, keep, scale)
+        case ("softmax + dropout", True):
+            return reference.softmax_dropout_backward(to_host(get("other")[rows]), x, keep, scale)
+        case ("dropout + add", False):
+            return reference.dropout_add(x, to_host(get("other")[rows]), keep, scale)
+        case ("zoneout", False):
+            return np.where(keep, x, to_host(get("other")[rows]))
+        case ("alpha dropout", False):
+            return reference.alpha(x, keep, scale, -scale * (1 - mask.keep_prob) * ALPHA_DROPPED)
+        case (name, backward) if name.startswith("bias"):
+            bias = to_host(get("bias"))
+            if backward:
+                dy = to_host(get("other")[rows])
+                return reference.bias_activation_dropout_backward(dy, x, bias, activation, keep, scale)[0]
+            return reference.bias_activation_dropout(x, bias, activation, keep, scale)
+    return reference.apply(x, keep, scale)
 
 
-def fused(operation: str, y: Array, x: Array, bias: Array, residual: Array, mask: fd.Mask) -> None:
-    """A fused operation forward, on whole rows."""
-    columns = x.shape[-1]
-    for part in pieces(x.size, columns):
-        rows = slice(part.start // columns, part.stop // columns)
-        kept = decisions(mask, np.arange(part.start, part.stop)).reshape(-1, columns)
-        wanted = reference.apply(before_dropout(operation, here(x[rows]), here(bias)), kept, mask.scale)
-        close(here(y[rows]), wanted + here(residual[rows]) if operation == "dropout + add" else wanted)
+def _connect(result: Any, _: None, get: Get) -> None:
+    """The first example on the first outputs, the last one on the last."""
+    y, mask = result
+    x, weight, bias = get("inputs"), get("weight"), get("weight bias")
+    for example, outputs in (
+        (slice(0, 1), slice(0, _FEW)),
+        (slice(len(x) - 1, len(x)), slice(max(0, len(weight) - _FEW), len(weight))),
+    ):
+        index = (example, outputs) if len(mask.shape) == 3 else (outputs,)
+        keep = reference_keep(mask, *index)
+        expected = reference.dropconnect(
+            to_host(x[example]), to_host(weight[outputs]), to_host(bias[outputs]), keep, mask.scale
+        )
+        close(to_host(y[example, outputs]), expected, 10.0)
 
 
-def gradient(operation: str, dy: Array, x: Array, bias: Array, kept: NDArray[np.bool_], scale: float) -> Array:
-    """The gradient of a fused operation with respect to x, from the derivative's definition where it needs one."""
-    g, x = np.where(kept, dy.astype(np.float64) * scale, 0), x.astype(np.float64)
-    if operation.startswith("softmax"):
-        s = np.exp(x - x.max(axis=-1, keepdims=True))
-        s /= s.sum(axis=-1, keepdims=True)
-        return np.asarray(s * (g - (g * s).sum(axis=-1, keepdims=True)))
-    step, bias = 1e-5, bias.astype(np.float64)
-    up, down = (before_dropout(operation, x + sign * step, bias) for sign in (1, -1))
-    return np.asarray(g * (up - down) / (2 * step))
-
-
-def fused_backward(operation: str, result: Any, dy: Array, x: Array, bias: Array, mask: fd.Mask) -> None:
-    """A fused operation backward, on whole rows; where there is a bias, its gradient too."""
-    dx, dbias = result if isinstance(result, tuple) else (result, None)
-    columns = x.shape[-1]
-    for part in pieces(x.size, columns):
-        rows = slice(part.start // columns, part.stop // columns)
-        kept = decisions(mask, np.arange(part.start, part.stop)).reshape(-1, columns)
-        before, bias_here = here(x[rows]), here(bias)
-        wanted = gradient(operation, here(dy[rows]), before, bias_here, kept, mask.scale)
-        # At the kink of a ReLU the derivative has no value to compare with.
-        smooth = np.ones(wanted.shape, np.bool_) if dbias is None else np.abs(before + bias_here) > 1e-3
-        close(here(dx[rows])[smooth], wanted[smooth])
-    if dbias is not None:
-        total = here(abs(dx.astype(np.float64)).sum(axis=0))
-        close(here(dbias), here(dx.sum(axis=0, dtype=np.float64)), scale_of=total)
-
-
-def connect(y: Array, x: Array, weight: Array, bias: Array, mask: fd.Mask, per_example: bool) -> None:
-    """DropConnect forward: the first example on the first outputs, the last on the last."""
-    (batch, inputs), outputs = x.shape, weight.shape[0]
-    some = min(8, outputs)
-    for example, start in ((0, 0), (batch - 1, outputs - some)):
-        units = slice(start, start + some)
-        numbers = np.arange(start * inputs, (start + some) * inputs) + per_example * example * outputs * inputs
-        kept = decisions(mask, numbers).reshape(1, some, inputs)
-        inputs_here, weight_here, bias_here = here(x[example : example + 1]), here(weight[units]), here(bias[units])
-        wanted = reference.dropconnect(inputs_here, weight_here, bias_here, kept, mask.scale)
-        close(here(y[example, units]), wanted[0], scale_of=np.full(1, 10.0))
-
-
-def connect_backward(result: Any, dy: Array, x: Array, weight: Array, mask: fd.Mask, per_example: bool) -> None:
-    """DropConnect backward: one example's gradient and one output's, on the first inputs."""
-    dx, dweight, dbias = result
-    (batch, inputs), outputs = x.shape, weight.shape[0]
-    some = min(8, inputs)
-    examples, units, columns = np.ogrid[:batch, :outputs, :some]
-    last = outputs - 1
-    kept = decisions(mask, (units * inputs + columns + per_example * (batch - 1) * outputs * inputs)[0])
-    wanted = np.where(kept, here(weight[:, :some]) * here(dy[-1])[:, None], 0).sum(axis=0) * mask.scale
-    close(here(dx[-1, :some]), wanted, scale_of=np.full(1, 10.0))
-    kept = decisions(mask, (last * inputs + columns + per_example * examples * outputs * inputs)[:, 0])
-    wanted = np.where(kept, here(dy[:, last])[:, None] * here(x[:, :some]), 0).sum(axis=0) * mask.scale
-    close(here(dweight[last, :some]), wanted, scale_of=np.full(1, 10.0))
-    close(here(dbias), here(dy.sum(axis=0, dtype=np.float64)), scale_of=np.full(1, 10.0))
+def _connect_backward(result: Any, mask: Any, get: Get) -> None:
+    """The last example's gradient and the last output's, on the first inputs."""
+    dx, dweight, dbias = map(to_host, result)
+    dy, x, weight = (to_host(get(role)) for role in ("gradient", "inputs", "weight"))
+    few, last, end = slice(0, _FEW), slice(len(weight) - 1, len(weight)), slice(len(x) - 1, len(x))
+    per_example = len(mask.shape) == 3
+    keep = reference_keep(mask, *[end] * per_example, slice(None), few).reshape(len(weight), -1)
+    close(dx[-1, few], mask.scale * (keep * weight[:, few] * dy[-1][:, None]).sum(axis=0), 10.0)
+    keep = reference_keep(mask, *[slice(None)] * per_example, last, few).reshape(-1, len(dx[0, few]))
+    close(dweight[-1, few], mask.scale * (keep * dy[:, -1:] * x[:, few]).sum(axis=0), 10.0)
+    close(dbias, dy.sum(axis=0, dtype=np.float64), 10.0)
 
 
 def looks_dropped(y: Array, before: Array, p: float, *, tolerance: float = 1e-4, shared: bool = False) -> None:
-    """A peer's result, whose generator nobody knows: everything is 0 or scaled, and the share of zeros is about p.
+    """Check a baseline's result, whose random numbers are not known: elements are 0 or scaled, about p of them 0.
 
-    `before` is what its dropout was applied to. The share has six standard deviations of room; it is not looked at
-    where elements share a decision, since few decisions are seen here.
+    `before` is what its dropout was applied to. The fraction may be six standard deviations away from p; it is not
+    checked where elements share their draws (`shared`), since few of these are seen here.
     """
     y, before = y.reshape(-1)[:HEAD], before.reshape(-1)[:HEAD]
-    wanted = before / (1 - p)
-    slack = tolerance * float(np.max(np.abs(wanted)))
-    kept, dropped = np.abs(y - wanted) <= slack, np.abs(y) <= slack
+    expected = before / (1 - p)
+    slack = tolerance * float(np.max(np.abs(expected)))
+    kept, dropped = np.abs(y - expected) <= slack, np.abs(y) <= slack
     if not np.all(kept | dropped):
         raise AssertionError("elements that are neither dropped nor scaled")
-    told_apart = np.abs(wanted) > 3 * slack
-    count = int(told_apart.sum())
-    share = float(dropped[told_apart].mean()) if count else p
-    if not shared and abs(share - p) > 6 * (p * (1 - p) / max(count, 1)) ** 0.5:
-        raise AssertionError(f"{share:.1%} dropped where p is {p:g}")
+    clear = np.abs(expected) > 3 * slack  # a small element may be both
+    count = int(clear.sum())
+    fraction = float(dropped[clear].mean()) if count else p
+    if not shared and abs(fraction - p) > 6 * (p * (1 - p) / max(count, 1)) ** 0.5:
+        raise AssertionError(f"{fraction:.1%} dropped where p is {p:g}")
 
 
-def _reference(name: str) -> Any:
-    found = getattr(reference, name, None)
-    if found is None:
-        raise NotImplementedError(f"fastdrop.reference has no {name}")
-    return found
+Check = Callable[[Any], None]
+"""Raises AssertionError where a result is wrong."""

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from fastdrop.bench.measure import SUBJECT, Timing
-from fastdrop.bench.plan import BEST_COPY, Case
+from fastdrop.bench.plan import BEST_COPY, PRODUCT, Case
 from fastdrop.bench.report import Report
 
 SMALLEST_CHANGE = 0.05
 """A change of the median below this is noise, however narrow the quartiles."""
 
-YARDSTICKS = (BEST_COPY, "copy", "np.copyto", "product")
-"""What fastdrop's share is taken of: the first of these that a case has, in both runs where two are compared."""
+BASELINES = (BEST_COPY, "copy", "np.copyto", PRODUCT)
+"""What fastdrop's speed is divided by: the first of these that both runs have."""
 
 _IDENTITY = ("processor", "cores", "instruction set", "caches", "numpy", "blas", "python", "commit")
 
@@ -25,8 +25,8 @@ class Change(NamedTuple):
     faster: float
     """First run's seconds divided by the second's."""
     share: float | None
-    """The same for the speed as a share of the yardstick's; None where there is none."""
-    yardstick: str
+    """The same for the speed divided by the baseline's; None where there is no baseline."""
+    baseline: str
     verdict: str
     """Empty where nothing changed beyond noise."""
 
@@ -43,10 +43,10 @@ def compare(first: Report, second: Report) -> Iterator[Change]:
             if not name.startswith(SUBJECT) or old is None or new is None:
                 continue
             seconds = _step((old.median, old.low, old.high), (new.median, new.low, new.high))
-            share, yardstick = None, ""
-            if name == SUBJECT:  # the yardsticks' ratios are to the default build
-                for yardstick in YARDSTICKS:
-                    one, other = known.timing(yardstick), result.timing(yardstick)
+            share, baseline = None, ""
+            if name == SUBJECT:  # ratios are to the default build
+                for baseline in BASELINES:
+                    one, other = known.timing(baseline), result.timing(baseline)
                     if one and other:
                         share = _step(_share(one), _share(other))
                         break
@@ -56,8 +56,8 @@ def compare(first: Report, second: Report) -> Iterator[Change]:
                 (old.median, new.median),
                 old.median / new.median,
                 None if share is None else share[0],
-                yardstick if share else "",
-                _verdict(seconds[1], None if share is None else share[1], yardstick),
+                baseline if share else "",
+                _verdict(seconds[1], None if share is None else share[1], baseline),
             )
 
 
@@ -68,7 +68,7 @@ def unmatched(first: Report, second: Report) -> tuple[int, int]:
 
 
 def differences(first: Report, second: Report) -> dict[str, tuple[Any, Any]]:
-    """In what the two machines differ, so far as it decides about speed."""
+    """In what the two machines differ that affects speed."""
     pairs = {name: (first.machine.get(name), second.machine.get(name)) for name in _IDENTITY}
     pairs["plan"] = (first.plan, second.plan)
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -77,13 +77,13 @@ def differences(first: Report, second: Report) -> dict[str, tuple[Any, Any]]:
 Interval = tuple[float, float, float]
 
 
-def _share(yardstick: Timing) -> Interval:
-    """The yardstick's time divided by fastdrop's is fastdrop's speed as a share; inverted, so that less is faster."""
-    return 1 / yardstick.relative, 1 / yardstick.relative_high, 1 / yardstick.relative_low
+def _share(baseline: Timing) -> Interval:
+    """fastdrop's time divided by the baseline's, so that less is faster."""
+    return 1 / baseline.relative, 1 / baseline.relative_high, 1 / baseline.relative_low
 
 
 def _step(old: Interval, new: Interval) -> tuple[float, int]:
-    """How many times less the new median is, and the direction of a change beyond noise: 1, -1 or 0."""
+    """The old median divided by the new one, and the direction of a change beyond noise: 1, -1 or 0."""
     ratio = old[0] / new[0]
     apart = new[1] > old[2] or new[2] < old[1]
     if not apart or abs(new[0] - old[0]) <= SMALLEST_CHANGE * old[0]:
@@ -91,12 +91,12 @@ def _step(old: Interval, new: Interval) -> tuple[float, int]:
     return ratio, 1 if ratio > 1 else -1
 
 
-def _verdict(seconds: int, share: int | None, yardstick: str) -> str:
+def _verdict(seconds: int, share: int | None, baseline: str) -> str:
     word = {1: "faster", -1: "slower"}
     if share is None or seconds == share:
         return word.get(seconds, "")
-    if not share:  # the yardstick changed as much
-        return f"{word[seconds]}, and so is {yardstick}: the machine, not the kernel"
+    if not share:  # the baseline changed as much
+        return f"{word[seconds]}, and so is {baseline}: the machine, not the kernel"
     if not seconds:
-        return f"{word[share]} against {yardstick} alone"
-    return f"{word[seconds]}, but {word[share]} against {yardstick}"
+        return f"{word[share]} against {baseline} alone"
+    return f"{word[seconds]}, but {word[share]} against {baseline}"

@@ -1,4 +1,4 @@
-"""What the figures were measured on. No names of hosts or users: the file is meant to be passed on."""
+"""What figures were measured on, without names of hosts or users: files are meant to be shared."""
 
 import importlib.metadata
 import os
@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 import fastdrop
-from fastdrop.bench.peers import OPTIONAL
-from fastdrop.experiments.blas import blas_library
-from fastdrop.info import configuration
+from fastdrop.bench.baselines import PACKAGES
+from fastdrop.bench.internals import blas_library, configuration
 
-_LIBRARIES = (*OPTIONAL, "ml_dtypes", "matplotlib")
+_LIBRARIES = (*PACKAGES, "ml_dtypes", "matplotlib")
 
 
 def machine() -> dict[str, Any]:
@@ -41,7 +40,7 @@ def _processor() -> str:
 
 
 def _caches() -> dict[str, str]:
-    """Sizes as Linux tells them, such as {"L1d": "48K", "L2": "1024K", "L3": "32768K"}."""
+    """Sizes as Linux reports them, such as {"L1d": "48K", "L2": "1024K", "L3": "32768K"}."""
     found = {}
     for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         try:

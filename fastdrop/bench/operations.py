@@ -1,231 +1,150 @@
-"""fastdrop's side of every operation, and its yardsticks: what is called, and how its result is checked."""
+"""The operations that are measured: how fastdrop is called, on arrays of NumPy or CuPy, and the arrays for it.
+
+Nothing of fastdrop is imported here, since `compare --builds` measures other builds with the same table: every function
+gets the package as an argument.
+"""
 
 import importlib
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-import fastdrop as fd
-from fastdrop import threads
-from fastdrop.bench import checks, family, peers
-from fastdrop.bench.measure import SUBJECT, Candidate
-from fastdrop.bench.plan import (
-    CONNECT,
-    CONNECT_BACKWARD,
-    COPY_KINDS,
-    FAMILY,
-    FUSED,
-    FUSED_BACKWARD,
-    MULTIPLY,
-    NEW_RESULT,
-    OVERHEAD,
-    WITH_OUT,
-    Case,
-    arrays_moved,
-)
+Get = Callable[[str], Any]
+"""The array that has this role in a case."""
+Make = Callable[[Any, Get, float], "Call"]
+"""Makes the call from the package fastdrop, the arrays and p."""
 
-Array = NDArray[Any]
 
-_BLOCK = 1 << 20
+class Call(NamedTuple):
+    """One call of fastdrop, and the mask where the result does not have it."""
+
+    run: Callable[[], Any]
+    mask: Any = None
+
+
+class Operation(NamedTuple):
+    """How an operation is called, and how many arrays of x's size it reads and writes: what GB/s count."""
+
+    make: Make
+    arrays: int = 2
+
+
+def _forward(name: str, *roles: str, out: bool = True, **options: Any) -> Make:
+    def make(fd: Any, get: Get, p: float) -> Call:
+        arrays = {"out": get("out")} if out else {}
+        return Call(partial(getattr(fd, name), *map(get, roles), p=p, rng=fd.Stream(0), **arrays, **options))
+
+    return make
+
+
+def _backward(name: str, forward: Make, *roles: str, out: bool = False, **options: Any) -> Make:
+    def make(fd: Any, get: Get, p: float) -> Call:
+        arrays = {"out": get("out")} if out else {}
+        mask = forward(fd, get, p).run()[1]
+        return Call(partial(getattr(fd, name), *map(get, roles), mask, **arrays, **options), mask)
+
+    return make
+
+
+def _bias(activation: str) -> Make:
+    return _forward("bias_activation_dropout", "x", "bias", activation=activation)
+
+
+def _bias_backward(activation: str) -> Make:
+    name = "bias_activation_dropout_backward"
+    return _backward(name, _bias(activation), "other", "x", "bias", activation=activation)
+
+
+def _connect(per_example: bool) -> Make:
+    return _forward("dropconnect", "inputs", "weight", "weight bias", out=False, per_example=per_example)
+
+
+def _connect_backward(per_example: bool) -> Make:
+    return _backward("dropconnect_backward", _connect(per_example), "gradient", "inputs", "weight")
+
+
+_dropout, _softmax = _forward("dropout", "x"), _forward("softmax_dropout", "x")
+
+OPERATIONS: dict[str, Operation] = {
+    "dropout": Operation(_dropout),
+    "dropout backward": Operation(_backward("dropout_backward", _dropout, "x", out=True)),
+    "dropout, new result": Operation(_forward("dropout", "x", out=False)),
+    "spatial dropout, channels first": Operation(_forward("spatial_dropout", "x", channel_axis=1)),
+    "spatial dropout, channels last": Operation(_forward("spatial_dropout", "x", channel_axis=-1)),
+    "bias + ReLU + dropout": Operation(_bias("relu")),
+    "bias + GELU + dropout": Operation(_bias("gelu")),
+    "dropout + add": Operation(_forward("dropout_add", "x", "other"), 3),
+    "softmax + dropout": Operation(_softmax),
+    "bias + ReLU + dropout backward": Operation(_bias_backward("relu"), 3),
+    "bias + GELU + dropout backward": Operation(_bias_backward("gelu"), 3),
+    "softmax + dropout backward": Operation(_backward("softmax_dropout_backward", _softmax, "other", "x"), 3),
+    "DropConnect per batch": Operation(_connect(False), 0),
+    "DropConnect per example": Operation(_connect(True), 0),
+    "DropConnect per batch backward": Operation(_connect_backward(False), 0),
+    "DropConnect per example backward": Operation(_connect_backward(True), 0),
+    "alpha dropout": Operation(_forward("alpha_dropout", "x")),
+    "Gaussian dropout": Operation(_forward("gaussian_dropout", "x")),
+    "zoneout": Operation(_forward("zoneout", "x", "other"), 3),
+    "DropBlock": Operation(_forward("dropblock", "x", block_size=7)),
+    "drop path": Operation(_forward("drop_path", "x")),
+    "locked dropout": Operation(_forward("locked_dropout", "x")),
+    "call overhead": Operation(_forward("dropout", "x", out=False)),
+}
+"""Shapes of DropConnect are (batch, outputs, inputs); it has no GB/s, since it is bound by its matrix product."""
+
+
+def shape_of(role: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the array with this role in a case of this shape."""
+    match role:
+        case "bias":
+            return shape[-1:]
+        case "inputs":
+            return shape[0], shape[2]
+        case "weight":
+            return shape[1:]
+        case "weight bias":
+            return shape[1:2]
+        case "gradient":
+            return shape[:2]
+    return shape
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
-    """The dtype of this name; bfloat16 comes from the package ml_dtypes."""
+    """The dtype with this name; bfloat16 comes from the package ml_dtypes."""
     return np.dtype(importlib.import_module("ml_dtypes").bfloat16 if name == "bfloat16" else name)
 
 
 class Buffers:
-    """Arrays by role, made once at the largest size and used again for every smaller one: warm, all pages there."""
+    """Memory by role, allocated once at the largest size and touched, so that no timing waits for new pages."""
 
-    def __init__(self) -> None:
-        self._arrays: dict[str, Array] = {}
+    BLOCK = 1 << 20
 
-    def get(self, role: str, shape: tuple[int, ...], dtype: str = "float32", *, filled: bool = True) -> Array:
-        """An array of this shape: random numbers, the same ones each time, or zeros at first for a result."""
-        kind, count = dtype_of(dtype), int(np.prod(shape))
-        known = self._arrays.get(role)
-        if known is None or known.dtype != kind or known.size < count:
-            self._arrays.pop(role, None)  # first free the old one
-            known = np.zeros(count, kind)
-            if filled:
-                seed = sum(role.encode())
-                block = np.random.default_rng(seed).standard_normal(min(count, _BLOCK), np.float32).astype(kind)
-                for start in range(0, count, _BLOCK):
-                    known[start : start + _BLOCK] = block[: count - start]
-            else:
-                known.fill(0)  # np.zeros leaves the pages to the first writer
-            self._arrays[role] = known
-        return known[:count].reshape(shape)
+    def __init__(self, package: Any = np) -> None:
+        self._package, self._memory = package, {}  # type: ignore[var-annotated]
 
+    def get(
+        self, role: str, shape: tuple[int, ...], dtype: str, offset: int = 0, room: int = 0, prefix: str = ""
+    ) -> Any:
+        """An array with this role; `offset` bytes into its memory, which has `room` bytes more than the array.
 
-class Work(NamedTuple):
-    """What fastdrop does in a case, and the arrays that its peers get."""
-
-    run: Callable[[], Any]
-    check: Callable[[Any], None]
-    arrays: peers.Arrays
-    yardsticks: dict[str, Callable[[], Candidate]]
-
-
-def makers(case: Case, buffers: Buffers) -> dict[str, Callable[[], Candidate]]:
-    """Everyone who takes part in this case, fastdrop first, each made when its turn comes."""
-    work = _work(case, buffers)
-    products = case.operation in (*CONNECT, *CONNECT_BACKWARD)
-    moved = 0 if products else arrays_moved(case.operation) * work.arrays.x.nbytes
-    spins = "per example" in case.operation
-    found: dict[str, Callable[[], Candidate]] = {SUBJECT: lambda: Candidate(work.run, work.check, moved, spins=spins)}
-    for name in case.peers:
-        isa = name.removeprefix(f"{SUBJECT} ")
-        if name in work.yardsticks:
-            found[name] = work.yardsticks[name]
-        elif isa in threads.kernels.available_isas():
-            found[name] = partial(Candidate, work.run, work.check, moved, isa)
-        elif peers.is_here(name) and case.operation not in FAMILY:
-            found[name] = partial(_peer, name, case, work.arrays, moved, spins)
-    return found
-
-
-def _peer(name: str, case: Case, arrays: peers.Arrays, moved: int, spins: bool) -> Candidate:
-    run, check = peers.PEERS[name](case, arrays)
-    return Candidate(run, check, moved, spins=spins)
-
-
-def _work(case: Case, buffers: Buffers) -> Work:
-    if case.operation in (*CONNECT, *CONNECT_BACKWARD):
-        return _connect(case, buffers)
-    x = buffers.get("x", case.shape, case.dtype)
-    out = buffers.get("out", case.shape, case.dtype, filled=False)
-    arrays = peers.Arrays(x, out)
-    yardsticks = {
-        **{name: partial(_copy, kind, x, out) for name, kind in COPY_KINDS.items()},
-        "np.copyto": lambda: Candidate(lambda: np.copyto(out, x), lambda _: _same(out, x), 2 * x.nbytes),
-        MULTIPLY: lambda: _multiply(x, 1 / (1 - case.p)),
-        **dict.fromkeys(("dropout alone", WITH_OUT), lambda: _alone(case, buffers)),
-        "fastdrop float32": lambda: _alone(case._replace(dtype="float32"), buffers, "float32 "),
-    }
-    if case.operation in (*FUSED, *FUSED_BACKWARD):
-        return _fused(case, buffers, arrays, yardsticks)
-    if case.operation in FAMILY:
-        arrays = arrays._replace(other=buffers.get("other", case.shape, case.dtype))
-        run, check = family.work(case, arrays)
-        return Work(run, check, arrays, yardsticks | family.others(case, arrays))
-    stream, p = fd.Stream(0), case.p
-    if case.operation == "dropout backward":
-        mask = fd.dropout(x, p, rng=stream, out=out)[1]
-        return Work(
-            lambda: fd.dropout_backward(x, mask, out=out),
-            lambda dx: checks.dropout(dx, x, there(mask)),
-            arrays,
-            yardsticks,
-        )
-    if case.operation.startswith("spatial"):
-        axis = -1 if case.operation.endswith("last") else 1
-        return Work(
-            lambda: fd.spatial_dropout(x, p, channel_axis=axis, rng=stream, out=out),
-            lambda result: checks.spatial(result[0], x, result[1]),
-            arrays,
-            yardsticks,
-        )
-    if case.operation in (OVERHEAD, NEW_RESULT):  # what users write: the result is a new array
-        return Work(lambda: fd.dropout(x, p, rng=stream), _dropout_check(x), arrays, yardsticks)
-    return Work(lambda: fd.dropout(x, p, rng=stream, out=out), _dropout_check(x), arrays, yardsticks)
-
-
-def _dropout_check(x: Array) -> Callable[[Any], None]:
-    return lambda result: checks.dropout(result[0], x, result[1])
-
-
-def there(mask: fd.Mask | None) -> fd.Mask:
-    assert mask is not None
-    return mask
-
-
-def _same(found: Array, wanted: Array) -> None:
-    for part in checks.pieces(found.size):
-        checks.same_bits(found.reshape(-1)[part], wanted.reshape(-1)[part])
-
-
-def _copy(kind: str, x: Array, out: Array) -> Candidate:
-    """A copy on as many threads, and in the pieces, that a dropout of the same array gets."""
-    copy, count = threads.kernels.copy, threads.threads_for(x.size)
-    return Candidate(lambda: copy(x, out, kind, count), lambda _: _same(out, x), 2 * x.nbytes)
-
-
-def _multiply(x: Array, scale: float) -> Candidate:
-    wanted = x * x.dtype.type(scale)
-    return Candidate(lambda: np.multiply(x, scale), lambda found: _same(found, wanted), 2 * x.nbytes)
-
-
-def _alone(case: Case, buffers: Buffers, role: str = "") -> Candidate:
-    """Plain dropout of an array of the same shape."""
-    x = buffers.get(f"{role}x", case.shape, case.dtype)
-    out = buffers.get(f"{role}out", case.shape, case.dtype, filled=False)
-    stream, p = fd.Stream(0), case.p
-    return Candidate(lambda: fd.dropout(x, p, rng=stream, out=out), _dropout_check(x), 2 * x.nbytes)
-
-
-def _fused(case: Case, buffers: Buffers, arrays: peers.Arrays, yardsticks: dict[str, Callable[[], Candidate]]) -> Work:
-    name, p, stream = case.operation, case.p, fd.Stream(0)
-    x, out = arrays.x, arrays.out
-    bias = buffers.get("bias", case.shape[-1:], case.dtype)
-    other = buffers.get("other", case.shape, case.dtype)
-    arrays = arrays._replace(bias=bias, other=other)
-    # Looked up by name: a build that has them not says so in these cases alone.
-    forward: Callable[[], Any]
-    if name.startswith("bias"):
-        activation = "relu" if "ReLU" in name else "gelu"
-        call = _public("bias_activation_dropout")
-        forward = lambda: call(x, bias, p, activation=activation, rng=stream, out=out)  # noqa: E731
-    elif name == "dropout + add":
-        call = _public("dropout_add")
-        forward = lambda: call(x, other, p, rng=stream, out=out)  # noqa: E731
-    else:
-        call = _public("softmax_dropout")
-        forward = lambda: call(x, p, rng=stream, out=out)  # noqa: E731
-    if name in FUSED:
-        return Work(
-            forward, lambda result: checks.fused(name, result[0], x, bias, other, result[1]), arrays, yardsticks
-        )
-    mask = forward()[1]
-    if name.startswith("bias"):
-        back = _public("bias_activation_dropout_backward")
-        run = lambda: back(other, x, bias, mask, activation=activation)  # noqa: E731
-    else:
-        back = _public("softmax_dropout_backward")
-        run = lambda: back(other, x, mask)  # noqa: E731
-    return Work(run, lambda result: checks.fused_backward(name, result, other, x, bias, mask), arrays, yardsticks)
-
-
-def _public(name: str) -> Callable[..., Any]:
-    found = getattr(fd, name, None)
-    if found is None:
-        raise NotImplementedError(f"this fastdrop has no {name}")
-    call: Callable[..., Any] = found
-    return call
-
-
-def _connect(case: Case, buffers: Buffers) -> Work:
-    batch, outputs, inputs = case.shape
-    x = buffers.get("connect x", (batch, inputs), case.dtype)
-    dy = buffers.get("connect dy", (batch, outputs), case.dtype)
-    weight = buffers.get("connect weight", (outputs, inputs), case.dtype)
-    bias = buffers.get("connect bias", (outputs,), case.dtype)
-    per_example, p, stream = "example" in case.operation, case.p, fd.Stream(0)
-    arrays = peers.Arrays(x, np.empty(0, x.dtype), bias, dy, weight)
-    if case.operation in CONNECT:
-        return Work(
-            lambda: fd.dropconnect(x, weight, bias, p, per_example=per_example, rng=stream),
-            lambda result: checks.connect(result[0], x, weight, bias, result[1], per_example),
-            arrays,
-            {"product": lambda: Candidate(lambda: x @ weight.T, lambda _: None, 0, spins=per_example)},
-        )
-    mask = there(fd.dropconnect(x, weight, bias, p, per_example=per_example, rng=stream)[1])
-    return Work(
-        lambda: fd.dropconnect_backward(dy, x, weight, mask),
-        lambda result: checks.connect_backward(result, dy, x, weight, mask, per_example),
-        arrays,
-        {"product": lambda: Candidate(lambda: (dy @ weight, dy.T @ x), lambda _: None, 0, spins=per_example)},
-    )
+        Every array has the same random numbers each time, except "out", which nothing reads. Another `prefix` is other
+        memory.
+        """
+        kind, shape = dtype_of(dtype), shape_of(role, shape)
+        count = math.prod(shape)
+        size = count * kind.itemsize
+        key = prefix + role
+        if key not in self._memory or self._memory[key].size < size + room:
+            self._memory.pop(key, None)  # free the old memory first
+            self._memory[key] = self._package.zeros(size + room, np.uint8)
+            self._memory[key][:] = 0  # zeros() leaves the pages to the first write
+        array = self._memory[key][offset : offset + size].view(kind)
+        if role != "out":
+            rng = np.random.default_rng(sum(role.encode()))
+            block = self._package.asarray(rng.standard_normal(min(count, self.BLOCK), np.float32).astype(kind))
+            for start in range(0, count, self.BLOCK):
+                array[start : start + self.BLOCK] = block[: count - start]
+        return array.reshape(shape)

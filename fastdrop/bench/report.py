@@ -1,32 +1,33 @@
-"""What a run leaves behind: the JSON, and the picture of throughput against size."""
+"""A run as a file of JSON: written, and read again with every value checked."""
 
 import math
-from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from fastdrop.bench import device, promises, quiet, results
-from fastdrop.bench.plan import DEVICE_OR_HOST
-from fastdrop.bench.results import MOST, Result, copy_of
-from fastdrop.experiments.files import path_text, write_atomically, write_json
-from fastdrop.experiments.reading import Damaged, Unreadable, is_text, parse_json, read_text, shown
+from fastdrop.bench import device, results, targets
+from fastdrop.bench.measure import Timing
+from fastdrop.bench.noise import Noise
+from fastdrop.bench.plan import DEVICE_OR_HOST, PLAIN_CUPY, STORED_MASKS, Case
+from fastdrop.bench.results import Result
+from fastdrop.experiments.formats.paths import path_text
+from fastdrop.experiments.formats.reading import Damaged, Unreadable, cleaned, is_text, parse_json, read_text, shown
+from fastdrop.experiments.formats.writing import write_json
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-FORMAT = "fastdrop bench"
-VERSION, READABLE = 2, (1, 2)
-"""Of the JSON; a file of another version is refused.
-
-Version 1 had one copy, "copy", with `ratio_to_copy`. Version 2 has three on the CPU (`plan.COPY_KINDS`), says which was
-the fastest (`best_copy`) and what each candidate's speed is of it (`ratio_to_best_copy`); a GPU's is "copy" as before.
-What disturbed a case stands in its `quiet`, and for all of them in the machine's. `bytes`, and so the GB/s, of
-operations that read two arrays and write one count all three, no longer two.
-"""
-_MOST_FACTS = 200
-"""About a machine."""
-_MOST_RESULTS = 10_000
+FORMAT, VERSION, READABLE = "fastdrop bench", 3, (1, 2, 3)
+"""Version 1 had one copy, "copy". Version 2 has three on the CPU (`plan.COPY_KINDS`), and `quiet`: what disturbed a
+case. Version 3 has other names for some keys and candidates (`_RENAMED`), and `noise` in place of `quiet`."""
+_RENAMED = {
+    "streaming copy": "non-temporal copy",
+    "NumPy at its best": "best NumPy",
+    "cupy recipe": PLAIN_CUPY,
+    "materialised mask": STORED_MASKS,
+}
+_OLD_NOISE = {"others": "foreign_share", "stolen": "steal_share", "spread": "spread"}
+_MOST = 1 << 62
+"""Of elements, bytes, rounds and other counts in a file."""
+_MOST_AXES, _MOST_CANDIDATES, _MOST_RESULTS, _MOST_FACTS = 64, 100, 10_000, 200
+_SHORTEST, _LONGEST = 1e-15, 1e15
+"""Seconds, and times relative to fastdrop's: what is outside was not measured."""
 
 
 class Report(NamedTuple):
@@ -38,11 +39,12 @@ class Report(NamedTuple):
     plan: str
     complete: bool
 
-    def outcomes(self) -> list[promises.Outcome]:
-        return promises.evaluate(self.results, self.machine, missing=self.missing, quick=self.plan == "quick")
+    def outcomes(self) -> list[targets.Outcome]:
+        """The targets beside what was measured."""
+        return targets.evaluate(self.results, on_device="device" in self.machine)
 
     def break_even(self) -> dict[str, int | None]:
-        """From how many elements on a GPU is faster than this host's CPU; empty where that was not measured."""
+        """From how many elements on a GPU is faster than this CPU; empty where that was not measured."""
         found = []
         for result in self.results:
             if result.case.operation == DEVICE_OR_HOST and not result.error:
@@ -53,156 +55,142 @@ class Report(NamedTuple):
 
 def save(report: Report, path: Path) -> None:
     """Write the report as JSON."""
-    noises = results.noises(report.results)
     document = {
         "format": FORMAT,
         "version": VERSION,
         "plan": report.plan,
         "complete": report.complete,
-        "machine": {**report.machine, **({"quiet": quiet.summary(noises)} if noises else {})},
-        "missing peers": report.missing,
+        "machine": report.machine,
+        "missing baselines": report.missing,
         "break even elements": report.break_even(),
-        "promises": [promises.record(outcome) for outcome in report.outcomes()],
-        "results": [results.record(result) for result in report.results],
+        "targets": [outcome.record() for outcome in report.outcomes()],
+        "results": [record(result) for result in report.results],
     }
     write_json(path, document)
 
 
+def record(result: Result) -> dict[str, Any]:
+    """A result as plain values."""
+    case, copy = result.case, results.copy_of([result])
+    entries: dict[str, Any] = {}
+    for name, timing in result.candidates.items():
+        if isinstance(timing, str):
+            entries[name] = {"error": timing}
+            continue
+        rate, ratio = result.gigabytes_per_second(name), result.speed(copy, name)
+        entries[name] = {
+            "median_seconds": timing.median,
+            "quartiles_seconds": [timing.low, timing.high],
+            "rounds": timing.rounds,
+            "time_relative_to_fastdrop": timing.relative,
+            "quartiles_relative_to_fastdrop": [timing.relative_low, timing.relative_high],
+            "bytes": timing.bytes,
+            "gigabytes_per_second": None if math.isnan(rate) else rate,
+            f"ratio_to_{copy.replace(' ', '_')}": ratio if math.isfinite(ratio) else None,
+        }
+    return {
+        "operation": case.operation,
+        "shape": list(case.shape),
+        "elements": case.elements,
+        "dtype": case.dtype,
+        "p": case.p,
+        "threads": case.threads,
+        "best_copy": result.best_copy or None,
+        "candidates": entries,
+        **({"noise": result.noise._asdict()} if result.noise else {}),
+    }
+
+
 def load(path: Path) -> Report:
-    """Read what `save` wrote; a ValueError of one line where it is something else."""
+    """Read what `save` wrote, also by versions 1 and 2; a ValueError of one line where the file is something else."""
     try:
-        return _from_document(parse_json(read_text(path)))
+        return _report(parse_json(read_text(path)))
     except Unreadable as error:
         raise ValueError(f"{path_text(path)}: {error}") from None
 
 
-def _from_document(document: Any) -> Report:
-    """The report that `save` wrote, each value checked."""
+def _need(condition: object, what: str, found: Any = None) -> None:
+    if not condition:
+        raise Damaged(f"damaged: {what}" + ("" if found is None else f"; got {shown(found)}"))
+
+
+def _report(document: Any) -> Report:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise Damaged("not a file of this fastdrop bench")
     version = document.get("version")
     if type(version) is not int or version not in READABLE:
-        raise Damaged(
-            f"format version {shown(version)}; this fastdrop reads versions {' and '.join(map(str, READABLE))}"
-        )
-    kinds = {"machine": dict, "results": list, "missing peers": list, "plan": str, "complete": bool}
-    for name, kind in kinds.items():
-        if not isinstance(document.get(name), kind):
-            raise Damaged(f"damaged: {name!r} is missing or of another type")
-    machine, missing = document["machine"], document["missing peers"]
-    if not all(is_text(text) for text in (*missing, document["plan"])):
-        raise Damaged("damaged: the plan or the missing peers are no names")
-    if not (len(machine) <= _MOST_FACTS and all(is_text(name) and _is_fact(fact) for name, fact in machine.items())):
-        raise Damaged("damaged: the machine is not described by names and simple values")
-    if len(document["results"]) > _MOST_RESULTS:
-        raise Damaged(f"damaged: more than {_MOST_RESULTS:,} results")
-    found = [results.from_record(record) for record in document["results"]]
-    return Report(machine, found, missing, document["plan"], document["complete"])
+        raise Damaged(f"format version {shown(version)}; this fastdrop reads versions 1, 2 and 3")
+    names = ("machine", "results", "plan", "complete", "missing baselines" if version == 3 else "missing peers")
+    fields: list[Any] = [document.get(name) for name in names]
+    machine, records, plan, complete, missing = fields
+    _need(isinstance(missing, list) and all(map(is_text, missing)), "the missing baselines are a list of names")
+    _need(is_text(plan) and isinstance(complete, bool), "the plan is a name, and complete true or false")
+    _need(isinstance(machine, dict), "the machine's description is missing")
+    _need(len(machine) <= _MOST_FACTS and all(is_text(k) and _is_fact(v) for k, v in machine.items()),
+          "the machine is described by names and simple values")  # fmt: skip
+    _need(isinstance(records, list) and len(records) <= _MOST_RESULTS, f"at most {_MOST_RESULTS:,} results are read")
+    return Report(machine, [from_record(each) for each in records], missing, plan, complete)
 
 
 def _is_fact(value: Any, inside: bool = False) -> bool:
-    """Whether a value can stand in a machine's description: a text, a number, or a few of them."""
+    """Whether a value can be in a machine's description: a text, a number, or a few of them."""
     if isinstance(value, (list, dict)) and not inside:
         parts = [*value, *(value.values() if isinstance(value, dict) else ())]
         return len(parts) <= _MOST_FACTS and all(_is_fact(part, inside=True) for part in parts)
     if isinstance(value, (int, float)):
-        return -MOST <= value <= MOST  # False also for NaN
+        return -_MOST <= value <= _MOST  # False also for NaN
     return value is None or is_text(value)
 
 
-class _Line(NamedTuple):
-    label: str
-    points: list[tuple[int, float]]
-    colour: str
-    width: float = 1.6
-    dashed: bool = False
+def from_record(found: Any) -> Result:
+    """The result that `record` wrote, also in older versions; `Damaged` where it is something else."""
+    _need(isinstance(found, dict), "a result is an object", found)
+    names = ("operation", "shape", "dtype", "p", "threads", "candidates")
+    operation, shape, dtype, p, threads, candidates = (found.get(name) for name in names)
+    _need(is_text(operation) and is_text(dtype), "operation and dtype are names", (operation, dtype))
+    _need(isinstance(shape, list) and 1 <= len(shape) <= _MOST_AXES, "a shape is a list of lengths", shape)
+    _need(all(_is_count(side, 1) for side in shape) and math.prod(shape) <= _MOST, "a shape has lengths", shape)
+    _need(_is_number(p, 0.0, 1.0), "p is from 0 to 1", p)
+    _need(_is_count(threads), "threads are counted", threads)
+    _need(isinstance(candidates, dict) and len(candidates) <= _MOST_CANDIDATES, "candidates by name", candidates)
+    _need(all(map(is_text, candidates)), "candidates have names", list(candidates))
+    timings = {_RENAMED.get(name, name): _candidate(entry) for name, entry in candidates.items()}
+    return Result(Case(operation, tuple(shape), dtype, float(p), threads), timings, _noise(found))
 
 
-def draw(report: Report, path: Path) -> bool:
-    """The picture: plain float32 dropout under the best copy's roofline. False where nothing of it was measured."""
-    from matplotlib.figure import Figure
-
-    lines = _lines(report.results)
-    if not lines:
-        return False
-    figure = Figure(figsize=(10.5, 6.2), layout="constrained")
-    axes = figure.add_subplot()
-    for line in lines:
-        sizes, rates = zip(*sorted(line.points), strict=True)
-        style = "--" if line.dashed else "-"
-        roof = line.width > 4
-        axes.plot(sizes, rates, style, color=line.colour, linewidth=line.width, marker="" if roof else "o",
-                  markersize=4, zorder=1 if roof else 3, solid_capstyle="round", label=line.label)  # fmt: skip
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_xlabel("elements (float32)")
-    axes.set_ylabel("GB/s, read and written")
-    machine = report.machine
-    axes.set_title(
-        f"Dropout under the best copy of the same array: {machine.get('processor')}, {machine.get('instruction set')}",
-        loc="left",
-    )
-    axes.grid(True, which="major", color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    _label_ends(axes, lines)
-    content = BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    write_atomically(path, content.getvalue())
-    return True
+def _candidate(entry: Any) -> Timing | str:
+    """A candidate's timing, or the text of its error."""
+    _need(isinstance(entry, dict), "a candidate is an object", entry)
+    if "error" in entry:
+        return cleaned(entry["error"])
+    pairs = [entry.get(name) for name in ("quartiles_seconds", "quartiles_relative_to_fastdrop")]
+    _need(all(isinstance(pair, list) and len(pair) == 2 for pair in pairs), "quartiles are two numbers", pairs)
+    (low, high), (relative_low, relative_high) = pairs
+    median, relative = entry.get("median_seconds"), entry.get("time_relative_to_fastdrop")
+    times = (median, low, high, relative, relative_low, relative_high)
+    _need(all(_is_number(time, _SHORTEST, _LONGEST) for time in times), "times are positive numbers", times)
+    rounds, size = entry.get("rounds"), entry.get("bytes")
+    _need(_is_count(rounds, 1) and _is_count(size), "rounds and bytes are counted", (rounds, size))
+    median, low, high, relative, relative_low, relative_high = map(float, times)
+    return Timing(median, low, high, int(rounds or 0), relative, relative_low, relative_high, int(size or 0))
 
 
-def _lines(found: Sequence[Result]) -> list[_Line]:
-    plain = [result for result in found if result.case.operation == "dropout" and result.case.dtype == "float32"]
-    plain = [result for result in plain if len(result.case.shape) == 1]
-    if not plain:
-        return []
-    counts = sorted({result.case.threads for result in plain})
-    # The p at which most sizes were measured, so that lines and not points are drawn.
-    sizes = {p: sum(result.case.p == p for result in plain) for p in {result.case.p for result in plain}}
-    ps = sorted((p for p in sizes if sizes[p] == max(sizes.values())), reverse=True)[:2]
-
-    def points(name: str, p: float, count: int) -> list[tuple[int, float]]:
-        here = [result for result in plain if result.case.p == p and result.case.threads == count]
-        return [(each.case.elements, each.gigabytes_per_second(name)) for each in here if each.timing(name)]
-
-    lines, copy = [], copy_of(plain)
-    for count, grey in zip((counts[0], counts[-1]), ("0.88", "0.78"), strict=True):
-        lines.append(_Line(f"{copy}, {_threads(count)}", points(copy, ps[0], count), grey, 9.0))
-    if len(counts) == 1:
-        lines.pop()
-    for p, shades in zip(ps, (("#7fb3dd", "#1f5f99"), ("#f2b27a", "#c2570c")), strict=False):
-        for count, colour in zip(dict.fromkeys((counts[-1], counts[0])), reversed(shades), strict=False):
-            lines.append(_Line(f"fastdrop, p = {p:g}, {_threads(count)}", points("fastdrop", p, count), colour, 2.2))
-    others = (("np.copyto", "#3a3a3a"), ("NumPy at its best", "#2f8f5b"), ("torch", "#a3379a"))
-    lines += [_Line(name, points(name, ps[0], counts[-1]), colour, dashed=True) for name, colour in others]
-    return [line for line in lines if line.points]
+def _noise(found: dict[str, Any]) -> Noise | None:
+    """What disturbed a case."""
+    if "noise" not in found and "quiet" not in found:
+        return None
+    names = {name: name for name in Noise._fields} if "noise" in found else _OLD_NOISE
+    values = found["noise" if "noise" in found else "quiet"]
+    _need(isinstance(values, dict), "what disturbed a case is an object", values)
+    shares = {name: values.get(old) for name, old in names.items()}
+    for share in shares.values():
+        _need(share is None or _is_number(share, 0.0, _LONGEST), "fractions of disturbances are numbers", share)
+    return Noise(**{name: None if share is None else float(share) for name, share in shares.items()})
 
 
-def _threads(count: int) -> str:
-    return "1 thread" if count == 1 else f"{count} threads"
+def _is_number(value: Any, least: float, most: float) -> bool:
+    return type(value) in (int, float) and least <= value <= most
 
 
-def _label_ends(axes: "Axes", lines: Sequence[_Line]) -> None:
-    """A label at the right end of every line, moved apart where two would touch."""
-    low, high = (math.log(value) for value in axes.get_ylim())
-    left, right = (math.log2(value) for value in axes.get_xlim())
-    step = (high - low) * 0.042
-    ends = sorted((math.log(max(line.points)[1]), line) for line in lines)
-    places: list[float] = []
-    for height, _ in ends:
-        places.append(max(height, places[-1] + step) if places else height)
-    limit = high - step / 2
-    for index in reversed(range(len(places))):  # what was pushed out above goes down, and pushes the others down
-        places[index] = min(places[index], limit)
-        limit = places[index] - step
-    axes.set_xlim(2**left, 2 ** (right + (right - left) * 0.36))
-    axes.set_ylim(math.exp(low), math.exp(high))
-    start = 2 ** (right + (right - left) * 0.015)
-    for (height, line), place in zip(ends, places, strict=True):
-        x = max(line.points)[0]
-        axes.plot([x, start], [math.exp(height), math.exp(place)], color="0.8", linewidth=0.7, zorder=0)
-        axes.text(start, math.exp(place), " " + line.label, color="0.35" if line.width > 4 else line.colour,
-                  va="center", fontsize=9)  # fmt: skip
-    axes.set_xticks(sorted({x for line in lines for x, _ in line.points}))
+def _is_count(value: Any, least: int = 0) -> bool:
+    return type(value) is int and least <= value <= _MOST

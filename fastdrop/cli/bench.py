@@ -1,17 +1,21 @@
-"""`fastdrop bench`: tables in the terminal, JSON and picture; and `fastdrop bench compare`."""
+"""`fastdrop bench`: tables in the terminal, JSON and picture; and `fastdrop bench compare` of two files."""
 
 import argparse
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import fastdrop as fd
-from fastdrop.bench import compare, device, peers, plan, quiet, report, results
+from fastdrop.bench import baselines, compare, device, figures, noise, picture, plan, report, results
+from fastdrop.bench.internals import get_num_threads, set_num_threads
 from fastdrop.bench.machine import machine
 from fastdrop.bench.measure import SUBJECT
+from fastdrop.bench.plan import Case
+from fastdrop.bench.report import Report
 from fastdrop.bench.results import Result
 from fastdrop.errors import missing_package
-from fastdrop.experiments.files import check_target, path_text
+from fastdrop.experiments.formats.paths import path_text
+from fastdrop.experiments.formats.writing import check_target
 
 try:
     from rich.console import Console
@@ -24,70 +28,57 @@ except ImportError:
 _FILE_WIDTH = 150
 """Columns where the output is no terminal."""
 
-_HEADINGS = {
-    "np.copyto": "np.\ncopyto",
-    "plain NumPy": "plain\nNumPy",
-    "NumPy at its best": "best\nNumPy",
-    "dropout alone": "dropout\nalone",
-}
-
 
 def bench(options: argparse.Namespace) -> int:
-    """Measure, print, save; Ctrl-C keeps what was measured."""
-    if options.action == "compare":
-        return _compare(options)
-    if options.action == "torch":
-        from fastdrop.cli.bench_torch import bench_torch
-
-        return bench_torch(options)
-    if options.action == "dask":
-        from fastdrop.cli.bench_dask import bench_dask
-
-        return bench_dask(options)
+    """Run what the command line asks for."""
     if options.action == "tune":
         from fastdrop.cli.bench_tune import bench_tune
 
         return bench_tune(options)
+    if options.action == "compare" and options.builds:
+        from fastdrop.cli.bench_builds import bench_builds
+
+        return bench_builds(options)
+    return compare_files(options) if options.action == "compare" else measure(options)
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Measure, print, save; Ctrl-C keeps what was measured."""
     if options.save:
         check_target(options.save, ".json")
     if options.plot:
         check_target(options.plot, ".png")
         _need_matplotlib()
-    console = make_console()
-    if options.scaling:
-        from fastdrop.cli.bench_scaling import bench_scaling
-
-        return bench_scaling(options, console)
-    on_device = options.device == "cuda"
-    about = {**machine(), **device.description()} if on_device else machine()
-    cases = _device_cases(options) if on_device else host_cases(options)
-    missing = [name for name in peers.missing() if not on_device or name in plan.DEVICE_PEERS]
+    cases, kind = chosen_cases(options)
+    console, on_device = make_console(), options.device == "cuda"
+    about = {**machine(), **(device.description() if on_device else {})}
+    missing = [name for name in baselines.missing() if not on_device or name in plan.ON_GPU]
     for name in missing:
-        console.print(f"{name} is not installed: not compared with (pip install {name})")
+        console.print(f"{name} is not installed: no baseline here (pip install {name})")
     measured: list[Result] = []
     status = 0
     try:
-        _measure(cases, on_device, measured, console, math.inf if not options.quick else plan.QUICK_LIMIT)
+        _measure(cases, measured, console, plan.QUICK_LIMIT if options.quick else math.inf)
     except KeyboardInterrupt:
         status = 130
         console.print("stopped; this is what was measured:")
     complete = len(measured) == len(cases)
     if not complete and not status:
         console.print(f"{len(cases) - len(measured)} cases left out, so that a quick run ends within a minute")
-    done = report.Report(about, measured, missing, "quick" if options.quick else "full", complete)
+    done = Report(about, measured, missing, kind, complete)
     _print(done, console)
     if options.save:
         report.save(done, options.save)
         console.print(f"figures: {escape(path_text(options.save))}", soft_wrap=True)
     if options.plot:
-        if report.draw(done, options.plot):
-            console.print(f"picture: {escape(path_text(options.plot))}", soft_wrap=True)
-        else:
-            console.print("no picture: no plain float32 dropout was measured")
+        drawn = picture.draw(done, options.plot)
+        text = f"picture: {escape(path_text(options.plot))}" if drawn else "no picture: no float32 dropout was measured"
+        console.print(text, soft_wrap=True)
     return status
 
 
 def make_console() -> Console:
+    """A wide one where the output is no terminal."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
 
@@ -99,46 +90,45 @@ def _need_matplotlib() -> None:
         raise missing_package("matplotlib", "bench", "drawing a picture") from None
 
 
-def host_cases(options: argparse.Namespace) -> list[plan.Case]:
-    threads = sorted(set(options.threads or (1, fd.get_num_threads())))
-    before = fd.get_num_threads()
-    try:
-        for count in threads:  # says what is wrong with a number before anything is measured
-            fd.set_num_threads(count)
-    finally:
-        fd.set_num_threads(before)
-    rows = plan.QUICK if options.quick else plan.FULL
-    found = plan.cases(rows, threads, _operations(options, plan.OPERATIONS))
-    if not found:
-        raise ValueError(f"{'; '.join(options.only)}: not part of a quick run")
-    return found
-
-
-def _device_cases(options: argparse.Namespace) -> list[plan.Case]:
-    if options.threads:
-        raise ValueError("--threads is about CPU threads; it has no meaning with --device cuda")
-    rows = plan.DEVICE_QUICK if options.quick else plan.DEVICE
-    found = plan.cases(rows, plan.ON_DEVICE, _operations(options, plan.DEVICE_OPERATIONS))
+def chosen_cases(options: argparse.Namespace) -> tuple[list[Case], str]:
+    """What the options ask for, and the name of that plan; ValueError where it is nothing."""
+    only = operations(options.only or (), plan.DEVICE if options.device == "cuda" else plan.FULL)
+    if options.device == "cuda":
+        if options.threads or options.scaling:
+            raise ValueError("--threads and --scaling are for the CPU; they have no meaning with --device cuda")
+        found = plan.device_cases(options.quick, only)
+    else:
+        threads = thread_counts(options)
+        scaling = plan.cases(plan.SCALING, threads, only)
+        found = scaling if options.scaling else plan.cpu_cases(options.quick, threads, only)
     if not found:
         raise ValueError(f"{'; '.join(options.only)}: not part of this run")
-    return found
+    return found, "scaling" if options.scaling else "quick" if options.quick else "full"
 
 
-def _operations(options: argparse.Namespace, known: Sequence[str]) -> list[str]:
-    """The operations that --only names; none for all."""
-    names = {name.replace("-", " ").lower(): name for name in known}
-    found = []
-    for only in options.only or ():
-        name = names.get(only.replace("-", " ").lower())
-        if name is None:
-            raise ValueError(f"--only names one of: {'; '.join(known)}; got {only!r}")
-        found.append(name)
-    return found
+def thread_counts(options: argparse.Namespace) -> list[int]:
+    """The numbers of threads, each checked: those asked for, or 1 and all; with --scaling also powers of two."""
+    most = get_num_threads()
+    powers = [1 << bit for bit in range(most.bit_length())] if options.scaling else [1]
+    counts = sorted({*(options.threads or (*powers, most))})
+    try:
+        for count in counts:
+            set_num_threads(count)
+    finally:
+        set_num_threads(most)
+    return counts
 
 
-def _measure(
-    cases: Sequence[plan.Case], on_device: bool, measured: list[Result], console: Console, limit: float
-) -> None:
+def operations(names: Sequence[str], rows: Iterable[plan.Row]) -> list[str]:
+    """The operations with these names; `-` may replace a space."""
+    known = {name.replace("-", " ").lower(): name for name in plan.operations(rows)}
+    for name in names:
+        if name.replace("-", " ").lower() not in known:
+            raise ValueError(f"--only names one of: {'; '.join(known.values())}; got {name!r}")
+    return [known[name.replace("-", " ").lower()] for name in names]
+
+
+def _measure(cases: Sequence[Case], measured: list[Result], console: Console, limit: float) -> None:
     """Fill `measured` case by case. A terminal gets a bar, a file or a pipe a line for each case."""
     clock = results.Clock(cases)
     columns = (
@@ -147,144 +137,107 @@ def _measure(
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(str(cases[0]), total=clock.expected, done=0, cases=len(cases), left=_left(clock))
-
-        def tell(text: str) -> None:
-            if console.is_terminal:
-                progress.update(task, description=text or str(cases[len(measured)]))
-            elif text:
-                console.print(text)
-
-        runs = results.run_on_device(cases) if on_device else results.run(cases, tell)
-        for number, result in enumerate(runs, start=1):
+        for number, result in enumerate(results.run(cases, limit), start=1):
             measured.append(result)
             clock.finish(result)
             coming = str(cases[number]) if number < len(cases) else ""
             progress.update(task, completed=clock.done, done=number, left=_left(clock), description=coming)
             if not console.is_terminal:
                 outcome = "; ".join([result.error or _rate(result), *(result.noise.reasons if result.noise else ())])
-                console.print(f"{number}/{len(cases)}  {result.case}: {escape(outcome)}  ({_left(clock)})")
-            if clock.seconds > limit:
-                break
+                console.print(
+                    f"{number}/{len(cases)}  {result.case}: {escape(outcome)}  ({_left(clock)})", soft_wrap=True
+                )
 
 
 def _left(clock: results.Clock) -> str:
-    seconds = max(0, round(clock.left))
-    return f"{seconds // 60}:{seconds % 60:02} left"
+    return f"{round(clock.left) // 60}:{round(clock.left) % 60:02} left"
 
 
 def _rate(result: Result) -> str:
-    own = result.timing()
-    assert own is not None
-    rate = result.gigabytes_per_second()
-    return time_text(own.median) + ("" if math.isnan(rate) else f", {rate:.1f} GB/s")
+    (time, _), _, (rate, _) = figures.cells(result)
+    return f"{time}, {rate} GB/s"
 
 
-def time_text(seconds: float) -> str:
-    unit, size = next((pair for pair in (("s", 1.0), ("ms", 1e-3)) if seconds >= pair[1]), ("us", 1e-6))
-    return f"{seconds / size:.3g} {unit}"
-
-
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return "–"
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
-
-
-def _print(done: report.Report, console: Console) -> None:
+def _print(done: Report, console: Console) -> None:
     about = done.machine
     console.print(f"\n{_about_device(about) if 'device' in about else _about_host(about)}", soft_wrap=True)
     measured = [result for result in done.results if not result.error]
-    for operation in dict.fromkeys(result.case.operation for result in measured):
-        console.print(_table(operation, [result for result in measured if result.case.operation == operation]))
+    tables: dict[str, list[Result]] = {}
+    for result in measured:
+        tables.setdefault(f"{result.case.operation}, {result.case.dtype}", []).append(result)
+    for title, found in tables.items():
+        console.print(_table(title, found))
     _print_errors(done.results, console)
-    if done.missing:
-        console.print(f"not installed: {', '.join(done.missing)}")
-    _print_break_even(done, console)
-    console.print(_promises(done))
+    if done.plan == "scaling":
+        console.print(_scaling(measured))
+    for label, elements in done.break_even().items():
+        where = f"from {elements:,} elements on" if elements else "at no size that was measured"
+        console.print(f"dropout on the GPU is faster than on this CPU, {label}: {where}")
+    if done.plan != "scaling":
+        _print_targets(done, console)
     _print_remark(done, "", console)
 
 
-def _print_remark(done: report.Report, name: str, console: Console) -> None:
-    """What disturbed a run, where something did."""
-    remark = quiet.remark(results.noises(done.results))
+def _print_remark(done: Report, name: str, console: Console) -> None:
+    """What disturbed a run, if anything."""
+    remark = noise.remark(results.noises(done.results))
     if remark:
         console.print(escape(f"{name}{remark}"), soft_wrap=True)
 
 
 _ABOUT_FIGURES = (
-    "Medians; spread: distance of the quartiles. GB/s counts the arrays that the call reads and writes.\n"
-    f"Under another's name: how many times faster {SUBJECT} is, byte for byte"
+    "Medians; spread: distance of the quartiles. GB/s counts the arrays that a call reads and writes.\n"
+    f"Under the name of a baseline: how many times faster {SUBJECT} is, by bytes"
 )
 
 
 def _about_host(about: dict[str, Any]) -> str:
     caches = ", ".join(f"{name} {size}" for name, size in about["caches"].items())
     return (
-        f"{about['processor']}, {about['cores']} cores, {about['instruction set']}; {caches}\n"
-        f"{_ABOUT_FIGURES} (plain {SUBJECT}, of its forced builds).\n"
-        "best copy: the fastest of memcpy (m), plain stores (p) and streaming stores (s), on the threads and in the\n"
-        "pieces that the call gets; np.copyto and NumPy use one thread, JAX and oneDNN their own.\n"
-        "!: others used the cores meanwhile, or the repetitions differed much."
+        f"{about['processor']}, {about['cores']} cores, {about['instruction set']}; {caches}\n{_ABOUT_FIGURES}.\n"
+        "best copy: the fastest of memcpy (m), plain stores (p) and non-temporal stores (n), on the threads and in\n"
+        "the slices that the call gets; np.copyto and NumPy use one thread, JAX its own.\n"
+        "!: other programs used the cores meanwhile, or the repetitions differed much."
     )
 
 
 def _about_device(about: dict[str, Any]) -> str:
     return (
         f"{about['device']}, {about['multiprocessors']} multiprocessors, L2 {about['L2 bytes'] >> 20} MB; "
-        f"host: {about['processor']}, {about['threads']} threads\n"
-        f"{_ABOUT_FIGURES}.\n"
+        f"CPU: {about['processor']}, {about['threads']} threads\n{_ABOUT_FIGURES}.\n"
         "Times by the device's clock, arrays in turns beyond its L2 cache; copy: from device memory to device memory.\n"
-        f"{plan.DEVICE_OR_HOST}: by the host's clock, until the result is there."
+        f"{plan.DEVICE_OR_HOST}: by the CPU's clock, until the result is there."
     )
 
 
-def _print_break_even(done: report.Report, console: Console) -> None:
-    answer = done.break_even()
-    if not answer:
-        return
-    console.print("Is it worth going to the GPU? Dropout there is faster than on this host's CPU:")
-    for label, elements in answer.items():
-        where = f"from {elements:,} elements on" if elements else "at no size that was measured"
-        console.print(f"  {label}: {where}")
+def new_table(title: str, headings: Sequence[str], left: Sequence[str] = ()) -> Table:
+    """A table whose columns are right-aligned but for those in `left`."""
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in left else "right", no_wrap=heading not in left)
+    return table
 
 
-def _table(operation: str, found: Sequence[Result]) -> Table:
+def _table(title: str, found: Sequence[Result]) -> Table:
     names = (plan.BEST_COPY if name in plan.COPY_KINDS else name for result in found for name in result.candidates)
     others = [name for name in dict.fromkeys(names) if name != SUBJECT]
     others = [name for name in others if any(result.timing(name) for result in found)]
-    table = Table(title=operation, title_justify="left")
-    for heading in ("size", "dtype"):
-        table.add_column(heading)
-    for heading in ("p", "threads", "time", "spread", "GB/s", "Gel/s"):
-        table.add_column(heading, justify="right")
-    for name in others:
-        table.add_column(_HEADINGS.get(name, name.replace(" ", "\n")), justify="right")
+    columns = [re.sub(r" |(?<=[a-z])\.", "\n", name.removeprefix(f"{SUBJECT} ")) for name in others]
+    table = new_table(title, (*figures.HEADINGS, *columns), ("size",))
     for result in found:
-        own, case = result.timing(), result.case
-        if own is None:
-            continue
-        table.add_row(
-            case.size,
-            case.dtype,
-            f"{case.p:g}",
-            str(case.threads) if case.threads else "GPU",
-            ("! " if result.noise and result.noise.reasons else "") + time_text(own.median),
-            f"{own.spread:.0%}",
-            _number(result.gigabytes_per_second()),
-            _number(result.gigaelements_per_second()),
-            *(_speed(result, name) for name in others),
-        )
+        texts = [text for text, _ in (*figures.case_cells(result), *figures.cells(result))]
+        table.add_row(*texts, *(_speed(result, name) for name in others))
     return table
 
 
 def _speed(result: Result, name: str) -> str:
     """How many times faster fastdrop is; of the best copy also which one it was."""
     mark = f" {result.best_copy[0]}" if name == plan.BEST_COPY and result.best_copy else ""
-    return _number(result.speed(name)) + mark
+    return figures.number_text(result.speed(name)) + mark
 
 
 def _print_errors(found: Iterable[Result], console: Console) -> None:
-    """Each error once, with how often it came."""
+    """Each error once, with the number of cases."""
     errors: dict[tuple[str, str, str], int] = {}
     for result in found:
         for name, text in result.candidates.items():
@@ -295,46 +248,38 @@ def _print_errors(found: Iterable[Result], console: Console) -> None:
         console.print(f"failed: {name}, {operation} ({times} cases): {escape(text)}", soft_wrap=True)
 
 
-def _promises(done: report.Report) -> Table:
-    where = "for an NVIDIA H200; " if "device" in done.machine else ""
-    table = Table(title=f"promises ({where}float32 unless said)", title_justify="left")
-    for heading in ("what", "needs", "threads", "promised"):
-        table.add_column(heading)
-    for heading in ("worst", "median", "cases"):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict")
-    for outcome in done.outcomes():
-        promise = outcome.promise
-        table.add_row(
-            promise.what,
-            ", ".join(promise.needs),
-            promise.threads_text,
-            promise.bound_text,
-            _number(outcome.worst),
-            _number(outcome.median),
-            str(outcome.cases),
-            escape(outcome.verdict),
-        )
+def _scaling(found: Sequence[Result]) -> Table:
+    headings = ("case", "speed-up", "efficiency", "efficiency of the copy")
+    table = new_table(
+        "scaling, against one thread (where the copy scales as badly, memory is the limit)", headings, headings[:1]
+    )
+    for each in figures.scaling(found):
+        table.add_row(str(each.result.case), *map(figures.number_text, each[1:]))
     return table
 
 
-def _compare(options: argparse.Namespace) -> int:
-    """`fastdrop bench compare` with two files, or with two builds."""
-    if options.builds:
-        if options.first:
-            raise ValueError(f"{options.first}: --builds measures; it takes no saved runs")
-        from fastdrop.cli.bench_builds import bench_builds
-
-        return bench_builds(options)
-    if not options.second:
-        raise ValueError("name two saved runs (A.json B.json), or two builds (--builds A B)")
-    if options.quick or options.only or options.save:
-        raise ValueError("--quick, --only and --save are for --builds: saved runs are compared as they are")
-    return compare_files(options)
+def _print_targets(done: Report, console: Console) -> None:
+    where = "for an NVIDIA H200; " if "device" in done.machine else ""
+    headings = ("what", "threads", "target", "worst", "median", "cases", "verdict")
+    table = new_table(f"targets ({where}float32 unless said)", headings, ("what", "threads", "target", "verdict"))
+    outcomes = done.outcomes()
+    for target, cases, worst, middle, verdict in outcomes:
+        if cases:
+            figures_of = map(figures.number_text, (worst, middle))
+            table.add_row(target.what, target.threads_text, target.text, *figures_of, str(cases), escape(verdict))
+    if table.row_count:
+        console.print(table)
+    unmeasured = [outcome.target.what for outcome in outcomes if not outcome.cases]
+    if unmeasured:
+        console.print(f"targets that were not measured: {'; '.join(unmeasured)}", soft_wrap=True)
 
 
 def compare_files(options: argparse.Namespace) -> int:
     """`fastdrop bench compare A.json B.json`."""
+    if not options.second:
+        raise ValueError("name two saved runs (A.json B.json), or two builds (--builds A B)")
+    if options.quick or options.only or options.save:
+        raise ValueError("--quick, --only and --save are for --builds: saved runs are compared as they are")
     first, second = report.load(options.first), report.load(options.second)
     console = make_console()
     for path, one in ((options.first, first), (options.second, second)):
@@ -344,24 +289,22 @@ def compare_files(options: argparse.Namespace) -> int:
     changes = list(compare.compare(first, second))
     if not changes:
         raise ValueError(f"{options.first} and {options.second} have no case in common")
-    table = Table(title="changed beyond noise", title_justify="left")
-    for heading in ("case", "before", "after", "faster by", "share of yardstick", "verdict"):
-        table.add_column(heading, justify="left" if heading in ("case", "verdict") else "right")
-    for change in changes:
-        if change.verdict:
-            table.add_row(
-                escape(f"{change.case}{change.candidate.removeprefix(SUBJECT)}"),
-                *map(time_text, change.seconds),
-                f"x {change.faster:.2f}",
-                "–" if change.share is None else f"x {change.share:.2f} of {escape(change.yardstick)}",
-                escape(change.verdict),
-            )
-    changed = sum(1 for change in changes if change.verdict)
+    headings = ("case", "before", "after", "faster by", "against the baseline", "verdict")
+    table = new_table("changed beyond noise", headings, ("case", "verdict"))
+    changed = [change for change in changes if change.verdict]
+    for change in changed:
+        table.add_row(
+            escape(f"{change.case}{change.candidate.removeprefix(SUBJECT)}"),
+            *map(figures.time_text, change.seconds),
+            f"x {change.faster:.2f}",
+            "–" if change.share is None else f"x {change.share:.2f} ({escape(change.baseline)})",
+            escape(change.verdict),
+        )
     if changed:
         console.print(table)
     only_first, only_second = compare.unmatched(first, second)
     console.print(
-        f"{changed} of {len(changes)} figures changed beyond noise; "
+        f"{len(changed)} of {len(changes)} figures changed beyond noise; "
         f"{only_first} cases are in the first file alone, {only_second} in the second"
     )
     return 0

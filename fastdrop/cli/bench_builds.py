@@ -1,4 +1,4 @@
-"""`fastdrop bench compare --builds`: two builds that take turns, and which of them is faster."""
+"""`fastdrop bench compare --builds`: two builds measured in turns, and which of them is faster."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,54 +7,51 @@ from statistics import median
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from fastdrop.bench import builds, plan, quiet
+from fastdrop.bench import builds, noise, plan
 from fastdrop.bench.builds import Build, Pairing
+from fastdrop.bench.figures import time_text
 from fastdrop.cli import bench
-from fastdrop.experiments.files import check_target, path_text
+from fastdrop.experiments.formats.paths import path_text
+from fastdrop.experiments.formats.writing import check_target
 
 
 def bench_builds(options: argparse.Namespace) -> int:
     """Measure, print, save; Ctrl-C, and a build that ends, keep what was measured."""
+    if options.first:
+        raise ValueError(f"{options.first}: --builds measures; it takes no saved runs")
     if options.save:
         check_target(options.save, ".json")
-    cases = _cases(options)
+    only = bench.operations(options.only or (), plan.FULL)
+    found = plan.cpu_cases(options.quick, bench.thread_counts(options), only)
+    cases = [case for case in found if case.operation in builds.OPERATIONS]
+    if not cases:
+        raise ValueError(f"{'; '.join(only)}: not part of this run")
     console = bench.make_console()
-    found: list[Pairing] = []
+    pairings: list[Pairing] = []
     with ExitStack() as stack:
-        first, second = (stack.enter_context(closing(Build(path))) for path in options.builds)
-        for letter, build in zip("AB", (first, second), strict=True):
+        pair = [stack.enter_context(closing(Build(path))) for path in options.builds]
+        for letter, build in zip("AB", pair, strict=True):
             about = ", ".join(f"{name} {value}" for name, value in build.about.items())
             console.print(escape(f"{letter}: {path_text(build.path)} ({about})"), soft_wrap=True)
-        status = 0
         try:
-            for pairing in builds.compare((first, second), cases, lambda text: _tell(text, console)):
-                found.append(pairing)
-                console.print(f"{len(found)}/{len(cases)}  {_line(pairing)}", soft_wrap=True)
+            for pairing in builds.compare((pair[0], pair[1]), cases):
+                pairings.append(pairing)
+                console.print(f"{len(pairings)}/{len(cases)}  {_line(pairing)}", soft_wrap=True)
         except KeyboardInterrupt:
-            status = 130
             console.print("stopped; this is what was measured:")
+            return 130
         finally:
-            if found:
-                _print(found, console)
-            if found and options.save:
-                builds.save((first, second), found, len(found) == len(cases), options.save)
+            if pairings:
+                _print(pairings, console)
+            if pairings and options.save:
+                builds.save((pair[0], pair[1]), pairings, len(pairings) == len(cases), options.save)
                 console.print(f"figures: {escape(path_text(options.save))}", soft_wrap=True)
-    return status
+    return 0
 
 
-def _cases(options: argparse.Namespace) -> list[plan.Case]:
-    """Of the benchmark's plan, what the workers can measure."""
-    cases = [case for case in bench.host_cases(options) if case.operation in builds.OPERATIONS]
-    if not cases:
-        raise ValueError(f"builds are compared in: {'; '.join(builds.OPERATIONS)}; got --only {' '.join(options.only)}")
-    return cases
-
-
-def _tell(text: str, console: Console) -> None:
-    if text:
-        console.print(text)
+def _reasons(pairing: Pairing) -> list[str]:
+    return pairing.noise.reasons if pairing.noise else []
 
 
 def _line(pairing: Pairing) -> str:
@@ -62,14 +59,9 @@ def _line(pairing: Pairing) -> str:
     return escape(f"{pairing.case}: {ratio}{'; '.join([pairing.verdict, *_reasons(pairing)])}")
 
 
-def _reasons(pairing: Pairing) -> list[str]:
-    return pairing.noise.reasons if pairing.noise else []
-
-
 def _print(found: Sequence[Pairing], console: Console) -> None:
-    table = Table(title="B against A, pair by pair: above 1, B is faster", title_justify="left")
-    for heading in ("case", "A", "B", "B faster by", "quartiles", "worst", "pairs", "verdict"):
-        table.add_column(heading, justify="left" if heading in ("case", "verdict") else "right")
+    headings = ("case", "A", "B", "B faster by", "quartiles", "worst", "pairs", "verdict")
+    table = bench.new_table("B against A, pair by pair: above 1, B is faster", headings, ("case", "verdict"))
     for pairing in found:
         if pairing.error:
             table.add_row(escape(str(pairing.case)), *["–"] * 6, escape(pairing.error))
@@ -77,7 +69,7 @@ def _print(found: Sequence[Pairing], console: Console) -> None:
         low, high = pairing.quartiles
         table.add_row(
             escape(str(pairing.case)),
-            *map(bench.time_text, pairing.seconds),
+            *map(time_text, pairing.seconds),
             f"{'! ' if _reasons(pairing) else ''}x {median(pairing.ratios):.3f}",
             f"{low:.3f} – {high:.3f}",
             f"{min(pairing.ratios):.3f}",
@@ -88,6 +80,6 @@ def _print(found: Sequence[Pairing], console: Console) -> None:
     for word in ("faster", "slower"):
         count = sum(pairing.verdict.startswith(word) for pairing in found)
         console.print(f"B is {word} in {count} of {len(found)} cases")
-    remark = quiet.remark([pairing.noise for pairing in found if pairing.noise])
+    remark = noise.remark([pairing.noise for pairing in found if pairing.noise])
     if remark:
         console.print(escape(remark), soft_wrap=True)

@@ -1,14 +1,15 @@
-"""`fastdrop bench tune`: the constants for streaming, measured on this machine."""
+"""`fastdrop bench tune`: the constants for large arrays, measured on this machine."""
 
 import argparse
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from fastdrop.bench import tuning
-from fastdrop.experiments.files import check_target, path_text
-from fastdrop.info import configuration
+from fastdrop.bench.internals import configuration
+from fastdrop.cli.bench import new_table
+from fastdrop.experiments.formats.paths import path_text
+from fastdrop.experiments.formats.writing import check_target
 
 
 def bench_tune(options: argparse.Namespace) -> int:
@@ -18,26 +19,24 @@ def bench_tune(options: argparse.Namespace) -> int:
     console = Console(highlight=False)
     about = configuration()
     console.print(
-        f"processor family: {about['processor family']}; in force: {about['prefetch']}, streams above "
-        f"{about['streams above']}. Takes about a minute.",
+        f"processor family: {about['processor family']}; in use: {about['prefetch']}, non-temporal stores above "
+        f"{about['non-temporal above']}. Takes about a minute.",
         soft_wrap=True,
     )
     best = tuning.hints()
-    table = Table(title="prefetches, against those in force (2^24 float32, streaming)", title_justify="left")
-    for heading in ("cache, bytes ahead", "times as fast", "least", "most"):
-        table.add_column(heading, justify="left" if heading.startswith("cache") else "right")
+    headings = ("cache, bytes ahead", "times as fast", "least", "most")
+    table = new_table("prefetches, against those in use (2^24 float32, non-temporal stores)", headings, headings[:1])
     for hint in best:
-        table.add_row(
-            tuning.name(hint.setting), *(f"{gain:.2f}" for gain in (hint.gain, min(hint.gains), max(hint.gains)))
-        )
+        figures = (hint.gain, min(hint.gains), max(hint.gains))
+        table.add_row(tuning.name(hint.setting), *(f"{gain:.2f}" for gain in figures))
     console.print(table)
+    console.print("non-temporal stores against plain ones, where the result is read afterwards:")
     found = []
-    console.print("streaming against not streaming, with a reader of the result behind:")
-    for figures in tuning.sizes():
-        found.append(figures)
-        of_readers = figures.gains.values()
-        size = f"2^{figures.elements.bit_length() - 1} ({8 * figures.elements >> 20} MB in all)"
-        console.print(f"  {size}: {figures.gain:.2f} times as fast ({min(of_readers):.2f} to {max(of_readers):.2f})")
+    for size in tuning.sizes():
+        found.append(size)
+        gains = size.gains.values()
+        text = f"2^{size.elements.bit_length() - 1} ({8 * size.elements >> 20} MB in all)"
+        console.print(f"  {text}: {size.gain:.2f} times as fast ({min(gains):.2f} to {max(gains):.2f})")
     for sentence in tuning.advice(best[0], found):
         console.print(sentence, soft_wrap=True)
     if options.save:

@@ -52,7 +52,7 @@ _WORD = 1 << 64
 
 
 class Size(NamedTuple):
-    """How much is drawn at a time: rows are calls, seeds or children, of so many elements each."""
+    """How much is drawn at a time: rows are calls, seeds or children; each row has this number of elements."""
 
     rows: int = 4096
     elements: int = 1 << 14
@@ -160,7 +160,7 @@ def _tails(source: Source, p: float, seed: int, number: int, rows: int, elements
 
 
 def _gaussian(source: Source, p: float, seed: int, number: int, rows: int, elements: int) -> Bytes:
-    """The distribution function of each number; a float32 stands for the reals that round to it, so any one of them."""
+    """The distribution function of each number; a float32 represents the reals that round to it, so one of them."""
     try:
         from scipy.special import ndtr
     except ImportError:
@@ -237,7 +237,25 @@ def keep_prob_of(order: str, p: float) -> float:
     return 0.5 if order in FAIR else keep_probability(threshold_of(p))
 
 
-def bits(options: argparse.Namespace) -> int:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the command."""
+    parser.description = (
+        "Write draws as uniform random bytes to standard output, until the reader closes it.\n"
+        "Masks of p = 0.5 are written as they are. Of another p, runs of draws become 32-bit words: the\n"
+        "distribution function of a run."
+    )
+    parser.epilog = (
+        "orders:\n" + "".join(f"  {name:<12} {text}\n" for name, text in ORDERS.items()) + "\nexamples:\n"
+        "  fastdrop bits --order calls --rate 0.3 | dieharder -g 200 -a\n"
+        "  fastdrop bits --order seeds | RNG_test stdin32 -tlmax 32GB      PractRand\n"
+    )
+    parser.add_argument("--order", choices=list(ORDERS), default="elements", metavar="NAME", help="(default: elements)")
+    parser.add_argument("--rate", type=float, metavar="P", help="probability of dropping (default: 0.5)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    parser.add_argument("--bytes", type=int, metavar="N", help="write N bytes (default: without end)")
+
+
+def run(options: argparse.Namespace) -> int:
     """Write bytes until the reader has enough."""
     order, rate, seed, limit = options.order, options.rate, options.seed, options.bytes
     if rate is not None and order in FAIR:

@@ -1,10 +1,11 @@
 """`fastdrop doctor`: what is installed, what is missing, and how to get it."""
 
+import argparse
 import importlib.metadata
 from typing import NamedTuple
 
-from fastdrop import system
 from fastdrop.backends.cuda import device
+from fastdrop.cli import desktop
 from fastdrop.errors import BackendUnavailable
 from fastdrop.info import configuration
 
@@ -12,7 +13,7 @@ from fastdrop.info import configuration
 class _Package(NamedTuple):
     module: str
     distributions: tuple[str, ...]
-    purpose: str
+    use: str
     extra: str
 
 
@@ -29,7 +30,12 @@ _PACKAGES = (
 )
 
 
-def doctor() -> int:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the command, which has no options."""
+    parser.description = "Say what is installed, what is missing and how to get it."
+
+
+def run(_: argparse.Namespace) -> int:
     """Print the state of this installation; 0 if train and gui can run."""
     for name, value in configuration().items():
         if name != "cupy":
@@ -39,19 +45,19 @@ def doctor() -> int:
     for package in _PACKAGES:
         version = _version(package.distributions)
         if version is None:
-            print(f"  missing  {package.module:<12} {package.purpose}: pip install 'fastdrop-kernels[{package.extra}]'")
+            print(f"  missing  {package.module:<12} {package.use}: pip install 'fastdrop-kernels[{package.extra}]'")
             works = works and package.extra not in ("experiments", "gui")
         else:
-            print(f"  ok       {package.module:<12} {version:<12} {package.purpose}")
-    needs = system.missing_for_gui()
+            print(f"  ok       {package.module:<12} {version:<12} {package.use}")
+    needs = desktop.missing_for_gui()
     if needs:
         works = False
-        command = system.install_command(needs)
+        command = desktop.install_command(needs)
         print(f"  missing  Qt's system libraries: {', '.join(need.what for need in needs)}")
         print(f"           install with: {' '.join(command or [need.debian for need in needs])}")
     else:
         print("  ok       Qt's system libraries")
-    if system.has_display():
+    if desktop.has_display():
         print("  ok       a display")
     else:
         print("  missing  a display (DISPLAY, WAYLAND_DISPLAY): the app's window cannot open; fastdrop train works")

@@ -1,19 +1,22 @@
-"""`fastdrop reproduce`: run the experiments behind what is said about dropout."""
+"""`fastdrop reproduce`: runs the experiments behind the claims about dropout."""
 
 import argparse
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fastdrop.bench.machine import machine
+from fastdrop.cli.terminal import BarColumn, Console, Progress, Table, TextColumn, escape, make_console
 from fastdrop.errors import missing_package
-from fastdrop.experiments.files import check_target, make_folder, path_text
+from fastdrop.experiments.formats.paths import path_text
+from fastdrop.experiments.formats.writing import check_target, make_folder
 from fastdrop.experiments.studies import (
     OVERVIEW,
     STUDIES,
     Finding,
     Study,
-    Work,
+    StudyRunner,
     available_cores,
     compare,
     document_of,
@@ -25,32 +28,50 @@ from fastdrop.experiments.studies import (
 )
 from fastdrop.experiments.studies.study import Outcome
 
-try:
-    import matplotlib  # noqa: F401
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn
-    from rich.table import Table
-except ImportError as error:
-    raise missing_package(error.name or "rich", "experiments", "running the experiments") from None
-
-_FILE_WIDTH = 130
-"""Columns where the output is no terminal."""
 _ABOUT = ("processor", "processor family", "cores", "fastdrop", "numpy", "numpy simd", "blas", "blas kernel")
 """What is said of the machine beside the figures."""
 
 
-def reproduce(options: argparse.Namespace) -> int:
-    """Run one study or all; Ctrl-C keeps what is done."""
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the command."""
+    parser.description = (
+        "Run an experiment on several seeds: a table of means and standard deviations, a picture, and whether the\n"
+        "claim holds, does not hold, or is undecided. All experiments take about twelve minutes on two cores. Ctrl-C\n"
+        "keeps the finished ones."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  fastdrop reproduce list             names and claims\n"
+        "  fastdrop reproduce rates            one of them\n"
+        "  fastdrop reproduce all --quick      two seeds, few epochs: a test that everything runs\n"
+        "  fastdrop reproduce all --compare docs/experiments\n"
+        "                                      compares with the results of another machine\n"
+    )
+    parser.add_argument("name", metavar="NAME", help="an experiment, all, or list")
+    parser.add_argument(
+        "--save", type=Path, metavar="FOLDER", default=Path("experiments"), help="(default: experiments)"
+    )
+    parser.add_argument("--quick", action="store_true", help="two seeds and few epochs, which prove nothing")
+    parser.add_argument("--processes", type=int, metavar="N", help="worker processes (default: all cores)")
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="FOLDER",
+        help="compare with the figures that another run saved there; exit status 1 where they disagree",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run one study or all; Ctrl-C keeps the finished ones."""
+    _check_matplotlib()
+    console = make_console()
     if options.name == "list":
         console.print(_list())
         return 0
     if options.name != "all" and options.name not in STUDIES:
-        raise ValueError(f"there is no experiment {options.name!r}; there are all, list, {', '.join(STUDIES)}")
+        raise ValueError(f"there is no experiment {options.name!r}; choose all, list, {', '.join(STUDIES)}")
     if options.processes is not None and options.processes < 1:
-        raise ValueError(f"--processes is at least 1; got {options.processes}")
+        raise ValueError(f"--processes must be at least 1; got {options.processes}")
     studies = list(STUDIES.values()) if options.name == "all" else [STUDIES[options.name]]
     others = {study.name: saved(study, options.compare, options.quick) for study in studies if options.compare}
     make_folder(options.save)
@@ -71,12 +92,19 @@ def reproduce(options: argparse.Namespace) -> int:
     if others and _compare(done, others, console) and not status:
         status = 1
     if done:
-        console.print(f"pictures, numbers and configurations: {escape(path_text(options.save))}", soft_wrap=True)
+        console.print(f"pictures, figures and configurations: {escape(path_text(options.save))}", soft_wrap=True)
     return status
 
 
+def _check_matplotlib() -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise missing_package("matplotlib", "experiments", "running the experiments") from None
+
+
 def _compare(done: Sequence[tuple[Study, dict[str, Any]]], others: dict[str, Any], console: Console) -> bool:
-    """Print how each study agrees with another run of it; whether any does not."""
+    """Print how each study agrees with another run of it; returns whether any does not."""
     different = False
     for study, document in done:
         other = others[study.name]
@@ -103,15 +131,15 @@ def _list() -> Table:
 
 
 class _Clock:
-    """Time left, from what the studies were expected to take and what they took."""
+    """Estimates the time left from the expected and the measured durations of the studies."""
 
     def __init__(self, studies: Sequence[Study]) -> None:
         self.total = sum(study.expected for study in studies)
         self.before = 0.0
         self.begin = time.perf_counter()
 
-    def left(self, study: Study, share: float) -> str:
-        done = self.before + share * study.expected
+    def left(self, study: Study, fraction: float) -> str:
+        done = self.before + fraction * study.expected
         elapsed = time.perf_counter() - self.begin
         if done < 0.01 * self.total or elapsed < 2:
             return ""
@@ -136,12 +164,12 @@ def _run_all(
             title = f"{number}/{len(studies)} {study.name}"
             progress.update(task, description=title)
 
-            def report(share: float, study: Study = study) -> None:
-                left = clock.left(study, share)
-                progress.update(task, completed=clock.before + share * study.expected, left=left)
+            def report(fraction: float, study: Study = study) -> None:
+                left = clock.left(study, fraction)
+                progress.update(task, completed=clock.before + fraction * study.expected, left=left)
 
             begin = time.perf_counter()
-            finding = study.measure(Work(executor, options.quick, report))  # type: ignore[arg-type]
+            finding = study.measure(StudyRunner(executor, options.quick, report))  # type: ignore[arg-type]
             seconds = time.perf_counter() - begin
             document = document_of(study, finding, seconds, described, options.quick)
             save(study, finding, document, options.save)

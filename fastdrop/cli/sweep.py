@@ -1,15 +1,18 @@
-"""`fastdrop sweep`: one parameter over a range, several seeds of each value, with progress, a table, and a way back."""
+"""`fastdrop sweep`: one parameter over a range, several seeds for each value, with progress and a table."""
 
 import argparse
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
-from fastdrop.errors import missing_package
-from fastdrop.experiments.archive import load_experiment
-from fastdrop.experiments.config import ConfigError
-from fastdrop.experiments.files import path_text
+from fastdrop.cli.terminal import BarColumn, Console, Progress, Table, TextColumn, escape, make_console
+from fastdrop.experiments.config import FIELDS
+from fastdrop.experiments.errors import ConfigError
+from fastdrop.experiments.fields import former_names
+from fastdrop.experiments.formats.experiment_file import load_experiment
+from fastdrop.experiments.formats.paths import path_text
 from fastdrop.experiments.sweeps import (
     PARAMETERS,
     QUANTITIES,
@@ -21,53 +24,66 @@ from fastdrop.experiments.sweeps import (
     values_from,
 )
 
-try:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn
-    from rich.table import Table
-except ImportError:
-    raise missing_package("rich", "experiments", "a sweep in the terminal") from None
-
 _POLL_SECONDS = 0.1
-_FILE_WIDTH = 130
-"""Columns where the output is no terminal."""
 
 
-def sweep(options: argparse.Namespace) -> int:
-    """Train all runs; 0 if all came to an end, 1 if some failed, 130 after Ctrl-C."""
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the command."""
+    parser.description = (
+        "Train every value of a parameter with every seed, on all cores or on a cluster, and print the curve. The\n"
+        "number of processes does not change the results. Ctrl-C stops; with --save, the same command continues."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  fastdrop sweep config.toml --param p=0:0.9:0.1 --seeds 20 --save rates.parquet\n"
+        "  fastdrop sweep config.toml --param optimizer=adam,sgd --seeds 0,1,5\n"
+        "  fastdrop sweep config.toml --param batch_size=8:256:x2 --cluster tcp://10.0.0.5:8786\n"
+        "\nparameters:\n" + "".join(f"  {name:<24} {known.title}\n" for name, known in PARAMETERS.items())
+    )
+    parser.add_argument("config", type=Path, metavar="FILE", help="an experiment: .toml or .fastdrop")
+    parser.add_argument("--param", required=True, metavar="NAME=VALUES", help="see below; p is the dropout rate")
+    parser.add_argument("--seeds", default="5", metavar="N", help="how many, or a list such as 0,1,2 (default: 5)")
+    parser.add_argument("--new-data", action="store_true", help="each seed also decides the data and their split")
+    parser.add_argument("--save", type=Path, metavar="FILE.parquet", help="a table that is written during the sweep")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--processes", type=int, metavar="N", help="worker processes here (default: all cores)")
+    where.add_argument("--cluster", metavar="ADDRESS", help="the scheduler of a dask.distributed cluster")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train all runs; 0 if all ended, 1 if some failed, 130 after Ctrl-C."""
+    console = make_console()
     if options.processes is not None and options.processes < 1:
-        raise ValueError(f"--processes is at least 1; got {options.processes}")
+        raise ValueError(f"--processes must be at least 1; got {options.processes}")
     plan = _plan(options)
-    run = start_sweep(plan, client=options.cluster, processes=options.processes, save=options.save)
-    if run.table is not None:
-        run.table.wait()
+    sweep = start_sweep(plan, client=options.cluster, processes=options.processes, save=options.save)
+    if sweep.table is not None:
+        sweep.table.wait()
     console.print(
-        f"[bold]{PARAMETERS[plan.parameter].title}[/]: {len(plan.values)} values, {len(plan.seeds)} seeds of each, "
+        f"[bold]{PARAMETERS[plan.parameter].title}[/]: {len(plan.values)} values, {len(plan.seeds)} seeds for each, "
         f"{plan.count} runs"
     )
     if plan.note:
         console.print(f"[yellow]note:[/] {escape(plan.note)}")
-    _train(run, console)
-    if run.results:
-        console.print(_table(run))
-    return _tell_end(run, options, console)
+    _train(sweep, console)
+    if sweep.results:
+        console.print(_table(sweep))
+    return _tell_end(sweep, options, console)
 
 
 def _plan(options: argparse.Namespace) -> Sweep:
     name, equals, text = options.param.partition("=")
     if not equals:
-        raise ConfigError(f"--param is name=values, such as p=0:0.9:0.1; got {options.param!r}")
-    name = {"p": "rate"}.get(name.strip(), name.strip().replace("-", "_"))
+        raise ConfigError(f"--param must be NAME=VALUES, such as p=0:0.9:0.1; got {options.param!r}")
+    name = name.strip().replace("-", "_")
+    name = {"p": "rate", **former_names(FIELDS)}.get(name, name)
     config = load_experiment(options.config).config
     seeds = seeds_from(options.seeds, config.seed)
     return Sweep(config, name, values_from(text, name), seeds, options.new_data)
 
 
 def _train(run: SweepRun, console: Console) -> None:
-    """Until the sweep ends, or Ctrl-C."""
+    """Show the progress until the sweep ends, or Ctrl-C."""
     columns = (
         TextColumn("{task.fields[runs]}"),
         BarColumn(),
@@ -81,7 +97,7 @@ def _train(run: SweepRun, console: Console) -> None:
         while run.is_running:
             run.poll()
             if run.kept > known:
-                console.print(f"{run.kept} of them are in the table already")
+                console.print(f"{run.kept} of the runs are in the table already")
                 known = run.kept
             runs = f"{len(run.results)} of {run.sweep.count} runs"
             progress.update(task, completed=run.progress, runs=runs, left=_left(run))
@@ -95,17 +111,17 @@ def _train(run: SweepRun, console: Console) -> None:
 
 @contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """Gathers the first Ctrl-C, which is obeyed between two steps and not within one; a second one interrupts."""
+    """Collects the first Ctrl-C in a list, to stop between two polls; a second Ctrl-C interrupts at once."""
     before = signal.getsignal(signal.SIGINT)
-    came: list[int] = []
+    received: list[int] = []
 
-    def gather(number: int, frame: object) -> None:
-        came.append(number)
+    def receive(number: int, frame: object) -> None:
+        received.append(number)
         signal.signal(signal.SIGINT, before)
 
-    signal.signal(signal.SIGINT, gather)
+    signal.signal(signal.SIGINT, receive)
     try:
-        yield came
+        yield received
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -120,7 +136,7 @@ def _left(run: SweepRun) -> str:
 
 
 def _table(run: SweepRun) -> Table:
-    """The curve: mean ± standard deviation over seeds, of the runs that came to their end."""
+    """The curve: mean ± standard deviation over the seeds of finished runs."""
     plan = run.sweep
     points = {name: dict(curve(plan, run.results, name)) for name in QUANTITIES}
     table = Table(PARAMETERS[plan.parameter].title)
@@ -135,7 +151,7 @@ def _table(run: SweepRun) -> Table:
 
 
 def _tell_end(run: SweepRun, options: argparse.Namespace, console: Console) -> int:
-    """What came of it, and how to go on; the exit status."""
+    """Print how the sweep ended and how to continue it; the exit status."""
     for outcome, color in (("diverged", "yellow"), ("failed", "red")):
         errors = [result.error for result in run.results if result.outcome == outcome]
         if errors:
@@ -149,8 +165,8 @@ def _tell_end(run: SweepRun, options: argparse.Namespace, console: Console) -> i
         console.print(f"table: {escape(path_text(options.save))}", soft_wrap=True)
     if done < run.sweep.count:
         console.print(
-            "The same command trains those that are missing."
+            "The same command trains the missing runs."
             if options.save
-            else "With --save FILE.parquet a sweep can be continued.",
+            else "With --save FILE.parquet a sweep can be continued."
         )
     return 130 if run.cancelled else 0 if done == run.sweep.count else 1

@@ -1,26 +1,120 @@
-"""`fastdrop train`: a progress bar, a closing table, figures on request."""
+"""`fastdrop train`: options from the fields of a configuration, a progress bar, a table, a figure on request."""
 
 import argparse
 import time
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+from fastdrop.cli.terminal import (
+    BarColumn,
+    Console,
+    Progress,
+    Table,
+    TextColumn,
+    TimeRemainingColumn,
+    escape,
+    make_console,
+)
 from fastdrop.errors import missing_package
 from fastdrop.experiments import EpochRecord, ExperimentConfig, Trainer, TrainingDiverged, one_blas_thread
-from fastdrop.experiments.files import check_target, path_text, write_atomically
+from fastdrop.experiments.choices import TYPICAL_HIDDEN
+from fastdrop.experiments.config import FIELDS
+from fastdrop.experiments.fields import Field
+from fastdrop.experiments.formats.experiment_file import load_experiment
+from fastdrop.experiments.formats.paths import path_text
+from fastdrop.experiments.formats.writing import check_target, write_atomically
 from fastdrop.threads import set_num_threads
 
-try:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.table import Table
-except ImportError:
-    raise missing_package("rich", "experiments", "training in the terminal") from None
+_NO_OPTION = ("data_file", "layer_dropout", "layer_rates")
+"""Fields that only files have; --data gives the data file."""
+_FEW = 4
+"""Choices that an option lists; more are explained below all options."""
+_METAVARS = {int: "N", float: "X", str: "NAME"}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the command."""
+    parser.description = (
+        "Train a network with dropout, then the baseline: the same network from the same initial weights and batches,\n"
+        "without dropout."
+    )
+    parser.epilog = "\n".join(_explained(field) for field in FIELDS.values() if len(field.choices) > _FEW)
+    groups = {name: parser.add_argument_group(name) for name in ("data", "network", "training", "files")}
+    source = groups["data"].add_mutually_exclusive_group()
+    source.add_argument("--data", type=Path, metavar="FILE", help="your own table: .csv, or .npz with x and y")
+    for name, field in FIELDS.items():
+        if name not in _NO_OPTION:
+            _add_field(source if name == "dataset" else groups[field.group], field)
+    groups["training"].add_argument(
+        "--threads", type=int, metavar="N", help="threads of the dropout kernels (default: all cores)"
+    )
+    groups["training"].add_argument("--no-comparison", action="store_true", help="do not train the baseline")
+    files = groups["files"]
+    files.add_argument("--config", type=Path, metavar="FILE", help="start from this configuration: .toml or .fastdrop")
+    files.add_argument("--save-config", type=Path, metavar="FILE.toml", help="write the configuration")
+    files.add_argument("--figure", type=Path, metavar="FILE.png", help="draw the curves: .png, .svg or .pdf")
+
+
+def _add_field(group: argparse._ActionsContainer, field: Field) -> None:
+    """The option of a field, under its former name as well."""
+    if field.type is bool:
+        group.add_argument(_option(field.name), action="store_true", default=None, help=field.help)
+        return
+    default = " ".join(map(str, field.default)) if field.is_list else field.default
+    limits = f"{field.range}; " if field.type is float else "see below; " if len(field.choices) > _FEW else ""
+    listed = list(field.choices) if 0 < len(field.choices) <= _FEW else None
+    description: dict[str, Any] = {
+        "type": field.type,
+        "choices": list(field.choices) or None,
+        "metavar": None if listed else "UNITS" if field.is_list else _METAVARS[field.type],
+        "nargs": "+" if field.is_list else None,
+    }
+    text = f"{field.help} ({limits}default: {default})" if default != "" else field.help
+    group.add_argument(_option(field.name), help=text, **description)
+    if field.former_name:
+        group.add_argument(_option(field.former_name), dest=field.name, help=argparse.SUPPRESS, **description)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _explained(field: Field) -> str:
+    """The choices of a field and what each means."""
+    return f"{_option(field.name)}:\n" + "".join(f"  {name:<15} {text}\n" for name, text in field.choices.items())
+
+
+def config_from(options: argparse.Namespace) -> ExperimentConfig:
+    """The configuration that the options describe."""
+    base = load_experiment(options.config).config if options.config else ExperimentConfig()
+    given = {name: getattr(options, name) for name in FIELDS if name not in _NO_OPTION}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if options.data:
+        changes |= {"dataset": "file", "data_file": str(options.data.absolute())}
+    elif "dataset" in changes:
+        changes["data_file"] = ""
+    if "network" in changes and changes["network"] != base.network:  # with what it needs, unless that is given as well
+        changes.setdefault("hidden", TYPICAL_HIDDEN[changes["network"]])
+        if changes["network"] == "text" and "dataset" not in changes:
+            changes |= {"dataset": "reviews", "data_file": ""}
+    if "dropout" in changes or "dropout_layers" in changes:  # kinds per layer would override them
+        changes |= {"layer_dropout": (), "layer_rates": ()}
+    elif "rate" in changes:
+        changes["layer_rates"] = ()
+    return base.replace(**changes)
 
 
 class Run:
-    """One network's training: what it is called, its trainer, and how long it took."""
+    """One network's training.
+
+    Attributes
+    ----------
+    name : str
+    trainer : Trainer
+    seconds : float
+        How long the training has taken.
+    """
 
     def __init__(self, name: str, trainer: Trainer) -> None:
         self.name = name
@@ -32,9 +126,14 @@ class Run:
         return self.trainer.history
 
 
+def run(options: argparse.Namespace) -> int:
+    """Train, compare, save. Ctrl-C ends the training and shows the result so far."""
+    return train(config_from(options), options)
+
+
 def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
-    """Train, compare, save what was asked for. Ctrl-C ends the training and shows what was reached."""
-    console = Console()
+    """Train this configuration; returns the exit status."""
+    console = make_console()
     if options.threads is not None:
         set_num_threads(options.threads)
     if options.save_config:
@@ -45,8 +144,8 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
         config.save(options.save_config)
     dataset = config.load_dataset()
     console.print(
-        f"[bold]{escape(path_text(dataset.name))}[/]: {len(dataset.x_train)} examples to train, "
-        f"{len(dataset.x_test)} to test, {dataset.features} features, {dataset.classes} classes; "
+        f"[bold]{escape(path_text(dataset.name))}[/]: {len(dataset.x_train)} training examples, "
+        f"{len(dataset.x_test)} test examples, {dataset.features} features, {dataset.classes} classes; "
         f"hidden layers {', '.join(map(str, config.hidden))}"
     )
     for warning in config.warnings:
@@ -67,7 +166,7 @@ def train(config: ExperimentConfig, options: argparse.Namespace) -> int:
 
 
 def _name_of(config: ExperimentConfig) -> str:
-    """What is dropped: one kind at one rate, or what each layer has of its own."""
+    """The kind and rate of dropout, or those of each layer."""
     if not config.drops:
         return "no dropout"
     if not config.layer_dropout:
@@ -77,7 +176,7 @@ def _name_of(config: ExperimentConfig) -> str:
 
 
 def _train_all(runs: list[Run], console: Console) -> int:
-    """Train one after the other; the exit status: 0, 130 after Ctrl-C, 1 where the training diverged."""
+    """Train one run after the other; the exit status: 0, 130 after Ctrl-C, 1 if the training diverged."""
     columns = (
         TextColumn("{task.description:<22}"),
         BarColumn(),
@@ -96,7 +195,7 @@ def _train_all(runs: list[Run], console: Console) -> int:
                     progress.update(task, completed=latest.epoch, accuracy=latest.test_accuracy)
                     run.seconds = time.perf_counter() - begin
     except KeyboardInterrupt:
-        console.print("stopped; this is what was reached:")
+        console.print("stopped; this is the result so far:")
         return 130
     except TrainingDiverged as error:
         console.print(f"[red]{error}[/]")
@@ -106,14 +205,14 @@ def _train_all(runs: list[Run], console: Console) -> int:
 
 def _table(runs: list[Run]) -> Table:
     table = Table("")
-    runs = [run for run in runs if run.trainer.step_count]  # after an early stop, not those that never began
+    runs = [run for run in runs if run.trainer.step_count]  # after Ctrl-C, some have not begun
     for run in runs:
         table.add_column(run.name, justify="right")
     last = [run.history[-1] for run in runs]
     rows = {
         "train accuracy": [f"{record.train_accuracy:.2%}" for record in last],
         "test accuracy": [f"{record.test_accuracy:.2%}" for record in last],
-        "gap": [f"{record.train_accuracy - record.test_accuracy:.2%}" for record in last],
+        "gap": [f"{100 * record.gap:.2f} pp" for record in last],
         "train loss": [f"{record.train_loss:.4f}" for record in last],
         "test loss": [f"{record.test_loss:.4f}" for record in last],
         "epochs": [str(record.epoch) for record in last],
@@ -133,7 +232,7 @@ def _check_figure(path: Path) -> None:
 
 
 def draw(runs: list[Run], path: Path) -> None:
-    """Curves of loss and accuracy, as a file of the kind that the path names."""
+    """Draw the curves of loss and accuracy; the suffix of the path decides the format."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
@@ -141,11 +240,11 @@ def draw(runs: list[Run], path: Path) -> None:
     for panel, quantity in zip(panels, ("loss", "accuracy"), strict=True):
         for number, run in enumerate(runs):
             epochs = [record.epoch for record in run.history]
-            for share, style in (("train", "--"), ("test", "-")):
-                values = [getattr(record, f"{share}_{quantity}") for record in run.history]
-                panel.plot(epochs, values, style, color=f"C{number}", label=f"{run.name}: {share}")
+            for part, style in (("train", "--"), ("test", "-")):
+                values = [getattr(record, f"{part}_{quantity}") for record in run.history]
+                panel.plot(epochs, values, style, color=f"C{number}", label=f"{run.name}: {part}")
         panel.set_xlabel("epoch")
-        panel.set_ylabel("loss in nats" if quantity == "loss" else quantity)
+        panel.set_ylabel("cross-entropy loss" if quantity == "loss" else quantity)
         panel.grid(alpha=0.3)
         panel.legend()
     figure.suptitle(f"{path_text(runs[0].trainer.dataset.name)}, seed {runs[0].trainer.config.seed}")

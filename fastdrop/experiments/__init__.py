@@ -1,17 +1,27 @@
 """Configuration, data sets and the one trainer that the app, the command line and sweeps drive. Knows nothing of Qt."""
 
-from fastdrop.experiments.archive import Experiment, Run, load_experiment, save_experiment
 from fastdrop.experiments.blas import one_blas_thread
-from fastdrop.experiments.config import ConfigError, ExperimentConfig
+from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.datasets import DATASETS, Dataset, load_dataset
-from fastdrop.experiments.observe import Boundary, Distributions, EpochRecord, LayerView, Mistakes, Snapshot, UnitView
+from fastdrop.experiments.diagnostics import (
+    Boundary,
+    Distributions,
+    EpochRecord,
+    LayerView,
+    Mistakes,
+    Snapshot,
+    UnitView,
+)
+from fastdrop.experiments.errors import CheckpointError, ConfigError
+from fastdrop.experiments.formats.experiment_file import Experiment, Run, load_experiment, save_experiment
 from fastdrop.experiments.sweeps import Sweep, SweepStopped, TableError, sweep, sweep_results
 from fastdrop.experiments.tables import DataError
-from fastdrop.experiments.trainer import StateError, Trainer, TrainingDiverged
+from fastdrop.experiments.trainer import Trainer, TrainingDiverged
 
 __all__ = [
     "DATASETS",
     "Boundary",
+    "CheckpointError",
     "ConfigError",
     "DataError",
     "Dataset",
@@ -23,7 +33,6 @@ __all__ = [
     "Mistakes",
     "Run",
     "Snapshot",
-    "StateError",
     "Sweep",
     "SweepStopped",
     "TableError",

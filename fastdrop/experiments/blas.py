@@ -1,4 +1,4 @@
-"""BLAS: how many threads a training run gets, and which kernels compute its matrix products."""
+"""BLAS: the number of threads of a training run, and the kernels of its matrix products."""
 
 from contextlib import AbstractContextManager
 from typing import Any
@@ -7,20 +7,20 @@ from fastdrop.errors import missing_package
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
-    """Within it, matrix products run on one thread.
+    """A context in which matrix products run on one thread.
 
-    The networks here are small: a second core made the default one 10 % faster on an idle machine, but on a busy one
-    BLAS's threads waited for each other and training nearly stood still. And with one thread everywhere, the same
-    configuration gives the same numbers on machines with more or fewer cores.
+    The networks are small: a second thread made the default one 10 % faster on an idle machine, but on a busy one
+    BLAS's threads waited for each other and training nearly stopped. With one thread everywhere, a configuration also
+    gives the same numbers on machines with more or fewer cores.
     """
     limits: AbstractContextManager[object] = _threadpoolctl().threadpool_limits(limits=1, user_api="blas")
     return limits
 
 
 def blas_library() -> dict[str, str]:
-    """NumPy's BLAS with its version, and the kernels that it picked for this processor, as it names them.
+    """NumPy's BLAS with its version, and the kernels that it chose for this processor.
 
-    Two kernels add up in another order: the last digits of a product differ, and after some epochs a network's.
+    Kernels add up in different orders: the last digits of a product differ, and after some epochs a network's figures.
     """
     for pool in _threadpoolctl().threadpool_info():
         if pool["user_api"] == "blas":

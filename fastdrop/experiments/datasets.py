@@ -9,26 +9,27 @@ from numpy.typing import NDArray
 
 from fastdrop.errors import missing_package
 from fastdrop.experiments import reviews
-from fastdrop.experiments.reading import shown
-from fastdrop.experiments.tables import DataError, Table, read_table
+from fastdrop.experiments.errors import DataError
+from fastdrop.experiments.formats.reading import shown
+from fastdrop.experiments.tables import Table, read_table
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Examples to train and to test on.
+    """Training and test examples.
 
     Attributes
     ----------
     x_train, x_test : numpy.ndarray of float32, shape (rows, features)
-        Over the training rows each feature has mean 0 and standard deviation 1; pixels have it together.
+        Over the training rows each feature has mean 0 and standard deviation 1; pixels are scaled together.
     y_train, y_test : numpy.ndarray of int, shape (rows,)
         Indices into `class_names`.
     image_shape : tuple of int or None
-        The rows' shape where they are images.
+        The shape of a row that is an image.
     words : tuple of str
-        Where rows are text: what each number stands for. The numbers are not scaled.
-    center, spread : numpy.ndarray of float32, shape (features,)
-        What was taken off, and what was divided by.
+        For text: the word of each number. The numbers are not scaled.
+    center, scale : numpy.ndarray of float32, shape (features,)
+        What was subtracted from the features, and by what they were divided.
     """
 
     name: str
@@ -41,13 +42,13 @@ class Dataset:
     image_shape: tuple[int, int] | None = None
     words: tuple[str, ...] = ()
     center: NDArray[np.float32] | None = None
-    spread: NDArray[np.float32] | None = None
+    scale: NDArray[np.float32] | None = None
 
     def unscaled(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Rows as they were before they were scaled."""
-        if self.center is None or self.spread is None:
+        """Rows before they were scaled."""
+        if self.center is None or self.scale is None:
             return x
-        return x * self.spread + self.center
+        return x * self.scale + self.center
 
     @property
     def features(self) -> int:
@@ -58,12 +59,12 @@ class Dataset:
         return len(self.class_names)
 
 
-def _sklearn(purpose: str) -> Any:
+def _sklearn(use: str) -> Any:
     try:
         import sklearn.datasets
         import sklearn.model_selection
     except ImportError:
-        raise missing_package("scikit-learn", "experiments", purpose) from None
+        raise missing_package("scikit-learn", "experiments", use) from None
     return sklearn
 
 
@@ -121,7 +122,7 @@ NOISY_LINEAR_TRAIN, NOISY_LINEAR_TEST = 500, 100
 
 
 def _noisy_linear(noise: float, seed: int) -> Table:
-    """Twenty features of which five matter: the sign of a weighted sum with noise as large as the signal's half."""
+    """Twenty features of which five matter: the sign of a weighted sum plus noise half as large as the signal."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((NOISY_LINEAR_TRAIN + NOISY_LINEAR_TEST, 20))
     weight = np.zeros(20)
@@ -136,7 +137,7 @@ NOISY_LABELS_TRAIN, NOISY_LABELS_TEST = 100, 1000
 
 
 def _noisy_labels(noise: float, seed: int) -> Table:
-    """A hundred points, ten features; the class is the sign of their sum, but for a share `noise` of wrong labels."""
+    """A hundred points, ten features; the class is the sign of their sum, with a fraction `noise` of wrong labels."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((NOISY_LABELS_TRAIN + NOISY_LABELS_TEST, 10))
     labels = (x.sum(axis=1) > 0) ^ (rng.random(len(x)) < min(noise, 0.5))
@@ -150,12 +151,12 @@ REVIEWS_TRAIN, REVIEWS_TEST = 800, 1000
 def _reviews(noise: float, seed: int) -> Table:
     words, labels = reviews.reviews(REVIEWS_TRAIN + REVIEWS_TEST, min(noise, 0.5), seed)
     names = tuple(f"word {number}" for number in range(1, reviews.LENGTH + 1))
-    return Table(words.astype(np.float64), labels, names, ("unkind", "kind"))
+    return Table(words.astype(np.float64), labels, names, ("negative", "positive"))
 
 
 @dataclass(frozen=True)
 class Source:
-    """How a data set is called, described and made; `train` rows come first where it has its own split."""
+    """A data set's description and loader; the first `train` rows are the training set where it has a fixed split."""
 
     description: str
     load: Callable[[float, int], Table]
@@ -166,16 +167,18 @@ class Source:
 
 DATASETS: dict[str, Source] = {
     "digits": Source("1,797 handwritten digits, 8 x 8 pixels", _digits, (8, 8)),
-    "breast-cancer": Source("569 tumours, 30 measures, malignant or benign", _breast_cancer),
-    "wine": Source("178 wines, 13 measures, three cultivars", _wine),
+    "breast-cancer": Source("569 tumours, 30 measurements, malignant or benign", _breast_cancer),
+    "wine": Source("178 wines, 13 measurements, three cultivars", _wine),
     "moons": Source("two interleaved half circles", _moons),
     "circles": Source("one ring inside another", _circles),
     "spirals": Source("two spirals", _spirals),
-    "xor": Source("four quadrants, opposite ones alike", _xor),
+    "xor": Source("four quadrants, opposite ones in one class", _xor),
     "noisy-linear": Source("500 + 100 points, 20 features of which 5 matter", _noisy_linear, train=NOISY_LINEAR_TRAIN),
-    "noisy-labels": Source("100 points to train, 10 features, wrong labels", _noisy_labels, train=NOISY_LABELS_TRAIN),
+    "noisy-labels": Source(
+        "100 training points, 10 features, some labels wrong", _noisy_labels, train=NOISY_LABELS_TRAIN
+    ),
     "reviews": Source(
-        "800 + 1000 short made-up reviews, kind or unkind", _reviews, train=REVIEWS_TRAIN, words=reviews.WORDS
+        "800 + 1000 short generated reviews, positive or negative", _reviews, train=REVIEWS_TRAIN, words=reviews.WORDS
     ),
 }
 
@@ -186,10 +189,10 @@ def load_dataset(
     data_file: str = "",
     label: str = "",
     noise: float = 0.2,
-    train_share: float = 0.8,
+    train_fraction: float = 0.8,
     seed: int = 0,
 ) -> Dataset:
-    """A data set, split into train and test with every class in both, features standardised.
+    """A data set, split into training and test set with every class in both, features standardised.
 
     Parameters
     ----------
@@ -198,10 +201,10 @@ def load_dataset(
     data_file, label : str
         As in `read_table`; for "file".
     noise : float
-        Standard deviation of the noise in the two-dimensional sets; share of wrong labels in "noisy-labels" and
+        Standard deviation of the noise in the two-dimensional sets; fraction of wrong labels in "noisy-labels" and
         "reviews".
-    train_share : float
-        Share of the rows to train on.
+    train_fraction : float
+        Fraction of the rows to train on.
     seed : int
         Decides generated data and the split.
 
@@ -220,31 +223,11 @@ def load_dataset(
     """
     source = DATASETS.get(name)
     table = source.load(noise, seed) if source else read_table(data_file, label)
-    split = _sklearn("splitting data").model_selection.train_test_split
-    rows = np.arange(len(table.labels))
-    if source and source.train:
-        train, test = rows[: source.train], rows[source.train :]
-    else:
-        try:
-            train, test = split(rows, train_size=train_share, random_state=seed, stratify=table.labels)
-        except ValueError:
-            raise DataError(
-                f"{data_file or name}: {len(rows)} rows of {len(table.class_names)} classes are too few to train on "
-                f"{train_share:.0%} of them and test on the others with every class in both"
-            ) from None
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, deviation = table.features[train].mean(axis=0), table.features[train].std(axis=0)
-        fits = np.isfinite(mean.astype(np.float32)) & np.isfinite(deviation.astype(np.float32))
-    if not fits.all():
-        column = table.feature_names[int(np.argmin(fits))]
-        raise DataError(f"{data_file or name}, column {shown(column)}: the values are too large to work with")
-    if source and source.words:  # numbers of words are no measures
-        mean[:], deviation[:] = 0.0, 1.0
-    if source and source.image_shape:  # one scale for all pixels, or border pixels that are hardly ever lit blow up
-        deviation[:] = np.sqrt((deviation**2).mean())
-    deviation[deviation == 0] = 1.0
-    with np.errstate(over="ignore"):  # by a deviation that is hardly any
-        scaled = np.clip((table.features - mean) / deviation, -1e6, 1e6).astype(np.float32)
+    shown_name = data_file or name
+    train, test = _split(table, source.train if source else 0, train_fraction, seed, shown_name)
+    center, scale = _scaling(table, train, source, shown_name)
+    with np.errstate(over="ignore"):  # a scale may be tiny
+        scaled = np.clip((table.features - center) / scale, -1e6, 1e6).astype(np.float32)
     return Dataset(
         name if source else data_file,
         scaled[train],
@@ -255,6 +238,42 @@ def load_dataset(
         table.class_names,
         source.image_shape if source else None,
         source.words if source else (),
-        mean.astype(np.float32),
-        deviation.astype(np.float32),
+        center.astype(np.float32),
+        scale.astype(np.float32),
     )
+
+
+def _split(
+    table: Table, fixed: int, train_fraction: float, seed: int, name: str
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Training and test rows; the first `fixed` rows are the training set, if that is above 0."""
+    rows = np.arange(len(table.labels))
+    split = _sklearn("splitting data").model_selection.train_test_split
+    if fixed:
+        return rows[:fixed], rows[fixed:]
+    try:
+        train, test = split(rows, train_size=train_fraction, random_state=seed, stratify=table.labels)
+    except ValueError:
+        raise DataError(
+            f"{name}: {len(rows)} rows of {len(table.class_names)} classes are too few to train on "
+            f"{train_fraction:.0%} of them and test on the others with every class in both"
+        ) from None
+    return train, test
+
+
+def _scaling(
+    table: Table, train: NDArray[np.intp], source: Source | None, name: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What is subtracted from the features, and by what they are divided."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        center, scale = table.features[train].mean(axis=0), table.features[train].std(axis=0)
+        fits = np.isfinite(center.astype(np.float32)) & np.isfinite(scale.astype(np.float32))
+    if not fits.all():
+        column = table.feature_names[int(np.argmin(fits))]
+        raise DataError(f"{name}, column {shown(column)}: the values are too large; rescale them")
+    if source and source.words:  # numbers of words are not measurements
+        center[:], scale[:] = 0.0, 1.0
+    if source and source.image_shape:  # one scale for all pixels: border pixels that are rarely lit would blow up
+        scale[:] = np.sqrt((scale**2).mean())
+    scale[scale == 0] = 1.0
+    return center, scale

@@ -1,10 +1,10 @@
-"""A text data set from a generator: short reviews, in which "not" turns a word's meaning around."""
+"""A generated text data set: short reviews, in which "not" negates a word's meaning."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 LENGTH = 20
-"""Words of a review; shorter ones are filled up with the first word, which stands for nothing."""
+"""Words of a review; shorter reviews are padded with the first word."""
 
 SUBJECTS = [
     "film",
@@ -74,9 +74,9 @@ _NUMBER = {word: number for number, word in enumerate(WORDS)}
 
 
 def reviews(count: int, noise: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Word numbers (count, 20) and classes (count,): 1 where most statements are kind.
+    """Word numbers (count, 20) and classes (count,): 1 where most statements are positive.
 
-    `noise` is the share of reviews whose class is turned around.
+    `noise` is the fraction of reviews with the wrong class.
     """
     rng = np.random.default_rng(seed)
     words = np.zeros((count, LENGTH), np.intp)
@@ -91,14 +91,14 @@ def reviews(count: int, noise: float, seed: int) -> tuple[NDArray[np.intp], NDAr
 
 
 def _review(rng: np.random.Generator) -> tuple[list[str], int]:
-    """One or three statements, so that there is a majority, and how many more of them are kind than unkind."""
+    """One or three statements, so that there is a majority, and how many more of them are positive than negative."""
     text: list[str] = []
     balance = 0
     for statement in range(int(rng.choice([1, 3, 3]))):
-        kind, negated = rng.random() < 0.5, rng.random() < 0.15
+        is_positive, negated = rng.random() < 0.5, rng.random() < 0.15
         text += ["and"] if statement else []
         text += ["the", str(rng.choice(SUBJECTS)), "was"]
         text += ["not"] if negated else [str(rng.choice(ADVERBS))] if rng.random() < 0.5 else []
-        text += [str(rng.choice(GOOD if kind else BAD))]
-        balance += 1 if kind != negated else -1
+        text += [str(rng.choice(GOOD if is_positive else BAD))]
+        balance += 1 if is_positive != negated else -1
     return text, balance

@@ -1,4 +1,4 @@
-"""The one trainer: a step is a batch; its whole state can be taken and put back."""
+"""The trainer: one step is one batch; its whole state can be saved and restored."""
 
 import json
 import math
@@ -10,30 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import nn
-from fastdrop.backends import moved
-from fastdrop.experiments import observe, states
+from fastdrop.backends import to_device
+from fastdrop.experiments import checkpoint, diagnostics
+from fastdrop.experiments.checkpoint import State
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.datasets import Dataset
-from fastdrop.experiments.model import build_network
-from fastdrop.experiments.observe import EpochRecord, LayerView, Snapshot
-from fastdrop.experiments.states import State, StateError
+from fastdrop.experiments.diagnostics import EpochRecord, LayerView, Snapshot
+from fastdrop.experiments.errors import CheckpointError
+from fastdrop.experiments.network import build_network
 from fastdrop.rule import check_probability
 from fastdrop.stream import Stream
 
-__all__ = ["EpochRecord", "LayerView", "Snapshot", "StateError", "Trainer", "TrainingDiverged"]
+__all__ = ["CheckpointError", "EpochRecord", "LayerView", "Snapshot", "Trainer", "TrainingDiverged"]
 
-RATES: dict[str, Callable[[float], float]] = {
+DROPOUT_FACTORS: dict[str, Callable[[float], float]] = {
     "constant": nn.schedules.Constant(1.0),
     "linear": nn.schedules.Linear(0.0, 1.0),
     "cosine": nn.schedules.Cosine(0.0, 1.0),
     "curriculum": nn.schedules.Curriculum(1.0),
 }
-"""By the names of `ExperimentConfig.rate_schedule`: the share of the rate, as the training goes on from 0 to 1."""
-LEARNING_RATES: dict[str, Callable[[float], float]] = {
+"""Dropout schedules by name: the factor of the rate at a progress of the training from 0 to 1."""
+LEARNING_RATE_FACTORS: dict[str, Callable[[float], float]] = {
     "constant": nn.schedules.Constant(1.0),
     "linear": nn.schedules.Linear(1.0, 0.0),
     "cosine": nn.schedules.Cosine(1.0, 0.0),
 }
+"""Learning-rate schedules by name: the factor of the learning rate at a progress of the training from 0 to 1."""
 
 
 class TrainingDiverged(RuntimeError):
@@ -47,12 +49,12 @@ class Trainer:
     ----------
     config : ExperimentConfig
     dataset : Dataset, optional
-        Loaded already; else `config` says which.
+        Loaded before; by default that of `config`.
 
     Raises
     ------
     DataError, BackendUnavailable
-        As `fastdrop.experiments.load_dataset`; and where `config.backend` is "cuda" and there is no GPU.
+        As `fastdrop.experiments.load_dataset`; also where `config.backend` is "cuda" and there is no GPU.
 
     Examples
     --------
@@ -74,8 +76,8 @@ class Trainer:
             if config.optimizer == "adam"
             else nn.SGD(parameters, config.learning_rate, config.momentum, weight_decay=decay)
         )
-        self._rate_share = RATES[config.rate_schedule]
-        self._learning_rate_share = LEARNING_RATES[config.learning_rate_schedule]
+        self._dropout_factor = DROPOUT_FACTORS[config.dropout_schedule]
+        self._learning_rate_factor = LEARNING_RATE_FACTORS[config.learning_rate_schedule]
         self.steps_per_epoch = math.ceil(len(self.dataset.x_train) / config.batch_size)
         self.total_steps = self.steps_per_epoch * config.epochs
         self.step_count = 0
@@ -86,11 +88,11 @@ class Trainer:
         self._learning_rate = config.learning_rate
         droppers = [dropper for block in self.network.blocks for dropper in block.droppers]
         self.streams = list({id(dropper.stream): dropper.stream for dropper in droppers}.values())
-        """What the masks come from; layers may share one."""
+        """The streams of the masks; layers may share one."""
         self.newest_rows: Any = np.arange(min(config.batch_size, len(self.dataset.x_train)))
-        """The newest batch: places of its examples in the training set; before the first, of those that stand first."""
+        """Indices of the newest batch in the training set; before the first batch, the first indices."""
         self.newest_calls = [stream.calls for stream in self.streams]
-        """The streams' call numbers before the newest batch: its masks can be drawn again."""
+        """The streams' call numbers before the newest batch, from which its masks can be drawn again."""
         self.history = [self._evaluate(0)]
 
     @property
@@ -99,46 +101,49 @@ class Trainer:
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Probability of dropping of each hidden layer, which a schedule grows to; may change while training runs."""
+        """The dropout rate of each hidden layer, where its schedule ends; may be changed while training runs."""
         return self._rates
 
     @rates.setter
     def rates(self, values: Iterable[float]) -> None:
         checked = tuple(check_probability(value, "rate") for value in values)
         if len(checked) != len(self.config.hidden):
-            raise ValueError(f"there is a rate for each of {len(self.config.hidden)} layers; got {len(checked)}")
+            raise ValueError(
+                f"rates must have an entry for each of {len(self.config.hidden)} layers; got {len(checked)}"
+            )
         self._rates = checked
         self._follow_schedules()
 
     @property
     def learning_rate(self) -> float:
-        """What the schedule starts from; may be changed while training runs."""
+        """The learning rate at the start of its schedule; may be changed while training runs."""
         return self._learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         if not 0.0 <= value < math.inf:
-            raise ValueError(f"learning_rate is a number from 0 on; got {value!r}")
+            raise ValueError(f"learning_rate must be a finite number from 0 on; got {value!r}")
         self._learning_rate = value
         self._follow_schedules()
 
     def extend(self, epochs: int) -> None:
-        """Set the number of epochs, as many as were trained or more; schedules follow it from here on."""
+        """Set the number of epochs, no less than were trained; schedules follow it from now on."""
         config = self.config.replace(epochs=epochs)
         if epochs * self.steps_per_epoch < self.step_count:
-            raise ValueError(f"{self.step_count / self.steps_per_epoch:g} epochs are trained; got a limit of {epochs}")
+            trained = f"{self.step_count / self.steps_per_epoch:g}"
+            raise ValueError(f"epochs must be at least {trained}, which are trained already; got {epochs}")
         self.config, self.total_steps = config, epochs * self.steps_per_epoch
         self._follow_schedules()
 
     def _follow_schedules(self) -> None:
         """Set the rates for the next step."""
         progress = min(1.0, self.step_count / max(1, self.total_steps - 1))
-        share = self._rate_share(progress)
-        self.network.set_rates(rate * share for rate in self._rates)
-        self.optimizer.learning_rate = self._learning_rate * self._learning_rate_share(progress)
+        factor = self._dropout_factor(progress)
+        self.network.set_rates(rate * factor for rate in self._rates)
+        self.optimizer.learning_rate = self._learning_rate * self._learning_rate_factor(progress)
 
     def step(self) -> None:
-        """Train on one batch; at an epoch's end, evaluate.
+        """Train on one batch; evaluate at the end of an epoch.
 
         Raises
         ------
@@ -147,7 +152,7 @@ class Trainer:
         """
         place = self.step_count % self.steps_per_epoch
         if place == 0:
-            self._order = moved(self._order_rng.permutation(len(self.dataset.x_train)), self.config.backend)
+            self._order = to_device(self._order_rng.permutation(len(self.dataset.x_train)), self.config.backend)
             self._epoch_losses = []
         self._follow_schedules()
         rows = self._order[place * self.config.batch_size : (place + 1) * self.config.batch_size]
@@ -175,22 +180,22 @@ class Trainer:
                 yield self.snapshot()
 
     def snapshot(self, *, layers: bool = True, weights: bool = False) -> Snapshot:
-        """What the network does now; looking does not change the training."""
+        """The present state for views; it does not change the training."""
         return Snapshot(
             self.step_count,
             self.step_count / self.steps_per_epoch,
             float(np.mean(self._epoch_losses)) if self._epoch_losses else math.nan,
             tuple(self.history),
-            tuple(observe.layers(self)) if layers else (),
+            tuple(diagnostics.layers(self)) if layers else (),
             self.weights() if weights else {},
         )
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """Copies of all parameters by name."""
-        return {name: moved(parameter.value, "cpu").copy() for name, parameter in self.network.parameters()}
+        return {name: to_device(parameter.value, "cpu").copy() for name, parameter in self.network.parameters()}
 
     def state(self) -> State:
-        """All that is needed to go on as if nothing had happened, as plain arrays."""
+        """Everything that is needed to continue to the same bits, as plain arrays."""
         numbers = {
             "step_count": self.step_count,
             "rates": list(self._rates),
@@ -200,34 +205,34 @@ class Trainer:
             "order_rng": self._order_rng.bit_generator.state,
             "epoch_losses": self._epoch_losses,
         }
-        arrays = {name: moved(_get(owner, key), "cpu").copy() for name, owner, key in self._arrays()}
+        arrays = {name: to_device(_get(owner, key), "cpu").copy() for name, owner, key in self._arrays()}
         return {
             "numbers": np.array(json.dumps(numbers)),
             "history": np.array([list(asdict(record).values()) for record in self.history], float),
-            "order": moved(self._order, "cpu").copy(),
-            "newest_rows": moved(self.newest_rows, "cpu").copy(),
+            "order": to_device(self._order, "cpu").copy(),
+            "newest_rows": to_device(self.newest_rows, "cpu").copy(),
             **arrays,
         }
 
     def restore(self, state: State) -> None:
-        """Go on from what `state` returned, for the same configuration.
+        """Continue from what `state` returned, for the same configuration.
 
         Raises
         ------
-        StateError
-            If the state is not one of this configuration's. The trainer then is what it was.
+        CheckpointError
+            If the state does not belong to this configuration. The trainer is unchanged then.
         """
         places, backend = list(self._arrays()), self.config.backend
         try:
-            numbers = states.check(state, self, {name: _get(owner, key) for name, owner, key in places})
-        except StateError as error:
-            raise StateError(f"this state is not of this configuration: {error}") from None
-        history = list(states.history_of(state))
+            numbers = checkpoint.check(state, self, {name: _get(owner, key) for name, owner, key in places})
+        except CheckpointError as error:
+            raise CheckpointError(f"this state does not belong to this configuration: {error}") from None
+        history = list(checkpoint.history_of(state))
         order, newest, *values = (
-            *(moved(state[name].astype(np.intp), backend) for name in ("order", "newest_rows")),
-            *(moved(state[name], backend) for name, _, _ in places),
+            *(to_device(state[name].astype(np.intp), backend) for name in ("order", "newest_rows")),
+            *(to_device(state[name], backend) for name, _, _ in places),
         )
-        for (_, owner, key), value in zip(places, values, strict=True):  # nothing fails from here on
+        for (_, owner, key), value in zip(places, values, strict=True):  # nothing can fail from here on
             _get(owner, key)[...] = value
         for stream, saved in zip(self.streams, numbers.streams, strict=True):
             stream.state = saved.state
@@ -239,13 +244,13 @@ class Trainer:
         self.history = history
 
     def _arrays(self) -> Iterator[tuple[str, Any, str]]:
-        """All arrays of a state that have the trainer's own shapes: name, owner, key."""
+        """All arrays of a state whose shapes the network decides: name, owner, key."""
         for name, parameter in self.network.parameters():
             yield f"weight {name}", parameter, "value"
         yield from self._kept_arrays()
 
     def _kept_arrays(self) -> Iterator[tuple[str, Any, str]]:
-        """What is neither weight nor number: what the optimiser and batch normalisation gather. Name, owner, key."""
+        """The arrays of the optimiser and of batch normalisation: name, owner, key."""
         for name in self.optimizer.kept:
             for number in range(len(self.optimizer.parameters)):
                 yield f"optimizer {name} {number}", getattr(self.optimizer, name), str(number)
@@ -272,6 +277,6 @@ def _get(owner: Any, key: str) -> Any:
 
 
 def _moved(dataset: Dataset, backend: str) -> Dataset:
-    """The same examples on a backend."""
+    """The same examples on a device."""
     names = ("x_train", "y_train", "x_test", "y_test")
-    return replace(dataset, **{name: moved(getattr(dataset, name), backend) for name in names})
+    return replace(dataset, **{name: to_device(getattr(dataset, name), backend) for name in names})

@@ -4,9 +4,9 @@ from typing import Any, Literal, Never, overload
 
 from fastdrop.arguments import check_flag, wrong_keywords
 from fastdrop.backends import prepare
-from fastdrop.blocks import BlockMask, CutoutMask, check_block_size, check_size
-from fastdrop.functional.elementwise import dropout_backward, map_axes
 from fastdrop.functional.result import Result, dropped
+from fastdrop.functional.shared_axes import map_axes
+from fastdrop.regions import BlockMask, CutoutMask, check_block_size, check_size
 from fastdrop.rule import check_probability
 from fastdrop.stream import RNG, Drawing
 
@@ -51,8 +51,8 @@ def dropblock(
     x : array_like of float16, bfloat16, float32 or float64
         Shape (batch, ...), with the channels on any other axis and one to three axes of positions.
     p : float
-        The share of elements that is dropped, on average: the rate at which blocks begin is computed from it exactly,
-        with borders and overlaps (`fastdrop.blocks.seed_rate`).
+        The fraction of elements that is dropped, on average: the probability with which blocks begin is computed from
+        it exactly, with borders and overlaps (`fastdrop.regions.block_start_probability`).
     block_size : int
         Elements of a block along each axis of positions; where a map is smaller, the map.
     channel_axis : int
@@ -65,7 +65,7 @@ def dropblock(
     y : numpy.ndarray
         x's shape and dtype. Kept elements are multiplied by all elements / kept elements of this very mask.
     mask : BlockMask or None
-        The recipe, for `dropblock_backward`.
+        For `dropout_backward`.
 
     Raises
     ------
@@ -96,8 +96,8 @@ def dropblock(
         if not axes:
             raise ValueError(f"DropBlock needs positions beside batch and channels; x has shape {array.shape}")
         if not training:
-            return dropped(backend.scaled_copy(array, y, 1.0), None)
-        mask = BlockMask(array.shape, p, size, axes, stream)
+            return dropped(backend.multiply(array, y, 1.0), None)
+        mask = BlockMask(array.shape, p, size, axes, stream.draw())
         return dropped(mask(array, y), mask)
 
 
@@ -128,7 +128,7 @@ def cutout(
     y : numpy.ndarray
         x's shape and dtype.
     mask : CutoutMask or None
-        The recipe, for `cutout_backward`.
+        For `dropout_backward`.
 
     Raises
     ------
@@ -159,10 +159,6 @@ def cutout(
             raise ValueError(f"cutout needs positions beside batch and channels; x has shape {array.shape}")
         size = check_size(size, array.shape)
         if not training:
-            return dropped(backend.scaled_copy(array, y, 1.0), None)
-        mask = CutoutMask(array.shape, size, axes, stream)
+            return dropped(backend.multiply(array, y, 1.0), None)
+        mask = CutoutMask(array.shape, size, axes, stream.draw())
         return dropped(mask(array, y), mask)
-
-
-dropblock_backward = dropout_backward
-cutout_backward = dropout_backward

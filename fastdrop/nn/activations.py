@@ -3,7 +3,7 @@
 import numpy as np
 
 import fastdrop.functional as F
-from fastdrop.backends import namespace
+from fastdrop.backends import array_module
 from fastdrop.nn.module import Array, Module
 
 
@@ -36,8 +36,8 @@ class GELU(Module):
 
     def forward(self, x: Array) -> Array:
         self._x = x
-        # NumPy has no normal distribution function; the kernels that add a bias first have.
-        self._no_bias = namespace(x).zeros(x.shape[-1], x.dtype)
+        # NumPy has no normal distribution function; the kernels with a bias have one.
+        self._no_bias = array_module(x).zeros(x.shape[-1], x.dtype)
         return F.bias_activation_dropout(x, self._no_bias, 0.0, activation="gelu", training=False)[0]
 
     def backward(self, dy: Array) -> Array:
@@ -65,13 +65,13 @@ class SELU(Module):
     alpha = 1.6732632423543772
 
     def forward(self, x: Array) -> Array:
-        # exp of what is below 0 alone: above, it could overflow for nothing.
+        # exp only of negative values: it could overflow for positive ones.
         y: Array = self.scale * (np.maximum(x, 0) + self.alpha * np.expm1(np.minimum(x, 0)))
         self._y = y
         return y
 
     def backward(self, dy: Array) -> Array:
-        # Below 0 the slope is scale * alpha * exp(x), which is y + scale * alpha.
+        # Below 0 the derivative is scale * alpha * exp(x), which is y + scale * alpha.
         return np.where(self._y > 0, dy * self.scale, dy * (self._y + self.scale * self.alpha))
 
 
@@ -107,6 +107,6 @@ class Sigmoid(Module):
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)) for any x: neither exponential is of a positive number, so none overflows."""
+    """1 / (1 + exp(-x)) for any x: both exponentials are of negative numbers, so that none overflows."""
     y: Array = np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
     return y

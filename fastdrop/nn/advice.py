@@ -1,4 +1,4 @@
-"""Warnings about the classic mistakes with dropout. ``warnings.simplefilter("ignore", category)`` turns one off."""
+"""Warnings about common mistakes with dropout. ``warnings.simplefilter("ignore", category)`` turns one off."""
 
 import sys
 import warnings
@@ -15,11 +15,11 @@ class DropoutActiveWarning(UserWarning):
 
 
 class DropoutInactiveWarning(UserWarning):
-    """Samples that should come from many sub-networks are all the same: nothing was dropped."""
+    """Samples that should come from many sub-networks are all equal: nothing was dropped."""
 
 
 class VarianceShiftWarning(UserWarning):
-    """Batch normalisation gathers, behind dropout, a variance that is not evaluation's.
+    """Batch normalisation after dropout learns a variance that differs from the one in evaluation mode.
 
     References
     ----------
@@ -34,7 +34,7 @@ _made_with_dropout_on: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
 
 def _holder(array: Any) -> Any:
-    """The array whose memory this one shows."""
+    """The array that owns the memory of this one."""
     base = getattr(array, "base", None)
     while type(base) is type(array):
         array, base = base, getattr(base, "base", None)
@@ -56,13 +56,13 @@ def made_with_dropout_on(outputs: Any) -> bool:
 
 
 def follow(source: Any, result: Any) -> None:
-    """The result is computed from this source: what is known of the one holds for the other."""
+    """Mark the result as the source: it is computed from it."""
     if made_with_dropout_on(source):
         remember_dropout_on(result)
 
 
 def check_dropout_off(outputs: Any) -> None:
-    """Warn where a model with dropout on has made these outputs."""
+    """Warn where these outputs come from a model with dropout on."""
     if made_with_dropout_on(outputs):
         warn(
             "these predictions come from a model in training mode: dropout was on, and the metric changes from call to "
@@ -105,7 +105,7 @@ def after_training_forward(modules: Iterable["Module"], outputs: Any, told: bool
 
 def _warn_of_shift(dropper: str, norm: "Module") -> None:
     warn(
-        f"{dropper} stands before {type(norm).__name__}, which learns the variance that dropout adds and meets another "
+        f"{dropper} is before {type(norm).__name__}, which learns the variance that dropout adds and meets another "
         "in evaluation: put dropout behind the last batch normalisation",
         VarianceShiftWarning,
     )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 import fastdrop.functional as F
-from fastdrop.backends import namespace
+from fastdrop.backends import array_module
 from fastdrop.nn.dropout import DropoutModule
 from fastdrop.nn.layers import Linear
 from fastdrop.nn.module import Array, Module, Parameter
@@ -103,7 +103,7 @@ class MultiHeadAttention(Module):
         self._query, self._key, self._value = parts[0] * (1 / math.sqrt(size)), parts[1], parts[2]
         scores = self._query @ self._key.swapaxes(2, 3)
         if self.causal:
-            step = namespace(x).arange(steps)
+            step = array_module(x).arange(steps)
             scores = np.where(step[:, np.newaxis] >= step, scores, scores.dtype.type(-math.inf))
         self._weights = self.softmax(scores)
         return self.output((self._weights @ self._value).swapaxes(1, 2).reshape(x.shape))
@@ -112,7 +112,7 @@ class MultiHeadAttention(Module):
         batch, heads, steps, size = self._query.shape
         dheads = self.output.backward(dy).reshape(batch, steps, heads, size).swapaxes(1, 2)
         dscores = self.softmax.backward(dheads @ self._value.swapaxes(2, 3))
-        dparts = namespace(dy).empty((batch, steps, 3, heads, size), dheads.dtype)
+        dparts = array_module(dy).empty((batch, steps, 3, heads, size), dheads.dtype)
         dquery, dkey, dvalue = dparts.transpose(2, 0, 3, 1, 4)
         dquery[...] = dscores @ self._key * (1 / math.sqrt(size))
         dkey[...] = dscores.swapaxes(2, 3) @ self._query

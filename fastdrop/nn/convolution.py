@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastdrop.backends import namespace
+from fastdrop.backends import array_module
 from fastdrop.nn.module import Array, Module, Parameter
 
 
@@ -69,7 +69,7 @@ class Conv2d(Module):
         channels_out, channels_in, size, _ = self.weight.value.shape
         height, width = self._output_size(x)
         padded = self._padded(x)
-        columns = namespace(x).empty((channels_in, size, size, height, width, len(x)), x.dtype)
+        columns = array_module(x).empty((channels_in, size, size, height, width, len(x)), x.dtype)
         for row, column in np.ndindex(size, size):
             columns[:, row, column] = self._shifted(padded, row, column, height, width)
         self._columns = columns.reshape(channels_in * size * size, -1)
@@ -86,7 +86,7 @@ class Conv2d(Module):
         self.bias.grad = rows.sum(axis=1)
         dcolumns = self.weight.value.reshape(channels_out, -1).T @ rows
         dcolumns = dcolumns.reshape(channels_in, size, size, height, width, batch)
-        dpadded = namespace(dy).zeros(self._padded_shape, dcolumns.dtype)
+        dpadded = array_module(dy).zeros(self._padded_shape, dcolumns.dtype)
         for row, column in np.ndindex(size, size):  # an element gets a gradient from every window that it is in
             view = self._shifted(dpadded, row, column, height, width)
             view += dcolumns[:, row, column]
@@ -103,27 +103,27 @@ class Conv2d(Module):
         return height // self.stride + 1, width // self.stride + 1
 
     def _padded(self, x: Array) -> Array:
-        """x between its zeros, the batch last."""
+        """x with zero padding, the batch axis last."""
         batch, channels, height, width = x.shape
         shape = (channels, height + 2 * self.padding, width + 2 * self.padding, batch)
-        padded: Array = namespace(x).zeros(shape, x.dtype)
+        padded: Array = array_module(x).zeros(shape, x.dtype)
         self._inside(padded)[...] = x.transpose(1, 2, 3, 0)
         return padded
 
     def _inside(self, padded: Array) -> Array:
-        """A view of what is no padding."""
+        """A view without the padding."""
         inside = slice(self.padding, -self.padding or None)
         return padded[:, inside, inside]
 
     def _shifted(self, padded: Array, row: int, column: int, height: int, width: int) -> Array:
-        """A view of what stands at this position of the kernel, for every window."""
+        """A view of the elements at this position of the kernel, for every window."""
         rows = slice(row, row + self.stride * height, self.stride)
         columns = slice(column, column + self.stride * width, self.stride)
         return padded[:, rows, columns]
 
 
 class _Pool2d(Module):
-    """What pooling layers share: square windows side by side. Rows and columns that fill no window are left out.
+    """Base of the pooling layers: adjacent square windows. Rows and columns that do not fill a window are left out.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ class MaxPool2d(_Pool2d):
     Parameters
     ----------
     size : int
-        Height and width of the windows, which stand side by side; what fills no window is left out.
+        Height and width of the windows, which are side by side; a rest that fills no window is left out.
 
     Examples
     --------
@@ -175,7 +175,7 @@ class MaxPool2d(_Pool2d):
         for place, dplace in zip(self._places(self._x), self._places(dx), strict=True):
             largest = place == self._y
             dplace[...] = np.where(largest, dy, zero)
-            dy = np.where(largest, zero, dy)  # given away: equals that come later get nothing
+            dy = np.where(largest, zero, dy)  # equal elements that come later get no gradient
         return dx
 
 
@@ -231,6 +231,6 @@ class GlobalAveragePool(Module):
         return y
 
     def backward(self, dy: Array) -> Array:
-        share = dy / math.prod(self._shape[2:])
-        share = share.reshape(*dy.shape, *(1,) * (len(self._shape) - 2))
-        return np.broadcast_to(share, self._shape).copy()
+        part = dy / math.prod(self._shape[2:])
+        part = part.reshape(*dy.shape, *(1,) * (len(self._shape) - 2))
+        return np.broadcast_to(part, self._shape).copy()

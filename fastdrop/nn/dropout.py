@@ -8,21 +8,21 @@ from numpy.typing import DTypeLike
 
 import fastdrop.functional as F
 from fastdrop.arguments import check_int
-from fastdrop.blocks import CutoutMask, check_block_size
-from fastdrop.functional import Recipe
+from fastdrop.multiplicative_noise import MultiplicativeNoise
 from fastdrop.nn.layers import Linear
 from fastdrop.nn.module import Array, Module
+from fastdrop.regions import CutoutMask, check_block_size
 from fastdrop.rule import check_probability
 from fastdrop.stream import RNG, Stream
 
 
 class DropoutModule(Module):
-    """What the dropping layers share: a rate that may change at any time, a stream, and the last mask."""
+    """Base of the dropout layers: a rate that may change at any time, a stream, and the last mask."""
 
     def __init__(self, p: float, rng: RNG) -> None:
         self.p = p
         self.stream = Stream.from_rng(rng)
-        self.mask: Any = None  # the recipe that the layer's function returned
+        self.mask: Any = None  # what the layer's function returned
 
     @property
     def p(self) -> float:
@@ -42,7 +42,7 @@ class DropoutModule(Module):
         """Whether all examples of a batch share a mask; several samples in one batch would share it, too."""
         return False
 
-    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+    def drop(self, x: Array) -> tuple[Array, MultiplicativeNoise | None]:
         """The layer's function of `fastdrop.functional`, with the layer's rate, stream and mode."""
         raise NotImplementedError
 
@@ -73,35 +73,35 @@ class Dropout(DropoutModule):
     def __init__(self, p: float = 0.5, *, rng: RNG = None) -> None:
         super().__init__(p, rng)
 
-    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+    def drop(self, x: Array) -> tuple[Array, MultiplicativeNoise | None]:
         return F.dropout(x, self.p, rng=self.stream, training=self.training)
 
 
 class GaussianDropout(Dropout):
     """Multiply by noise of mean 1 and variance p / (1 - p); see `fastdrop.gaussian_dropout`. p is below 1."""
 
-    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+    def drop(self, x: Array) -> tuple[Array, MultiplicativeNoise | None]:
         return F.gaussian_dropout(x, self.p, rng=self.stream, training=self.training)
 
 
 class AlphaDropout(Dropout):
-    """Drop to where SELU saturates, keeping mean and variance; see `fastdrop.alpha_dropout`."""
+    """Set dropped elements to SELU's saturation value, keeping mean and variance; see `fastdrop.alpha_dropout`."""
 
-    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+    def drop(self, x: Array) -> tuple[Array, MultiplicativeNoise | None]:
         return F.alpha_dropout(x, self.p, rng=self.stream, training=self.training)
 
 
 class DropPath(Dropout):
     """Drop whole examples of a branch (stochastic depth); see `fastdrop.drop_path`."""
 
-    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+    def drop(self, x: Array) -> tuple[Array, MultiplicativeNoise | None]:
         return F.drop_path(x, self.p, rng=self.stream, training=self.training)
 
 
 class LockedDropout(Dropout):
     """Drop features of a sequence (batch, steps, features) for all steps; see `fastdrop.locked_dropout`."""
 
-    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+    def drop(self, x: Array) -> tuple[Array, MultiplicativeNoise | None]:
         return F.locked_dropout(x, self.p, rng=self.stream, training=self.training)
 
 
@@ -120,14 +120,14 @@ class SpatialDropout(DropoutModule):
         super().__init__(p, rng)
         self.channel_axis = channel_axis
 
-    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+    def drop(self, x: Array) -> tuple[Array, MultiplicativeNoise | None]:
         return F.spatial_dropout(x, self.p, channel_axis=self.channel_axis, rng=self.stream, training=self.training)
 
 
 class FeatureAlphaDropout(SpatialDropout):
     """Alpha dropout of whole feature maps; see `fastdrop.feature_alpha_dropout`."""
 
-    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+    def drop(self, x: Array) -> tuple[Array, MultiplicativeNoise | None]:
         return F.feature_alpha_dropout(
             x, self.p, channel_axis=self.channel_axis, rng=self.stream, training=self.training
         )
@@ -151,7 +151,7 @@ class DropBlock(DropoutModule):
         self.block_size = check_block_size(block_size)
         self.channel_axis = channel_axis
 
-    def drop(self, x: Array) -> tuple[Array, Recipe | None]:
+    def drop(self, x: Array) -> tuple[Array, MultiplicativeNoise | None]:
         axis = self.channel_axis
         return F.dropblock(x, self.p, self.block_size, channel_axis=axis, rng=self.stream, training=self.training)
 

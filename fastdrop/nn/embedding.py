@@ -1,4 +1,4 @@
-"""From numbered words to trained features, and whole words dropped."""
+"""Embedding of words, with dropout of whole words."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 import fastdrop.functional as F
-from fastdrop.backends import namespace
+from fastdrop.backends import array_module
 from fastdrop.nn.dropout import DropoutModule
 from fastdrop.nn.module import Array, Parameter
 from fastdrop.stream import RNG
@@ -15,7 +15,7 @@ from fastdrop.stream import RNG
 class Embedding(DropoutModule):
     """Look up a row of `weight` for every word: (...) becomes (..., features).
 
-    Dropout here drops words, not occurrences: wherever a dropped word stands in the batch, its features are 0.
+    Dropout here drops words, not occurrences: the features of a dropped word are 0 everywhere in the batch.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Embedding(DropoutModule):
 
     def backward(self, dy: Array) -> Array:
         """Sets the weights' gradient; returns zeros, since a word's number has no gradient."""
-        package = namespace(dy)
+        package = array_module(dy)
         grad = package.zeros(self.weight.value.shape, self.weight.value.dtype)
         package.add.at(grad, self._ids, dy)  # not grad[ids] += dy: that would count a word once
         self.weight.grad = F.dropout_backward(grad, self.mask)
@@ -78,7 +78,7 @@ class Embedding(DropoutModule):
         return zeros
 
     def _checked(self, x: NDArray[Any]) -> NDArray[np.int64]:
-        """x as integers, if it holds words' numbers. An index from behind, as NumPy would take -1, is none."""
+        """x as integers, if it holds words' numbers. Negative indices, which NumPy would accept, are refused."""
         words = len(self.weight.value)
         outside = ~((x >= 0) & (x < words))  # also True for NaN
         if outside.any():

@@ -1,11 +1,11 @@
-"""Softmax cross-entropy, and how often the largest output is right."""
+"""Softmax cross-entropy and accuracy."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.backends import namespace
+from fastdrop.backends import array_module
 from fastdrop.nn import advice
 from fastdrop.nn.module import Array, Module
 
@@ -42,7 +42,7 @@ def softmax_cross_entropy(logits: Array, labels: NDArray[np.integer]) -> tuple[f
     >>> round(loss, 4), dlogits.tolist()
     (0.6931, [[-0.5, 0.5]])
     """
-    rows = namespace(logits).arange(len(labels))
+    rows = array_module(logits).arange(len(labels))
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     loss = float((log_sum[:, 0] - shifted[rows, labels]).mean())
@@ -53,7 +53,7 @@ def softmax_cross_entropy(logits: Array, labels: NDArray[np.integer]) -> tuple[f
 
 
 def accuracy(logits: Array, labels: NDArray[np.integer]) -> float:
-    """Share of the examples whose largest logit, or probability, stands at the right class.
+    """Fraction of the examples whose largest logit, or probability, is that of the right class.
 
     Warns with `DropoutActiveWarning` if a model with dropout still on has made the logits: a result of the model, a
     part of it, or the softmax of either. What NumPy has computed from it, such as several results joined by
@@ -64,14 +64,14 @@ def accuracy(logits: Array, labels: NDArray[np.integer]) -> float:
 
 
 class Evaluation(NamedTuple):
-    """What `evaluate` returns: the mean cross-entropy in nats, and the share of right predictions."""
+    """What `evaluate` returns: the mean cross-entropy in nats, and the fraction of right predictions."""
 
     loss: float
     accuracy: float
 
 
 def evaluate(model: Module, x: Array, labels: NDArray[np.integer], *, batch_size: int = 1024) -> Evaluation:
-    """Loss and accuracy of a model in evaluation mode, batch by batch; its modes are as they were afterwards.
+    """Loss and accuracy of a model in evaluation mode, batch by batch; its modes are restored afterwards.
 
     Parameters
     ----------
@@ -106,9 +106,9 @@ def evaluate(model: Module, x: Array, labels: NDArray[np.integer], *, batch_size
         model.eval()
         for begin in range(0, len(x), batch_size):
             part = slice(begin, begin + batch_size)
-            logits, wanted = model.forward(x[part]), labels[part]
-            loss += softmax_cross_entropy(logits, wanted)[0] * len(wanted)
-            right += accuracy(logits, wanted) * len(wanted)
+            logits, expected = model.forward(x[part]), labels[part]
+            loss += softmax_cross_entropy(logits, expected)[0] * len(expected)
+            right += accuracy(logits, expected) * len(expected)
     finally:
         for module, mode in modes:
             module.training = mode

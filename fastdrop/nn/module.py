@@ -1,4 +1,4 @@
-"""What every layer is, and layers in a row."""
+"""The base class of layers, and sequences of layers."""
 
 from collections.abc import Iterator
 from typing import Any, Self
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.arguments import check_flag, naming_keywords
-from fastdrop.backends import moved
+from fastdrop.backends import to_device
 from fastdrop.nn import advice
 from fastdrop.nn.summary import summary
 
@@ -30,9 +30,9 @@ class Module:
 
     training = True
     normalises_batch = False
-    """Whether evaluation uses statistics that training gathered."""
+    """Whether evaluation uses statistics from training."""
     buffers: tuple[str, ...] = ()
-    """Names of arrays that are kept from call to call and are no parameters."""
+    """Names of arrays that persist between calls and are not parameters."""
 
     def forward(self, x: Array) -> Array:
         raise NotImplementedError
@@ -76,7 +76,7 @@ class Module:
             yield from child.modules()
 
     def to(self, backend: str) -> Self:
-        """Move parameters and what else the layers keep to a backend: "cpu" (NumPy) or "cuda" (CuPy).
+        """Move parameters and buffers to a backend: "cpu" (NumPy) or "cuda" (CuPy).
 
         Make the optimizer afterwards: it keeps arrays beside the parameters.
 
@@ -88,9 +88,12 @@ class Module:
         for module in self.modules():
             for parameter in vars(module).values():
                 if isinstance(parameter, Parameter):
-                    parameter.value, parameter.grad = moved(parameter.value, backend), moved(parameter.grad, backend)
+                    parameter.value, parameter.grad = (
+                        to_device(parameter.value, backend),
+                        to_device(parameter.grad, backend),
+                    )
             for name in module.buffers:
-                setattr(module, name, moved(getattr(module, name), backend))
+                setattr(module, name, to_device(getattr(module, name), backend))
         return self
 
     def train(self, mode: bool = True) -> Self:
@@ -101,7 +104,7 @@ class Module:
         return self
 
     def eval(self) -> Self:
-        """Turn dropout off and let batch normalisation use what it has gathered."""
+        """Turn dropout off and let batch normalisation use its running statistics."""
         return self.train(False)
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
@@ -130,12 +133,12 @@ class Module:
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        if "__init__" in vars(cls):  # what layers are called with elsewhere is told by its name here
+        if "__init__" in vars(cls):  # keywords of other packages are explained in the error
             cls.__init__ = naming_keywords(cls.__init__)  # type: ignore[method-assign]
 
     @property
     def kind(self) -> str:
-        """The class, and what decides how it drops."""
+        """The class, and the attributes that decide how it drops."""
         return type(self).__name__
 
     def __repr__(self) -> str:
@@ -149,7 +152,7 @@ class Module:
 class Sequential(Module):
     """Layers one after the other.
 
-    Each layer is an object of its own: one that stands in the network twice is refused with ValueError.
+    Each layer is another object: a layer that is in the network twice is refused with ValueError.
 
     Warns with `VarianceShiftWarning`, once, where batch normalisation comes after a layer that drops: when it is made,
     or in the first training call after the layer's rate has been raised from 0.
@@ -172,7 +175,7 @@ class Sequential(Module):
         if len({id(module) for module in modules}) < len(modules):
             twice = next(module for module in modules if sum(module is other for other in modules) > 1)
             raise ValueError(
-                f"a {type(twice).__name__} stands in this network twice, and keeps what its backward needs of the last "
+                f"a {type(twice).__name__} is in this network twice, and keeps what its backward needs of the last "
                 "forward alone: the gradient would be wrong. Make another one"
             )
         self._told_of_order = advice.check_order(self.modules())

@@ -1,4 +1,4 @@
-"""Monte Carlo dropout: predictions from many sub-networks, and how far they agree."""
+"""Monte Carlo dropout: predictions from many sub-networks, and their agreement."""
 
 import itertools
 import operator
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastdrop.backends import namespace, on_device_of
+from fastdrop.backends import array_module, on_device_of
 from fastdrop.nn import advice
 from fastdrop.nn.dropout import DropoutModule
 from fastdrop.nn.losses import softmax
@@ -20,10 +20,10 @@ Outputs = Literal["logits", "probabilities", "values"]
 Progress = Callable[[float, int], bool | None]
 
 ROWS_AT_ONCE = 2048
-"""Examples times samples in one call, at most: enough for matrix products, little enough for the caches."""
+"""The most examples times samples in one call: enough for matrix products, few enough for the caches."""
 
 
-@dataclass(frozen=True, eq=False)  # arrays have no single answer to whether they are equal
+@dataclass(frozen=True, eq=False)  # equality of arrays has no single answer
 class MonteCarlo:
     """What `mc_dropout` returns.
 
@@ -34,7 +34,7 @@ class MonteCarlo:
     predictive_entropy : numpy.ndarray or None, shape (batch, ...)
         Entropy of the mean probabilities in nats: all uncertainty. None for values.
     mutual_information : numpy.ndarray or None, shape (batch, ...)
-        Predictive entropy less the mean entropy of the samples, in nats: what the sub-networks disagree about.
+        Predictive entropy minus the mean entropy of the samples, in nats: the disagreement of the sub-networks.
     samples : int
         How many were drawn; fewer than asked for after a cancellation.
     """
@@ -55,13 +55,13 @@ def mc_dropout(
     rng: RNG = None,
     progress: Progress | None = None,
 ) -> MonteCarlo:
-    """Predict with many dropout masks: mean, spread and what the sub-networks disagree about.
+    """Predict with many dropout masks: mean, deviation and disagreement of the sub-networks.
 
     Parameters
     ----------
     predict : Module or callable
         A model of `fastdrop.nn`, or its `forward`: it is put into evaluation mode but for its dropout, so that batch
-        normalisation does not move, and back afterwards. Or any function of a batch that draws masks of its own; what
+        normalisation does not move, and back afterwards. Or any function of a batch that draws masks itself; what
         it calls stays in the mode that it is in, so a function around a model in training mode moves its batch
         normalisation, and one around a model in evaluation mode drops nothing, which gives a `DropoutInactiveWarning`.
     x : numpy.ndarray or cupy.ndarray, shape (batch, ...)
@@ -89,7 +89,7 @@ def mc_dropout(
     Notes
     -----
     Copies of x are stacked and predicted together, about 2048 rows at a time, and an x of more rows is split; what
-    stands before the first layer that drops is computed once. So 50 samples cost little more than their matrix products
+    is before the first layer that drops is computed once. So 50 samples cost little more than their matrix products
     where these are large: 1.16 times as much for 784-1024-1024-10 units and 256 examples. In small networks copies,
     activations, dropout and the statistics weigh more: 1.5 to 2 times as much for 64-256-128-10 units and 360 examples,
     about as long as 50 plain passes; for 64-48-24-10 units ten times, longer than 50 plain passes.
@@ -97,8 +97,8 @@ def mc_dropout(
     The same model, x, samples, rng and version of fastdrop give the same result, to the last digits of matrix products.
     Masks belong to places in the stack, so that another number of rows gives other masks to the same example. Where all
     examples of a batch share a mask (DropConnect with ``per_example=False``, words of an embedding), samples are
-    predicted one by one, and the parts of a split x share the sample's mask. A backward pass of the model needs a
-    forward pass of its own afterwards.
+    predicted one by one, and the parts of a split x share the sample's mask. Before a backward pass of the model,
+    call its forward pass again.
 
     References
     ----------
@@ -122,14 +122,14 @@ def mc_dropout(
         raise ValueError(f"samples is at least 1; got {samples}")
     if outputs not in ("logits", "probabilities", "values"):
         raise ValueError(f'outputs is "logits", "probabilities" or "values"; got {outputs!r:.200}')
-    if not isinstance(x, np.ndarray) and namespace(x) is np:
+    if not isinstance(x, np.ndarray) and array_module(x) is np:
         x = np.asarray(x)
     if x.ndim == 0 or len(x) == 0:
         raise ValueError(f"x has shape {x.shape}; needed is a batch of at least one example")
     model = _model_of(predict)
     if model is None:
         if rng is not None:
-            raise TypeError("rng is for models; a plain function draws masks of its own")
+            raise TypeError("rng is for models; a plain function draws its masks itself")
         parts = _Parts(x, _as_it_is, predict, watch=True)
         with on_device_of(x):
             result = _sample(parts, samples, outputs, progress)
@@ -155,7 +155,7 @@ def _model_of(predict: Module | Callable[[Array], Array]) -> Module | None:
 
 @contextmanager
 def _only_dropout_on(model: Module, droppers: list[DropoutModule], stream: Stream) -> Iterator[None]:
-    """Evaluation mode but for the droppers, which draw from children of `stream`; everything as it was afterwards."""
+    """Evaluation mode except for dropout, which draws from children of `stream`; restores everything afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     streams = [dropper.stream for dropper in droppers]
     try:
@@ -175,7 +175,7 @@ def _as_it_is(x: Array) -> Array:
 
 
 def _around_dropout(model: Module) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
-    """The model in two: layers that no mask changes, and what is left to compute."""
+    """The model in two parts: the layers before any mask, and the rest."""
     if type(model).forward is not Sequential.forward:
         return _as_it_is, model.forward
     assert isinstance(model, Sequential)
@@ -194,7 +194,7 @@ def _around_dropout(model: Module) -> tuple[Callable[[Array], Array], Callable[[
 
 
 class _Parts:
-    """Samples of predictions for x, whose rows are split if they are too many for one call.
+    """Samples of predictions for x, whose rows are split if there are too many for one call.
 
     `before` is computed once; droppers in `shared` have one mask for all rows of a sample. With `watch`, `varied` says
     whether two samples have differed by more than rounding.
@@ -210,7 +210,7 @@ class _Parts:
     ) -> None:
         self._before, self._rest, self._shared = before, rest, shared
         self.at_once = 1 if shared else max(1, ROWS_AT_ONCE // len(x))
-        """Samples that are predicted together."""
+        """Number of samples that are predicted together."""
         self.count = -(-len(x) // ROWS_AT_ONCE)
         edges = [len(x) * number // self.count for number in range(self.count + 1)]
         self._rows = [x[begin:end] for begin, end in itertools.pairwise(edges)]
@@ -219,7 +219,7 @@ class _Parts:
         self.varied = not watch
 
     def draw(self, samples: int) -> Iterator[Array]:
-        """So many samples of one part after the other: (samples, rows of the part, ...)."""
+        """`count` samples of one part after the other: (samples, rows of the part, ...)."""
         begun = [dropper.stream.state for dropper in self._shared]
         for number, rows in enumerate(self._rows):
             for dropper, state in zip(self._shared, begun, strict=True):
@@ -227,7 +227,7 @@ class _Parts:
             if number not in self._hidden:
                 self._hidden[number] = self._before(rows)
             x = self._hidden[number]
-            stacked = namespace(x).broadcast_to(x, (samples, *x.shape)).reshape(-1, *x.shape[1:])
+            stacked = array_module(x).broadcast_to(x, (samples, *x.shape)).reshape(-1, *x.shape[1:])
             y = self._rest(stacked)
             if len(y) != samples * len(rows):
                 wanted = samples * len(rows)
@@ -249,7 +249,7 @@ class _Moments:
         self.entropy: Any = 0.0
 
     def add(self, y: Array, probabilities: bool) -> None:
-        """Chan et al.: the parts' means and sums of squares together, which cancel no digits."""
+        """Combine the means and sums of squares of parts as Chan et al. do, which cancels no digits."""
         count = len(y)
         part = y.mean(axis=0)
         shift = part - self.mean
@@ -274,7 +274,7 @@ def _sample(parts: _Parts, samples: int, outputs: Outputs, progress: Progress | 
                 break
         if len(found) < parts.count:
             break
-        y = found[0] if len(found) == 1 else namespace(found[0]).concatenate(found, axis=1)
+        y = found[0] if len(found) == 1 else array_module(found[0]).concatenate(found, axis=1)
         moments.add(y, outputs != "values")
         if progress is not None and not stopped:
             stopped = progress(moments.done, samples) is False
@@ -287,7 +287,7 @@ def _sample(parts: _Parts, samples: int, outputs: Outputs, progress: Progress | 
 
 
 def _entropy(probabilities: Array) -> Array:
-    """In nats, along the last axis; 0 log 0 is 0."""
+    """Entropy in nats, along the last axis; 0 log 0 is 0."""
     positive = probabilities > 0
     logarithms = np.log(np.where(positive, probabilities, 1.0))
     entropy: Array = -(probabilities * logarithms).sum(axis=-1)

@@ -12,7 +12,7 @@ class Optimizer:
     """Holds the parameters, the learning rate and the weight decay; the two rates may change at any time."""
 
     kept: tuple[str, ...] = ()
-    """Names of the lists of arrays that are kept from step to step, one for each parameter."""
+    """Names of the lists of arrays that persist between steps, with one array for each parameter."""
 
     def __init__(
         self, parameters: Iterable[tuple[str, Parameter]], learning_rate: float, weight_decay: float = 0.0
@@ -26,7 +26,7 @@ class Optimizer:
         raise NotImplementedError
 
     def set_steps(self, steps: int) -> None:
-        """Say how many steps were taken; after the kept arrays were put back."""
+        """Set the number of steps, after the kept arrays were restored."""
 
     def decay(self, parameter: Parameter) -> float:
         """This parameter's weight decay: none for vectors.

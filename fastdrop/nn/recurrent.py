@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 import fastdrop.functional as F
-from fastdrop.backends import namespace
+from fastdrop.backends import array_module
 from fastdrop.nn.activations import sigmoid
 from fastdrop.nn.dropout import Dropout, DropoutModule, LockedDropout
 from fastdrop.nn.module import Array, Module, Parameter
@@ -43,7 +43,7 @@ class Zoneout(DropoutModule):
         super().__init__(p, rng)
 
     def mix(self, new: Array, previous: Array) -> Array:
-        """Of every unit the previous value or the new one; in evaluation their expectation."""
+        """The previous or the new value of every unit; in evaluation mode their expectation."""
         y, self.mask = F.zoneout(new, previous, self.p, rng=self.stream, training=self.training)
         return y
 
@@ -78,9 +78,9 @@ class LSTM(Module):
 
     Notes
     -----
-    The rates stand in the parts: `dropout.p`, `recurrent_dropout.p`, `zoneout.p` and `zoneout_cell.p`, and may change
-    between calls. With the gates i (input), f (forget), o (output), the candidate g, and masks d of the units that keep
-    their previous values, 1 with the probabilities `zoneout_cell` and `zoneout`, zoneout is::
+    The rates are attributes of the parts: `dropout.p`, `recurrent_dropout.p`, `zoneout.p` and `zoneout_cell.p`, and
+    may change between calls. With the gates i (input), f (forget), o (output), the candidate g, and masks d of the
+    units that keep their previous values, 1 with the probabilities `zoneout_cell` and `zoneout`, zoneout is::
 
         new_t = f_t * c_{t-1} + i_t * g_t
         c_t = dc_t * c_{t-1} + (1 - dc_t) * new_t
@@ -124,7 +124,7 @@ class LSTM(Module):
             for size in (inputs, hidden)
         )
         self.bias = Parameter(np.zeros(4 * hidden, dtype))
-        self.bias.value[hidden : 2 * hidden] = 1  # remember at first, so that early inputs are learned from
+        self.bias.value[hidden : 2 * hidden] = 1  # an open forget gate at first, so that early inputs are learned
         self.dropout = LockedDropout(p, rng=stream)
         self.recurrent_dropout = Dropout(recurrent_p, rng=stream)
         self.zoneout, self.zoneout_cell = (Zoneout(rate, rng=stream) for rate in (zoneout, zoneout_cell))
@@ -138,7 +138,7 @@ class LSTM(Module):
         if x.ndim != 3 or x.shape[2] != inputs:
             raise ValueError(f"x has shape {x.shape}; needed is (batch, steps, {inputs})")
         batch, steps, _ = x.shape
-        make: Any = namespace(x)
+        make: Any = array_module(x)
         # Steps first: what one step uses is contiguous. All inputs are projected in one product.
         self._x = self.dropout.forward(x).swapaxes(0, 1).reshape(-1, inputs)
         projected = (self._x @ self.weight.value.T + self.bias.value).reshape(steps, batch, 4 * hidden)
@@ -175,21 +175,21 @@ class LSTM(Module):
         batch, steps, hidden = dy.shape
         dsums = np.empty_like(self._gates)
         # Derivatives of all activation functions at once, from their values.
-        slopes = self._gates * (1 - self._gates)
-        slopes[:, :, 3 * hidden :] = 1 - self._gates[:, :, 3 * hidden :] ** 2
+        derivatives = self._gates * (1 - self._gates)
+        derivatives[:, :, 3 * hidden :] = 1 - self._gates[:, :, 3 * hidden :] ** 2
         tanh_memory = self._tanh_memory
         dstate = dmemory = np.zeros_like(self._states[0])
         for step in reversed(range(steps)):
             dnew, dstate = F.zoneout_backward(dy[:, step] + dstate, self._masks[step], p=self._zoneout_p)
             enter, forget, leave, candidate = self._parts(self._gates[step])
-            kept: Any = 0.0  # what goes past this step, to the memory before it
+            kept: Any = 0.0  # the gradient that passes this step, to the memory before it
             if self._cell_p > 0:
                 dmemory, kept = F.zoneout_backward(dmemory, self._cell_masks[step], p=self._cell_p)
             dmemory = dmemory + dnew * leave * (1 - tanh_memory[step] ** 2)
             gradients = (dmemory * candidate, dmemory * self._memory[step], dnew * tanh_memory[step], dmemory * enter)
             for part, gradient in zip(self._parts(dsums[step]), gradients, strict=True):
                 part[...] = gradient
-            dsums[step] *= slopes[step]
+            dsums[step] *= derivatives[step]
             dmemory = dmemory * forget + kept
             dremembered = dsums[step] @ self.recurrent_weight.value
             dstate = dstate + F.dropout_backward(dremembered, self.recurrent_dropout.mask)

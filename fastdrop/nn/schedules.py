@@ -1,4 +1,4 @@
-"""Values that change while a network trains: learning rates, and rates of dropout.
+"""Values that change while a network trains: learning rates, and dropout rates.
 
 A schedule is called with the progress t of training, from 0 to 1. `Linear` here is a straight line and no layer, so
 these names are used with the module's: `nn.schedules.Linear`.
@@ -23,7 +23,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The same value always.
+    """A constant value.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class Curriculum(Schedule):
-    """end * (1 - exp(-gamma t)): a rate of dropout that begins at 0 and is soon near its end.
+    """end * (1 - exp(-gamma t)): a dropout rate that begins at 0 and soon approaches its end.
 
     References
     ----------

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastdrop.backends import namespace
+from fastdrop.backends import array_module
 
 if TYPE_CHECKING:
     from fastdrop.nn.module import Array, Module
@@ -33,17 +33,17 @@ def summary(model: "Module", input_shape: tuple[int, ...] | None) -> str:
 
 
 def output_shapes(model: "Module", input_shape: tuple[int, ...]) -> Shapes:
-    """The shape of every module's result for one example of zeros, in evaluation; the model stays as it was."""
+    """The shape of every module's result for one example of zeros, in evaluation; the model is unchanged."""
     values: list[Any] = [parameter.value for _, parameter in model.parameters()] or [np.zeros(0, np.float32)]
-    x = namespace(values[0]).zeros((1, *input_shape), values[0].dtype)
-    # A forward pass changes attributes (what backward needs, the last mask), and so do the recorders: all are put back.
+    x = array_module(values[0]).zeros((1, *input_shape), values[0].dtype)
+    # A forward pass changes attributes (what backward needs, the last mask), and so do the recorders: all are restored.
     before = [(module, vars(module).copy()) for module in model.modules()]
     shapes: Shapes = {}
     try:
         model.eval()
         for module, _ in before:
             vars(module)["forward"] = _recorder(module, module.forward, shapes)
-        with np.errstate(all="ignore"):  # its numbers may be whatever training made of them
+        with np.errstate(all="ignore"):  # the parameters may have diverged
             model(x)
     finally:
         for module, attributes in before:
@@ -62,7 +62,7 @@ def _recorder(module: "Module", forward: Callable[["Array"], "Array"], shapes: S
 
 
 def _layers(module: "Module", name: str = "") -> Iterator[tuple[str, "Module"]]:
-    """What is worth a line: all but the modules that do nothing but hold others."""
+    """The modules that get a line: all except those that only hold others."""
     children = list(module.children())
     if not children or hasattr(module, "p") or any(module.own_parameters()):
         yield name, module

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 import fastdrop.functional as F
-from fastdrop.functional.fused import Activation
+from fastdrop.functional.bias_activation import Activation
 from fastdrop.nn.attention import MultiHeadAttention
 from fastdrop.nn.dropout import DropoutModule
 from fastdrop.nn.layers import LayerNorm, Linear
@@ -111,12 +111,12 @@ class Residual(DropoutModule):
         return y
 
     def backward(self, dy: Array) -> Array:
-        dbranch, dx = F.dropout_add_backward(dy, self.mask)
+        dbranch, dx = F.dropout_backward(dy, self.mask), dy
         return self.branch.backward(dbranch) + dx
 
 
 class TransformerBlock(Sequential):
-    """Attention, then a perceptron on every step; each behind a normalisation and beside a residual connection.
+    """Attention, then an MLP on every step; each after a normalisation and with a residual connection.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class TransformerBlock(Sequential):
     heads : int
         Of the attention; see `MultiHeadAttention`.
     hidden : int
-        Units of the perceptron's hidden layer, which are GELUs.
+        Units of the MLP's hidden layer, which are GELUs.
     p : float
         Probability of dropping a hidden unit.
     attention_p : float, optional

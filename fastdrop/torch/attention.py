@@ -23,7 +23,7 @@ class MultiheadAttention(OwnMasks, nn.MultiheadAttention):
 
     Notes
     -----
-    The masks come from a stream of its own, as in `Dropout`. Autograd keeps the scores and the dropped weights.
+    The module has a stream for its masks, as `Dropout` has. Autograd keeps the scores and the dropped weights.
 
     References
     ----------

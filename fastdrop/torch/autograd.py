@@ -1,7 +1,7 @@
 """Dropout as an operation of autograd, in three forms that draw and apply the same masks.
 
 `Masked` is a Python function that autograd calls, and what most calls go through: some 20 microseconds. `Transformed`
-is the same for `torch.func`, which has a protocol of its own and costs twice that. The operator `fastdrop::dropout` is
+is the same for `torch.func`, which has another protocol and costs twice that. The operator `fastdrop::dropout` is
 for `torch.compile` and for tensors without data; it gets its mask as two numbers in a tensor from the operator
 `fastdrop::draw`, at run time.
 """
@@ -15,13 +15,13 @@ from fastdrop.backends import backend_for
 from fastdrop.functional import softmax_dropout_backward
 from fastdrop.mask import Mask
 from fastdrop.torch.interop import array_of, on_stream_of
-from fastdrop.torch.randomness import ModuleStream, Source, draw_as_tensor, handle_of, mask_of, source_of, stream_of
+from fastdrop.torch.randomness import ModuleStream, Source, draw_as_tensor, draw_of, handle_of, mask_of, source_of
 
 Tensor = torch.Tensor
 
 
 class Masked(torch.autograd.Function):
-    """A mask applied to a tensor. It is linear, so its backward is itself; it keeps the recipe and nothing else."""
+    """A mask applied to a tensor. It is linear, so its backward is itself; it keeps the mask, and no tensor."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, mask: Mask, inplace: bool = False, to: tuple[Tensor] | None = None) -> Tensor:
@@ -65,7 +65,7 @@ class Transformed(torch.autograd.Function):
 
 
 class SoftmaxDropout(torch.autograd.Function):
-    """dropout(softmax(x)) along the last axis; keeps x and the mask's recipe."""
+    """dropout(softmax(x)) along the last axis; keeps x and the mask."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, mask: Mask, to: tuple[Tensor]) -> Tensor:
@@ -75,7 +75,7 @@ class SoftmaxDropout(torch.autograd.Function):
         (y,) = to
         with on_stream_of(x):
             scores = array_of(x)
-            backend_for(x=scores).softmax(array_of(y), scores, None, mask.recipe)
+            backend_for(x=scores).softmax(array_of(y), scores, None, mask)
         return y
 
     @staticmethod
@@ -166,7 +166,7 @@ def _fake_draw(source: int, site: int, *, device: torch.device) -> Tensor:
 
 @torch.library.impl("fastdrop::dropout", "default")
 def _dropout(x: Tensor, drawn: Tensor, p: float, shared_axes: list[int]) -> Tensor:
-    return masked(x, mask_of(x, p, stream_of(drawn), tuple(shared_axes)), torch.empty_like(x))
+    return masked(x, mask_of(x, p, draw_of(drawn), tuple(shared_axes)), torch.empty_like(x))
 
 
 @torch.library.register_fake("fastdrop::dropout")

@@ -40,8 +40,8 @@ class DropConnectLinear(OwnMasks, nn.Linear):
 
     Notes
     -----
-    Under `torch.compile` the layer is a graph break. The decisions of all examples are used as they are drawn and never
-    stored; autograd keeps input, weights and the recipe.
+    Under `torch.compile` the layer is a graph break. The keep bits of all examples are used as they are drawn and never
+    stored; autograd keeps input, weights and the mask.
 
     References
     ----------
@@ -127,7 +127,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, mask: Mask) -> Tensor:
-        return _computed(ctx, "connect_forward", x, weight, mask, None)
+        return _computed(ctx, "dropconnect_forward", x, weight, mask, None)
 
     @staticmethod
     def backward(ctx: Any, *dy: Any) -> Any:
@@ -140,7 +140,7 @@ class _InputGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, dy: Tensor, weight: Tensor, mask: Mask) -> Tensor:
-        return _computed(ctx, "connect_dx", dy, weight, mask)
+        return _computed(ctx, "dropconnect_dx", dy, weight, mask)
 
     @staticmethod
     def backward(ctx: Any, *ddx: Any) -> Any:
@@ -153,7 +153,7 @@ class _WeightGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, dy: Tensor, x: Tensor, mask: Mask) -> Tensor:
-        return _computed(ctx, "connect_dweight", dy, x, mask)
+        return _computed(ctx, "dropconnect_dweight", dy, x, mask)
 
     @staticmethod
     def backward(ctx: Any, *ddweight: Any) -> Any:
@@ -166,5 +166,5 @@ def _computed(ctx: Any, function: str, one: Tensor, other: Tensor, mask: Mask, *
     ctx.save_for_backward(one, other)
     with on_stream_of(one):
         arrays = array_of(one), array_of(other)
-        result = getattr(backend_for(one=arrays[0], other=arrays[1]), function)(*arrays, *further, mask.recipe)
+        result = getattr(backend_for(one=arrays[0], other=arrays[1]), function)(*arrays, *further, mask)
     return torch.from_numpy(result) if one.device.type == "cpu" else torch.from_dlpack(result)

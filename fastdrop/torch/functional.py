@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 import fastdrop.functional as F
-from fastdrop.backends.layout import overlaps_itself
+from fastdrop.backends.overlap import overlaps_itself
 from fastdrop.rule import check_probability
 from fastdrop.torch.autograd import (
     Masked,
@@ -38,7 +38,7 @@ def dropout(
     input : torch.Tensor of float16, bfloat16, float32 or float64
         Any shape and strides, on the CPU or on CUDA.
     p : float
-        Probability of dropping, honoured to 2**-40.
+        Probability of dropping, honoured to 2**-41.
     training : bool
         False returns `input` itself, as p = 0 does.
     inplace : bool
@@ -65,7 +65,7 @@ def dropout(
 
     Notes
     -----
-    Autograd keeps the recipe of the mask, a few dozen bytes, and no tensor. Under `torch.compile` the mask is drawn at
+    Autograd keeps the mask, some 200 bytes, and no tensor. Under `torch.compile` the mask is drawn at
     run time by an operator of the graph; with a generator or a stream given, the call is a graph break.
 
     References
@@ -211,7 +211,7 @@ def check_p(p: float) -> None:
 
 
 def drop(x: Tensor, p: float, training: bool, inplace: bool, source: Source, shared_axes: tuple[int, ...]) -> Tensor:
-    """Dropout with decisions that are shared along these axes."""
+    """Dropout with keep bits that are shared along these axes."""
     check_p(p)
     if not training or p == 0:
         return x

@@ -37,7 +37,7 @@ def array_of(x: torch.Tensor) -> Any:
     if x.is_neg():  # a view of a conjugate's imaginary part; its memory holds the other sign
         x = x.resolve_neg()
     make = torch.Tensor.numpy if x.is_cpu else device.require().from_dlpack
-    if x.dtype is torch.bfloat16:  # neither NumPy nor DLPack's readers know it by themselves
+    if x.dtype is torch.bfloat16:  # NumPy and readers of DLPack do not know it
         if x.is_cuda:
             device.check_bfloat16()
         return make(x.view(torch.int16)).view(bfloat16())

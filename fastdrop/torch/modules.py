@@ -70,7 +70,7 @@ class Dropout(_Dropout, nn.Dropout):
     inplace : bool
         Write to the input.
     generator : fastdrop.Stream, optional
-        Where the masks come from; several modules may share one. Without it, the module gets a stream of its own at its
+        Where the masks come from; several modules may share one. Without it, the module makes a stream at its
         first mask, whose key is a number of torch's default generator: `torch.manual_seed` before that makes the masks
         reproducible, afterwards it does not change them.
 
@@ -84,7 +84,7 @@ class Dropout(_Dropout, nn.Dropout):
     -----
     `torch.utils.checkpoint` gets the same mask again, as `functional.dropout` says. A deep copy, and a process that a
     model is sent to, draw the masks that the original would draw next; replicas of `nn.DataParallel` share the stream,
-    each call gets a mask of its own.
+    each call gets another mask.
 
     Examples
     --------

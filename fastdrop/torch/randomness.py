@@ -1,6 +1,6 @@
 """Where masks come from, and how a checkpoint's second forward draws the masks of its first.
 
-A module has a `fastdrop.Stream` of its own, so that its state can be saved. `torch.utils.checkpoint` runs a forward
+Each module has a `fastdrop.Stream`, so that its state can be saved. `torch.utils.checkpoint` runs a forward
 again during the backward pass, and restores nothing but torch's random state. So every draw also takes a number, its
 tag, from torch's default generator: where a draw during a backward pass has the tag of an earlier one, it is that one
 again. Torch's own dropout moves the generator, too.
@@ -14,14 +14,15 @@ from typing import Any, TypeAlias
 
 import torch
 
+from fastdrop._kernels import cpu as kernels
 from fastdrop.mask import Mask
 from fastdrop.rule import threshold_and_scale
-from fastdrop.stream import Stream
+from fastdrop.stream import Draw, Stream
 
 REMEMBERED = 1 << 14
 """Draws that a checkpoint can ask for again: more than a hundred steps of most models, in some megabytes."""
 
-_drawn: OrderedDict[tuple[int, int], tuple[int, int]] = OrderedDict()
+_drawn: OrderedDict[tuple[int, int], Draw] = OrderedDict()
 _first_mask = threading.Lock()
 _handles = itertools.count(1)
 _modules: "weakref.WeakValueDictionary[int, ModuleStream]" = weakref.WeakValueDictionary()
@@ -67,23 +68,25 @@ Source: TypeAlias = Stream | ModuleStream | torch.Generator | None
 def mask_of(
     x: torch.Tensor | tuple[int, ...],
     p: float,
-    stream: Stream,
+    draw: Draw,
     shared_axes: tuple[int, ...] = (),
     made_by: str = "dropout",
 ) -> Mask:
-    """The stream's next mask for a tensor, or for this shape. The arguments have been checked."""
+    """The mask of a draw for a tensor, or for this shape. The arguments have been checked."""
     shape = x if isinstance(x, tuple) else tuple(x.shape)
-    recipe = stream.next_recipe(*threshold_and_scale(float(p), "inverted"))
-    return Mask._of(shape, float(p), recipe, shared_axes, made_by)
+    mask: Mask = kernels.make_mask(
+        shape, float(p), draw, *threshold_and_scale(float(p), "inverted"), shared_axes, made_by
+    )
+    return mask
 
 
-def draw(source: Source) -> Stream:
-    """A stream whose next mask is the one to use: a new one, or that of the forward that a checkpoint repeats."""
+def draw(source: Source) -> Draw:
+    """The draw to use: a new one, or that of the forward that a checkpoint repeats."""
     if source is not None and not isinstance(source, (ModuleStream, Stream, torch.Generator)):
         raise TypeError(f"generator is a torch.Generator, a fastdrop.Stream or None; got {source!r:.200}")
     tag = _number(None)
     if source is None:
-        return Stream(tag)
+        return Draw(tag, 0)
     if isinstance(source, ModuleStream):
         if source.stream is None:
             with _first_mask:  # replicas in other threads share it
@@ -91,34 +94,33 @@ def draw(source: Source) -> Stream:
         source = source.stream
     if isinstance(source, Stream):
         name = (source.key, tag)
-        return _again(name) or _remembered(name, *tuple(source.next_recipe(0, 0.0))[:2])
+        return _again(name) or _remembered(name, source.draw())
     name = (id(source), tag)
-    return _again(name) or _remembered(name, _number(source), 0)
+    return _again(name) or _remembered(name, Draw(_number(source), 0))
 
 
-def _again(name: tuple[int, int]) -> Stream | None:
+def _again(name: tuple[int, int]) -> Draw | None:
     """What was drawn under this name, if this is a backward pass."""
-    found = _drawn.get(name) if torch._C._current_graph_task_id() != -1 else None
-    return None if found is None else _at(*found)
+    return _drawn.get(name) if torch._C._current_graph_task_id() != -1 else None
 
 
-def _remembered(name: tuple[int, int], key: int, call: int) -> Stream:
-    _drawn[name] = key, call
+def _remembered(name: tuple[int, int], draw: Draw) -> Draw:
+    _drawn[name] = draw
     if len(_drawn) > REMEMBERED:
         _drawn.popitem(last=False)
-    return _at(key, call)
+    return draw
 
 
 def draw_as_tensor(source: Source) -> torch.Tensor:
     """`draw`'s key and call number, as int64."""
-    stream = draw(source)
-    return _as_tensor(stream.key, stream.calls)
+    drawn = draw(source)
+    return _as_tensor(drawn.key, drawn.call)
 
 
-def stream_of(drawn: torch.Tensor) -> Stream:
-    """The stream that `draw_as_tensor` describes."""
+def draw_of(drawn: torch.Tensor) -> Draw:
+    """The draw that `draw_as_tensor` describes."""
     key, call = (number % 2**64 for number in drawn.tolist())
-    return _at(key, call)
+    return Draw(key, call)
 
 
 def handle_of(source: ModuleStream | None) -> int:
@@ -129,12 +131,6 @@ def handle_of(source: ModuleStream | None) -> int:
 def source_of(handle: int) -> ModuleStream | None:
     """What `handle_of` gave this number for."""
     return _modules[handle] if handle else None
-
-
-def _at(key: int, call: int) -> Stream:
-    stream = Stream(key)
-    stream._set(key, call, 0)
-    return stream
 
 
 def _number(generator: torch.Generator | None) -> int:

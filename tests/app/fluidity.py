@@ -4,7 +4,7 @@ Three figures, for several layouts, digits at full speed:
 
 - how late the event loop gives a turn that was asked for every 5 ms: median, 99th percentile, longest;
 - how often a second the plots are drawn with a new snapshot;
-- batches a second, against the same training in a process of its own without any window, before and after each turn.
+- batches a second, against the same training in a process without a window, before and after each turn.
 
 And the memory of both processes while 20,000 steps are trained. Needs a display, or QT_QPA_PLATFORM=offscreen.
 """
@@ -24,17 +24,17 @@ from fastdrop.bench.machine import machine
 from fastdrop.experiments import ExperimentConfig, Trainer, one_blas_thread
 from fastdrop.threads import get_num_threads, set_num_threads
 from fastdrop_gui.app import make_application
-from fastdrop_gui.model import Status
-from fastdrop_gui.views.window import MainWindow
+from fastdrop_gui.model.experiment_model import Status
+from fastdrop_gui.views.main_window import MainWindow
 
 CONFIG = ExperimentConfig(epochs=100_000)
 ASKED_MS = 5
 ROUNDS = 5
 LAYOUTS = {
-    "curves and heat map": ("curves", "heatmap"),
+    "curves and heat map": ("curves", "heat_map"),
     "curves and network": ("curves", "network"),
     "distributions and unit": ("distributions", "inspector"),
-    "runs and mistakes": ("run_table", "mistakes"),
+    "runs and misclassified": ("run_table", "misclassified"),
 }
 
 
@@ -71,8 +71,8 @@ class Meter:
 
     def _drawn(self) -> None:
         self._draw()
-        if self._window.model.snapshot is not None:
-            self.steps.add(self._window.model.snapshot.step)
+        if self._window.session.model.snapshot is not None:
+            self.steps.add(self._window.session.model.snapshot.step)
 
     def _turn(self) -> None:
         now = time.perf_counter()
@@ -84,7 +84,7 @@ class Meter:
         """Let the window live for so long, and measure it."""
         self.late, self.steps, self._last = [], set(), 0.0
         self._timer.start()
-        first, begin = self._window.model.snapshot.step, time.perf_counter()
+        first, begin = self._window.session.model.snapshot.step, time.perf_counter()
         loop = QEventLoop()  # quitting the application would close the window, which would ask
         QTimer.singleShot(int(1000 * seconds), loop.quit)
         loop.exec()
@@ -96,7 +96,7 @@ class Meter:
             "event loop, 99th percentile ms": round(float(np.quantile(late, 0.99)), 1),
             "event loop, longest ms": round(float(late.max()), 1),
             "drawn a second": round(len(self.steps) / passed, 1),
-            "batches a second": round((self._window.model.snapshot.step - first) / passed, 0),
+            "batches a second": round((self._window.session.model.snapshot.step - first) / passed, 0),
         }
 
 
@@ -121,10 +121,10 @@ def main() -> int:
     window.show()
     application.processEvents()
     opened = time.perf_counter() - begin
-    while window.model.status is Status.LOADING:
+    while window.session.model.status is Status.LOADING:
         application.processEvents()
         time.sleep(0.005)
-    window.actions_.speed.setCurrentIndex(0)
+    window.tool_bar.speed.setCurrentIndex(0)
     meter = Meter(window)
     found: dict[str, dict[str, float]] = {}
     for name, views in LAYOUTS.items():
@@ -134,7 +134,7 @@ def main() -> int:
         print(f"{name}: {found[name]}", flush=True)
     memories = _memory_over(window, meter, options.steps)
     print(f"memory: {memories}")
-    window.model.pause()
+    window.session.model.pause()
     window.close()
     QSettings().clear()
     result = {
@@ -154,10 +154,10 @@ def _compared(window, meter: Meter, seconds: float) -> dict[str, float]:
     """Turns with and without the window, since machines have moods; the medians of all turns."""
     without, rounds = [alone(seconds / 2)], []
     for _ in range(ROUNDS):
-        window.run()
+        window.session.run()
         meter.run(1.0)
         rounds.append(meter.run(seconds))
-        window.pause()
+        window.session.pause()
         meter.run(0.3)
         without.append(alone(seconds / 2))
         beside = (without[-2] + without[-1]) / 2
@@ -168,14 +168,14 @@ def _compared(window, meter: Meter, seconds: float) -> dict[str, float]:
 
 def _memory_over(window, meter: Meter, steps: int) -> list[dict[str, float]]:
     """The memory of window and trainer, ten times on the way."""
-    worker = window.model._process._process.pid
-    first = window.model.snapshot.step
+    worker = window.session.model._process.pid
+    first = window.session.model.snapshot.step
     rows = []
-    window.run()
-    while (done := window.model.snapshot.step - first) < steps:
+    window.session.run()
+    while (done := window.session.model.snapshot.step - first) < steps:
         rows.append({"steps": done, "window": round(memory("self"), 1), "trainer": round(memory(worker), 1)})
         goal = first + len(rows) * steps // 10
-        while window.model.snapshot.step < goal:
+        while window.session.model.snapshot.step < goal:
             meter.run(0.25)
     rows.append({"steps": done, "window": round(memory("self"), 1), "trainer": round(memory(worker), 1)})
     return rows

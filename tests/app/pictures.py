@@ -1,8 +1,8 @@
-"""Makes the gallery's pictures, gui/pictures/*.png, out of the studies' networks and docs/experiments/*.json.
+"""Makes the presets' pictures, gui/fastdrop_gui/pictures/*.png, from the studies and docs/experiments/*.json.
 
-    python tests/app/pictures.py [NAME ...]
+    python tests/app/subnetworks.py [NAME ...]
 
-Half a minute on one core. They are small and have a ground of their own, so that they are read on light and dark.
+Half a minute on one core. They are small, with a light background that suits light and dark themes.
 """
 
 import io
@@ -23,13 +23,13 @@ from PIL import Image
 import fastdrop.functional as F
 from fastdrop import nn
 from fastdrop.experiments import one_blas_thread
-from fastdrop.experiments.studies import STUDIES, normalization, pictures, training, uncertainty
+from fastdrop.experiments.histories import history_of, trained
+from fastdrop.experiments.studies import STUDIES, normalization, subnetworks, training_curves, uncertainty
 from fastdrop.experiments.studies.drawing import COLORS
-from fastdrop.experiments.work import history, trained
 from fastdrop.stream import Stream
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "gui" / "pictures"
+FOLDER = ROOT / "gui" / "fastdrop_gui" / "pictures"
 SIZE, DPI = (320, 200), 100
 GROUND, INK, FRAME, DROPPED = "#fcfcfa", "#262626", "#b4b4b4", "#c9c9c9"
 BLUE, VERMILION, GREEN, PURPLE, ORANGE = COLORS[:5]
@@ -40,7 +40,7 @@ _STYLE = {"font.size": 10, "text.color": INK, "axes.edgecolor": FRAME, "lines.li
 
 
 def figure(columns: int = 1, **how: Any) -> tuple[Figure, list[Axes]]:
-    """An empty picture with so many panels that have neither ticks nor frames."""
+    """An empty picture with panels that have no ticks and no frames."""
     drawn = Figure(figsize=(SIZE[0] / DPI, SIZE[1] / DPI), dpi=DPI, facecolor=GROUND)
     places = {"left": 0.06, "right": 0.94, "bottom": 0.1, "top": 0.86, "wspace": 0.12, **how}
     axes = drawn.subplots(1, columns, squeeze=False, gridspec_kw=places)[0]
@@ -64,13 +64,13 @@ def corner(axis: Axes, x: float, y: float, text: str, color: str = INK, **how: A
 
 
 def overfitting() -> Figure:
-    run = history(trained(STUDIES["overfitting"].configs[""].replace(epochs=80)))
+    run = history_of(trained(STUDIES["overfitting"].configs[""].replace(epochs=80)))
     drawn, (axis,) = figure(top=0.92)
     epochs = np.arange(len(run))
     axis.fill_between(epochs, run[:, 2], run[:, 3], color=BLUE, alpha=0.15, linewidth=0)
     axis.plot(epochs, run[:, 2], "--", color=VERMILION)
     axis.plot(epochs, run[:, 3], color=BLUE)
-    corner(axis, 0.97, 0.8, "train: by heart", VERMILION, ha="right")
+    corner(axis, 0.97, 0.8, "train: memorised", VERMILION, ha="right")
     corner(axis, 0.97, 0.08, "test", BLUE, ha="right")
     axis.set_ylim(0.4, 1.05)
     return drawn
@@ -80,7 +80,7 @@ def with_and_without() -> Figure:
     drawn, axes = figure(2)
     configs = STUDIES["with-and-without"].configs
     for axis, (name, title) in zip(axes, {"without": "without", "with": "with dropout"}.items(), strict=True):
-        seeds = [history(trained(configs[name].replace(seed=seed, data_seed=seed))) for seed in range(4)]
+        seeds = [history_of(trained(configs[name].replace(seed=seed, split_seed=seed))) for seed in range(4)]
         run = np.mean(seeds, axis=0)
         epochs = np.arange(len(run))
         axis.fill_between(epochs, run[:, 2], run[:, 3], color=GREEN, alpha=0.25, linewidth=0)
@@ -115,7 +115,7 @@ def scaling() -> Figure:
     bins = np.linspace(0.8, 2.4, 65)
     for name, color in (("classic", VERMILION), ("inverted", BLUE)):
         axis.hist(means[name], bins, color=color, alpha=0.8)
-    axis.text(1.1, 150, "classic", color=VERMILION)
+    axis.text(1.1, 150, "standard", color=VERMILION)
     axis.text(1.98, 112, "inverted", color=BLUE, ha="right")
     truth = float(np.mean(means["inverted"]))
     axis.axvline(truth, color=INK, linewidth=1, linestyle=":")
@@ -128,10 +128,10 @@ def scaling() -> Figure:
 def sub_networks() -> Figure:
     drawn, axes = figure(2, left=0.03, right=0.97, bottom=0.04, top=0.87, wspace=0.08)
     rng = np.random.default_rng(3)
-    sizes = (*pictures._UNITS, 2)
+    sizes = (*subnetworks._UNITS, 2)
     edges = [rng.normal(size=(after, before)) for before, after in itertools.pairwise(sizes)]
     for axis, number in zip(axes, (1, 2), strict=True):
-        pictures._network(axis, edges, pictures._masks(Stream(100 + number)))
+        subnetworks._network(axis, edges, subnetworks._masks(Stream(100 + number)))
         axis.set_title(f"batch {number}", fontsize=10)
     return drawn
 
@@ -171,7 +171,7 @@ def dropconnect() -> Figure:
     weights = done.weights()["0.weight"][:18, 20:32]
     units = F.dropout(np.ones(18, np.float32), 0.5, rng=4)[0] != 0
     masks = {
-        "neither": np.ones((18, 12), bool),
+        "none": np.ones((18, 12), bool),
         "dropout": np.broadcast_to(units[:, None], (18, 12)),
         "DropConnect": F.dropout(np.ones((18, 12), np.float32), 0.5, rng=0)[0] != 0,
     }
@@ -202,7 +202,7 @@ def batch_norm() -> Figure:
     axis.set_title("variance in training / in evaluation", fontsize=9)
     configs = STUDIES["batch-norm"].configs
     for place, (name, color) in enumerate((("one-before", VERMILION), ("one-after", BLUE))):
-        seeds = [configs[name].replace(seed=seed, data_seed=seed, epochs=30) for seed in range(4)]
+        seeds = [configs[name].replace(seed=seed, split_seed=seed, epochs=30) for seed in range(4)]
         ratio = np.mean([normalization.shift_of(config).ratios for config in seeds], axis=0)
         axis.bar(np.arange(3) + 0.36 * place, ratio, 0.34, color=color, hatch="//" if place else "", edgecolor=GROUND)
         axis.text(-0.2, 1.98 - 0.18 * place, f"dropout {name[4:]}", color=color)
@@ -220,7 +220,9 @@ def weights() -> Figure:
     middles = (bins[1:] + bins[:-1]) / 2
     for place, (name, color, style) in enumerate((("without", VERMILION, "--"), ("with", BLUE, "-"))):
         config = STUDIES["weights"].configs[name]
-        found = [training.weights_of(config.replace(seed=seed, data_seed=seed)).weights.ravel() for seed in range(8)]
+        found = [
+            training_curves.weights_of(config.replace(seed=seed, split_seed=seed)).weights.ravel() for seed in range(8)
+        ]
         axis.plot(middles, np.histogram(np.concatenate(found), bins)[0], style, color=color)
         spread = spreads["dropout 0.5" if place else "without dropout"]["standard deviation"]
         offsets = np.linspace(-0.2, 0.2, len(spread))
@@ -251,7 +253,7 @@ def monte_carlo() -> Figure:
     axis.set_xlim(-6, 6)
     axis.set_ylim(-3.75, 3.75)
     axis.axis("off")
-    corner(axis, 0.04, 0.88, "bright: unsure", "white")
+    corner(axis, 0.04, 0.88, "bright: uncertain", "white")
     return drawn
 
 

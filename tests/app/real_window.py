@@ -1,4 +1,4 @@
-"""The app in a real X window, with keys from outside: run by tests/test_gui_x11.py under Xvfb.
+"""The app in a real X window, with keys from outside: run by tests/gui/test_gui_x11.py under Xvfb.
 
 Presses F5, F6 and Ctrl+K as a person at the keyboard would, and prints what the window showed, as JSON.
 """
@@ -10,7 +10,7 @@ import time
 
 from fastdrop.experiments import ExperimentConfig
 from fastdrop_gui.app import make_application
-from fastdrop_gui.views.window import MainWindow
+from fastdrop_gui.views.main_window import MainWindow
 
 
 def main() -> int:
@@ -33,13 +33,13 @@ def main() -> int:
         subprocess.run(["xdotool", "windowfocus", "--sync", name, "key", key], check=True)
 
     found = {"platform": application.platformName()}
-    found["ready"] = wait(lambda: window.model.status.value == "ready")
+    found["ready"] = wait(lambda: window.session.model.status.value == "ready")
     press("F5")
-    found["ran"] = wait(lambda: len(window.model.history) > 5)
+    found["ran"] = wait(lambda: len(window.session.model.history) > 5)
     press("ctrl+k")
-    found["kept"] = wait(lambda: len(window.training.runs) == 1)
+    found["kept"] = wait(lambda: len(window.session.runs) == 1)
     press("F6")
-    found["paused"] = wait(lambda: "paused" in window.figures.text())
+    found["paused"] = wait(lambda: "paused" in window.status.figures.text())
     picture = window.screen().grabWindow(window.winId()).toImage()
     pixels = {picture.pixel(x, y) for x in range(0, picture.width(), 7) for y in range(0, picture.height(), 7)}
     found["size"] = [picture.width(), picture.height()]

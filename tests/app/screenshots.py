@@ -2,7 +2,7 @@
 
 `xvfb-run -a -s "-screen 0 2560x1600x24" python tests/app/screenshots.py`
 
-The window is a real one, trained for real; the pictures are of the screen. They stand in docs/screenshots/.
+The window is a real one, and trains; the pictures are of the screen. They go to docs/screenshots/.
 """
 
 import argparse
@@ -29,7 +29,7 @@ class Photographer:
 
         from fastdrop.experiments import ExperimentConfig
         from fastdrop_gui.app import make_application
-        from fastdrop_gui.views.window import MainWindow
+        from fastdrop_gui.views.main_window import MainWindow
 
         self.application = make_application()
         self.application.setApplicationName(f"fastdrop-screenshots-{os.getpid()}")
@@ -39,8 +39,8 @@ class Photographer:
         self.window.resize(*SIZE)
         self.window.move(0, 0)
         self.window.show()
-        self.wait(lambda: self.window.model.status.value == "ready")
-        self.window.actions_.speed.setCurrentIndex(0)
+        self.wait(lambda: self.window.session.model.status.value == "ready")
+        self.window.tool_bar.speed.setCurrentIndex(0)
 
     def live(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -53,18 +53,18 @@ class Photographer:
         while not condition() and time.monotonic() < end:
             self.live(0.05)
 
-    def train(self, line: str, epochs: int, twin: bool = False) -> None:
-        """A configuration, trained for so many epochs."""
+    def train(self, line: str, epochs: int, baseline: bool = False) -> None:
+        """Train a configuration for a number of epochs."""
         from fastdrop.experiments import ExperimentConfig
 
         window = self.window
-        window.open_config(ExperimentConfig.from_line(line))
-        self.wait(lambda: window.model.status.value == "ready")
-        if twin != window.model.twin_wanted:
-            window.actions_.twin.trigger()
-        window.run()
-        self.wait(lambda: len(window.model.history) > epochs)
-        window.pause()
+        window.session.open_config(ExperimentConfig.from_share_code(line))
+        self.wait(lambda: window.session.model.status.value == "ready")
+        if baseline != window.session.model.baseline_requested:
+            window.commands.baseline.trigger()
+        window.session.run()
+        self.wait(lambda: len(window.session.model.history) > epochs)
+        window.session.pause()
         self.live(0.5)
 
     def take(self, name: str) -> None:
@@ -72,7 +72,7 @@ class Photographer:
         from PIL import Image
         from PySide6.QtCore import QBuffer, QIODevice
 
-        from fastdrop_gui.views.theme import set_scheme
+        from fastdrop_gui.views.widgets.theme import set_scheme
 
         if self.only and name not in self.only:
             return
@@ -88,45 +88,45 @@ class Photographer:
         set_scheme(self.schemes["light"])
 
     def views(self, name: str, *views: str) -> None:
-        self.window.tabs.setCurrentIndex(0)
+        self.window.pages.show_page("training")
         for view in views:
             self.window.training.raise_view(getattr(self.window.training, view))
         self.live(1.5)
         self.take(name)
 
-    def page(self, name: str, number: int):
-        self.window.tabs.setCurrentIndex(number)
+    def page(self, name: str):
+        self.window.pages.show_page(name)
         self.live(1.0)
-        return self.window.pages.page(number)
+        return self.window.pages.page(name)
 
     def all(self) -> None:
-        self.train("fastdrop1?", 12, twin=True)
-        self.window.keep_run()
-        self.window.settings.rate.setValue(0.2)
-        self.window.rewind()
-        self.wait(lambda: self.window.model.status.value == "ready")
-        self.window.run()
-        self.wait(lambda: len(self.window.model.history) > 12)
-        self.window.pause()
-        self.views("digits", "curves", "heatmap")
+        self.train("fastdrop1?", 12, baseline=True)
+        self.window.session.pin_run()
+        self.window.training.settings.rate.setValue(0.2)
+        self.window.session.reset()
+        self.wait(lambda: self.window.session.model.status.value == "ready")
+        self.window.session.run()
+        self.wait(lambda: len(self.window.session.model.history) > 12)
+        self.window.session.pause()
+        self.views("digits", "curves", "heat_map")
         self.views("network", "curves", "network")
         self.views("distributions-unit", "distributions", "inspector")
-        self.views("runs-mistakes", "run_table", "mistakes")
+        self.views("runs-misclassified", "run_table", "misclassified")
         self.train("fastdrop1?dataset=moons&hidden=32,16&rate=0.2&epochs=300", 120)
         self.views("boundary", "boundary", "network")
         self.train("fastdrop1?network=cnn&hidden=16,32,64&dropout=spatial&rate=0.3", 3)
-        self.views("feature-maps", "curves", "maps")
-        self.page("presets", 1)
+        self.views("feature-maps", "curves", "feature_maps")
+        self.page("presets")
         self.take("presets")
         self.train("fastdrop1?dataset=noisy-linear&hidden=32&epochs=20", 2)
-        sweep = self.page("sweep", 2)
+        sweep = self.page("sweep")
         if not self.only or "sweep" in self.only:
             sweep.start()
             self.wait(lambda: not sweep.is_running)
         self.take("sweep")
-        self.page("kernel", 3)
-        self.take("kernel")
-        bench = self.page("benchmark", 4)
+        self.page("mask explorer")
+        self.take("mask-explorer")
+        bench = self.page("benchmark")
         if not self.only or "benchmark" in self.only:
             bench.start()
             self.wait(lambda: not bench.is_running)

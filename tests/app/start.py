@@ -8,10 +8,10 @@ CODE = (
     "import time, sys\n"
     "from fastdrop_gui import app\n"
     "from fastdrop.experiments import ExperimentConfig\n"
-    "from fastdrop_gui.views.window import MainWindow\n"
+    "from fastdrop_gui.views.main_window import MainWindow\n"
     "application = app.make_application(); application.setApplicationName('fastdrop-start')\n"
     "window = MainWindow(ExperimentConfig()); window.show(); application.processEvents()\n"
-    "print(time.time()); window.model._process.close(0.0); window.close()\n"
+    "print(time.time()); window.session.model._process.close(0.0); window.close()\n"
 )
 
 

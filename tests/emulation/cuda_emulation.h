@@ -1,8 +1,8 @@
 /* Enough of CUDA C++ to run src_kernels' .cu files on the processor, for tests only.
  *
- * Included before the very same text that a GPU gets. A block's threads are coroutines of one thread: each runs until it must
- * wait for others, at a barrier or in a shuffle (scheduler.h). Blocks run one after the other, so a `__shared__` array is a
- * static one.
+ * Included before the very same text that a GPU gets. A block's threads are coroutines of one thread: each runs until
+ * it must wait for others, at a barrier or in a shuffle (scheduler.h). Blocks run one after the other, so a
+ * `__shared__` array is a static one.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -93,8 +93,8 @@ static inline void fd_narrow(float x, fd_bfloat16 *to);
 
 /* ---- shared memory that nobody wrote ----
  *
- * Compiled with -fsanitize=thread and linked without it, the kernels call these functions at each access to memory. Shared
- * arrays are all that this library has without initial values. */
+ * Compiled with -fsanitize=thread and linked without it, the kernels call these functions at each access to memory.
+ * Shared arrays are all that this library has without initial values. */
 #if defined(__SANITIZE_THREAD__)
 #define EMULATED_UNCHECKED __attribute__((no_sanitize("thread")))
 extern char shared_begin[] __asm__("__bss_start");
@@ -113,10 +113,10 @@ EMULATED_UNCHECKED static void note_access(const void *address, unsigned long si
         if (!written[at - shared_begin + k]) fail("shared memory is read that no thread of the block wrote");
     }
 }
-#define EMULATED_ACCESS(size)                                                                \
-    extern "C" void __tsan_read##size(void *at) { note_access(at, size, false); }            \
-    extern "C" void __tsan_write##size(void *at) { note_access(at, size, true); }            \
-    extern "C" void __tsan_unaligned_read##size(void *at) { note_access(at, size, false); }  \
+#define EMULATED_ACCESS(size)                                                                                          \
+    extern "C" void __tsan_read##size(void *at) { note_access(at, size, false); }                                      \
+    extern "C" void __tsan_write##size(void *at) { note_access(at, size, true); }                                      \
+    extern "C" void __tsan_unaligned_read##size(void *at) { note_access(at, size, false); }                            \
     extern "C" void __tsan_unaligned_write##size(void *at) { note_access(at, size, true); }
 EMULATED_ACCESS(1)
 EMULATED_ACCESS(2)

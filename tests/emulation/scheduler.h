@@ -1,9 +1,9 @@
 /* The order in which a launch's blocks and threads run, and how threads wait for each other: what the emulation of the
  * kernels' source (cuda_emulation.h) and that of their PTX (tests/ptx/machine.cpp) share.
  *
- * One thread runs at a time, until it must wait or has ended. What would hang or be undefined on a GPU (a lane that leaves
- * while its warp waits, threads that wait at different barriers) ends the launch with a message. Who includes this defines
- * the three functions that are only declared here.
+ * One thread runs at a time, until it must wait or has ended. What would hang or be undefined on a GPU (a lane that
+ * leaves while its warp waits, threads that wait at different barriers) ends the launch with a message. Who includes
+ * this defines the three functions that are only declared here.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -60,8 +60,8 @@ static bool arrive(scheduled_barrier &barrier, unsigned expected, unsigned site)
     return true;
 }
 
-/* A shuffle offers a word, arrives at the warp's barrier, and takes a word. Two places for each lane, used in turns: nobody
- * can come round to the first again before all have read it. */
+/* A shuffle offers a word, arrives at the warp's barrier, and takes a word. Two places for each lane, used in turns:
+ * nobody can come round to the first again before all have read it. */
 static unsigned offer(uint64_t word) {
     const unsigned warp = current / LANES, turn = warp_barriers[warp].generation % 2;
     exchanged[warp][turn][current % LANES] = word;
@@ -71,7 +71,8 @@ static uint64_t offered(unsigned turn, unsigned lane) { return exchanged[current
 
 /* ---- launches ---- */
 
-/* Blocks [first, last) of a grid. Another order than FORWARDS shows what is right only because lower numbers run earlier. */
+/* Blocks [first, last) of a grid. Another order than FORWARDS shows what is right only because lower numbers run
+ * earlier. */
 enum { FORWARDS, BACKWARDS, RANDOM };
 struct launch {
     uint32_t grid, first, last, block, order;
@@ -125,7 +126,8 @@ static bool run_block(unsigned count, unsigned order) {
 /* Null, or what went wrong. */
 static const char *run_blocks(const launch &how) {
     failure = 0;
-    if (how.block == 0 || how.block % LANES || how.block > MOST_THREADS) return "blocks are 32 to 1024 threads, whole warps";
+    if (how.block == 0 || how.block % LANES || how.block > MOST_THREADS)
+        return "blocks are 32 to 1024 threads, whole warps";
     random_state = how.seed;
     blockDim = {how.block, 1, 1};
     gridDim = {how.grid, 1, 1};

@@ -1,6 +1,6 @@
 """The package as a fault run gets it: links to the sources beside kernels that were built with all of their faults.
 
-One build serves all faults of C, CUDA and Cython: a header that every file includes first makes `wrong` of a
+One build serves all faults of C++, CUDA and Cython: a header that every file includes first makes `wrong` of a
 FD_FAULT(name, right, wrong) whose name the environment variable FASTDROP_FAULT says, and `right` of all others.
 """
 
@@ -21,13 +21,14 @@ SOURCES = ROOT / "src_kernels"
 BUILD = ROOT / "build" / "faults"
 LAYOUT = BUILD / "layout"
 
+NO_HOOKS = ("faults.h", "kernels.pxi", "cpu.c")
+"""Where FD_FAULT is declared; and what Cython makes."""
+
 HEADER = """#include <stdlib.h>
 #include <string.h>
 
 enum {{ FD_FAULT_none, {members} }};
-#ifdef __cplusplus
-__attribute__((section("emulation")))
-#endif
+__attribute__((section("emulation"))) /* where the emulation of CUDA keeps what no kernel's check is to see */
 static int fd_fault;
 __attribute__((constructor)) static void fd_choose_fault(void) {{
     static const char *const names[] = {{"", {names}}};
@@ -46,18 +47,22 @@ with multiprocessing.pool.ThreadPool(2) as pool:  # beforehand: no test waits fo
 """
 
 
-def hooks() -> list[str]:
-    """The names of the faults in C, CUDA and Cython."""
-    found = set()
-    for path in SOURCES.iterdir():
-        if path.suffix in (".h", ".c", ".cu", ".cuh", ".pyx") and path.name not in ("faults.h", "cpu.c"):
-            found |= set(re.findall(r"FD_FAULT\(\s*(\w+)", path.read_text(encoding="utf-8")))
-    return sorted(found - {"name", "int"})
+def hooks() -> dict[str, str]:
+    """The names of the faults in C++, CUDA and Cython, and the file and line of each."""
+    found = {}
+    for path in sorted(SOURCES.rglob("*.*")):
+        if path.suffix not in (".h", ".c", ".cpp", ".cu", ".cuh", ".pyx", ".pxi") or path.name in NO_HOOKS:
+            continue
+        text = path.read_text(encoding="utf-8")
+        for hook in re.finditer(r"FD_FAULT\(\s*(\w+)", text):
+            line = text.count("\n", 0, hook.start()) + 1
+            found.setdefault(hook[1], f"{path.relative_to(SOURCES)}:{line}")
+    return dict(sorted(found.items()))
 
 
 def header() -> Path:
-    """Written; a name of its own for each content, so that what was built with another one is not used."""
-    names = hooks()
+    """Written; each content has another name, so that what was built with another one is not used."""
+    names = list(hooks())
     text = HEADER.format(
         members=", ".join(f"FD_FAULT_{name}" for name in names),
         names=", ".join(f'"{name}"' for name in names),
@@ -120,13 +125,13 @@ def lay_out() -> None:
     kernels = LAYOUT / "fastdrop" / "_kernels"
     kernels.mkdir(parents=True)
     for path in (ROOT / "fastdrop").iterdir():
-        (LAYOUT / "fastdrop" / path.name).symlink_to(path)
-    for path in SOURCES.iterdir():
-        if path.suffix not in (".so", ".pyd"):
-            (kernels / path.name).symlink_to(path)
+        if path.name != "_kernels":
+            (LAYOUT / "fastdrop" / path.name).symlink_to(path)
+    (kernels / "__init__.py").symlink_to(ROOT / "fastdrop" / "_kernels" / "__init__.py")
+    (kernels / "sources").symlink_to(SOURCES)
     for path in (BUILD / "lib" / "fastdrop" / "_kernels").glob("cpu.*"):
         shutil.copy(path, kernels)
-    (LAYOUT / "fastdrop_gui").symlink_to(ROOT / "gui")
+    (LAYOUT / "fastdrop_gui").symlink_to(ROOT / "gui" / "fastdrop_gui")
     here = Path(__file__).parent
     for name in ("plant.py", "python_faults.py", "python_more.py"):
         (LAYOUT / ("sitecustomize.py" if name == "plant.py" else name)).symlink_to(here / name)

@@ -1,26 +1,26 @@
-"""Faults in C, CUDA and Cython: what each FD_FAULT of src_kernels breaks, and the areas that are to catch it.
+"""Faults in C++, CUDA and Cython: what each FD_FAULT of src_kernels breaks, and the areas that are to catch it.
 
 An area in brackets is none: the fault changes nothing that can be seen, for the reason given.
 """
 
 FAULTS: dict[str, tuple[str, str]] = {
-    # philox.h, mask_rule.h: shared by CPU and GPU
+    # shared/philox.h, shared/mask_rule.h
     "philox_key_step": ("rounds get other keys", "philox, rule"),
     "philox_multiplier": ("a multiplier is another", "philox, rule"),
     "philox_last_round": ("nine rounds in place of ten", "philox"),
-    "tail_purpose": ("tails are drawn under another purpose", "rule, emulated"),
-    "normal_purpose": ("normal numbers are drawn under another purpose", "noise, emulated"),
-    "index_upper_half": ("blocks repeat after 2^32", "rule"),
-    "purpose_place": ("the purpose stands a bit too high in the counter", "emulated"),
+    "tail_domain": ("tails are drawn in another domain", "rule, emulated"),
+    "normal_domain": ("normal numbers are drawn in another domain", "noise, emulated"),
+    "index_upper_half": ("counters repeat after 2^32", "rule"),
+    "domain_place": ("the domain is a bit too high in the counter", "emulated"),
     "call_upper_half": ("the call number's upper half is lost", "dropout, emulated"),
-    # body_philox.h, body_ties.h, body_bits.h: what decides elements
-    "block_lane": ("neighbouring lanes exchange their blocks", "rule"),
-    "words_swapped": ("two words of a block are exchanged", "rule"),
-    "tail_word": ("tails are word 1 of their blocks", "rule"),
+    # cpu/random_bits.h, cpu/ties.h, cpu/keep_bits.h: which elements are kept
+    "counter_exchanged": ("two neighbouring counters are exchanged", "rule"),
+    "words_exchanged": ("two words of a counter are exchanged", "rule"),
+    "tail_word": ("tails are word 1 of their counters", "rule"),
     "tail_of_neighbour": ("a tie draws its neighbour's tail", "rule"),
     "listed_tie_at_threshold": ("a U equal to the threshold is kept", "rule"),
     "tie_at_threshold": ("the same, in AVX-512's registers", "rule"),
-    "listed_padding": ("places that fill a list of ties up decide elements", "rule"),
+    "listed_padding": ("the dummies that pad a list of ties change keep bits", "rule"),
     "many_ties": ("one tie more than a list takes", "rule"),
     "many_ties_in_a_word": ("a third tie in a word is left out", "rule"),
     "plane_missing": ("the threshold's lowest plane is not drawn", "rule"),
@@ -34,24 +34,26 @@ FAULTS: dict[str, tuple[str, str]] = {
     "tile_end_long": ("a run goes on for an element behind its tile", "dropout"),
     "cursor_within_byte": ("bits that begin within a byte are read from its begin", "dropout"),
     "copied_bits_short": ("the last word is not copied where bits are", "dropout"),
-    "bits_over_a_word": ("one bit that goes on in the next word is lost", "dropout, windows"),
-    "shared_decision": ("a shared decision is another bit of its word", "dropout"),
-    "drawn_window_short": ("the last tile of several is not drawn", "fused, connect"),
+    "bits_over_a_word": ("one bit that goes on in the next word is lost", "dropout, slices"),
+    "shared_bit": ("a shared keep bit is another bit of its word", "dropout"),
+    "drawn_range_short": ("the last tile of several is not drawn", "fused, dropconnect"),
     "packed_end_short": ("the last word of packed bits is not written", "dropout"),
     "transposition_unfinished": ("bits are not transposed to the end", "dropout"),
-    # body_elementwise.h, body_transposed.h: what happens to elements
+    # shared/operations.h: what is computed, on the CPU and on a GPU
+    "dropped_times_zero": ("dropped elements are multiplied by 0", "dropout, emulated"),
+    "relu_of_nan": ("ReLU makes 0 of NaN", "fused, emulated"),
+    "otherwise_scaled": ("what takes a dropped element's place is scaled", "noise, emulated"),
+    "alpha_dropped": ("alpha dropout drops to 0", "noise, emulated"),
+    "alpha_shift": ("alpha dropout shifts nothing", "noise, emulated"),
+    "backward_without_bias": ("the derivative is taken at x without its bias", "fused, emulated"),
+    # cpu/contiguous.h, cpu/elementwise.h, cpu/transposed.h: how the CPU goes through arrays
     "scale_in_float32": ("float64 is scaled by a float32", "dropout"),
-    "alpha_shift": ("alpha dropout shifts nothing", "noise"),
-    "dropped_times_zero": ("dropped elements are multiplied by 0", "dropout"),
-    "relu_of_nan": ("ReLU makes 0 of NaN", "fused"),
-    "previous_scaled": ("what takes a dropped element's place is scaled", "noise"),
-    "backward_without_bias": ("the slope is taken at x without its bias", "fused"),
     "sums_before_dropping": ("a bias' gradient counts what is dropped", "fused"),
     "end_one_short": ("a row's last element is not written", "dropout"),
     "end_one_long": ("one element behind an array is written", "dropout"),
     "alignment_ignored": ("stores past the caches begin anywhere", "dropout"),
-    "bias_place_in_row": ("a thread's share begins with the first bias", "fused"),
-    "bias_seam": ("a bias is turned round where a row ends within a unit", "fused"),
+    "bias_place_in_row": ("a thread's slice begins with the first bias", "fused"),
+    "bias_wraparound": ("a bias is reversed where a row ends within a unit", "fused"),
     "word_before_tile": ("a pipeline forgets the last word of the tile before", "dropout"),
     "one_tile_after_another": (
         "tiles are drawn one after the other, not between those that are applied",
@@ -62,11 +64,11 @@ FAULTS: dict[str, tuple[str, str]] = {
     "nothing_prefetched": ("no loop asks memory in advance", "[dropout] a prefetch changes no value"),
     "cleared_short": ("a dropped row's last element stays", "dropout"),
     "repeated_row_start": ("rows side by side begin anywhere", "dropout"),
-    "window_first": ("a window begins with the whole's first decision", "windows"),
-    "window_step": ("a window's steps are taken for 1", "windows"),
-    "axis_carry": ("decisions go wrong where an axis is at its end", "dropout, windows"),
-    "transposed_block": ("later blocks of an array in F order repeat the first", "dropout"),
-    # body_softmax.h, body_gaussian.h, math_normals.h, body_connect.h
+    "slice_first": ("a slice begins with the whole's first keep bit", "slices"),
+    "slice_step": ("a slice's steps are taken for 1", "slices"),
+    "axis_carry": ("keep bits go wrong where an axis is at its end", "dropout, slices"),
+    "transposed_panel": ("later panels of an array in F order repeat the first", "dropout"),
+    # cpu/softmax.h, cpu/gaussian.h, shared/normal.h, cpu/dropconnect.h
     "softmax_maximum": ("exp of large scores overflows", "fused"),
     "softmax_padding": ("what is missing at a row's end counts as 0", "fused"),
     "softmax_mean": ("the gradient's mean counts what is dropped", "fused"),
@@ -77,30 +79,30 @@ FAULTS: dict[str, tuple[str, str]] = {
     "noise_half_circle": ("half of the circle is missing", "noise, emulated"),
     "noise_angle": ("one bit of the angle is left out", "noise, emulated"),
     "noise_logarithm": ("a coefficient of the logarithm has fewer digits", "noise, emulated"),
-    "connect_row_end": ("a row's last weight is left out", "connect"),
-    "connect_one_mask": ("examples share the first one's mask", "connect"),
-    "connect_within_byte": ("rows whose bits begin within a byte are read from its begin", "connect"),
-    "connect_bias": ("later outputs get the first ones' bias", "connect"),
-    "connect_dx_scale": ("the gradient of x is not scaled", "connect"),
-    "connect_dweight_rows": ("later rows of weights get the first ones' masks", "connect"),
-    # simd*.h
+    "connect_row_end": ("a row's last weight is left out", "dropconnect"),
+    "connect_one_mask": ("examples share the first one's mask", "dropconnect"),
+    "connect_within_byte": ("rows whose bits begin within a byte are read from its begin", "dropconnect"),
+    "connect_bias": ("later outputs get the first ones' bias", "dropconnect"),
+    "connect_dx_scale": ("the gradient of x is not scaled", "dropconnect"),
+    "connect_dweight_rows": ("later rows of weights get the first ones' masks", "dropconnect"),
+    # cpu/simd
     "bfloat16_halves": ("halves are rounded up in bfloat16", "fused"),
     "bfloat16_pair_halves": ("the same, two at a time", "dropout"),
     "bfloat16_nan": (
         "a NaN is rounded as a number is, in AVX-512's bfloat16",
         "[fused] NaNs come from bfloat16 or from the processor: none has lower bits that rounding could carry",
     ),
-    # dispatch.c
-    "shares_gap": ("elements between two threads' shares are left out", "dropout"),
-    "shares_overlap": ("threads' shares overlap by an element", "dropout, fused"),
+    # cpu/threads.h, cpu/calls.cpp
+    "slices_gap": ("elements between two threads' slices are left out", "dropout"),
+    "slices_overlap": ("threads' slices overlap by an element", "dropout, fused"),
     "sum_rows": ("a bias' gradient is added up in smaller blocks", "fused"),
     "sums_place": ("two blocks of rows have one place for their sums", "fused"),
     "memory_order_ignored": (
         "arrays in F order are walked in C order",
-        "[dropout] the transposed kernel and the other draw the same decisions",
+        "[dropout] the transposed kernel and the other draw the same keep bits",
     ),
     "teams_not_shared": ("calls at the same time do not share the cores", "threads"),
-    # pool.c
+    # cpu/pool.c
     "pool_too_small": ("a block that is too small is used again", "pool"),
     "pool_wasteful": ("a block of any size serves a small request", "pool"),
     "pool_calloc": (
@@ -110,7 +112,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "pool_realloc": ("a block that grows loses what was in it", "pool"),
     "pool_bound": ("more is kept than the limit says", "pool"),
     "pool_first_fit": ("the first block that fits is taken, not the smallest", "pool"),
-    # cpu.pyx
+    # cpu/cpu.pyx, its parts (.pxi)
     "call_stays": ("a stream draws one mask again and again", "dropout"),
     "children_repeat": ("a second spawn gives the same children", "streams"),
     "given_back_late": ("a failed call gives back others' numbers", "calls"),
@@ -119,42 +121,38 @@ FAULTS: dict[str, tuple[str, str]] = {
     "overlap_unseen": ("arrays that overlap in part are taken for separate ones", "dropout"),
     "interleaving_unseen": ("an out whose elements share memory is taken", "calls"),
     "alignment_unchecked": ("unaligned and read-only arrays are taken as they are", "calls"),
-    "axes_merged": ("axes are joined whatever their decisions", "dropout"),
-    "axis_not_shared": ("shared axes have decisions of their own", "dropout"),
+    "axes_merged": ("axes are joined whatever their keep bits", "dropout"),
+    "axis_not_shared": ("shared axes have keep bits for each element", "dropout"),
     "never_past_caches": ("large results go through the caches", "[dropout] where a store goes changes no value"),
     "past_caches_in_place": ("in place, results go past the caches", "[dropout] where a store goes changes no value"),
     "one_thread_always": ("large calls get one thread", "calls"),
-    # cuda*
+    # cuda
     "cuda_round_key": ("the last round has the key of the one before", "emulated"),
     "cuda_planes_exchanged": ("two planes are exchanged", "emulated"),
     "cuda_last_plane": ("the threshold's last plane is left out", "emulated"),
     "cuda_tail_of_neighbour": ("a tie draws its neighbour's tail", "emulated"),
     "cuda_tie_at_threshold": ("a U equal to the threshold is kept", "emulated"),
     "cuda_next_word": ("bits that go on in the next word are lost", "emulated"),
-    "cuda_block_of_neighbour": ("a lane draws its neighbour's block", "emulated"),
+    "cuda_counter_of_neighbour": ("a lane draws its neighbour's counter", "emulated"),
     "cuda_words_of_tile": ("a warp's two tiles have one place", "emulated"),
     "cuda_lane_without_words": ("a lane leaves its words out", "shared memory"),
     "cuda_replays": ("replays of a graph draw one mask", "graphs"),
-    "cuda_alpha_dropped": ("alpha dropout drops to 0", "emulated"),
-    "cuda_alpha_shift": ("alpha dropout shifts too far", "emulated"),
-    "cuda_relu_of_nan": ("ReLU makes 0 of NaN", "emulated"),
     "cuda_dropped_nan": ("a dropped NaN stays", "emulated"),
-    "cuda_second_scaled": ("what takes a dropped element's place is scaled", "emulated"),
     "cuda_end_one_short": ("an array's last element is not written", "emulated"),
     "cuda_bias_place": ("every warp begins with the first bias", "emulated"),
-    "cuda_bits_behind": ("bits behind the last decision are not 0", "emulated"),
-    "cuda_window_first": ("a window begins with the whole's first decision", "windows"),
-    "cuda_window_step": ("a window's steps are taken for 1", "windows"),
+    "cuda_bits_behind": ("bits behind the last keep bit are not 0", "emulated"),
+    "cuda_slice_first": ("a slice begins with the whole's first keep bit", "slices"),
+    "cuda_slice_step": ("a slice's steps are taken for 1", "slices"),
     "cuda_row_pieces": ("the first piece of a row is done again and again", "emulated"),
     "cuda_columns_bits": ("of columns side by side only the first is drawn", "emulated"),
     "cuda_softmax_mean": ("the gradient's mean counts what is dropped", "emulated"),
-    "cuda_relu_slope_at_zero": ("ReLU's slope at 0 is 1", "emulated"),
+    "cuda_relu_derivative_at_zero": ("ReLU's derivative at 0 is 1", "emulated"),
     "cuda_sums_place": ("all blocks of rows have one place for their sums", "emulated"),
     "cuda_noise_pairs": ("normal numbers of two elements are exchanged", "emulated"),
     "cuda_noise_end": ("the last element gets no noise", "emulated"),
-    "cuda_connect_span": ("words of a span stand in the wrong place", "emulated"),
+    "cuda_connect_span": ("words of a span are in the wrong place", "emulated"),
     "cuda_connect_row_end": ("words behind a row's end are not written", "shared memory"),
-    "cuda_connect_groups": ("columns in the next tile have no decisions", "emulated"),
+    "cuda_connect_groups": ("columns in the next tile have no keep bits", "emulated"),
 }
 
 OF_AVX512 = {"tie_at_threshold", "many_ties", "many_ties_in_a_word", "bfloat16_nan"}

@@ -1,7 +1,7 @@
 """Faults of the Python side: each replaces one attribute of one module by something that is wrong with it.
 
-`plant.py` plants them. A change gets the attribute as it stands in its owner's namespace and returns what takes its
-place. They are in three modules: these helpers and the package without its experiments; python_more.py has the others.
+`plant.py` plants them. A change gets the attribute from its owner's namespace and returns what takes its place. They
+are in two modules: these helpers and the package without its experiments; python_more.py has the others.
 """
 
 import functools
@@ -87,7 +87,7 @@ fault(
 fault("any_version", "fastdrop.rule:check_version", "states of other versions are taken", "dropout", returning(None))
 fault(
     "nothing_left_at_p_one",
-    "fastdrop.rule:mean_share",
+    "fastdrop.rule:evaluation_scale",
     "evaluation at p = 1 is not zero",
     "dropout",
     instead(lambda right, p: right(p) or 1.0),
@@ -122,7 +122,7 @@ fault(
 )
 fault(
     "product_forgets",
-    "fastdrop.multiplier:Multiplier.__mul__",
+    "fastdrop.multiplicative_noise:MultiplicativeNoise.__mul__",
     "a product with a mask is the array",
     "users",
     instead(lambda right, mask, other: other),
@@ -142,11 +142,11 @@ fault(
     instead(lambda right, mask, state: right(mask, {**state, "scale": 1.0})),
 )
 fault(
-    "first_is_last",
-    "fastdrop.mask:Mask.first",
-    "the first part of a mask is its last",
+    "noise_shape_is_shape",
+    "fastdrop.mask:Mask.noise_shape",
+    "a mask that one looks at has keep bits for each element, shared or not",
     "dropout",
-    instead(lambda right, mask: mask[-1].booleans()),
+    getting(lambda mask: mask.shape),
 )
 fault(
     "call_after_failure",
@@ -171,8 +171,8 @@ fault(
 )
 fault(
     "children_draw_alike",
-    "fastdrop.stream:PURPOSE_SPAWN",
-    "keys of children come from another purpose",
+    "fastdrop.stream:DOMAIN_SPAWN",
+    "keys of children come from another domain",
     "streams",
     lambda right: right - 1,
 )
@@ -184,26 +184,26 @@ fault(
     instead(lambda right, kind, state, attributes: right(kind, {**state, "calls": 0}, attributes)),
 )
 
-# ---- windows of masks
+# ---- slices of masks
 
 fault(
     "shared_axes_numbered",
-    "fastdrop.backends.window:whole",
-    "windows number decisions that are shared",
-    "windows",
+    "fastdrop.bit_layout:whole",
+    "slices number keep bits that are shared",
+    "slices",
     instead(lambda right, shape, shared_axes: right(shape, ())),
 )
 fault(
     "steps_forgotten",
-    "fastdrop.backends.window:_normal",
-    "windows with steps go on one by one",
-    "windows",
+    "fastdrop.bit_layout:_normal",
+    "slices with steps go on one by one",
+    "slices",
     instead(lambda right, shape, first, strides: right(shape, first, [max(-1, min(s, 1)) for s in strides])),
 )
 fault(
-    "saved_windows_unchecked",
-    "fastdrop.backends.window:checked_window",
-    "a saved window may have any number of axes",
+    "saved_slices_unchecked",
+    "fastdrop.bit_layout:checked_layout",
+    "a saved slice may have any number of axes",
     "calls",
     instead(lambda right, numbers, ndim: right(numbers, len(numbers[1]))),
 )
@@ -231,17 +231,17 @@ fault(
 )
 fault(
     "zero_times_infinity",
-    "fastdrop.backends.cpu:scaled_copy",
+    "fastdrop.backends.cpu:multiply",
     "evaluation multiplies dropped infinities by 0",
     "evaluation",
-    instead(lambda right, x, out, scale: right(x * scale if scale == 0 else x, out, scale or 1.0)),
+    instead(lambda right, x, out, factor: right(x * factor if factor == 0 else x, out, factor or 1.0)),
 )
 fault(
     "bits_behind_the_last",
-    "fastdrop.backends.cpu:packed_bits",
+    "fastdrop.backends.cpu:keep_bits",
     "unused bits of packed masks are not 0",
     "dropout",
-    instead(lambda right, recipe, count, like: right(recipe, -(-count // 8) * 8, like)),
+    instead(lambda right, draw, threshold, count, like: right(draw, threshold, -(-count // 8) * 8, like)),
 )
 fault(
     "subclasses_pass",
@@ -254,12 +254,12 @@ fault(
     "weights_not_scaled",
     "fastdrop.backends.cpu:masked_weight",
     "one mask per batch does not scale its weights",
-    "connect",
-    instead(lambda right, weight, recipe, out: right(weight, type(recipe)(*recipe, 1.0), out)),
+    "dropconnect",
+    instead(lambda right, weight, mask, out: right(weight, mask._with(scale=1.0), out)),
 )
 fault(
     "sums_in_half_precision",
-    "fastdrop.backends.cpu:arithmetic",
+    "fastdrop.backends.cpu:compute_dtype",
     "a bias' gradient is added up in halves",
     "fused",
     instead(lambda right, dtype: dtype),
@@ -279,7 +279,7 @@ fault(
     "fastdrop.backends.cuda.structs:pack",
     "alpha dropout's shift does not reach a GPU",
     "adapter",
-    instead(lambda right, kind, recipe, shift=0.0, **fields: right(kind, recipe, 0.0, **fields)),
+    instead(lambda right, kind, bits, **fields: right(kind, bits._replace(shift=0.0), **fields)),
 )
 fault(
     "width_of_any_address",
@@ -318,14 +318,14 @@ fault(
 )
 fault(
     "chunk_from_the_begin",
-    "fastdrop.backends.window:at",
-    "chunks of a Dask array all have the first one's decisions",
+    "fastdrop.chunks:_apply_to_chunk",
+    "chunks of a Dask array all have the first one's keep bits",
     "dask",
-    instead(lambda right, window, place: window),
+    instead(lambda right, chunk, place, mask: right(chunk, [slice(each.stop - each.start) for each in place], mask)),
 )
 fault(
     "unknown_chunks",
-    "fastdrop.backends.dask:as_input",
+    "fastdrop.chunks:as_input",
     "chunks of unknown sizes are taken",
     "dask",
     instead(lambda right, array, name: array),

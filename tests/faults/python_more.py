@@ -32,15 +32,15 @@ def _last_moments(right: Any, moments: Any, y: Any, probabilities: bool) -> None
 
 fault(
     "family_shares_nothing",
-    "fastdrop.functional.shared:dropout",
+    "fastdrop.functional.shared_axes:dropout",
     "DropPath, locked and embedding dropout share no axis",
     "family",
     instead(lambda right, x, p, *, shared_axes, **keywords: right(x, p, **keywords)),
 )
 fault(
-    "drop_block_rate",
-    "fastdrop.blocks:seed_rate",
-    "DropBlock seeds a block for each element",
+    "block_start_probability_is_p",
+    "fastdrop.regions:block_start_probability",
+    "DropBlock begins blocks with probability p",
     "family",
     instead(lambda right, p, sizes, block: p),
 )
@@ -133,63 +133,63 @@ fault(
 
 fault(
     "members_unchecked",
-    "fastdrop.experiments.arrays:_checked",
+    "fastdrop.experiments.formats.npz:_checked",
     "archives may hold a name twice, or declare any size",
     "archives",
     instead(lambda right, members, size: {each.filename.removesuffix(".npy"): each for each in members}),
 )
 fault(
     "values_unchecked",
-    "fastdrop.experiments.arrays:_checked_values",
+    "fastdrop.experiments.formats.npz:_checked_values",
     "bytes that are no text or truth value pass",
     "archives",
     instead(lambda right, name, array: array),
 )
 fault(
     "any_kind_of_file",
-    "fastdrop.experiments.reading:size_of",
+    "fastdrop.experiments.formats.reading:size_of",
     "pipes and devices are opened, and files of any size",
     "archives",
     returning(1),
 )
 fault(
     "underscores_are_digits",
-    "fastdrop.experiments.tables:_number",
+    "fastdrop.experiments.tables.csv_table:_number",
     "1_0 is a number in a table",
     "tables",
     instead(lambda right, cell: right(cell.replace("_", ""))),
 )
 fault(
     "label_from_zero",
-    "fastdrop.experiments.tables:_label_column",
+    "fastdrop.experiments.tables.csv_table:_label_column",
     "a label's number counts from 0",
     "tables",
-    instead(lambda right, path, names, label: right(path, names, label) - (label.isdecimal() and label not in names)),
+    instead(lambda right, names, label: right(names, label) - (label.isdecimal() and label not in names)),
 )
 fault(
     "classes_exchanged",
-    "fastdrop.experiments.tables:_with_classes",
+    "fastdrop.experiments.tables.csv_table:table_of",
     "labels are those of the next class",
     "tables",
-    instead(lambda right, where, x, found, labels, names: right(where, x, found, (labels + 1) % len(found), names)),
+    instead(lambda right, x, names, labels, found, place: right(x, names, (labels + 1) % len(found), found, place)),
 )
 fault(
     "order_unchecked",
-    "fastdrop.experiments.states:_check_order",
+    "fastdrop.experiments.checkpoint:_check_order",
     "a state's order of examples may be anything",
     "states",
     returning(None),
 )
 fault(
     "progress_unchecked",
-    "fastdrop.experiments.states:_check_progress",
+    "fastdrop.experiments.checkpoint:_check_progress",
     "a state's counts may contradict each other",
     "states",
     returning(None),
 )
 fault(
     "generator_unchecked",
-    "fastdrop.experiments.states:_generator",
+    "fastdrop.experiments.checkpoint:_generator",
     "a generator's state is not restored",
     "states",
     lambda right: lambda saved: right(__import__("numpy").random.default_rng(0).bit_generator.state),
@@ -203,30 +203,30 @@ fault(
 )
 fault(
     "written_in_place",
-    "fastdrop.experiments.files:write_atomically",
+    "fastdrop.experiments.formats.writing:write_atomically",
     "files are overwritten in place",
     "files",
     instead(lambda right, path, content: Path(os.fsdecode(path)).write_bytes(content)),
 )
 fault(
     "lock_for_everybody",
-    "fastdrop.experiments.files:FileLock._acquire",
+    "fastdrop.experiments.formats.locks:FileLock._acquire",
     "locks hold nobody off",
     "files",
     instead(lambda right, lock, path, end: None),
 )
 fault(
     "unknown_fields",
-    "fastdrop.experiments.texts:_check_known",
+    "fastdrop.experiments.formats.config_toml:by_present_names",
     "unknown fields are not refused in words",
-    "texts",
-    returning(None),
+    "configuration texts",
+    instead(lambda right, fields, known: dict(fields)),
 )
 fault(
     "numbers_as_python_reads",
-    "fastdrop.experiments.texts:_one",
-    "1_0 is a number in a line",
-    "texts",
+    "fastdrop.experiments.formats.share_code:_value",
+    "1_0 is a number in a share code",
+    "configuration texts",
     instead(lambda right, kind, text: kind(text)),
 )
 fault(
@@ -258,22 +258,22 @@ fault(
 # ---- the benchmark
 
 fault(
-    "promises_always_hold",
-    "fastdrop.bench.promises:Promise.holds",
-    "a promise holds whatever was measured",
+    "targets_always_met",
+    "fastdrop.bench.targets:Target.is_met",
+    "a target is met whatever was measured",
     "bench",
     returning(True),
 )
 fault(
     "speeds_turned_over",
-    "fastdrop.bench.promises:Promise.measured",
+    "fastdrop.bench.targets:Target.measured",
     "speeds are turned over",
     "bench",
-    instead(lambda right, promise, result: 1 / (right(promise, result) or 1.0)),
+    instead(lambda right, target, result: 1 / (right(target, result) or 1.0)),
 )
 fault(
     "others_unseen",
-    "fastdrop.bench.quiet:between",
+    "fastdrop.bench.noise:between",
     "what others used is not seen",
     "bench",
     instead(lambda right, before, after, *more, **keywords: right(None, None, *more, **keywords)),

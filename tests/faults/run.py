@@ -1,7 +1,7 @@
 """Breaks the project in many ways, one at a time, and says which test notices: `python tests/faults/run.py`.
 
-Faults stand beside what they break: FD_FAULT in src_kernels (kernel_faults.py says what each does) and attributes of
-modules (python_faults.py). For each fault the tests of its areas (areas.py) run in a process of their own, first the
+Faults are beside what they break: FD_FAULT in src_kernels (kernel_faults.py says what each does) and attributes of
+modules (python_faults.py). For each fault the tests of its areas (areas.py) run in another process, first the
 one that noticed it the last time (noticed.json). In the end all tests that noticed something have to pass without a
 fault. The exit status is 1 where a fault is not noticed, or where one is that is said to change nothing.
 """
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import kernel_faults
 import python_faults
 from areas import AREAS
-from build_faults import BUILD, ROOT, SOURCES, build, hooks
+from build_faults import BUILD, ROOT, build, hooks
 
 NOTICED = Path(__file__).with_name("noticed.json")
 ROTTEN = 97  # plant.py's
@@ -55,14 +55,15 @@ class Outcome(NamedTuple):
 
 def tasks() -> list[Task]:
     """All faults, with each of their areas; raises where a table and the sources disagree."""
-    there, known = set(hooks()), set(kernel_faults.FAULTS)
-    if there != known:
-        raise SystemExit(f"without an entry: {sorted(there - known)}; without a hook: {sorted(known - there)}")
+    places, known = hooks(), kernel_faults.FAULTS.keys()
+    if places.keys() != known:
+        lacking = sorted(places.keys() - known), sorted(known - places.keys())
+        raise SystemExit(f"without an entry: {lacking[0]}; without a hook: {lacking[1]}")
     if twice := known & python_faults.FAULTS.keys():
         raise SystemExit(f"faults of C and Python with one name: {sorted(twice)}")
     found = []
     for name, (breaks, areas) in kernel_faults.FAULTS.items():
-        found += of_areas(name, place_of(name), breaks, areas)
+        found += of_areas(name, places[name], breaks, areas)
     for name, fault in python_faults.FAULTS.items():
         found += of_areas(name, f"{fault.module}:{fault.attribute}", fault.breaks, fault.areas)
     return found
@@ -75,20 +76,12 @@ def of_areas(name: str, place: str, breaks: str, areas: str) -> list[Task]:
     return [Task(name, place, breaks, area, reason) for area in areas.split(", ")]
 
 
-def place_of(name: str) -> str:
-    for path in sorted(SOURCES.iterdir()):
-        if path.suffix in (".h", ".c", ".cu", ".cuh", ".pyx"):
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-                if re.search(rf"FD_FAULT\(\s*{name}\b", line):
-                    return f"{path.name}:{number}"
-    return "a line of its own"
-
-
 def pytest(arguments: list[str], environment: dict[str, str], fault: str = "") -> Outcome:
     """Run tests, with a fault up to the first that fails."""
     begin = time.monotonic()
     command = [sys.executable, "-u", "-m", "pytest", "-v", "--tb=line", "-p", "no:cacheprovider"]
-    command += ["-p", "no:hypothesispytest", "-o", f"timeout={LONGEST}", *(["-x"] if fault else []), *arguments]
+    command += ["-p", "no:hypothesispytest", "-m", "not native and not gpu", "-o", f"timeout={LONGEST}"]
+    command += [*(["-x"] if fault else []), *arguments]
     own = environment | ({"FASTDROP_FAULT": fault} if fault else {})
     with subprocess.Popen(
         command, cwd=ROOT, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
@@ -120,7 +113,9 @@ def attempt(task: Task, environment: dict[str, str], noticed: dict[str, str]) ->
         outcome = pytest([before], environment, task.fault)
         if outcome.failed:
             return outcome
-    return pytest(AREAS[task.area].split(), environment, task.fault)
+    names = (name.rpartition("/") for name in AREAS[task.area].split())
+    files = [f"tests/{folder}/test_{name}.py" for folder, _, name in names]
+    return pytest(files, environment, task.fault)
 
 
 def fail_anyway(tests: set[str], environment: dict[str, str]) -> set[str]:
@@ -161,7 +156,7 @@ def report(task: Task, outcome: Outcome, wrong: str) -> dict[str, object]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sample", type=int, metavar="N", help="so many faults, chosen by --seed")
+    parser.add_argument("--sample", type=int, metavar="N", help="this number of faults, chosen by --seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("faults", nargs="*", help="these alone")
     arguments = parser.parse_args()

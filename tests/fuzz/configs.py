@@ -8,7 +8,7 @@ from fastdrop.experiments.sweeps.parameters import PARAMETERS, values_from
 from fuzz.mutations import as_text, encoded, of_cells, of_line, of_toml
 from fuzz.readers import Reader
 
-CONFIG = ExperimentConfig(dataset="moons", hidden=(6, 4), epochs=3, batch_norm=True, train_share=0.1)
+CONFIG = ExperimentConfig(dataset="moons", hidden=(6, 4), epochs=3, batch_norm=True, train_fraction=0.1)
 CONFIGS = [
     CONFIG,
     CONFIG.replace(layer_dropout=("alpha", "none"), layer_rates=(0.1, 0.5)),
@@ -19,15 +19,15 @@ CONFIGS = [
     ExperimentConfig(dataset="digits", network="cnn", hidden=(4, 4, 8), dropout="dropblock", optimizer="sgd"),
     ExperimentConfig(dataset="digits", network="attention", hidden=(8, 8, 8), dropout="path", backend="cuda"),
     ExperimentConfig(dataset="reviews", network="text", hidden=(8, 8), dropout="embedding", dropout_layers="first"),
-    ExperimentConfig(dataset="digits", network="lstm", hidden=(8,), dropout="zoneout", rate_schedule="curriculum"),
+    ExperimentConfig(dataset="digits", network="lstm", hidden=(8,), dropout="zoneout", dropout_schedule="curriculum"),
 ]  # fmt: skip
 """One of each network; no field is left out."""
 
 
 def check_config(config):
     """A configuration comes back from each of its texts, and what is asked of it has an answer."""
-    assert ExperimentConfig.from_text(config.to_text()) == config
-    assert ExperimentConfig.from_line(config.to_line()) == config
+    assert ExperimentConfig.from_toml(config.to_toml()) == config
+    assert ExperimentConfig.from_share_code(config.to_share_code()) == config
     assert len(config.kinds) == len(config.rates) == len(config.hidden)
     assert all(0.0 <= rate <= 1.0 for rate in config.rates)
     assert isinstance(config.drops, bool)
@@ -44,7 +44,7 @@ class Toml(Reader):
     mutate = staticmethod(as_text(of_toml))
 
     def seeds(self):
-        return [config.to_text().encode() for config in CONFIGS]
+        return [config.to_toml().encode() for config in CONFIGS]
 
     def read(self, given):
         return ExperimentConfig.load(given), load_experiment(given).config
@@ -59,10 +59,10 @@ class Line(Reader):
     mutate = staticmethod(as_text(of_line))
 
     def seeds(self):
-        return [config.to_line().encode() for config in CONFIGS]
+        return [config.to_share_code().encode() for config in CONFIGS]
 
     def read(self, given):
-        return ExperimentConfig.from_line(given.decode("utf-8", "surrogateescape"))
+        return ExperimentConfig.from_share_code(given.decode("utf-8", "surrogateescape"))
 
     def use(self, found):
         check_config(found)

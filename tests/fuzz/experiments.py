@@ -7,10 +7,10 @@ from contextlib import suppress
 import numpy as np
 
 from fastdrop.experiments import (
+    CheckpointError,
     ConfigError,
     Experiment,
     Run,
-    StateError,
     Trainer,
     TrainingDiverged,
     load_experiment,
@@ -40,10 +40,10 @@ class Restorer:
         self.before = self.trainer.state()
 
     def restore(self, state):
-        """Raises StateError."""
+        """Raises CheckpointError."""
         try:
             self.trainer.restore(state)
-        except StateError:
+        except CheckpointError:
             if not same(self.before, self.trainer.state()):
                 raise Finding("a refused state has changed the trainer") from None
             raise
@@ -80,7 +80,7 @@ class ExperimentFile(Reader):
         path = self.folder / "valid.fastdrop"
         found = []
         kept = (Run("kept", CONFIG, tuple(trainer.history)),)
-        states = {"main": trainer.state(), "twin": Trainer(CONFIG.without_dropout(), trainer.dataset).state()}
+        states = {"main": trainer.state(), "baseline": Trainer(CONFIG.without_dropout(), trainer.dataset).state()}
         for experiment in (
             Experiment(CONFIG, {"main": states["main"]}, kept),
             Experiment(CONFIG, states),
@@ -106,7 +106,7 @@ class ExperimentFile(Reader):
         assert again.states.keys() == found.states.keys()
         assert all(same(again.states[name], found.states[name]) for name in found.states)
         if "main" in found.states and found.config == CONFIG:
-            with suppress(StateError):
+            with suppress(CheckpointError):
                 self.restorer.restore(found.states["main"])
                 self.restorer.use(found.states["main"])
 
@@ -114,7 +114,7 @@ class ExperimentFile(Reader):
 class State(Reader):
     """The arrays of a trainer's state, as they are after NumPy has read them; no file's reader has looked at them."""
 
-    refused = (StateError,)
+    refused = (CheckpointError,)
     share = 0.15
 
     def prepare(self):

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 import fastdrop as fd
-from fastdrop.blocks import BlockMask, CutoutMask
 from fastdrop.noise import GaussianNoise
+from fastdrop.regions import BlockMask, CutoutMask
 from fuzz.mutations import as_text, change_json
 from fuzz.readers import Finding, NoInput, Reader
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from fastdrop.experiments import Sweep, TableError
 from fastdrop.experiments.sweeps.plan import Result
-from fastdrop.experiments.sweeps.table import SweepTable
+from fastdrop.experiments.sweeps.sweep_table import SweepTable
 from fuzz.configs import CONFIG
 from fuzz.mutations import VALUES, change_json, of_bytes
 from fuzz.readers import Reader

@@ -11,7 +11,7 @@ from fuzz.readers import Finding, Reader
 
 
 def _load(path):
-    return load_dataset("file", data_file=str(path), train_share=0.5)
+    return load_dataset("file", data_file=str(path), train_fraction=0.5)
 
 
 class Table(Reader):

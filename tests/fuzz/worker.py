@@ -10,8 +10,8 @@ from typing import get_args
 from unittest import mock
 
 from fastdrop.experiments import Experiment
-from fastdrop_gui import worker
-from fastdrop_gui.messages import Failure, Kind, Notice, Saved, Start, Update, Wanted
+from fastdrop_gui.model import worker
+from fastdrop_gui.model.messages import Failure, Kind, Notice, RequestedViews, Saved, Start, Update
 from fuzz.configs import CONFIG
 from fuzz.mutations import VALUES, of_json
 from fuzz.readers import NoInput, Reader
@@ -66,11 +66,11 @@ class Messages(Reader):
         return json.dumps(messages).encode()
 
     def seeds(self):
-        start = ["start", [1, {"Start": {"twin": True}}]]
-        wanted = {"layers": True, "boundary": True, "mistakes": True, "distributions": True, "unit": [0, 1]}
-        changes = [["rates", [0.1, 0.2]], ["learning_rate", 0.01], ["epochs", 2], ["twin", False], ["speed", 5.0]]
+        start = ["start", [1, {"Start": {"baseline": True}}]]
+        requested = {"layers": True, "boundary": True, "mistakes": True, "distributions": True, "unit": [0, 1]}
+        changes = [["rates", [0.1, 0.2]], ["learning_rate", 0.01], ["epochs", 2], ["baseline", False], ["speed", 5.0]]
         found = [
-            [start, ["step", 3], ["snapshot", {"Wanted": wanted}], *changes, ["run", None], ["pause", None]],
+            [start, ["step", 3], ["snapshot", {"RequestedViews": requested}], *changes, ["run", None], ["pause", None]],
             [start, ["step", "epoch"], ["threads", 1], ["save", ["a.fastdrop", {"Experiment": 0}]]],
             [["pause", None], ["start", [2, {"Start": {"file": "gone.fastdrop"}}]], ["save", ["a.npz", None]]],
         ]
@@ -79,11 +79,11 @@ class Messages(Reader):
     def _object(self, found):
         if found.keys() == {"Start"}:
             fields = found["Start"]
-            return Start(CONFIG, bool(fields.get("twin")), str(self.folder / str(fields.get("file")))[:200]
+            return Start(CONFIG, bool(fields.get("baseline")), str(self.folder / str(fields.get("file")))[:200]
                          if fields.get("file") else "")  # fmt: skip
-        if found.keys() == {"Wanted"}:
-            unit = found["Wanted"].pop("unit", None)
-            return Wanted(**found["Wanted"], unit=tuple(unit) if isinstance(unit, list) else unit)
+        if found.keys() == {"RequestedViews"}:
+            unit = found["RequestedViews"].pop("unit", None)
+            return RequestedViews(**found["RequestedViews"], unit=tuple(unit) if isinstance(unit, list) else unit)
         return Experiment(CONFIG) if found.keys() == {"Experiment"} else found
 
     def _messages(self, given):
@@ -104,14 +104,15 @@ class Messages(Reader):
 
     def read(self, given):
         connection = Connection(self._messages(given))
-        connection.messages += [("speed", 0.0), ("start", (99, Start(CONFIG))), ("snapshot", Wanted()), ("step", 1)]
+        connection.messages += [("speed", 0.0), ("start", (99, Start(CONFIG)))]
+        connection.messages += [("snapshot", RequestedViews()), ("step", 1)]
         with (
             mock.patch.object(signal, "signal"),
             mock.patch.object(os, "nice"),
             mock.patch.object(gc, "freeze"),
             mock.patch.object(worker, "set_num_threads"),
         ):
-            worker.work(connection)
+            worker.serve(connection)
         sent = connection.sent
         assert all(isinstance(message, (Failure, Notice, Saved, Update)) for message in sent)
         assert any(isinstance(message, Update) and message.run == 99 for message in sent), "it trains no more"

@@ -34,16 +34,17 @@ SHARES = min(8, os.cpu_count() or 1)
 
 TRAINING = ["rich", "sklearn", "threadpoolctl"]
 TESTS: dict[str, list[str]] = {
-    "test_cuda.py": [],
-    "test_cuda_family.py": [],
-    "test_cuda_graphs.py": [],
-    "test_cuda_instances.py": [],
-    "test_cuda_recurrent.py": [],
-    "test_windows.py": [],
-    "test_exchange.py": [],
-    "test_torch_cuda.py": ["torch"],
-    "test_dask.py": ["dask", "distributed", "ml_dtypes"],
-    "test_experiment_code.py": TRAINING,
+    "cuda/test_cuda.py": [],
+    "cuda/test_cuda_family.py": [],
+    "cuda/test_cuda_graphs.py": [],
+    "cuda/test_cuda_instances.py": [],
+    "cuda/test_cuda_recurrent.py": [],
+    "packaging/test_readme.py": [],
+    "core/test_slices.py": [],
+    "core/test_exchange.py": [],
+    "pytorch/test_torch_cuda.py": ["torch"],
+    "core/test_dask.py": ["dask", "distributed", "ml_dtypes"],
+    "experiments/test_experiment_code.py": TRAINING,
 }
 """The files with tests for a GPU, and the packages that they need beside the others."""
 
@@ -186,8 +187,8 @@ def main() -> int:
     print(f"\n{target}: {'all passed' if passed else 'NOT all passed'}, {seconds:.0f} s; tests: {counts}")
     for what, why in left_out.items():
         print(f"  left out: {what}: {why}")
-    for promise in document.get("promises", []):
-        print(f"  {promise['what']}: {promise['promised']}: worst {promise['worst']}: {promise['verdict']}")
+    for target in document.get("targets", []):
+        print(f"  {target['what']}: {target['target']}: worst {target['worst']}: {target['verdict']}")
     return 0 if passed else 1
 
 

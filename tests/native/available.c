@@ -1,7 +1,7 @@
-/* Prints the instruction sets that dispatch.c finds in this processor; the kernels themselves are left out. */
+/* Prints the instruction sets that processor.cpp finds in this processor; the kernels themselves are left out. */
 #include <stdio.h>
 
-#include "kernels.h"
+#include "cpu/kernels.h"
 
 const fd_kernels fd_kernels_avx512 = {.name = "avx512"}, fd_kernels_avx2 = {.name = "avx2"};
 const fd_kernels fd_kernels_portable = {.name = "portable"};

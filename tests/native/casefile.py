@@ -2,13 +2,13 @@
 
 `cases.bin` holds the operands' bytes, `cases.txt` a line of words for each case, which refers to them:
 
-    name kernel dtype operation threads streams nan sweep large key call threshold scale shift first_tile operands ndim
+    name kernel dtype operation threads stores nan sweep large key call threshold scale shift first_tile operands ndim
     then for each operand: type, place of its bytes, their number, place of the first element in them, place of the
-    expected bytes (-1: it is only read); then the shape, the decisions' strides, and each operand's strides
+    expected bytes (-1: it is only read); then the shape, the keep bits' strides, and each operand's strides
 
-first_tile is where the bits begin, of elementwise kernels the first decision, of Gaussian noise the first group.
-threads is the largest number to run with (1 or 3), streams 1 or 2 (with streaming stores as well; 3 for the kinds of a
-copy), sweep 0 for one alignment, 1 for each of the written operand's, 2 for all pairs. All numbers are little-endian.
+first_tile is where the bits begin, of elementwise kernels the first keep bit, of Gaussian noise the first group.
+threads is the largest number to run with (1 or 3), stores 1 or 2 (with non-temporal stores as well; 3 for the kinds of
+a copy), sweep 0 for one alignment, 1 for each of the written operand's, 2 for all pairs. All numbers are little-endian.
 """
 
 import ctypes
@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastdrop._kernels import cpu
+
 try:
     from numpy.lib.array_utils import byte_bounds
 except ImportError:  # NumPy 1
@@ -25,18 +27,17 @@ except ImportError:  # NumPy 1
 
 FILLED, ABSENT, SAME_AS_FIRST = -1, -2, -3
 ANY_NAN, EXACT = range(2)
-OPERATIONS = ["dropout", "dropout_add", "bias_relu", "bias_gelu", "choose", "alpha"]
-OPERATIONS += ["bias_relu_backward", "bias_gelu_backward"]
+OPERATIONS = list(cpu.operations())
 UNSET = 0xA5
 
 
-class Recipe(NamedTuple):
+class MaskNumbers(NamedTuple):
     key: int
     call: int
     threshold: int
 
 
-NO_RECIPE = Recipe(0, 0, 0)
+NO_MASK = MaskNumbers(0, 0, 0)
 
 
 class Operand(NamedTuple):
@@ -82,14 +83,14 @@ class CaseFile:
         operands,
         shape,
         *,
-        recipe=NO_RECIPE,
+        mask=NO_MASK,
         scale=0.0,
         shift=0.0,
         dtype=None,
-        decision_strides=None,
+        bit_strides=None,
         operation=0,
         threads=1,
-        streams=1,
+        stores=1,
         nan=ANY_NAN,
         sweep=0,
         large=None,
@@ -106,18 +107,18 @@ class CaseFile:
             dtype,
             operation,
             threads,
-            streams,
+            stores,
             nan,
             sweep,
             int(large),
-            *recipe,
+            *mask,
             float(scale).hex(),
             float(shift).hex(),
         ]
         words += [first_tile, len(operands), len(shape)]
         for operand in operands:
             words += operand[:5]
-        rows = [shape, decision_strides or [0] * len(shape)]
+        rows = [shape, bit_strides or [0] * len(shape)]
         rows += [operand.strides or [0] * len(shape) for operand in operands]
         for row in rows:
             assert len(row) == len(shape), (name, row, shape)
@@ -129,13 +130,13 @@ class CaseFile:
         Path(folder, "cases.txt").write_text("\n".join([f"{self.largest} {self.size}", *self.lines, ""]))
 
 
-def walk(shape, strides, decision_strides):
-    """Neighbouring axes that one stride can walk made one, as src_kernels/cpu.pyx does it."""
-    axes = []  # from the last to the first: size, decision stride, operands' strides
+def walk(shape, strides, bit_strides):
+    """Neighbouring axes that one stride can walk made one, as src_kernels/cpu/elementwise.pxi does it."""
+    axes = []  # from the last to the first: size, keep bit stride, operands' strides
     for axis in reversed(range(len(shape))):
         if shape[axis] == 1:
             continue
-        row = [decision_strides[axis], *(stride[axis] for stride in strides)]
+        row = [bit_strides[axis], *(stride[axis] for stride in strides)]
         if axes and all(
             step == size * inner for step, inner in zip(row, axes[-1][1], strict=True) for size in [axes[-1][0]]
         ):
@@ -150,8 +151,8 @@ def walk(shape, strides, decision_strides):
     )
 
 
-def decision_strides_of(shape, shared=()):
-    """Decisions are numbered in C order over the axes that are not shared."""
+def bit_strides_of(shape, shared=()):
+    """Keep bits are numbered in C order over the axes that are not shared."""
     strides, step = [0] * len(shape), 1
     for axis in reversed(range(len(shape))):
         if axis not in shared:
@@ -160,8 +161,8 @@ def decision_strides_of(shape, shared=()):
     return strides
 
 
-def decisions_of(shape, strides):
-    """Every element's decision number."""
+def bit_numbers_of(shape, strides):
+    """The number of every element's keep bit."""
     number = np.zeros(shape, np.uint64)
     for axis, stride in enumerate(strides):
         steps = [int(stride) * k % 2**64 for k in range(shape[axis])]

@@ -18,12 +18,12 @@ from casefile import (
     SAME_AS_FIRST,
     UNSET,
     CaseFile,
+    MaskNumbers,
     Operand,
-    Recipe,
-    decision_strides_of,
+    bit_strides_of,
     walk,
 )
-from expected import DTYPES, ONE_INPUT, SHIFT, recipe_of, values
+from expected import DTYPES, ONE_INPUT, SHIFT, mask_of, values
 
 from fastdrop import reference, rule
 
@@ -37,8 +37,8 @@ LARGE = [n * TILE + d for n in (1, 2, 3) for d in AROUND] + [n * TILE + d for n 
 PS = [0.5, 0.25, 0.3, 0.1, 0.0, 1.0]
 
 
-def scale_of(recipe):
-    return 1.0 / rule.keep_probability(recipe.threshold) if recipe.threshold else 0.0
+def scale_of(mask):
+    return 1.0 / rule.keep_probability(mask.threshold) if mask.threshold else 0.0
 
 
 def nan_rule(operation):
@@ -52,20 +52,20 @@ def contiguous(file):
     """Runs of every size, all alignments. They share one array of inputs and one of results: each takes its start."""
     most = max(LARGE) + 1
     for name, dtype in DTYPES.items():
-        for operation in OPERATIONS[:6]:
+        for operation in (name for name in OPERATIONS if not name.endswith("backward")):
             inputs = [values(most, dtype, 1 + k) for k in range(1 if operation in ONE_INPUT else 2)]
             places = [file.put(x) for x in inputs]
             for p in PS if operation == "dropout" else [0.5, 0.3]:
                 for classic in [False, True] if operation == "dropout" and p in (0.5, 0.3) else [False]:
-                    recipe = recipe_of(p)
-                    scale = 1.0 if classic else scale_of(recipe)
-                    y = expected.elementwise(operation, inputs, expected.keep(recipe, (most,), (1,)), scale)
-                    sizes(file, f"{operation}-{name}-p{p}{'-classic' * classic}", operation, recipe, scale, y, places)
+                    mask = mask_of(p)
+                    scale = 1.0 if classic else scale_of(mask)
+                    y = expected.elementwise(operation, inputs, expected.keep(mask, (most,), (1,)), scale)
+                    sizes(file, f"{operation}-{name}-p{p}{'-classic' * classic}", operation, mask, scale, y, places)
 
 
-def sizes(file, label, operation, recipe, scale, y, places):
+def sizes(file, label, operation, mask, scale, y, places):
     place, item = file.put(y), y.itemsize
-    thorough = operation == "dropout" and recipe.threshold not in (0, rule.KEEP_ALL)
+    thorough = operation == "dropout" and mask.threshold not in (0, rule.KEEP_ALL)
     for n in SMALL + MIDDLE + LARGE:
         if not thorough and n > 40 and n % 3:
             continue
@@ -74,16 +74,16 @@ def sizes(file, label, operation, recipe, scale, y, places):
         around = n in (33, 100, 300, 4 * TILE + 33)
         add = partial(
             file.add,
-            recipe=recipe,
+            mask=mask,
             scale=scale,
             shift=SHIFT,
-            decision_strides=[1],
+            bit_strides=[1],
             operation=OPERATIONS.index(operation),
             threads=3 if n > TILE else 1,
             nan=nan_rule(operation),
         )
         sweep = 2 if thorough and around else int(n % 8 == 1)
-        add(f"{label}-{n}", "elementwise", operands, [n], streams=2, sweep=sweep)
+        add(f"{label}-{n}", "elementwise", operands, [n], stores=2, sweep=sweep)
         if n % 16 == 1:  # in place: the first input is what is written
             same = [operands[0]._replace(data=places[0]), operands[1]._replace(data=SAME_AS_FIRST), *operands[2:]]
             add(f"{label}-{n}-in-place", "elementwise", same, [n])
@@ -128,15 +128,15 @@ PAIRS = [(kind, kind) for kind in WRITABLE] + [("C", kind) for kind in [*WRITABL
 PAIRS += [(kind, "C") for kind in WRITABLE[1:]] + [("F", "F-padded"), ("F-padded", "F"), ("F", "F-backwards")]
 
 
-def strided(file, label, operation, recipe, scale, shape, kinds, dtype, decision_strides, merge=True, first=0, **more):
+def strided(file, label, operation, mask, scale, shape, kinds, dtype, bit_strides, merge=True, first=0, **more):
     """One case of arrays in memory of these kinds, the written one's first."""
     inputs = [lay(kind, shape, dtype, lambda n, k=k: values(n, dtype, 40 + k)) for k, kind in enumerate(kinds[1:])]
-    kept = expected.keep(recipe, shape, decision_strides, first)
+    kept = expected.keep(mask, shape, bit_strides, first)
     y = lay(kinds[0], shape, dtype, lambda n: np.full(n * np.dtype(dtype).itemsize, UNSET, np.uint8).view(dtype))
     y[...] = expected.elementwise(operation, inputs, kept, scale)
     arrays = [y, *inputs]
     strides = [a.strides for a in arrays]
-    axes = walk(shape, strides, decision_strides) if merge else (list(shape), list(decision_strides), strides)
+    axes = walk(shape, strides, bit_strides) if merge else (list(shape), list(bit_strides), strides)
     if not axes[0]:
         axes = ([1], [0], [[a.itemsize] for a in arrays])
     operands = [file.written(y), *(file.read(x) for x in inputs)]
@@ -146,12 +146,12 @@ def strided(file, label, operation, recipe, scale, shape, kinds, dtype, decision
         "elementwise",
         operands,
         axes[0],
-        recipe=recipe,
+        mask=mask,
         scale=scale,
         shift=SHIFT,
-        decision_strides=axes[1],
+        bit_strides=axes[1],
         operation=OPERATIONS.index(operation),
-        streams=2,
+        stores=2,
         nan=nan_rule(operation),
         first_tile=first,
         **more,
@@ -159,21 +159,21 @@ def strided(file, label, operation, recipe, scale, shape, kinds, dtype, decision
 
 
 def layouts(file):
-    """Strides of every kind, decisions of their own."""
-    recipe = recipe_of(0.3, key=2**63 + 5, call=7)
+    """Strides of every kind, a keep bit for each element."""
+    mask = mask_of(0.3, key=2**63 + 5, call=7)
     for name, dtype in DTYPES.items():
         for shape in [(5, 7), (33, 65), (3, 41, 130), (2, 3, 4, 9), (131, 300), (300, 131)]:
             for y, x in PAIRS:
                 label = f"{name}-{'x'.join(map(str, shape))}-{y}-from-{x}"
-                steps = decision_strides_of(shape)
-                strided(file, label, "dropout", recipe, scale_of(recipe), shape, [y, x], dtype, steps, threads=3)
+                steps = bit_strides_of(shape)
+                strided(file, label, "dropout", mask, scale_of(mask), shape, [y, x], dtype, steps, threads=3)
                 if name == "float32" and len(shape) > 2:
-                    strided(file, f"{label}-unmerged", "dropout", recipe, 1.0, shape, [y, x], dtype, steps, merge=False)
+                    strided(file, f"{label}-unmerged", "dropout", mask, 1.0, shape, [y, x], dtype, steps, merge=False)
                 if len(shape) == 3 or shape[0] == 5:
                     third = "one-row" if y == "C" else "F"
                     kinds = [y, x, third]
-                    strided(file, f"add-{label}", "dropout_add", recipe, 1.0, shape, kinds, dtype, steps, threads=3)
-                    strided(file, f"choose-{label}", "choose", recipe, 1.0, shape, kinds, dtype, steps, threads=3)
+                    strided(file, f"add-{label}", "dropout_add", mask, 1.0, shape, kinds, dtype, steps, threads=3)
+                    strided(file, f"blend-{label}", "blend", mask, 1.0, shape, kinds, dtype, steps, threads=3)
         for shape in [
             (4200, 3),
             (3, 4200),
@@ -183,18 +183,18 @@ def layouts(file):
                 file,
                 f"{name}-F-{shape[0]}x{shape[1]}",
                 "dropout",
-                recipe,
+                mask,
                 2.0,
                 shape,
                 ["F", "F"],
                 dtype,
-                decision_strides_of(shape),
+                bit_strides_of(shape),
                 threads=3,
             )
-        bias_layouts(file, name, dtype, recipe)
+        bias_layouts(file, name, dtype, mask)
 
 
-def bias_layouts(file, name, dtype, recipe):
+def bias_layouts(file, name, dtype, mask):
     """A bias along the last axis, as layers have it."""
     shapes = [(1, 1), (1, 50), (70, 1), (9, 31), (9, 32), (9, 33), (40, 130), (3, 2049), (2, 6000)]
     # runs over many rows, drawn while they are applied, with a bias that ends anywhere in a unit of 32
@@ -207,20 +207,20 @@ def bias_layouts(file, name, dtype, recipe):
                 file,
                 f"{operation}-{name}-{rows}x{columns}",
                 operation,
-                recipe,
-                scale_of(recipe),
+                mask,
+                scale_of(mask),
                 (rows, columns),
                 kinds,
                 dtype,
-                decision_strides_of((rows, columns)),
+                bit_strides_of((rows, columns)),
                 threads=3,
                 sweep=int(rows * columns > 9000),
             )
 
 
 def shared(file):
-    """Decisions shared along axes: feature maps, channels first and last, and any others."""
-    recipe = recipe_of(0.4, key=99, call=2**40 + 1)
+    """Keep bits shared along axes: feature maps, channels first and last, and any others."""
+    mask = mask_of(0.4, key=99, call=2**40 + 1)
     some = [((6, 5, 40), (2,)), ((6, 40, 5), (1,)), ((3, 5, 7, 9), (2, 3)), ((3, 7, 9, 5), (1, 2)), ((4, 30, 33), (1,))]
     some += [((4, 9, 1030), (1,)), ((3, 3, 2100), (1,)), ((5, 4200), (1,)), ((3, 5, 2, 70), (0, 3)), ((50,), (0,))]
     some += [((3, 5, 7, 9), (0, 1, 2, 3)), ((6, 300, 3), (1,)), ((2, 100, 31), (1,)), ((40, 64), (0,))]
@@ -228,20 +228,20 @@ def shared(file):
     repeated += [((2, n, m), (1,)) for n in (2, 3) for m in (1023, 1024, 1025)]
     for name, dtype in DTYPES.items():
         for shape, axes in some + repeated:
-            steps = decision_strides_of(shape, axes)
+            steps = bit_strides_of(shape, axes)
             label = f"shared-{name}-{'x'.join(map(str, shape))}-along-{'-'.join(map(str, axes))}"
             several = len(shape) > 1 and (shape, axes) not in repeated
             for y, x in [("C", "C")] + [("F", "F"), ("padded", "thirds"), ("C", "F")] * several:
-                for scale in (1.0, scale_of(recipe)):
-                    strided(file, f"{label}-{y}-{x}", "dropout", recipe, scale, shape, [y, x], dtype, steps, threads=3)
-            strided(file, f"{label}-add", "dropout_add", recipe, 1.5, shape, ["C"] * 3, dtype, steps, threads=3)
-            strided(file, f"{label}-choose", "choose", recipe, 1.5, shape, ["C"] * 3, dtype, steps, threads=3)
-            strided(file, f"{label}-alpha", "alpha", recipe, 1.5, shape, ["C", "C"], dtype, steps, threads=3)
+                for scale in (1.0, scale_of(mask)):
+                    strided(file, f"{label}-{y}-{x}", "dropout", mask, scale, shape, [y, x], dtype, steps, threads=3)
+            strided(file, f"{label}-add", "dropout_add", mask, 1.5, shape, ["C"] * 3, dtype, steps, threads=3)
+            strided(file, f"{label}-blend", "blend", mask, 1.5, shape, ["C"] * 3, dtype, steps, threads=3)
+            strided(file, f"{label}-alpha", "alpha", mask, 1.5, shape, ["C", "C"], dtype, steps, threads=3)
 
 
-def windows(file):
-    """Windows of masks: any first decision, rows that do not follow each other, steps of any size and sign."""
-    recipe = recipe_of(0.3, key=77, call=5)
+def slices(file):
+    """Slices of masks: any first keep bit, rows that do not follow each other, steps of any size and sign."""
+    mask = mask_of(0.3, key=77, call=5)
     geometries = [
         ((4300,), 5, (1,)),
         ((4300,), 9000, (-1,)),
@@ -262,27 +262,27 @@ def windows(file):
             pairs = [("C", "C"), ("C", "thirds"), ("backwards", "C")]
             pairs += [("F", "F"), ("F", "C"), ("padded", "padded")] * (len(shape) > 1)
             for y, x in pairs:
-                label = f"window-{name}-{'x'.join(map(str, shape))}-{first}-{'_'.join(map(str, steps))}-{y}-{x}"
-                strided(file, label, "dropout", recipe, 2.0, shape, [y, x], dtype, steps, first=first, threads=3)
+                label = f"slice-{name}-{'x'.join(map(str, shape))}-{first}-{'_'.join(map(str, steps))}-{y}-{x}"
+                strided(file, label, "dropout", mask, 2.0, shape, [y, x], dtype, steps, first=first, threads=3)
             more = {"first": first, "threads": 3}
-            strided(file, f"{label}-add", "dropout_add", recipe, 1.5, shape, ["C"] * 3, dtype, steps, **more)
+            strided(file, f"{label}-add", "dropout_add", mask, 1.5, shape, ["C"] * 3, dtype, steps, **more)
         more = {"first": 12_345, "threads": 3}
         kinds, shape = ["C", "C", "one-row"], (90, 100)
-        # a run over many rows, from any decision on
-        strided(file, f"window-bias_relu-{name}", "bias_relu", recipe, 1.5, shape, kinds, dtype, (100, 1), **more)
+        # a run over many rows, from any keep bit on
+        strided(file, f"slice-bias_relu-{name}", "bias_relu", mask, 1.5, shape, kinds, dtype, (100, 1), **more)
 
 
 def far(file):
-    """Decisions with numbers beyond 32 bits, where blocks and elements carry into the counter's next word."""
-    recipe = recipe_of(0.3, key=2**64 - 1, call=2**64 - 1)
+    """Keep bits with numbers beyond 32 bits, where counters and elements carry into the counter's next word."""
+    mask = mask_of(0.3, key=2**64 - 1, call=2**64 - 1)
     for name in ("float32", "bfloat16"):
         for start in (2**32 - 3000, 2**39 - 2048 * 3, 2**55 + 77):
             strided(
                 file,
                 f"far-{name}-{start}",
                 "dropout",
-                recipe,
-                scale_of(recipe),
+                mask,
+                scale_of(mask),
                 (2, 9000),
                 ["C", "C"],
                 DTYPES[name],
@@ -293,7 +293,7 @@ def far(file):
 
 def backward(file):
     """Gradients and the sums of their rows, in several blocks."""
-    recipe = recipe_of(0.3, key=5, call=3)
+    mask = mask_of(0.3, key=5, call=3)
     shapes = [
         (1, 1),
         (3, 1),
@@ -313,28 +313,28 @@ def backward(file):
                 if rows * columns > 100_000 and (name == "float64" or activation == "gelu"):
                     continue
                 for p in (0.3, 0.5):
-                    recipe = recipe._replace(threshold=rule.threshold_of(p))
-                    one_backward(file, name, dtype, activation, rows, columns, recipe)
+                    mask = mask._replace(threshold=rule.threshold_of(p))
+                    one_backward(file, name, dtype, activation, rows, columns, mask)
 
 
-def one_backward(file, name, dtype, activation, rows, columns, recipe):
-    wide, scale, item = reference.arithmetic(np.dtype(dtype)), scale_of(recipe), np.dtype(dtype).itemsize
+def one_backward(file, name, dtype, activation, rows, columns, mask):
+    wide, scale, item = reference.compute_dtype(np.dtype(dtype)), scale_of(mask), np.dtype(dtype).itemsize
     special = rows == 9
     dy, x = (values(rows * columns, dtype, 60 + k, special).reshape(rows, columns) for k in range(2))
     bias = values(columns, dtype, 62, special)
-    kept = expected.keep(recipe, (rows, columns), (columns, 1))
+    kept = expected.keep(mask, (rows, columns), (columns, 1))
     start = values(-(-rows // max(1, 2**16 // columns)) * columns, wide, 63, False).reshape(-1, columns)
     dx = expected.elementwise(f"bias_{activation}_backward", [dy, x, bias], kept, scale)
-    sums = expected.block_sums([dy, x, bias], activation, kept, scale, start)
+    sums = expected.group_sums([dy, x, bias], activation, kept, scale, start)
     row, own = (columns * item, item), (0, sums.itemsize)
     operands = [file.written(dx), *(file.read(a) for a in (dy, x, bias)), file.written(sums, file.put(start))]
     steps = [row, row, row, (0, item), own]
     operands = [operand._replace(strides=step) for operand, step in zip(operands, steps, strict=True)]
-    label = f"bias_{activation}_backward-{name}-{rows}x{columns}-{recipe.threshold}"
-    more = {"recipe": recipe, "scale": scale, "decision_strides": [columns, 1], "threads": 3}
+    label = f"bias_{activation}_backward-{name}-{rows}x{columns}-{mask.threshold}"
+    more = {"mask": mask, "scale": scale, "bit_strides": [columns, 1], "threads": 3}
     more["large"] = rows * columns > 100_000 and name != "float16"
     more["operation"] = OPERATIONS.index(f"bias_{activation}_backward")
-    file.add(label, "elementwise", operands, [rows, columns], streams=2, sweep=1, **more)
+    file.add(label, "elementwise", operands, [rows, columns], stores=2, sweep=1, **more)
     for k in (1, 2):  # in place of dy or of x
         same = [operands[0]._replace(data=operands[k].data), *operands[1:]]
         same[k] = same[k]._replace(data=SAME_AS_FIRST)
@@ -342,7 +342,7 @@ def one_backward(file, name, dtype, activation, rows, columns, recipe):
 
 
 def softmax(file):
-    """Rows of every length around the blocks of 32 and the window of decisions."""
+    """Rows of every length around the blocks of 32 and the range of keep bits."""
     shapes = [(3, n) for n in range(1, 70)] + [(200, 1), (50, 127), (20, 2047), (9, 4097), (70, 513)]
     shapes += [(2, 127 * TILE - 1), (1, 127 * TILE + 33)]
     for name, dtype in DTYPES.items():
@@ -350,19 +350,19 @@ def softmax(file):
             if columns > 100_000 and name != ("float32" if rows == 1 else "bfloat16"):
                 continue
             for p in (0.3, 0.5) if columns > 60 else (0.1,):
-                recipe = recipe_of(p, key=17, call=columns)
-                scale = scale_of(recipe)
+                mask = mask_of(p, key=17, call=columns)
+                scale = scale_of(mask)
                 x, dy = (values(rows * columns, dtype, 70 + k, False).reshape(rows, columns) for k in range(2))
                 if columns == 33:
                     x[0], x[1, 7], x[2, 5:9] = -np.inf, np.nan, -np.inf
-                kept = expected.keep(recipe, (rows, columns), (columns, 1))
+                kept = expected.keep(mask, (rows, columns), (columns, 1))
                 with np.errstate(all="ignore"):
                     y = reference.softmax_dropout(x, kept, scale)
                     dx = reference.softmax_dropout_backward(dy, x, kept, scale)
                 inputs, nothing = [file.read(x), file.read(dy)], Operand(name, ABSENT, 0)
                 for what, result, third in (("softmax", y, nothing), ("softmax_backward", dx, inputs[1])):
                     operands = [o._replace(strides=()) for o in (file.written(result), inputs[0], third)]
-                    more = {"recipe": recipe, "scale": scale, "threads": 3}
+                    more = {"mask": mask, "scale": scale, "threads": 3}
                     label = f"{what}-{name}-{rows}x{columns}-p{p}"
                     file.add(label, "softmax", operands, [rows, columns], sweep=int(columns % 16 == 1), **more)
                     same = [operands[0]._replace(data=inputs[0].data), operands[1]._replace(data=SAME_AS_FIRST), third]
@@ -370,18 +370,18 @@ def softmax(file):
 
 
 def gaussian(file):
-    """Noise on runs of every size, from near and far elements on; sigma stands where other kernels have the scale."""
-    most, sigma, recipe = 2 * TILE + 33, 0.65, recipe_of(0.5)
+    """Noise on runs of every size, from near and far elements on; sigma is in the place of the scale."""
+    most, sigma, mask = 2 * TILE + 33, 0.65, mask_of(0.5)
     sizes = [*range(1, 70), 127, 128, 129, TILE - 1, TILE, TILE + 1, most]
     for name, dtype in DTYPES.items():
         x = values(most, dtype, 90)
         for group in (0, 2**26 - 1, 2**28 - 1, 2**50 - 1):
-            y = expected.gaussian(x, recipe, sigma, group)
+            y = expected.gaussian(x, mask, sigma, group)
             places, item = (file.put(y), file.put(x)), x.itemsize
             for n in sizes if group == 0 else sizes[::9]:
                 written = Operand(name, FILLED, n * item, 0, places[0])
                 operands = [written, Operand(name, places[1], n * item)]
-                more = {"recipe": recipe, "scale": sigma, "first_tile": group, "threads": 3 if n > TILE else 1}
+                more = {"mask": mask, "scale": sigma, "first_tile": group, "threads": 3 if n > TILE else 1}
                 file.add(f"gaussian-{name}-{group}-{n}", "gaussian", operands, [n], sweep=int(n % 16 == 1), **more)
                 same = [written._replace(data=places[1]), operands[1]._replace(data=SAME_AS_FIRST)]
                 file.add(f"gaussian-{name}-{group}-{n}-in-place", "gaussian", same, [n], **more)
@@ -397,13 +397,13 @@ def dropconnect(file):
 
 
 def one_dropconnect(file, name, batch, outputs, inputs):
-    recipe = recipe_of(0.3 if inputs % 2 else 0.5, key=23, call=outputs)
-    scale, dtype, shape = scale_of(recipe), DTYPES[name], (batch, outputs, inputs)
+    mask = mask_of(0.3 if inputs % 2 else 0.5, key=23, call=outputs)
+    scale, dtype, shape = scale_of(mask), DTYPES[name], (batch, outputs, inputs)
     x, weight, bias, dy = (
         values(math.prod(size), dtype, 80 + k, special=inputs == 45).reshape(size)
         for k, size in enumerate([(batch, inputs), (outputs, inputs), (outputs,), (batch, outputs)])
     )
-    kept = reference.keep(*recipe, shape)
+    kept = reference.keep(*mask, shape)
     read = {id(a): file.read(a)._replace(strides=()) for a in (x, weight, bias, dy)}
     nothing = Operand(name, ABSENT, 0)
     results = [
@@ -416,13 +416,13 @@ def one_dropconnect(file, name, batch, outputs, inputs):
         results.append(("forward", without, [read[id(a)] for a in (x, weight)] + [nothing]))
     for what, result, operands in results:
         operands = [file.written(result)._replace(strides=()), *operands]
-        label = f"connect_{what}-{name}-{batch}x{outputs}x{inputs}" + "-no-bias" * (nothing in operands)
+        label = f"dropconnect_{what}-{name}-{batch}x{outputs}x{inputs}" + "-no-bias" * (nothing in operands)
         file.add(
             label,
-            f"connect_{what}",
+            f"dropconnect_{what}",
             operands,
             shape,
-            recipe=recipe,
+            mask=mask,
             scale=scale,
             threads=3,
             sweep=int(shape == (5, 7, 33)),
@@ -431,23 +431,23 @@ def one_dropconnect(file, name, batch, outputs, inputs):
 
 def bits(file):
     """Keep bits alone: thresholds of every kind, far tiles, and enough tiles for the rare ones with many ties."""
-    recipes = [recipe_of(p) for p in (*PS, 1 / 256, 255 / 256, 0.4999, 0.999)]
+    masks = [mask_of(p) for p in (*PS, 1 / 256, 255 / 256, 0.4999, 0.999)]
     odd = [1, 2**32 - 1, 2**32, 2**32 + 1, 2**33, 2**39 - 1, 2**39 + 1, 2**39 + 2**31, 2**40 - 1, 0x5555555555]
-    recipes += [Recipe(k * 0x9E3779B97F4A7C15 % 2**64, k, threshold) for k, threshold in enumerate(odd)]
+    masks += [MaskNumbers(k * 0x9E3779B97F4A7C15 % 2**64, k, threshold) for k, threshold in enumerate(odd)]
     starts = [0, 2**21 - 1, 2**28 - 1, 2**45 - 4]
-    for recipe in recipes:
+    for mask in masks:
         for start in starts:
             number = np.arange(4 * TILE, dtype=np.uint64) + np.uint64(start * TILE)
-            kept = reference.uniform40(recipe.key, recipe.call, number) < np.uint64(recipe.threshold)
+            kept = reference.uniform40(mask.key, mask.call, number) < np.uint64(mask.threshold)
             place = file.put(np.packbits(kept, bitorder="little"))
             for count in (1, 2, 17, 63, 64, 65, 127, 128, 129, 191, 192, 193, 256):
                 operand = Operand("uint32", FILLED, 4 * count, 0, place)
                 file.add(
-                    f"bits-{recipe.threshold}-{start}-{count}",
-                    "bits",
+                    f"bits-{mask.threshold}-{start}-{count}",
+                    "keep_bits",
                     [operand],
                     [count],
-                    recipe=recipe,
+                    mask=mask,
                     first_tile=start,
                     threads=3,
                     sweep=int(count == 65),
@@ -457,30 +457,28 @@ def bits(file):
 
 def many_ties(file):
     """Tiles with more ties than a vector takes, and with three in one word: rare, so the call was searched for."""
-    recipe, tiles = recipe_of(0.3, call=51), 40
-    drawn = expected.uniform(recipe.key, recipe.call, tiles * TILE)
-    ties = (drawn >> np.uint64(32) == recipe.threshold >> 32).reshape(tiles, -1, 32).sum(axis=-1)
+    mask, tiles = mask_of(0.3, call=51), 40
+    drawn = expected.uniform(mask.key, mask.call, tiles * TILE)
+    ties = (drawn >> np.uint64(32) == mask.threshold >> 32).reshape(tiles, -1, 32).sum(axis=-1)
     assert ((ties.sum(axis=1) > 16) & (ties.max(axis=1) < 3)).any()
     assert ((ties.sum(axis=1) <= 16) & (ties.max(axis=1) > 2)).any()
-    place = file.put(np.packbits(drawn < np.uint64(recipe.threshold), bitorder="little"))
+    place = file.put(np.packbits(drawn < np.uint64(mask.threshold), bitorder="little"))
     operand = Operand("uint32", FILLED, tiles * 256, 0, place)
-    file.add("bits-many-ties", "bits", [operand], [tiles * 64], recipe=recipe, threads=3)
+    file.add("bits-many-ties", "keep_bits", [operand], [tiles * 64], mask=mask, threads=3)
     shape = (tiles * TILE,)
-    strided(file, "dropout-many-ties", "dropout", recipe, 2.0, shape, ["C", "C"], np.float32, [1], large=False)
+    strided(file, "dropout-many-ties", "dropout", mask, 2.0, shape, ["C", "C"], np.float32, [1], large=False)
 
 
 def copies(file):
     place = file.put(np.random.default_rng(5).bytes(3 * 4096 + 100))
     for count in [*range(1, 70), 127, 128, 129, 255, 257, 4095, 4096, 4097, 8192, 12289]:
         operands = [Operand("uint8", FILLED, count, 0, place), Operand("uint8", place, count)]
-        file.add(
-            f"copy-{count}", "copy", operands, [count], threads=3, streams=3, sweep=2 if count in (129, 257) else 1
-        )
+        file.add(f"copy-{count}", "copy", operands, [count], threads=3, stores=3, sweep=2 if count in (129, 257) else 1)
 
 
 def main(folder):
     file = CaseFile()
-    for part in (contiguous, layouts, shared, windows, far, backward, softmax, gaussian, dropconnect, bits, copies):
+    for part in (contiguous, layouts, shared, slices, far, backward, softmax, gaussian, dropconnect, bits, copies):
         before = len(file.lines)
         part(file)
         print(f"{part.__name__}: {len(file.lines) - before} cases")

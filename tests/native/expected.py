@@ -4,7 +4,7 @@ import functools
 
 import ml_dtypes
 import numpy as np
-from casefile import Recipe, decisions_of
+from casefile import MaskNumbers, bit_numbers_of
 
 from fastdrop import reference, rule
 
@@ -30,16 +30,16 @@ SPECIAL = [
 
 @functools.cache
 def uniform(key, call, count):
-    """U of the first decisions: drawn once for all the cases that want them."""
+    """U of the first elements: drawn once for all the cases that want them."""
     return reference.uniform40(key, call, np.arange(count))
 
 
-def keep(recipe, shape, strides, first=0):
-    """The decisions of elements whose axes step through them by these strides, from the first one on."""
+def keep(mask, shape, strides, first=0):
+    """The keep bits of elements whose axes step through them by these strides, from the first one on."""
     if list(strides) == [1] and first == 0:
-        return uniform(recipe.key, recipe.call, shape[0]) < np.uint64(recipe.threshold)
-    numbers, place = np.unique(decisions_of(shape, strides) + np.uint64(first), return_inverse=True)
-    return (reference.uniform40(recipe.key, recipe.call, numbers) < np.uint64(recipe.threshold))[place].reshape(shape)
+        return uniform(mask.key, mask.call, shape[0]) < np.uint64(mask.threshold)
+    numbers, place = np.unique(bit_numbers_of(shape, strides) + np.uint64(first), return_inverse=True)
+    return (reference.uniform40(mask.key, mask.call, numbers) < np.uint64(mask.threshold))[place].reshape(shape)
 
 
 def values(count, dtype, seed, special=True):
@@ -59,12 +59,12 @@ def values(count, dtype, seed, special=True):
 
 SHIFT = 0.37
 """Alpha dropout's: no half dtype has this number."""
-ONE_INPUT = ("dropout", "alpha")
+ONE_INPUT = ("dropout", "multiply", "alpha")
 
 
-def recipe_of(p, key=0x0123456789ABCDEF, call=2**32 - 3):
+def mask_of(p, key=0x0123456789ABCDEF, call=2**32 - 3):
     """Both halves of key and call number count."""
-    return Recipe(key, call, rule.threshold_of(p))
+    return MaskNumbers(key, call, rule.threshold_of(p))
 
 
 @np.errstate(all="ignore")
@@ -72,10 +72,12 @@ def elementwise(operation, inputs, kept, scale):
     """The written array; of a backward operation also the unrounded gradient, which is what gets added up."""
     if operation == "dropout":
         return reference.apply(inputs[0], kept, scale)
+    if operation == "multiply":
+        return reference.apply(inputs[0], np.ones_like(kept), scale)
     if operation == "dropout_add":
         return reference.dropout_add(*inputs, kept, scale)
-    if operation == "choose":
-        return reference.choose(*inputs, kept, scale)
+    if operation == "blend":
+        return reference.blend(*inputs, kept, scale)
     if operation == "alpha":
         return reference.alpha(*inputs, kept, scale, SHIFT)
     activation = operation.split("_")[1]
@@ -86,29 +88,29 @@ def elementwise(operation, inputs, kept, scale):
 
 
 @np.errstate(all="ignore")
-def block_sums(inputs, activation, kept, scale, start):
-    """Of a backward operation: what each block of rows adds to what stood there, row after row."""
-    wide = [a.astype(reference.arithmetic(a.dtype)) for a in inputs]
+def group_sums(inputs, activation, kept, scale, start):
+    """Of a backward operation: what each group of rows adds to what was there, row after row."""
+    wide = [a.astype(reference.compute_dtype(a.dtype)) for a in inputs]
     dx = elementwise(f"bias_{activation}_backward", wide, kept, scale)
-    block = max(1, 2**16 // dx.shape[1])
+    group = max(1, 2**16 // dx.shape[1])
     sums = start.copy()
     for i, row in enumerate(dx):
-        sums[i // block] += row
+        sums[i // group] += row
     return sums
 
 
 @np.errstate(all="ignore")
-def gaussian(x, recipe, sigma, group):
+def gaussian(x, mask, sigma, group):
     """x with noise, its first element being the first of a group."""
-    wide = reference.arithmetic(x.dtype).type
-    number = np.arange(x.size, dtype=np.uint64) + np.uint64(group * rule.NORMALS)
-    noise = wide(1) + wide(sigma) * reference.normals(recipe.key, recipe.call, number).astype(wide)
+    wide = reference.compute_dtype(x.dtype).type
+    number = np.arange(x.size, dtype=np.uint64) + np.uint64(group * rule.NORMAL_GROUP)
+    noise = wide(1) + wide(sigma) * reference.normals(mask.key, mask.call, number).astype(wide)
     return (x.astype(wide) * noise).astype(x.dtype)
 
 
 @np.errstate(all="ignore")
 def connect_forward(x, weight, bias, kept, scale):
-    """kept (batch, outputs, inputs); sums as kernels take them: 32 partial sums, folded in halves."""
+    """kept (batch, outputs, inputs); sums as kernels take them: 32 partial sums, added in halves."""
     products = np.where(kept, weight * x[:, None, :], x.dtype.type(0))
     y = reference.row_sum(products) * x.dtype.type(scale)
     return y + (x.dtype.type(0) if bias is None else bias)

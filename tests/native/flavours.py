@@ -1,4 +1,4 @@
-"""Ways to build the kernels' C and to run it: compilers, processors, operating systems.
+"""Ways to build the kernels and to run them: compilers, processors, operating systems.
 
 A flavour is built by setup.py's own flags, warnings as errors, and replays the cases of cases.py by replay.c, where
 something here can run it. test_native.py and test_platforms.py say which flavours there are.
@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+import machine
 import pytest
-
-from fastdrop import system
 
 ROOT = Path(__file__).parent.parent.parent
 HERE = ROOT / "tests" / "native"
@@ -51,8 +50,9 @@ class Flavour(NamedTuple):
 
 def require(flavour):
     """Skips, or fails where tools must be there, if the system lacks one that a flavour needs."""
-    tools = (shlex.split(flavour.compiler)[0], *(flavour.runner or ()))
-    missing = [need for step in ("native", "platforms") for need in system.missing_tools(step) if need.what in tools]
+    compiler = shlex.split(flavour.compiler)[0]
+    tools = (compiler, compiler.replace("gcc", "g++"), *(flavour.runner or ()))  # gcc needs g++'s parts for C++
+    missing = [need for step in ("native", "platforms") for need in machine.missing_tools(step) if need.what in tools]
     message = ""
     if missing:
         names = " ".join(need.debian for need in missing)
@@ -83,33 +83,41 @@ def compile_c(command):
 
 
 def build_flavour(flavour, folder):
-    """Every C source with setup.py's flags, a warning is an error; and replay.c, linked with them if it can run."""
+    """Every source with setup.py's flags, a warning is an error; and replay.c, linked with them if it can run."""
     libraries, extension = setup_arguments(flavour)
     built = [name.removeprefix("fastdrop_") for name, _ in libraries]
     assert set(built) >= set(flavour.isas), f"setup.py has flags for {built} alone"
-    libraries = [(name, build) for name, build in libraries if name.removeprefix("fastdrop_") in flavour.isas]
+    libraries = [part for part in libraries if part[0].removeprefix("fastdrop_") in (*flavour.isas, "calls")]
     compiler = [*shlex.split(flavour.compiler), "-Werror", "-Isrc_kernels"]
-    macros = [f"-D{name}=1" for name, _ in extension.define_macros if name.startswith("FASTDROP_HAVE_")]
-    if len(libraries) == 1:
-        macros = []
-    openmp = extension.extra_link_args if flavour.openmp else []
-    common = [flag for flag in extension.extra_compile_args if flag != "-fopenmp"]
-    sources = [(name, [*options["cflags"], *options["sources"]]) for name, options in libraries]
-    sources += [(name, [*common, *openmp, *macros, f"src_kernels/{name}.c"]) for name in ("dispatch", "pool")]
-    objects = [str(folder / f"{name}.o") for name, _ in sources]
+    openmp = [flag for flag in extension.extra_link_args if flavour.openmp or flag != "-fopenmp"]
+    c_flags = extension.extra_compile_args
+    sources = [
+        (source, [flag for flag in options["cflags"] if flavour.openmp or flag != "-fopenmp"])
+        for _, options in libraries
+        for source in options["sources"]
+    ]
+    if len(flavour.isas) == 1:  # calls.cpp has no other to choose
+        sources = [
+            (source, [flag for flag in flags if not is_of_another(flag, flavour.isas)]) for source, flags in sources
+        ]
+    sources.append(("src_kernels/cpu/pool.c", c_flags))
+    objects = [str(folder / f"{Path(source).stem}.o") for source, _ in sources]
     commands = [
-        [*compiler, *arguments, *flavour.flags, "-c", "-o", target]
-        for (_, arguments), target in zip(sources, objects, strict=True)
+        [*compiler, *flags, source, *flavour.flags, "-c", "-o", target]
+        for (source, flags), target in zip(sources, objects, strict=True)
     ]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(compile_c, commands))
     if flavour.runner is None:
         return None
     target = folder / "replay"
-    compile_c(
-        [*compiler, *common, *openmp, *macros, *flavour.flags, str(HERE / "replay.c"), *objects, "-o", str(target)]
-    )
+    compile_c([*compiler, *c_flags, *openmp, *flavour.flags, str(HERE / "replay.c"), *objects, "-o", str(target)])
     return target
+
+
+def is_of_another(flag, isas):
+    """Whether it is the macro of an instruction set that is not built."""
+    return flag.startswith("-DFASTDROP_HAVE_") and flag.split("_")[2].split("=")[0].lower() not in isas
 
 
 def run(flavour, program, *arguments):

@@ -21,7 +21,7 @@
 
 #define MARGIN 256  /* bytes around a written operand that are looked at afterwards */
 #define UNSET 0xA5  /* what they, and outputs before the call, are filled with */
-#define INSIDE 4096 /* where an operand stands that has a given alignment: room for a margin on both sides */
+#define INSIDE 4096 /* where an operand with a given alignment begins: room for a margin on both sides */
 
 /* Touching a guard page: behind the operand, before it. An alignment from 0 to 63 bytes, with a margin. A block from
  * malloc of just the right size, for AddressSanitizer. */
@@ -43,7 +43,7 @@ static arena make_arena(int64_t bytes) {
     return a;
 }
 
-/* Where an operand of so many bytes begins: the address for us, who fill it. */
+/* Where an operand of this many bytes begins: the address for us, who fill it. */
 static char *place(arena *a, placement where, int64_t bytes, int64_t alignment) {
     if (where == AT_END) return a->writable + a->size - bytes;
     if (where == AT_BEGIN) return a->writable;

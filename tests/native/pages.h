@@ -1,6 +1,8 @@
-/* Pages that nobody may touch, and what happens when one is touched: what POSIX, Windows and WebAssembly do differently.
+/* Pages that nobody may touch, and what happens when one is touched: what POSIX, Windows and WebAssembly do
+ * differently.
  *
- * WebAssembly has neither such pages nor signals: there a stray write is found in an operand's margins, a stray read not.
+ * WebAssembly has neither such pages nor signals: there a stray write is found in an operand's margins, a stray read
+ * not.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -55,8 +57,7 @@ static char *map_guarded(HANDLE file, int64_t size, DWORD access, int64_t page) 
 
 static void map_twice(int64_t size, char **writable, char **readable) {
     const int64_t page = page_size(), all = size + 2 * page;
-    HANDLE file =
-        CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, (DWORD)(all >> 32), (DWORD)all, NULL);
+    HANDLE file = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, (DWORD)(all >> 32), (DWORD)all, NULL);
     if (!file) give_up("CreateFileMapping");
     *writable = map_guarded(file, size, FILE_MAP_READ | FILE_MAP_WRITE, page);
     *readable = map_guarded(file, size, FILE_MAP_READ, page);

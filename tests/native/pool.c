@@ -1,5 +1,6 @@
-/* The pool of src_kernels/pool.c from several threads at once, and with what NumPy seldom asks for. Prints "right". */
-#include "pool.h"
+/* The pool of src_kernels/cpu/pool.c from several threads at once, and with what NumPy seldom asks for. Prints "right".
+ */
+#include "cpu/pool.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -14,12 +15,12 @@
 #define HELD 4
 #define ROUNDS 500
 
-#define CHECK(condition)                                                            \
-    do {                                                                            \
-        if (!(condition)) {                                                         \
-            printf("line %d: %s\n", __LINE__, #condition);                          \
-            exit(1);                                                                \
-        }                                                                           \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            printf("line %d: %s\n", __LINE__, #condition);                                                             \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 static void *take(size_t size) { return fd_pool_malloc(NULL, size); }
@@ -41,27 +42,27 @@ static void *hammer(void *argument) {
         if (held[k]) CHECK(is_marked(held[k], sizes[k], number));
         const size_t size = rand_r(&random) % 4 ? (30 + (size_t)rand_r(&random) % 20) * MB - 3 : 100;
         switch (rand_r(&random) % 8) {
-            case 0:
-                fd_pool_empty();
-                break;
-            case 1:
-                fd_pool_set_limit((20 + (size_t)rand_r(&random) % 180) * MB);
-                break;
-            case 2: {
-                unsigned char *moved = fd_pool_realloc(NULL, held[k], size);
-                CHECK(moved);
-                if (held[k]) CHECK(moved[0] == (unsigned char)number);
-                held[k] = moved;
-                sizes[k] = size;
-                mark(moved, size, number);
-                break;
-            }
-            default:
-                give(held[k]);
-                held[k] = take(size);
-                CHECK(held[k]);
-                sizes[k] = size;
-                mark(held[k], size, number);
+        case 0:
+            fd_pool_empty();
+            break;
+        case 1:
+            fd_pool_set_limit((20 + (size_t)rand_r(&random) % 180) * MB);
+            break;
+        case 2: {
+            unsigned char *moved = fd_pool_realloc(NULL, held[k], size);
+            CHECK(moved);
+            if (held[k]) CHECK(moved[0] == (unsigned char)number);
+            held[k] = moved;
+            sizes[k] = size;
+            mark(moved, size, number);
+            break;
+        }
+        default:
+            give(held[k]);
+            held[k] = take(size);
+            CHECK(held[k]);
+            sizes[k] = size;
+            mark(held[k], size, number);
         }
         CHECK(fd_pool_free_bytes() <= 200 * MB);
     }

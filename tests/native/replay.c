@@ -2,24 +2,24 @@
  *
  *     replay FOLDER [--isa NAME] [--quick]
  *
- * Every case runs with its operands against guard pages and at alignments of 0 to 63 bytes, on one thread and more, with
- * and without streaming stores, on every instruction set that this processor has (or the one named). --quick leaves
- * out the cases marked large and most alignments, for sanitizers and emulation. casefile.py says what a line of
+ * Every case runs with its operands against guard pages and at alignments of 0 to 63 bytes, on one thread and more,
+ * with and without non-temporal stores, on every instruction set that this processor has (or the one named). --quick
+ * leaves out the cases marked large and most alignments, for sanitizers and emulation. casefile.py says what a line of
  * cases.txt holds.
  */
 #define _POSIX_C_SOURCE 200809L
 #define _DEFAULT_SOURCE
 #include <inttypes.h>
 
-#include "kernels.h"
+#include "cpu/kernels.h"
 #include "memory.h"
 
 #define MOST_AXES 8
 #define MOST_REPORTS 10
 
 enum { FILLED = -1, ABSENT = -2, SAME_AS_FIRST = -3 }; /* instead of a place in cases.bin */
-/* Where a NaN is expected: any will do, or this one. A processor that makes every NaN the canonical one, as RISC-V's do,
- * may do so where something is computed; a copy keeps its bits everywhere. */
+/* Where a NaN is expected: any will do, or this one. A processor that makes every NaN the canonical one, as RISC-V's
+ * do, may do so where something is computed; a copy keeps its bits everywhere. */
 enum { ANY_NAN, EXACT };
 
 typedef struct {
@@ -29,20 +29,20 @@ typedef struct {
 
 typedef struct {
     char name[128], kernel[24], dtype[12];
-    int operation, threads, streams, nan, sweep, large;
-    fd_recipe recipe;
+    int operation, threads, stores, nan, sweep, large;
+    fd_dropout_mask mask;
     double scale, shift;
     uint64_t first_tile;
     int operands, ndim;
     operand operand[FD_MAX_OPERANDS];
-    int64_t shape[MOST_AXES], decision_stride[MOST_AXES], stride[FD_MAX_OPERANDS][MOST_AXES];
+    int64_t shape[MOST_AXES], bit_stride[MOST_AXES], stride[FD_MAX_OPERANDS][MOST_AXES];
 } test_case;
 
 /* What runs at the moment, for reports. */
 static struct {
     const test_case *test;
     const char *isa;
-    int threads, stream;
+    int threads, nontemporal;
     placement where;
     int64_t alignment[FD_MAX_OPERANDS];
     char *at[FD_MAX_OPERANDS]; /* as filled */
@@ -53,8 +53,8 @@ static char *blob;
 static int64_t runs, failures;
 
 static void describe_run(void) {
-    printf("  %s: %s, %d thread(s), stream %d, %s, alignments", now.test->name, now.isa, now.threads, now.stream,
-           placement_name[now.where]);
+    printf("  %s: %s, %d thread(s), non-temporal %d, %s, alignments", now.test->name, now.isa, now.threads,
+           now.nontemporal, placement_name[now.where]);
     for (int k = 0; k < now.test->operands; k++) printf(" %" PRId64, now.alignment[k]);
     printf("\n");
 }
@@ -138,9 +138,7 @@ static int keeps_payloads(void) {
     return (word & 0xFFFF) == 0x1234;
 }
 
-static int any_nan_will_do(void) {
-    return now.test->nan == ANY_NAN || (now.test->scale != 1 && !keeps_payloads());
-}
+static int any_nan_will_do(void) { return now.test->nan == ANY_NAN || (now.test->scale != 1 && !keeps_payloads()); }
 
 static void compare(int k, const char *got, const char *want) {
     const operand *o = &now.test->operand[k];
@@ -156,40 +154,44 @@ static void compare(int k, const char *got, const char *want) {
 
 static void call(const fd_kernels *kernels, char *const at[]) {
     const test_case *t = now.test;
-    const fd_dropconnect_size size = {t->shape[0], t->shape[1], t->shape[2]};
     const char *kernel = t->kernel;
     static const char *const names[FD_DTYPES] = {"float32", "float64", "float16", "bfloat16"};
     int dtype = 0;
     while (dtype < FD_DTYPES && strcmp(names[dtype], t->dtype) != 0) dtype++;
-    if (!strcmp(kernel, "bits")) {
-        fd_bits(kernels, now.threads, t->recipe, t->first_tile, (uint32_t *)(void *)at[0], t->shape[0]);
+    fd_dropconnect connect = {.mask = t->mask, .scale = t->scale, .to = at[0]};
+    connect.batch = t->shape[0], connect.outputs = t->shape[1], connect.inputs = t->shape[2];
+    if (!strcmp(kernel, "keep_bits")) {
+        fd_run_keep_bits(kernels, now.threads, t->mask, t->first_tile, (uint32_t *)(void *)at[0], t->shape[0]);
     } else if (!strcmp(kernel, "copy")) {
-        fd_copy(kernels, now.threads, at[1], at[0], (fd_copy_kind)now.stream, t->shape[0], 1);
+        fd_run_copy(kernels, now.threads, at[1], at[0], (fd_copy_kind)now.nontemporal, t->shape[0], 1);
     } else if (!strcmp(kernel, "elementwise")) {
-        fd_elementwise e = {.recipe = t->recipe, .scale = t->scale, .shift = t->shift};
-        e.stream = now.stream;
+        fd_elementwise e = {.mask = t->mask, .scale = t->scale, .shift = t->shift};
+        e.nontemporal = now.nontemporal;
         e.operands = t->operands;
         e.ndim = t->ndim;
-        e.first = t->first_tile; /* the first decision */
+        e.first_bit = t->first_tile;
         memcpy(e.shape, t->shape, sizeof t->shape);
-        memcpy(e.decision_stride, t->decision_stride, sizeof t->decision_stride);
+        memcpy(e.bit_stride, t->bit_stride, sizeof t->bit_stride);
         for (int k = 0; k < t->operands; k++) {
             e.data[k] = at[k];
             memcpy(e.stride[k], t->stride[k], sizeof t->stride[k]);
         }
-        fd_apply(kernels, now.threads, (fd_dtype)dtype, (fd_operation)t->operation, &e);
+        fd_run_elementwise(kernels, now.threads, (fd_dtype)dtype, t->operation, &e);
     } else if (!strcmp(kernel, "softmax")) {
-        const fd_softmax softmax = {t->recipe, t->scale, t->shape[0], t->shape[1], at[2], at[1], at[0]};
+        const fd_softmax softmax = {t->mask, t->scale, t->shape[0], t->shape[1], at[2], at[1], at[0]};
         fd_run_softmax(kernels, now.threads, (fd_dtype)dtype, &softmax);
     } else if (!strcmp(kernel, "gaussian")) { /* first_tile: a group of normal numbers */
-        const fd_gaussian gaussian = {t->recipe, t->scale, t->first_tile, t->shape[0], at[1], at[0]};
+        const fd_gaussian gaussian = {t->mask.draw, t->scale, t->first_tile, t->shape[0], at[1], at[0]};
         fd_run_gaussian(kernels, now.threads, (fd_dtype)dtype, &gaussian);
-    } else if (!strcmp(kernel, "connect_forward")) {
-        fd_connect_forward(kernels, now.threads, (fd_dtype)dtype, size, t->recipe, t->scale, at[1], at[2], at[3], at[0]);
-    } else if (!strcmp(kernel, "connect_dx")) {
-        fd_connect_dx(kernels, now.threads, (fd_dtype)dtype, size, t->recipe, t->scale, at[1], at[2], at[0]);
-    } else if (!strcmp(kernel, "connect_dweight")) {
-        fd_connect_dweight(kernels, now.threads, (fd_dtype)dtype, size, t->recipe, t->scale, at[1], at[2], at[0]);
+    } else if (!strcmp(kernel, "dropconnect_forward")) {
+        connect.x = at[1], connect.weight = at[2], connect.bias = at[3];
+        fd_run_dropconnect_forward(kernels, now.threads, (fd_dtype)dtype, &connect);
+    } else if (!strcmp(kernel, "dropconnect_dx")) {
+        connect.dy = at[1], connect.weight = at[2];
+        fd_run_dropconnect_dx(kernels, now.threads, (fd_dtype)dtype, &connect);
+    } else if (!strcmp(kernel, "dropconnect_dweight")) {
+        connect.dy = at[1], connect.x = at[2];
+        fd_run_dropconnect_dweight(kernels, now.threads, (fd_dtype)dtype, &connect);
     } else {
         fprintf(stderr, "unknown kernel %s\n", kernel);
         exit(2);
@@ -202,11 +204,11 @@ static void fill(int k) {
     if (o->data == FILLED) memset(now.at[k], UNSET, (size_t)o->bytes);
 }
 
-/* One call, with operands where they stand. */
-static void run(const fd_kernels *kernels, int threads, int stream) {
+/* One call, with operands where they are. */
+static void run(const fd_kernels *kernels, int threads, int nontemporal) {
     const test_case *t = now.test;
     char *at[FD_MAX_OPERANDS] = {0};
-    now.isa = kernels->name, now.threads = threads, now.stream = stream;
+    now.isa = kernels->name, now.threads = threads, now.nontemporal = nontemporal;
     for (int k = 0; k < t->operands; k++) {
         const operand *o = &t->operand[k];
         if (o->expected >= 0) {
@@ -247,7 +249,7 @@ static void run_at(placement where, int64_t first, int64_t others, const fd_kern
     const int most_threads = where == AT_END || where == AT_BEGIN ? t->threads : 1;
     for (int i = 0; kernels[i]; i++)
         for (int threads = 1; threads <= most_threads; threads += 2)
-            for (int stream = 0; stream < t->streams; stream++) run(kernels[i], threads, stream);
+            for (int store = 0; store < t->stores; store++) run(kernels[i], threads, store);
     for (int k = 0; k < t->operands; k++) release(&arenas[k], now.alignment[k]);
 }
 
@@ -272,9 +274,9 @@ static void run_case(const test_case *t, const fd_kernels *const *kernels, int q
 static int read_case(FILE *file, test_case *t) {
     memset(t, 0, sizeof *t);
     if (fscanf(file, "%127s %23s %11s %d %d %d %d %d %d %" SCNu64 " %" SCNu64 " %" SCNu64 " %lf %lf %" SCNu64 " %d %d",
-               t->name, t->kernel, t->dtype, &t->operation, &t->threads, &t->streams, &t->nan, &t->sweep, &t->large,
-               &t->recipe.key, &t->recipe.call, &t->recipe.threshold, &t->scale, &t->shift, &t->first_tile, &t->operands,
-               &t->ndim) != 17)
+               t->name, t->kernel, t->dtype, &t->operation, &t->threads, &t->stores, &t->nan, &t->sweep, &t->large,
+               &t->mask.draw.key, &t->mask.draw.call, &t->mask.threshold, &t->scale, &t->shift, &t->first_tile,
+               &t->operands, &t->ndim) != 17)
         return 0;
     if (t->operands > FD_MAX_OPERANDS || t->ndim > MOST_AXES) exit(2);
     for (int k = 0; k < t->operands; k++) {
@@ -285,7 +287,7 @@ static int read_case(FILE *file, test_case *t) {
     }
     for (int row = 0; row < t->operands + 2; row++)
         for (int axis = 0; axis < t->ndim; axis++) {
-            int64_t *to = row == 0 ? t->shape : row == 1 ? t->decision_stride : t->stride[row - 2];
+            int64_t *to = row == 0 ? t->shape : row == 1 ? t->bit_stride : t->stride[row - 2];
             if (fscanf(file, "%" SCNd64, &to[axis]) != 1) exit(2);
         }
     return 1;
@@ -347,8 +349,8 @@ int main(int count, char **arguments) {
     }
     printf("ran:");
     for (int i = 0; kernels[i]; i++) printf(" %s", kernels[i]->name);
-    printf("\n%" PRId64 " cases, %" PRId64 " left out, %" PRId64 " calls, %" PRId64 " failures\n", cases, left_out, runs,
-           failures);
+    printf("\n%" PRId64 " cases, %" PRId64 " left out, %" PRId64 " calls, %" PRId64 " failures\n", cases, left_out,
+           runs, failures);
     fclose(file);
     fclose(data);
     free(blob);

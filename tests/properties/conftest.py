@@ -21,7 +21,7 @@ settings.load_profile("round" if ROUND_ENDS else "quick")
 
 
 def pytest_collection_modifyitems(config, items):
-    """A counterexample is made small before it is shown, which takes a while. Each round has an order of its own."""
+    """A counterexample is made small before it is shown, which takes a while. Each round has another order."""
     if ROUND_ENDS:
         random.Random(config.getoption("--hypothesis-seed")).shuffle(items)
     for item in items:

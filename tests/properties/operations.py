@@ -35,7 +35,7 @@ class Call:
     """Calls the backward function with mask, dy and the arrays."""
     gradients: Callable[[bool, np.ndarray, Arrays, int, int], tuple[Any, ...]]
     """What it is to return, from whether the forward call trained, dy, the arrays, key and call number."""
-    decisions: Callable[[int, int], np.ndarray] | None = None
+    kept: Callable[[int, int], np.ndarray] | None = None
     """What `numpy.asarray(mask)` is to be; None where the mask is noise."""
     out: bool = True
     """Whether it takes `out`."""
@@ -65,9 +65,9 @@ def entry(*names: str) -> Callable[[Any], Any]:
     return register
 
 
-def linear(name: str) -> Callable[[Any, Any, Arrays], Any]:
-    """The backward of a function that multiplies elements."""
-    return lambda mask, dy, arrays: getattr(fd, f"{name}_backward")(dy, mask)
+def linear(mask: Any, dy: Any, arrays: Arrays) -> Any:
+    """The backward of every function that multiplies elements."""
+    return fd.dropout_backward(dy, mask)
 
 
 flags = st.sampled_from([True, True, True, True, np.True_, False])
@@ -75,7 +75,7 @@ dtypes = st.sampled_from(DTYPES)
 NO_AXIS = [99, -99, 0.5, "0", None, True]
 
 
-# --- elements, and decisions that are shared
+# --- elements, and keep bits that are shared
 
 
 @entry("dropout", "spatial_dropout", "drop_path", "locked_dropout", "embedding_dropout")
@@ -95,22 +95,22 @@ def shared(draw: Any, name: str) -> Call:
         x = arrays[parameter]
         if not training:
             return oracle.evaluated(x, oracle.share(rate) if scaling == "classic" else 1.0)
-        return reference.apply(x, decisions(key, call), factor)
+        return reference.apply(x, kept(key, call), factor)
 
-    def decisions(key: int, call: int) -> np.ndarray:
+    def kept(key: int, call: int) -> np.ndarray:
         return oracle.kept(key, call, rate, shape, axes)
 
     def gradients(trained: bool, dy: np.ndarray, arrays: Arrays, key: int, call: int) -> tuple[Any, ...]:
-        return (reference.apply(dy, decisions(key, call), factor) if trained else dy,)
+        return (reference.apply(dy, kept(key, call), factor) if trained else dy,)
 
     x = draw(contents(shape, draw(dtypes)))
     keywords = {"p": p, "training": training, **more}
-    return Call(getattr(fd, name), {parameter: x}, keywords, forward, linear(name), gradients, decisions, wrong=wrong)
+    return Call(getattr(fd, name), {parameter: x}, keywords, forward, linear, gradients, kept, wrong=wrong)
 
 
 @st.composite
 def axes_of(draw: Any, name: str, shape: tuple[int, ...]) -> tuple[tuple[int, ...], dict[str, Any], dict[str, Any]]:
-    """The axes that share decisions, the keywords that say so, and values that these do not take."""
+    """The axes along which one keep bit is shared, the keywords that say so, and values that these do not take."""
     ndim = len(shape)
     if name == "dropout":
         said, axes = draw(several_axes(ndim))
@@ -137,22 +137,22 @@ def dropout_add(draw: Any, name: str) -> Call:
     p, training, dtype = draw(rates()), draw(flags), draw(dtypes)
     rate = float(p)
 
-    def decisions(key: int, call: int) -> np.ndarray:
+    def kept(key: int, call: int) -> np.ndarray:
         return oracle.kept(key, call, rate, shape, axes)
 
     def forward(arrays: Arrays, key: int, call: int) -> np.ndarray:
         everything = np.ones(shape, np.bool_), 1.0
         return reference.dropout_add(
-            *arrays.values(), *((decisions(key, call), oracle.scale(rate)) if training else everything)
+            *arrays.values(), *((kept(key, call), oracle.scale(rate)) if training else everything)
         )
 
     def gradients(trained: bool, dy: np.ndarray, arrays: Arrays, key: int, call: int) -> tuple[Any, ...]:
-        return reference.apply(dy, decisions(key, call), oracle.scale(rate)) if trained else dy, dy
+        return (reference.apply(dy, kept(key, call), oracle.scale(rate)) if trained else dy,)
 
     arrays = {"x": draw(contents(shape, dtype)), "residual": draw(contents(shape, dtype))}
     keywords = {"p": p, "training": training, "shared_axes": said}
     wrong = {"shared_axes": [99, (0.5,), "0"]}
-    return Call(fd.dropout_add, arrays, keywords, forward, linear(name), gradients, decisions, wrong=wrong)
+    return Call(fd.dropout_add, arrays, keywords, forward, linear, gradients, kept, wrong=wrong)
 
 
 @entry("zoneout")
@@ -162,13 +162,13 @@ def zoneout(draw: Any, name: str) -> Call:
     p, training, dtype = draw(rates()), draw(flags), draw(dtypes)
     rate = float(p)
 
-    def decisions(key: int, call: int) -> np.ndarray:
+    def kept(key: int, call: int) -> np.ndarray:
         return oracle.kept(key, call, rate, shape)
 
     def forward(arrays: Arrays, key: int, call: int) -> np.ndarray:
         if not training:
             return oracle.zoneout_mean(*arrays.values(), rate)
-        return np.where(decisions(key, call), *arrays.values())
+        return np.where(kept(key, call), *arrays.values())
 
     def backward(mask: Any, dy: Any, arrays: Arrays) -> Any:
         return fd.zoneout_backward(dy, mask, p=p)
@@ -176,11 +176,11 @@ def zoneout(draw: Any, name: str) -> Call:
     def gradients(trained: bool, dy: np.ndarray, arrays: Arrays, key: int, call: int) -> tuple[Any, ...]:
         if not trained:
             return oracle.zoneout_mean_backward(dy, rate)
-        new = decisions(key, call)
+        new = kept(key, call)
         return reference.apply(dy, new, 1.0), reference.apply(dy, ~new, 1.0)
 
     arrays = {"new": draw(contents(shape, dtype)), "previous": draw(contents(shape, dtype))}
-    return Call(fd.zoneout, arrays, {"p": p, "training": training}, forward, backward, gradients, decisions)
+    return Call(fd.zoneout, arrays, {"p": p, "training": training}, forward, backward, gradients, kept)
 
 
 # --- noise
@@ -196,18 +196,18 @@ def alpha(draw: Any, name: str) -> Call:
     p, training = draw(rates()), draw(flags)
     rate = float(p)
 
-    def decisions(key: int, call: int) -> np.ndarray:
+    def kept(key: int, call: int) -> np.ndarray:
         return oracle.kept(key, call, rate, shape, axes)
 
     def forward(arrays: Arrays, key: int, call: int) -> np.ndarray:
-        return oracle.alpha(arrays["x"], decisions(key, call), rate) if training else arrays["x"]
+        return oracle.alpha(arrays["x"], kept(key, call), rate) if training else arrays["x"]
 
     def gradients(trained: bool, dy: np.ndarray, arrays: Arrays, key: int, call: int) -> tuple[Any, ...]:
-        return (reference.apply(dy, decisions(key, call), oracle.alpha_scale(rate)) if trained else dy,)
+        return (reference.apply(dy, kept(key, call), oracle.alpha_scale(rate)) if trained else dy,)
 
     x = draw(contents(shape, draw(dtypes)))
     keywords = {"p": p, "training": training, **more}
-    return Call(getattr(fd, name), {"x": x}, keywords, forward, linear(name), gradients, decisions, wrong=wrong)
+    return Call(getattr(fd, name), {"x": x}, keywords, forward, linear, gradients, kept, wrong=wrong)
 
 
 @entry("gaussian_dropout")
@@ -224,7 +224,7 @@ def gaussian(draw: Any, name: str) -> Call:
         return (forward({"x": dy}, key, call),)
 
     keywords = {"p": p, "training": training}
-    return Call(fd.gaussian_dropout, {"x": x}, keywords, forward, linear(name), gradients, wrong={"p": [1.0]})
+    return Call(fd.gaussian_dropout, {"x": x}, keywords, forward, linear, gradients, wrong={"p": [1.0]})
 
 
 # --- with an activation or a softmax
@@ -238,11 +238,11 @@ def bias_activation(draw: Any, name: str) -> Call:
     activation = draw(st.sampled_from(["relu", "gelu"]))
     rate = float(p)
 
-    def decisions(key: int, call: int) -> np.ndarray:
+    def kept(key: int, call: int) -> np.ndarray:
         return oracle.kept(key, call, rate, shape)
 
     def chosen(key: int, call: int, trained: bool) -> tuple[np.ndarray, float]:
-        return (decisions(key, call), oracle.scale(rate)) if trained else (np.ones(shape, np.bool_), 1.0)
+        return (kept(key, call), oracle.scale(rate)) if trained else (np.ones(shape, np.bool_), 1.0)
 
     def forward(arrays: Arrays, key: int, call: int) -> np.ndarray:
         return reference.bias_activation_dropout(*arrays.values(), activation, *chosen(key, call, training))
@@ -256,7 +256,7 @@ def bias_activation(draw: Any, name: str) -> Call:
     arrays = {"x": draw(contents(shape, dtype)), "bias": draw(contents(shape[-1:], dtype))}
     keywords = {"p": p, "training": training, "activation": activation}
     wrong = {"activation": ["tanh", None, 1, ["relu"]]}
-    return Call(fd.bias_activation_dropout, arrays, keywords, forward, backward, gradients, decisions, wrong=wrong)
+    return Call(fd.bias_activation_dropout, arrays, keywords, forward, backward, gradients, kept, wrong=wrong)
 
 
 @entry("softmax_dropout")
@@ -266,11 +266,11 @@ def softmax(draw: Any, name: str) -> Call:
     p, training = draw(rates()), draw(flags)
     rate = float(p)
 
-    def decisions(key: int, call: int) -> np.ndarray:
+    def kept(key: int, call: int) -> np.ndarray:
         return oracle.kept(key, call, rate, shape)
 
     def chosen(key: int, call: int, trained: bool) -> tuple[np.ndarray, float]:
-        return (decisions(key, call), oracle.scale(rate)) if trained else (np.ones(shape, np.bool_), 1.0)
+        return (kept(key, call), oracle.scale(rate)) if trained else (np.ones(shape, np.bool_), 1.0)
 
     def forward(arrays: Arrays, key: int, call: int) -> np.ndarray:
         x = arrays["x"]
@@ -284,7 +284,7 @@ def softmax(draw: Any, name: str) -> Call:
         return (reference.softmax_dropout_backward(dy, x, *chosen(key, call, trained)) if x.size else x,)
 
     x = draw(contents(shape, draw(dtypes)))
-    return Call(fd.softmax_dropout, {"x": x}, {"p": p, "training": training}, forward, backward, gradients, decisions)
+    return Call(fd.softmax_dropout, {"x": x}, {"p": p, "training": training}, forward, backward, gradients, kept)
 
 
 # --- regions
@@ -299,9 +299,9 @@ def regions(draw: Any, name: str) -> Call:
     training, size = draw(flags), draw(st.sampled_from([1, 2, 3, 4, 7, 50, 2**40]))
     blocks = name == "dropblock"
     p = draw(rates()) if blocks else 0.5
-    rate = None if not blocks or 0 in shape else rate_of_seeds(float(p), shape, axes, size)
+    rate = None if not blocks or 0 in shape else block_start_probability(float(p), shape, axes, size)
 
-    def decisions(key: int, call: int) -> np.ndarray:
+    def kept(key: int, call: int) -> np.ndarray:
         if 0 in shape:
             return np.zeros(shape, np.bool_)
         if rate is None:
@@ -310,7 +310,7 @@ def regions(draw: Any, name: str) -> Call:
 
     def forward(arrays: Arrays, key: int, call: int) -> np.ndarray:
         x = arrays["x"]
-        return oracle.regions(x, decisions(key, call), blocks and float(p) > 0) if training and x.size else x
+        return oracle.regions(x, kept(key, call), blocks and float(p) > 0) if training and x.size else x
 
     def gradients(trained: bool, dy: np.ndarray, arrays: Arrays, key: int, call: int) -> tuple[Any, ...]:
         return (forward({"x": dy}, key, call),)
@@ -318,13 +318,13 @@ def regions(draw: Any, name: str) -> Call:
     x = draw(contents(shape, draw(dtypes)))
     keywords = {"block_size" if blocks else "size": size, "training": training, **more} | ({"p": p} if blocks else {})
     wrong["block_size" if blocks else "size"] = [-1, 1.5, "2", None, True]
-    return Call(getattr(fd, name), {"x": x}, keywords, forward, linear(name), gradients, decisions, wrong=wrong)
+    return Call(getattr(fd, name), {"x": x}, keywords, forward, linear, gradients, kept, wrong=wrong)
 
 
-def rate_of_seeds(p: float, shape: tuple[int, ...], axes: tuple[int, ...], size: int) -> float:
-    """What a mask of these blocks says that its seeds' rate is, once it is checked to drop the share p."""
+def block_start_probability(p: float, shape: tuple[int, ...], axes: tuple[int, ...], size: int) -> float:
+    """How likely a block begins at a place, by the mask; checked to drop the fraction p on average."""
     rate: float = fd.BlockMask(shape, p, size, axes, 0).seeds.p
-    assert abs(oracle.mean_share_of_blocks(rate, shape, axes, size) - (1.0 - p)) < 1e-9
+    assert abs(oracle.mean_kept_by_blocks(rate, shape, axes, size) - (1.0 - p)) < 1e-9
     return rate
 
 
@@ -348,17 +348,17 @@ def dropconnect(draw: Any, name: str) -> Call:
         arrays["bias"] = None
     shape = (batch,) * per_example + (outputs, inputs + drop_bias)
 
-    def decisions(key: int, call: int) -> np.ndarray:
+    def kept(key: int, call: int) -> np.ndarray:
         return oracle.kept(key, call, rate, shape)
 
     def forward(arrays: Arrays, key: int, call: int) -> Any:
         layer = oracle.widened(*arrays.values())
         layer = oracle.with_bias_as_input(*layer) if drop_bias else layer
         if exact:
-            return reference.dropconnect(*layer, decisions(key, call), factor).astype(dtype)
+            return reference.dropconnect(*layer, kept(key, call), factor).astype(dtype)
         layer = oracle.with_bias_as_input(*arrays.values()) if drop_bias else arrays.values()
         mean = oracle.share(rate) if scaling == "classic" else 1.0
-        chosen = decisions(key, call) if training else np.ones((outputs, inputs + drop_bias), np.bool_)
+        chosen = kept(key, call) if training else np.ones((outputs, inputs + drop_bias), np.bool_)
         return oracle.connect(*layer, chosen, factor if training else mean)
 
     def backward(mask: Any, dy: Any, arrays: Arrays) -> Any:
@@ -366,7 +366,7 @@ def dropconnect(draw: Any, name: str) -> Call:
 
     def gradients(trained: bool, dy: np.ndarray, arrays: Arrays, key: int, call: int) -> tuple[Any, ...]:
         x, weight = arrays["x"], arrays["weight"]
-        chosen, times = (decisions(key, call), factor) if trained else (np.ones((outputs, inputs), np.bool_), 1.0)
+        chosen, times = (kept(key, call), factor) if trained else (np.ones((outputs, inputs), np.bool_), 1.0)
         with_bias = drop_bias and trained
         if exact:
             wide = oracle.widened(dy, x, weight)
@@ -381,4 +381,4 @@ def dropconnect(draw: Any, name: str) -> Call:
 
     keywords = {"p": p, "per_example": per_example, "drop_bias": drop_bias, "scaling": scaling, "training": training}
     wrong = {"per_example": [None, 1], "drop_bias": [None, "yes"], "scaling": ["half", None]}
-    return Call(fd.dropconnect, arrays, keywords, forward, backward, gradients, decisions, out=False, wrong=wrong)
+    return Call(fd.dropconnect, arrays, keywords, forward, backward, gradients, kept, out=False, wrong=wrong)

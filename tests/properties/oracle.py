@@ -57,7 +57,7 @@ def alpha_scale(p: float) -> float:
 def zoneout_mean(new: np.ndarray, previous: np.ndarray, p: float) -> np.ndarray:
     if share(p) in (0.0, 1.0):
         return new if share(p) else previous
-    wide = reference.arithmetic(new.dtype)
+    wide = reference.compute_dtype(new.dtype)
     mean = wide.type(1.0 - p) * new.astype(wide) + wide.type(p) * previous.astype(wide)
     return mean.astype(new.dtype)
 
@@ -85,8 +85,11 @@ def blocks(key: int, call: int, rate: float, shape: tuple[int, ...], axes: tuple
     return ~dropped
 
 
-def mean_share_of_blocks(rate: float, shape: tuple[int, ...], axes: tuple[int, ...], size: int) -> float:
-    """The share that blocks of this rate keep on average: over positions, (1 - rate)^(blocks that cover it)."""
+def mean_kept_by_blocks(rate: float, shape: tuple[int, ...], axes: tuple[int, ...], size: int) -> float:
+    """The fraction that is kept on average, where a block begins at each place with probability `rate`.
+
+    That is the mean over elements of (1 - rate)^(how many blocks cover it).
+    """
     covers = np.ones((), int)
     for axis in axes:
         length, block = shape[axis], max(1, min(size, shape[axis]))
@@ -98,7 +101,7 @@ def mean_share_of_blocks(rate: float, shape: tuple[int, ...], axes: tuple[int, .
 
 def regions(x: np.ndarray, chosen: np.ndarray, scaled: bool) -> np.ndarray:
     """Kept elements times all / kept, where blocks are dropped; cutout does not scale."""
-    wide = reference.arithmetic(x.dtype)
+    wide = reference.compute_dtype(x.dtype)
     factor = x.size / max(int(np.count_nonzero(chosen)), 1) if scaled else 1.0
     values = (x.astype(wide) * wide.type(factor)).astype(x.dtype) if scaled else x
     return np.where(chosen, values, x.dtype.type(0))
@@ -123,7 +126,7 @@ def squares(key: int, call: int, shape: tuple[int, ...], axes: tuple[int, ...], 
 
 
 def widened(*arrays: np.ndarray | None) -> list[Any]:
-    return [None if array is None else array.astype(reference.arithmetic(array.dtype)) for array in arrays]
+    return [None if array is None else array.astype(reference.compute_dtype(array.dtype)) for array in arrays]
 
 
 def with_bias_as_input(

@@ -1,4 +1,4 @@
-"""Which public names have a property of their own: `test_inventory.py` looks for those that have none."""
+"""Which public names have a property: `test_inventory.py` looks for those that have none."""
 
 from collections.abc import Callable
 from typing import TypeVar

@@ -7,7 +7,7 @@
 Each round tries every property with one seed, the next round with the next. The first counterexample ends the run, with
 the arguments, Hypothesis' `@reproduce_failure` line and the round's seed; after a sanitizer's report, which ends the
 process, the last property named is the one. Where the example is worth keeping, paste it
-over its test as `@example(...)`, or write the call as a test of its own.
+over its test as `@example(...)`, or write the call as another test.
 """
 
 import argparse
@@ -47,8 +47,11 @@ def build() -> None:
     kernels = PACKAGE / "fastdrop" / "_kernels"
     kernels.mkdir(parents=True)
     for path in (ROOT / "fastdrop").iterdir():
-        (PACKAGE / "fastdrop" / path.name).symlink_to(path)
-    for path in (*(ROOT / "src_kernels").glob("*.py"), *BUILD.glob("built/fastdrop/_kernels/*.so")):
+        if path.name != "_kernels":
+            (PACKAGE / "fastdrop" / path.name).symlink_to(path)
+    (kernels / "__init__.py").symlink_to(ROOT / "fastdrop" / "_kernels" / "__init__.py")
+    (kernels / "sources").symlink_to(ROOT / "src_kernels")
+    for path in BUILD.glob("built/fastdrop/_kernels/*.so"):
         (kernels / path.name).symlink_to(path)
 
 

@@ -260,7 +260,7 @@ machines = st.builds(Machine, st.sampled_from(cpu.available_isas()), st.integers
 
 @contextlib.contextmanager
 def running_on(machine: Machine) -> Iterator[None]:
-    """With this instruction set and so many threads, also where a call is too small to get them by itself."""
+    """With this instruction set and number of threads, also where a call is too small to get them by itself."""
     before = cpu.current_isa(), fd.get_num_threads(), threads.SMALLEST_SHARE
     cpu.use_isa(machine.isa)
     fd.set_num_threads(machine.threads)

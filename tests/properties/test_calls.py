@@ -41,7 +41,7 @@ def plain(array: np.ndarray) -> np.ndarray:
 
 @st.composite
 def arranged(draw: Any, call: Call) -> Arranged:
-    """Each array in a layout of its own; the result in a new array, in one that is given, in or across an input."""
+    """Each array in another layout; the result in a new array, in one that is given, in or across an input."""
     shape, ndim = call.shape_of_y(), len(call.shape_of_y())
     kinds = ["new", "new", "own", "same", "overlapping"] if call.out else ["new"]
     kind = draw(st.sampled_from(kinds))
@@ -131,8 +131,8 @@ def check_memory(arrangement: Arranged, before: list[tuple[Placed, np.ndarray]],
 def check_mask(call: Call, mask: Any, same_mask: Any, key: int, number: int) -> None:
     assert mask == same_mask
     assert (mask is not None) == call.training
-    if mask is not None and call.decisions is not None:
-        np.testing.assert_array_equal(np.asarray(mask), call.decisions(key, number))
+    if mask is not None and call.kept is not None:
+        np.testing.assert_array_equal(np.asarray(mask), call.kept(key, number))
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -1,4 +1,4 @@
-"""Every public function, class and method has a property, or stands here with a reason."""
+"""Every public function, class and method has a property, or is listed here with a reason."""
 
 import importlib
 import inspect
@@ -14,16 +14,14 @@ import fastdrop as fd
 
 EXEMPT = {
     "__version__": "text",
-    "BackendUnavailable": "raised where there is no GPU; tests/test_cuda_adapter.py",
-    "GraphStream": "needs a GPU or its emulation; tests/test_cuda_graphs.py",
-    "show_config": "prints; tests/test_readme.py and its docstring",
+    "BackendUnavailable": "raised where there is no GPU; tests/cuda/test_cuda_adapter.py",
+    "GraphStream": "needs a GPU or its emulation; tests/cuda/test_cuda_graphs.py",
+    "show_config": "prints; tests/packaging/test_readme.py and its docstring",
 }
 CLASSES = ("Mask", "GaussianNoise", "BlockMask", "CutoutMask", "Stream")
 OPERATORS = ("__call__", "__mul__", "__getitem__", "__array__")
-VALUES = ("shape", "made_by", "p", "axes", "block", "seeds", "size", "words", "recipe")
+VALUES = ("shape", "made_by", "p", "axes", "block", "seeds", "size", "words", "draw")
 NO_METHODS = {
-    "Mask.recipe": "what backends get",
-    "Mask.decision_strides": "of the compiled class",
     **{f"{kind}.{name}": "a plain value, part of equality" for kind in CLASSES for name in VALUES},
     **{f"{kind}.scale": "of masks alone" for kind in CLASSES if kind != "Mask"},
 }
@@ -37,12 +35,13 @@ def load_all() -> None:
 
 
 def public_names() -> set[str]:
-    return set(fd.__all__) | {name for name in fd.functional.__all__ if name != "Recipe"}
+    return set(fd.__all__) | set(fd.functional.__all__)
 
 
 def test_every_public_name_has_a_property():
     load_all()
-    covered = registry.COVERED | set(operations.TABLE) | {f"{name}_backward" for name in operations.TABLE}
+    backward = {f"{name}_backward" for name in (*operations.TABLE, "dropout")}
+    covered = registry.COVERED | set(operations.TABLE) | backward
     missing = public_names() - covered - set(EXEMPT)
     assert not missing, f"no property and no reason in {Path(__file__).name}: {sorted(missing)}"
     assert not set(EXEMPT) - public_names(), "these are no public names any more"
@@ -64,6 +63,7 @@ def test_every_public_method_has_a_property():
 @settings(max_examples=2)
 @given(data=st.data())
 def test_an_entry_of_the_table_calls_the_function_that_it_is_named_after(name, data):
-    """With that, the properties of the table are about each of its names."""
-    assert data.draw(operations.TABLE[name]()).function is getattr(fd, name)
-    assert callable(getattr(fd, f"{name}_backward"))
+    """With that, the properties of the table are about each of its names, and about each backward function."""
+    call = data.draw(operations.TABLE[name]())
+    assert call.function is getattr(fd, name)
+    assert (call.backward is operations.linear) == (not hasattr(fd, f"{name}_backward") or name == "dropout")

@@ -1,6 +1,6 @@
-"""Masks and noises by themselves: calling, `*`, cutting, looking at them, saving them.
+"""Masks and noises by themselves: calling, `*`, slicing, looking at them, saving them.
 
-Whatever made a mask, it is a linear operator with one factor for each element; its windows have the whole's decisions.
+Whatever made a mask, it is a linear operator with one factor for each element; its slices have the whole's keep bits.
 """
 
 import copy
@@ -39,7 +39,7 @@ def masks(draw: Any, shape: Any = None, key: int = 5, call: int = 7) -> tuple[fd
 
 
 @pytest.mark.parametrize("name", TABLE)
-@covers("Mask.factors", "GaussianNoise.factors", "BlockMask.factors", "CutoutMask.factors")
+@covers("MultiplicativeNoise", "Mask.factors", "GaussianNoise.factors", "BlockMask.factors", "CutoutMask.factors")
 @covers("Mask.__call__", "GaussianNoise.__call__", "BlockMask.__call__", "CutoutMask.__call__")
 @given(data=st.data())
 def test_calling_multiplies_by_the_factors(name, data):
@@ -48,6 +48,7 @@ def test_calling_multiplies_by_the_factors(name, data):
     _, mask = call.function(*call.arrays.values(), rng=source.rng, **call.keywords)
     if mask is None:
         return
+    assert isinstance(mask, fd.MultiplicativeNoise)
     dtype = data.draw(dtypes)
     dy = place(data.draw(contents(mask.shape, dtype)), data.draw(layouts(len(mask.shape))))
     before, ones = dy.memory.copy(), np.ones(mask.shape, dtype)
@@ -69,59 +70,61 @@ def test_calling_multiplies_by_the_factors(name, data):
             same(wanted, reference.apply(dy.array.astype(dtype, order="C"), np.asarray(mask), mask.scale))
 
 
-@covers("Mask", "Mask.__getitem__", "Mask.packed", "Mask.booleans", "Mask.first", "Mask.keep_prob", "Mask.scale")
-@covers("Mask.decision_shape", "Mask.__array__", "Mask.p", "Mask.shape", "Mask.shared_axes", "Mask.made_by")
+@covers("Mask", "Mask.packed", "Mask.booleans", "Mask.keep_prob", "Mask.threshold", "Mask.scale", "Mask.noise_shape")
+@covers("Mask.__array__", "Mask.p", "Mask.shape", "Mask.shared_axes", "Mask.made_by", "Mask.draw", "Mask.layout")
 @given(data=st.data())
-def test_a_mask_shows_the_decisions_of_the_rule(data):
+def test_a_mask_shows_the_keep_bits_of_the_rule(data):
     mask, kept = data.draw(masks())
     with running_on(data.draw(machines)):
         np.testing.assert_array_equal(np.asarray(mask), kept)
         np.testing.assert_array_equal(mask.booleans(), kept)
-        decisions = kept[tuple(slice(1) if axis in mask.shared_axes else slice(None) for axis in range(kept.ndim))]
-        assert mask.decision_shape == tuple(
+        assert mask.noise_shape == tuple(
             1 if axis in mask.shared_axes else size for axis, size in enumerate(mask.shape)
         )
         if kept.size:
-            np.testing.assert_array_equal(mask.packed(), np.packbits(decisions.ravel(), bitorder="little"))
-            if mask.shape and 0 not in mask.shared_axes:
-                np.testing.assert_array_equal(mask.first(), decisions[0])
+            np.testing.assert_array_equal(mask.packed(), packed(kept, mask))
         looks = (np.count_nonzero, np.any, np.all, np.flatnonzero, np.argwhere, np.nonzero, np.shape, np.size, np.ndim)
         for look in looks if kept.ndim else ():
             np.testing.assert_equal(look(mask), look(kept))
         np.testing.assert_array_equal(np.where(mask, 2.0, 1.0), np.where(kept, 2.0, 1.0))
         assert np.array_equal(np.asarray(mask, np.float64), kept)
-    assert (mask.keep_prob, mask.made_by) == (oracle.threshold(mask.p) / 2**40, "dropout")
+    assert (mask.keep_prob, mask.threshold) == (oracle.threshold(mask.p) / 2**40, oracle.threshold(mask.p))
+    assert (mask.draw.key, mask.draw.call, mask.layout, mask.made_by) == (5, 7, None, "dropout")
     assert mask.scale in (oracle.scale(mask.p), 1.0)
 
 
+def packed(kept: np.ndarray, mask: fd.Mask) -> np.ndarray:
+    """What `mask.packed()` is to be, from which elements are kept."""
+    bits = kept[tuple(slice(1) if axis in mask.shared_axes else slice(None) for axis in range(kept.ndim))]
+    return np.packbits(bits.ravel(), bitorder="little")
+
+
+@covers("Mask.__getitem__", "Mask.layout")
 @given(data=st.data())
-def test_windows_of_windows_have_the_decisions_of_the_whole(data):
+def test_slices_of_slices_have_the_keep_bits_of_the_whole(data):
     mask, kept = data.draw(masks())
     x = data.draw(contents(mask.shape, data.draw(dtypes)))
     with running_on(data.draw(machines)):
-        whole, window = mask(x), mask
+        whole, part = mask(x), mask
         for _ in range(data.draw(st.integers(1, 3))):
             index = data.draw(basic_indices(kept.shape, allow_newaxis=True, allow_ellipsis=True))
-            window, kept, x, whole = (each[index] for each in (window, kept, x, whole))
+            part, kept, x, whole = (each[index] for each in (part, kept, x, whole))
             if not isinstance(kept, np.ndarray):
                 kept, x, whole = np.asarray(kept), np.asarray(x), np.asarray(whole)
-        assert window.shape == kept.shape
-        assert (window.p, window.scale) == (mask.p, mask.scale)
-        np.testing.assert_array_equal(np.asarray(window), kept)
-        same(window(x), whole.copy())
-        same(window * x, whole.copy())
-        same(fd.dropout_backward(x, window), whole.copy())
-        check_saved(window)
-        decisions = np.asarray(window)[
-            tuple(slice(1) if axis in window.shared_axes else slice(None) for axis in range(kept.ndim))
-        ]
+        assert part.shape == kept.shape
+        assert (part.p, part.scale, part.draw, part.threshold) == (mask.p, mask.scale, mask.draw, mask.threshold)
+        np.testing.assert_array_equal(np.asarray(part), kept)
+        same(part(x), whole.copy())
+        same(part * x, whole.copy())
+        same(fd.dropout_backward(x, part), whole.copy())
+        check_saved(part)
         if kept.size:
-            np.testing.assert_array_equal(window.packed(), np.packbits(decisions.ravel(), bitorder="little"))
+            np.testing.assert_array_equal(part.packed(), packed(np.asarray(part), part))
 
 
 @given(data=st.data())
 def test_chunks_put_together_are_the_whole(data):
-    """However an array is cut along an axis, its pieces get the whole's mask."""
+    """However an array is split along an axis, its pieces get the whole's mask."""
     mask, _ = data.draw(masks(data.draw(shapes(1, 3, elements=3000, large=False))))
     x = data.draw(contents(mask.shape, data.draw(dtypes)))
     axis = data.draw(st.integers(0, x.ndim - 1))
@@ -138,7 +141,7 @@ def test_chunks_put_together_are_the_whole(data):
 @covers(*(f"{kind}.{name}" for kind in ("GaussianNoise", "BlockMask", "CutoutMask") for name in ("__array__", "p")))
 @given(data=st.data())
 def test_a_mask_is_its_constructors_and_can_be_saved(name, data):
-    """The recipe that a function returns is what its class makes of the same rng; copies and pickles are equal."""
+    """The mask that a function returns is what its class makes of the same rng; copies and pickles are equal."""
     call = data.draw(TABLE[name]())
     source = data.draw(sources(("stream",)))
     _, mask = call.function(*call.arrays.values(), rng=source.rng, **call.keywords)

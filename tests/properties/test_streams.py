@@ -122,9 +122,9 @@ class Streams(RuleBasedStateMachine):
         else:
             ways = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda s: pickle.loads(pickle.dumps(s))}
             stream = ways[how](model.stream)
-        twin = model.another(stream)
-        twin.check()
-        return twin
+        again = model.another(stream)
+        again.check()
+        return again
 
     @rule(target=states, model=streams)
     def save(self, model: Model) -> tuple[Any, int, int, int]:
@@ -141,7 +141,16 @@ class Streams(RuleBasedStateMachine):
         assert fd.Stream.from_rng(model.stream) is model.stream
         model.check()
 
+    @rule(model=streams)
+    def take_a_draw(self, model: Model) -> None:
+        """A mask of a draw that was taken before draws nothing more."""
+        draw = model.stream.draw()
+        assert (draw.key, draw.call) == (model.key, model.calls)
+        model.calls = (model.calls + 1) % WORD
+        assert fd.Mask(70, 0.3, draw).draw == draw
+        model.check()
 
-@covers("Stream", "Stream.spawn", "Stream.state", "Stream.from_rng", "Stream.key", "Stream.calls", "Stream.next_recipe")
+
+@covers("Stream", "Stream.spawn", "Stream.state", "Stream.from_rng", "Stream.key", "Stream.calls", "Stream.draw")
 class TestStreams(Streams.TestCase):
     settings = settings(stateful_step_count=20)

@@ -20,15 +20,15 @@ struct kernel { /* as in machine.py */
     uint64_t instruction_count;
     const uint64_t *registers; /* a new thread's: constants, and poison */
     uint64_t register_count;
-    uint8_t *executed; /* whether each instruction was */
+    uint8_t *executed;                 /* whether each instruction was */
     uint32_t tid, ctaid, ntid, nctaid; /* registers */
 };
 
 EMULATION const kernel *running;
 EMULATION uint64_t *all_registers, room_for_registers;
-EMULATION uint32_t places[MOST_THREADS]; /* each thread's next instruction */
+EMULATION uint32_t places[MOST_THREADS];   /* each thread's next instruction */
 EMULATION uint32_t shuffled[MOST_THREADS]; /* 1 + the turn of a shuffle that a thread is in */
-EMULATION uint64_t steps; /* of this block */
+EMULATION uint64_t steps;                  /* of this block */
 EMULATION const unsigned char *parameters;
 EMULATION uint64_t parameter_bytes;
 
@@ -119,27 +119,27 @@ extern "C" const char *operation_name(int number) { return names[number]; }
 #define ADDRESS (registers[at.address] + (uint64_t)at.offset)
 
 /* d | p, a, b, c, mask: reached twice where the lane must wait in between. */
-#define SHUFFLE(source, inside)                                                              \
-    {                                                                                        \
-        const uint32_t lane = current % LANES, by = IN(uint32_t, 3) & 31, c = IN(uint32_t, 4); \
-        const uint32_t segments = c >> 8 & 31, limit = (lane & segments) | (c & 31 & ~segments); \
-        const uint32_t from = source;                                                        \
-        if (IN(uint32_t, 5) != 0xFFFFFFFFu) fail_at("a shuffle of a part of the warp");      \
-        if (!shuffled[current]) {                                                            \
-            shuffled[current] = 1 + offer(IN(uint32_t, 2));                                  \
-            if (arrive(warp_barriers[current / LANES], LANES, at.line)) {                    \
-                places[current] = next - 1;                                                  \
-                return;                                                                      \
-            }                                                                                \
-        }                                                                                    \
-        const unsigned turn = shuffled[current] - 1;                                         \
-        shuffled[current] = 0;                                                               \
-        OUT_OF(1, uint8_t) = (inside);                                                       \
-        OUT(uint32_t) = (uint32_t)offered(turn, (inside) ? from : lane);                     \
+#define SHUFFLE(source, inside)                                                                                        \
+    {                                                                                                                  \
+        const uint32_t lane = current % LANES, by = IN(uint32_t, 3) & 31, c = IN(uint32_t, 4);                         \
+        const uint32_t segments = c >> 8 & 31, limit = (lane & segments) | (c & 31 & ~segments);                       \
+        const uint32_t from = source;                                                                                  \
+        if (IN(uint32_t, 5) != 0xFFFFFFFFu) fail_at("a shuffle of a part of the warp");                                \
+        if (!shuffled[current]) {                                                                                      \
+            shuffled[current] = 1 + offer(IN(uint32_t, 2));                                                            \
+            if (arrive(warp_barriers[current / LANES], LANES, at.line)) {                                              \
+                places[current] = next - 1;                                                                            \
+                return;                                                                                                \
+            }                                                                                                          \
+        }                                                                                                              \
+        const unsigned turn = shuffled[current] - 1;                                                                   \
+        shuffled[current] = 0;                                                                                         \
+        OUT_OF(1, uint8_t) = (inside);                                                                                 \
+        OUT(uint32_t) = (uint32_t)offered(turn, (inside) ? from : lane);                                               \
     }
 
-#define OP(name, ...)              \
-    case __COUNTER__ - FIRST_CASE: \
+#define OP(name, ...)                                                                                                  \
+    case __COUNTER__ - FIRST_CASE:                                                                                     \
         __VA_ARGS__ break;
 
 static void resume_thread(unsigned thread) {

@@ -1,6 +1,6 @@
 """Runs the kernels' PTX on the processor, as NVRTC makes it, with every access to memory checked.
 
-`kernel_for("90")` stands in for `fastdrop.backends.cuda.compiler.kernel`, as tests/emulation's does for the source.
+`kernel_for("90")` replaces `fastdrop.backends.cuda.compiler.kernel`, as tests/emulation's does for the source.
 `python tests/ptx/run.py` runs all tests of CUDA on it.
 """
 
@@ -83,7 +83,7 @@ def operations() -> dict[str, int]:
 
 @contextlib.contextmanager
 def compiling():
-    """The product's compiler with CuPy itself, whatever stands in for it, and with a cache of the project's own."""
+    """The product's compiler with CuPy itself, whatever replaces it in tests, and with a cache in the build folder."""
     changed = {"CUPY_CACHE_DIR": str(BUILD / "compiled")}
     with mock.patch.object(compiler, "cupy", return_value=cupy), mock.patch.dict(os.environ, changed):
         yield
@@ -107,7 +107,7 @@ def decoded(expression: str, architecture: str) -> decode.Kernel:
 
 
 def kernel_for(architecture: str):
-    """The function that stands in for the compiler's: it gives something that is launched like CuPy's kernels."""
+    """The function that replaces the compiler's: it gives something that is launched like CuPy's kernels."""
     return lambda expression, device=0: Launcher(decoded(expression, architecture), expression, architecture)
 
 

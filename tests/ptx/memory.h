@@ -1,8 +1,8 @@
 /* Memory of a launch, with a record of every access: bounds, alignment, races, and shared memory that nobody wrote.
  *
- * A race is two accesses of one byte by two threads, at least one of them a write, and no barrier between them that both
- * threads reached: `bar.sync` for threads of a block, `bar.warp.sync` also for lanes of a warp; nothing for two blocks.
- * A shuffle orders no memory.
+ * A race is two accesses of one byte by two threads, at least one of them a write, and no barrier between them that
+ * both threads reached: `bar.sync` for threads of a block, `bar.warp.sync` also for lanes of a warp; nothing for two
+ * blocks. A shuffle orders no memory.
  */
 #include <sys/mman.h>
 
@@ -43,7 +43,8 @@ static void fail_at(const char *what) {
     fail(message);
 }
 
-/* Histories for all regions, page by page as they are used. What earlier launches left there has lower block numbers. */
+/* Histories for all regions, page by page as they are used. What earlier launches left there has lower block numbers.
+ */
 static bool give_histories() {
     EMULATION history *all;
     EMULATION uint64_t room;
@@ -133,8 +134,8 @@ static void record(history *bytes, uint64_t size, bool writes, bool shared) {
 
 /* Where to load or store; null, and the launch has failed, where the kernel must not. */
 static unsigned char *accessed(uint64_t address, uint64_t size, bool writes, bool shared) {
-    const region *found = shared ? find(shared_variables, shared_count, address, size)
-                                 : find(regions, region_count, address, size);
+    const region *found =
+        shared ? find(shared_variables, shared_count, address, size) : find(regions, region_count, address, size);
     if (!found) fail_at(shared ? "an access outside of the shared variables" : "an access outside of the arrays");
     if (address % size) fail_at("an access that is not aligned to its size");
     if (failure) return 0;

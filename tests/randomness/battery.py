@@ -1,7 +1,7 @@
 """Statistical tests of draws: each takes what an order of `fastdrop bits` gives and returns p-values by name.
 
 If the draws are independent and have the probability that the mask says, every p-value is uniform on [0, 1], or larger
-where counts are few. P-values are two-sided where too even is as wrong as too uneven. `bit_tests` takes the decisions
+where counts are few. P-values are two-sided where too even is as wrong as too uneven. `bit_tests` takes the keep bits
 themselves, `word_tests` the uniform 32-bit words that `fastdrop bits` makes of them, `normal_tests` normal numbers.
 Tests whose approximation is poor for few or lopsided draws leave themselves out.
 """
@@ -70,7 +70,7 @@ def of_binomial(count, n, share):
 
 
 def bit_tests(bits, q):
-    """P-values of decisions, an array of 0 and 1 that are 1 with probability q."""
+    """P-values of keep bits, an array of 0 and 1 that are 1 with probability q."""
     bits = np.asarray(bits, np.uint8)
     bits = bits[: bits.size // TILE * TILE]
     found = {"keep rate": of_binomial(int(bits.sum()), bits.size, q), "runs": _runs(bits)}
@@ -126,7 +126,7 @@ def _skewness(q, count):
 
 def _centred(bits, q):
     """Draws less their mean, over their root mean square: with that of the sample, sums of squares of products are
-    what they should be, and the keep rate is a matter of its own test."""
+    what they should be, and the keep rate has another test."""
     ones = np.count_nonzero(bits) / bits.size
     scale = np.sqrt(ones * (1 - q) ** 2 + (1 - ones) * q**2)
     return np.where(bits, np.float32((1 - q) / scale), np.float32(-q / scale))

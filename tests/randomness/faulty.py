@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from fastdrop import reference
-from fastdrop.rule import LANES, PURPOSE_TAIL, TILE, threshold_of
+from fastdrop.rule import DOMAIN_TAIL, TILE, TILE_COUNTERS, threshold_of
 
 
 class Rule:
@@ -32,47 +32,47 @@ class Rule:
         return self.normal(reference.normals(self.key(key), call, np.arange(count), self.draw))
 
 
-def seven_planes(key, call, purpose, index):
-    words = reference.draw(key, call, purpose, index)
-    return np.zeros_like(words) if purpose == 7 else words
+def seven_planes(key, call, domain, index):
+    words = reference.draw(key, call, domain, index)
+    return np.zeros_like(words) if domain == 7 else words
 
 
-def plane_twice(key, call, purpose, index):
-    return reference.draw(key, call, 2 if purpose == 3 else purpose, index)
+def plane_twice(key, call, domain, index):
+    return reference.draw(key, call, 2 if domain == 3 else domain, index)
 
 
-def repeated_lane(key, call, purpose, index):
-    if purpose != PURPOSE_TAIL:
-        index = np.where(index % np.uint64(LANES) == 5, index - np.uint64(1), index)
-    return reference.draw(key, call, purpose, index)
+def repeated_counter(key, call, domain, index):
+    if domain != DOMAIN_TAIL:
+        index = np.where(index % np.uint64(TILE_COUNTERS) == 5, index - np.uint64(1), index)
+    return reference.draw(key, call, domain, index)
 
 
-def no_call_number(key, call, purpose, index):
-    return reference.draw(key, 0, purpose, index)
+def no_call_number(key, call, domain, index):
+    return reference.draw(key, 0, domain, index)
 
 
-def half_a_call_number(key, call, purpose, index):
+def half_a_call_number(key, call, domain, index):
     """As if the call number were counted in twos."""
-    return reference.draw(key, call // 2, purpose, index)
+    return reference.draw(key, call // 2, domain, index)
 
 
-def one_tail_per_tile(key, call, purpose, index):
-    return reference.draw(key, call, purpose, index // np.uint64(TILE) if purpose == PURPOSE_TAIL else index)
+def one_tail_per_tile(key, call, domain, index):
+    return reference.draw(key, call, domain, index // np.uint64(TILE) if domain == DOMAIN_TAIL else index)
 
 
-def same_second_tile(key, call, purpose, index):
+def same_second_tile(key, call, domain, index):
     """Every second tile repeats the one before it."""
-    if purpose < 8:
-        index = index - index // np.uint64(LANES) % np.uint64(2) * np.uint64(LANES)
-    return reference.draw(key, call, purpose, index)
+    if domain < 8:
+        index = index - index // np.uint64(TILE_COUNTERS) % np.uint64(2) * np.uint64(TILE_COUNTERS)
+    return reference.draw(key, call, domain, index)
 
 
-def few_rounds(key, call, purpose, index):
+def few_rounds(key, call, domain, index):
     """Philox with 3 rounds of 10."""
     counter = np.stack(
         [
             index & np.uint64(0xFFFFFFFF),
-            (index >> np.uint64(32)) | np.uint64(purpose << 24),
+            (index >> np.uint64(32)) | np.uint64(domain << 24),
             np.full(index.shape, call & 0xFFFFFFFF, np.uint64),
             np.full(index.shape, call >> 32, np.uint64),
         ],
@@ -81,9 +81,9 @@ def few_rounds(key, call, purpose, index):
     return reference.philox4x32(counter, (key & 0xFFFFFFFF, key >> 32), rounds=3)
 
 
-def one_radius(key, call, purpose, index):
-    """Box and Muller's two pairs of a block share the number that makes the radius."""
-    words = reference.draw(key, call, purpose, index)
+def one_radius(key, call, domain, index):
+    """Box and Muller's two pairs of a counter share the number that makes the radius."""
+    words = reference.draw(key, call, domain, index)
     words[..., 2] = words[..., 0]
     return words
 
@@ -94,8 +94,8 @@ FAULTS = {
     "7 planes instead of 8, by the rate": (Rule(seven_planes), "elements", 77 / 256),
     "a plane used twice": (Rule(plane_twice), "planes", 0.5),
     "a plane used twice, by the rate": (Rule(plane_twice), "elements", 0.3),
-    "a repeated lane": (Rule(repeated_lane), "elements", 0.3),
-    "a repeated lane, after the last full tile": (Rule(repeated_lane), "remainders", 0.5),
+    "a repeated counter": (Rule(repeated_counter), "elements", 0.3),
+    "a repeated counter, after the last full tile": (Rule(repeated_counter), "remainders", 0.5),
     "a repeated tile": (Rule(same_second_tile), "elements", 0.5),
     "the call number ignored": (Rule(no_call_number), "calls", 0.3),
     "the call number halved": (Rule(half_a_call_number), "calls", 0.5),

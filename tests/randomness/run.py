@@ -75,7 +75,7 @@ def look_again(pool, records):
 
 
 def second_bound(count):
-    """The second p-value below which a test fails, where so many are made."""
+    """The second p-value below which a test fails, where `count` tests are made."""
     return min(1.0, FALSE_ALARM / (count * SUSPICIOUS))
 
 

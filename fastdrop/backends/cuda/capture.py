@@ -11,7 +11,7 @@ from typing import Any
 from fastdrop.backends.cuda.device import cupy
 
 _without_graph: list[Any] = []
-"""What graphs use that no `cupy.cuda.Graph` stands for."""
+"""What graphs use that no `cupy.cuda.Graph` owns."""
 
 
 class _Held(threading.local):
@@ -66,7 +66,7 @@ def keep(*arrays: Any) -> None:
 
 
 def release() -> None:
-    """Let go of what graphs use that no `cupy.cuda.Graph` stands for."""
+    """Release what graphs use that no `cupy.cuda.Graph` owns."""
     _without_graph.clear()
 
 

@@ -1,7 +1,7 @@
 """Which kernel walks arrays of these shapes and strides, and with how many threads. Plain numbers in and out.
 
-Axes are merged as src_kernels/cpu.pyx does it for the CPU, so that decisions are numbered alike. A window's first
-decision goes to the kernel as it is; it does not change the plan.
+Axes are merged as src_kernels/cpu/elementwise.pxi does it for the CPU, so that keep bits are numbered alike.
+The first keep bit of a mask's slice goes to the kernel as it is; it does not change the plan.
 """
 
 import functools
@@ -9,12 +9,12 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from fastdrop.backends.window import whole
+from fastdrop.bit_layout import whole
 
 THREADS = 128
-"""Of a block: FD_MOST_THREADS in src_kernels/cuda.cuh."""
+"""Of a thread block: FD_MOST_THREADS in src_kernels/cuda/common.cuh."""
 FEW_WARPS = 2048
-"""Below so many, every warp is a block of its own, so that they spread over all multiprocessors."""
+"""Below this number, every warp is a thread block, so that they spread over all multiprocessors."""
 WARP = 32
 WARP_ELEMENTS = 4096
 """Two tiles, which a warp draws at once."""
@@ -23,7 +23,7 @@ ACCESS = 16
 AT_ONCE, MOST_STEPS = 4, 32
 """Accesses of a thread that walks: in flight at the same time, and altogether."""
 ENOUGH_THREADS = 1 << 17
-"""Walks become longer only beyond so many."""
+"""Walks become longer only beyond this number."""
 
 
 class Operand(NamedTuple):
@@ -36,10 +36,10 @@ class Operand(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """An axis, or several that one stride can walk; strides of decisions in decisions, of operands in bytes."""
+    """An axis, or several that one stride can walk; strides of keep bits in bits, of operands in bytes."""
 
     size: int
-    decision_stride: int
+    bit_stride: int
     strides: tuple[int, ...]
 
 
@@ -52,18 +52,18 @@ class Plan(NamedTuple):
     fields: dict[str, Any]
 
 
-def merge(shape: tuple[int, ...], decision_strides: Sequence[int], operands: Sequence[Operand]) -> list[Axis]:
+def merge(shape: tuple[int, ...], bit_strides: Sequence[int], operands: Sequence[Operand]) -> list[Axis]:
     """The axes of arrays that broadcast to `shape`, as few as possible; none for a single element."""
     axes: list[Axis] = []  # from the last to the first
     for axis in range(len(shape) - 1, -1, -1):
-        size, stride = shape[axis], decision_strides[axis]
+        size, stride = shape[axis], bit_strides[axis]
         if size == 1:
             continue
         strides = tuple(_stride(operand, axis - len(shape)) for operand in operands)
         if axes:
             inner = axes[-1]
             whole = tuple(s * inner.size for s in inner.strides)
-            if stride == inner.decision_stride * inner.size and strides == whole:
+            if stride == inner.bit_stride * inner.size and strides == whole:
                 axes[-1] = inner._replace(size=inner.size * size)
                 continue
         axes.append(Axis(size, stride, strides))
@@ -81,15 +81,15 @@ def plan(
     shared_axes: tuple[int, ...],
     itemsize: int,
     has_bias: bool,
-    window: tuple[int, ...] | None = None,
+    bit_strides: tuple[int, ...] | None = None,
 ) -> Plan:
     """How to walk these arrays; the others broadcast to the first, which is written. `has_bias`: the last is a bias.
 
-    `window`: a window's strides of decisions.
+    `bit_strides`: those of a mask's slice.
     """
     out = operands[0]
-    if window is not None:
-        return _window(merge(out.shape, window, operands), operands, itemsize)
+    if bit_strides is not None:
+        return _sliced(merge(out.shape, bit_strides, operands), operands, itemsize)
     shared = any(out.shape[axis] > 1 for axis in shared_axes)
     if has_bias and not shared and all(is_contiguous(operand, itemsize) for operand in operands):
         # The bias begins again with every row, whose end no access may cross.
@@ -108,7 +108,7 @@ def is_contiguous(operand: Operand, itemsize: int) -> bool:
 
 
 def _flat(operands: Sequence[Operand], itemsize: int, count: int, columns: int) -> Plan:
-    """Elements side by side; in rows of so many columns if there is a bias, else 0."""
+    """Elements side by side; in rows of this many columns if there is a bias, else 0."""
     width = _width(operands, itemsize)
     if columns % width:
         width = 1
@@ -116,10 +116,10 @@ def _flat(operands: Sequence[Operand], itemsize: int, count: int, columns: int) 
 
 
 def _plan(axes: list[Axis], operands: Sequence[Operand], itemsize: int) -> Plan:
-    if not axes or (len(axes) == 1 and axes[0].decision_stride == 1 and set(axes[0].strides) == {itemsize}):
+    if not axes or (len(axes) == 1 and axes[0].bit_stride == 1 and set(axes[0].strides) == {itemsize}):
         return _flat(operands, itemsize, axes[0].size if axes else 1, 0)
     fields = _fields(axes, operands)
-    if any(axis.decision_stride == 0 for axis in axes):
+    if any(axis.bit_stride == 0 for axis in axes):
         return _shared(axes, operands, itemsize, fields)
     near = _near(axes)
     if near == len(axes) - 1:
@@ -128,11 +128,11 @@ def _plan(axes: list[Axis], operands: Sequence[Operand], itemsize: int) -> Plan:
     return _transposed(fields, near)
 
 
-def _window(axes: list[Axis], operands: Sequence[Operand], itemsize: int) -> Plan:
-    """Decisions that do not begin with the first one, or do not follow each other: never flat, never strided."""
+def _sliced(axes: list[Axis], operands: Sequence[Operand], itemsize: int) -> Plan:
+    """Keep bits that do not begin with the first one, or do not follow each other: never flat, never strided."""
     axes = axes or [Axis(1, 0, (itemsize,) * len(operands))]
-    fields, step = _fields(axes, operands), axes[-1].decision_stride
-    if step == 0 or (step == 1 and any(axis.decision_stride == 0 for axis in axes)):
+    fields, step = _fields(axes, operands), axes[-1].bit_stride
+    if step == 0 or (step == 1 and any(axis.bit_stride == 0 for axis in axes)):
         return _shared(axes, operands, itemsize, fields)
     near = _near(axes)
     if step == 1 and near < len(axes) - 1:
@@ -140,14 +140,14 @@ def _window(axes: list[Axis], operands: Sequence[Operand], itemsize: int) -> Pla
     *rows, columns = fields["shape"]
     pieces = math.prod(rows) * -(-columns // WARP)
     threads = in_warps(pieces, WARP)
-    return Plan("fd_window_kernel", 0, threads, {**fields, "pieces": pieces, "threads": threads})
+    return Plan("fd_stepped_kernel", 0, threads, {**fields, "pieces": pieces, "threads": threads})
 
 
 def _fields(axes: Sequence[Axis], operands: Sequence[Operand]) -> dict[str, Any]:
     return {
         "ndim": len(axes),
         "shape": [axis.size for axis in axes],
-        "decision_stride": [axis.decision_stride for axis in axes],
+        "bit_stride": [axis.bit_stride for axis in axes],
         "stride": [[axis.strides[k] for axis in axes] for k in range(len(operands))],
     }
 
@@ -164,7 +164,7 @@ def _transposed(fields: dict[str, Any], near: int) -> Plan:
 
 
 def _shared(axes: list[Axis], operands: Sequence[Operand], itemsize: int, fields: dict[str, Any]) -> Plan:
-    return (_rows if axes[-1].decision_stride == 0 else _columns)(axes, operands, itemsize, fields)
+    return (_rows if axes[-1].bit_stride == 0 else _columns)(axes, operands, itemsize, fields)
 
 
 def _rows(axes: list[Axis], operands: Sequence[Operand], itemsize: int, fields: dict[str, Any]) -> Plan:
@@ -181,8 +181,8 @@ def _rows(axes: list[Axis], operands: Sequence[Operand], itemsize: int, fields: 
 
 
 def _columns(axes: list[Axis], operands: Sequence[Operand], itemsize: int, fields: dict[str, Any]) -> Plan:
-    """A thread walks along the longest axis that shares decisions; where rows are short, lanes share positions."""
-    along = max((k for k in range(len(axes)) if axes[k].decision_stride == 0), key=lambda k: axes[k].size)
+    """A thread walks along the longest axis that shares keep bits; where rows are short, lanes share positions."""
+    along = max((k for k in range(len(axes)) if axes[k].bit_stride == 0), key=lambda k: axes[k].size)
     length, columns = axes[along].size, axes[-1].size
     width = _width(operands, itemsize, axes)
     if columns % width:
@@ -214,11 +214,11 @@ def _width(operands: Sequence[Operand], itemsize: int, axes: Sequence[Axis] = ()
 
 
 def in_warps(count: int, each: int) -> int:
-    """The threads of the warps that have work where each warp takes so many elements."""
+    """The threads of the warps that have work where each warp takes `each` elements."""
     return -(-count // each) * WARP
 
 
 def grid(threads: int) -> tuple[int, int]:
-    """Blocks, and threads of a block, for so many threads altogether."""
+    """Thread blocks, and threads of each, for this many threads altogether."""
     block = THREADS if threads >= FEW_WARPS * WARP else WARP
     return -(-threads // block), block

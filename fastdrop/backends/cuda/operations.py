@@ -1,4 +1,4 @@
-"""CuPy arrays: checks and layouts here, arithmetic in src_kernels/*.cu.
+"""CuPy arrays: checks and layouts here, arithmetic in src_kernels/cuda.
 
 Everything runs on the arrays' device and on CuPy's current stream; nothing waits for it, nothing is copied between
 device and host. What each operation is, `fastdrop.backends.cpu` says. While a CUDA graph is captured, memory lives as
@@ -12,49 +12,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdrop._kernels import cpu as kernels
 from fastdrop.backends.cuda import capture, compiler, geometry, source, structs
 from fastdrop.backends.cuda.device import cupy, is_array
 from fastdrop.backends.cuda.geometry import Operand
-from fastdrop.backends.dtypes import ITEMSIZES, advice, arithmetic
-from fastdrop.backends.layout import overlaps_itself
-from fastdrop.backends.window import Window
-from fastdrop.rule import KEEP_ALL, LANES, NORMALS
-from fastdrop.threads import kernels
-
-__all__ = [
-    "apply",
-    "arithmetic",
-    "as_input",
-    "bias_backward",
-    "booleans",
-    "connect_dweight",
-    "connect_dx",
-    "connect_forward",
-    "elementwise",
-    "gaussian",
-    "masked_weight",
-    "packed_bits",
-    "prepare_out",
-    "scaled_copy",
-    "scratch_like",
-    "softmax",
-]
+from fastdrop.backends.cuda.structs import Bits
+from fastdrop.backends.dtypes import check_dtype, compute_dtype
+from fastdrop.backends.overlap import overlaps_itself
+from fastdrop.bit_layout import BitLayout
+from fastdrop.rule import KEEP_ALL, NORMAL_GROUP, TILE_COUNTERS
 
 Array = Any
-Recipe = kernels.Recipe
+Mask = kernels.MaskFields
+NO_DRAW = kernels.Draw(0, 0)
+ALL = Bits(NO_DRAW, KEEP_ALL)
+"""Of launches without a mask."""
 
-CONNECT_THREADS = 256
-"""Of a block, as FD_CONNECT_THREADS in src_kernels/cuda_connect.cu."""
+DROPCONNECT_THREADS = 256
+"""Of a thread block, as FD_DROPCONNECT_THREADS in src_kernels/cuda/dropconnect.cu."""
 EXAMPLES, OUTPUTS = 16, 8
-"""Of a block of DropConnect's forward kernel."""
+"""Of a thread block of DropConnect's forward kernel."""
 GROUPS_WIDTH, GROUPS = 2048, 16
-"""Columns that 16 blocks of DropConnect's gradient kernel share."""
+"""Columns that 16 thread blocks of DropConnect's gradient kernel share."""
 
 
 def as_input(array: Any, name: str) -> Array:
     """An array of a dtype that has kernels."""
-    if array.dtype.name not in ITEMSIZES:
-        raise TypeError(f"{name} has dtype {array.dtype}; {advice(array.dtype)}")
+    check_dtype(array.dtype, name)
     return array
 
 
@@ -93,60 +77,58 @@ def _extent(array: Array) -> tuple[int, int]:
     return low, high + array.itemsize
 
 
-def apply(
-    x: Array, out: Array, recipe: Recipe, shared_axes: tuple[int, ...] = (), window: Window | None = None
-) -> Array:
-    """out = keep ? x * scale : +0."""
-    return _elementwise("dropout", out, (x,), recipe, shared_axes, window)
+def _bits_of(mask: Mask | None, shift: float = 0.0) -> Bits:
+    return ALL if mask is None else Bits(mask.draw, mask.threshold, mask.scale, shift)
 
 
-def elementwise(
-    operation: str,
-    out: Array,
-    inputs: tuple[Array, ...],
-    recipe: Recipe,
-    shared_axes: tuple[int, ...] = (),
-    shift: float = 0.0,
-) -> Array:
-    """One of the fused operations of src_kernels/operations.h; inputs broadcast to out. `shift` is alpha dropout's."""
-    return _elementwise(operation, out, inputs, recipe, shared_axes, None, shift)
+def elementwise(operation: str, out: Array, inputs: tuple[Array, ...], mask: Mask | None, shift: float = 0.0) -> Array:
+    """out = an operation of src_kernels/shared/operations.h; inputs broadcast to out. `shift` is alpha dropout's."""
+    layout = None if mask is None else mask.layout
+    shared_axes = () if mask is None or layout else mask.shared_axes
+    return _elementwise(operation, out, inputs, _bits_of(mask, shift), shared_axes, layout)
+
+
+def multiply(x: Array, out: Array, factor: float) -> Array:
+    """out = x * factor; bit for bit x where the factor is 1."""
+    if factor == 0.0:
+        return _elementwise("dropout", out, (x,), ALL._replace(threshold=0, scale=0.0))
+    return _elementwise("multiply" if factor != 1.0 else "dropout", out, (x,), ALL._replace(scale=factor))
 
 
 def _elementwise(
     operation: str,
     out: Array,
     inputs: tuple[Array, ...],
-    recipe: Recipe,
-    shared_axes: tuple[int, ...],
-    window: Window | None,
-    shift: float = 0.0,
+    bits: Bits,
+    shared_axes: tuple[int, ...] = (),
+    layout: BitLayout | None = None,
 ) -> Array:
     if out.size == 0:
         return out
     arrays = (out, *inputs)
     operands = tuple(Operand(structs.address(array) % geometry.ACCESS, array.shape, array.strides) for array in arrays)
-    first, strides = window or (0, None)
-    plan = geometry.plan(operands, shared_axes, out.itemsize, operation in source.WITH_BIAS, strides)
+    first, strides = layout or (0, None)
+    plan = geometry.plan(operands, shared_axes, out.itemsize, source.OPERATIONS[operation][1], strides)
     if plan.kernel == "fd_flat_kernel":
         fields = {"y": out, "x": inputs[0], "second": inputs[-1], **plan.fields}
-        packed = structs.pack(structs.FLAT, recipe, shift, **fields)
+        packed = structs.pack(structs.FLAT, bits, **fields)
     else:
-        packed = structs.pack_walk(recipe, arrays, {**plan.fields, "first": first}, shift)
-    if operation == "dropout" and recipe.scale == 1.0:
-        operation = "select"
+        packed = structs.pack_walk(bits, arrays, {**plan.fields, "first_bit": first})
+    if operation == "dropout" and bits.scale == 1.0:
+        operation = source.SELECT
     expression = source.elementwise(plan.kernel, operation, out.dtype.name, plan.width)
-    with _drawing(recipe, out.device):
-        _launch(expression, packed, arrays, recipe, *geometry.grid(plan.threads))
+    with _on_device_of(bits.draw, out.device):
+        _launch(expression, packed, arrays, bits.draw, bits.draws, *geometry.grid(plan.threads))
     return out
 
 
-def _drawing(recipe: Recipe, device: Any) -> capture.on:
-    """A block on this device, where the recipe can be drawn."""
-    counter = getattr(recipe, "counter", None)
+def _on_device_of(draw: Any, device: Any) -> capture.on:
+    """A block on this device, if the draw can be used there."""
+    counter = getattr(draw, "counter", None)
     if counter is not None and counter.device.id != device.id:
         raise TypeError(
             f"these arrays are on CUDA device {device.id}, and the GraphStream of this mask counts on CUDA device "
-            f"{counter.device.id}: make a GraphStream for them, with a seed of its own, in a block "
+            f"{counter.device.id}: make a GraphStream for them, with another seed, in a block "
             f"`with cupy.cuda.Device({device.id}):`, or move the arrays"
         )
     return capture.on(device)
@@ -162,18 +144,18 @@ def _launch(
     expression: str,
     packed: NDArray[Any],
     arrays: Sequence[Array | None],
-    recipe: Recipe,
+    draw: Any,
+    draws: bool,
     blocks: int,
     threads: int,
-    draws: bool | None = None,
 ) -> None:
-    """Launch a kernel on the first array's device, which is the current one, on CuPy's current stream there.
+    """Launch a kernel on the first array's device, which is the current one, on CuPy's current CUDA stream there.
 
-    draws: whether it draws random numbers; None: if the threshold asks for some.
+    draws: whether it draws random numbers.
     """
     if capture.is_captured():
-        counter = getattr(recipe, "counter", None)
-        if counter is None and (recipe.threshold not in (0, KEEP_ALL) if draws is None else draws):
+        counter = getattr(draw, "counter", None)
+        if counter is None and draws:
             raise RuntimeError(
                 "this call is being captured into a CUDA graph, each of whose replays would repeat its mask or "
                 "noise; draw it from a fastdrop.GraphStream, whose call number the replays read from the device"
@@ -182,60 +164,56 @@ def _launch(
     compiler.kernel(expression, arrays[0].device.id)((blocks,), (threads,), (packed,))  # type: ignore[union-attr]
 
 
-def bias_backward(activation: str, dy: Array, x: Array, bias: Array, recipe: Recipe) -> tuple[Array, Array]:
+def bias_backward(activation: str, dy: Array, x: Array, bias: Array, mask: Mask | None) -> tuple[Array, Array]:
     """dx, and dbias, its sum over all axes but the last."""
-    with _drawing(recipe, x.device):
+    bits = _bits_of(mask)
+    with _on_device_of(bits.draw, x.device):
         dy, x, bias = (_contiguous(array) for array in (dy, x, bias))
         dx = cupy().empty(x.shape, x.dtype)
         rows, columns = (x.size // bias.size if bias.size else 0), bias.size
-        block = kernels.sum_rows(columns)
-        blocks = -(-rows // block)
-        sums = cupy().zeros((blocks, columns), arithmetic(x.dtype))
+        group = kernels.sum_rows(columns)
+        groups = -(-rows // group)
+        sums = cupy().zeros((groups, columns), compute_dtype(x.dtype))
         if x.size:
             fields = {"dx": dx, "dy": dy, "x": x, "bias": bias, "sums": sums}
-            packed = structs.pack(structs.BIAS_BACKWARD, recipe, **fields, rows=rows, columns=columns, block=block)
-            threads = blocks * geometry.in_warps(columns, geometry.WARP)
+            packed = structs.pack(structs.BIAS_BACKWARD, bits, **fields, rows=rows, columns=columns, group=group)
+            threads = groups * geometry.in_warps(columns, geometry.WARP)
             expression = source.bias_backward(activation, x.dtype.name)
-            _launch(expression, packed, (dx, dy, x, bias, sums), recipe, *geometry.grid(threads))
+            _launch(expression, packed, (dx, dy, x, bias, sums), bits.draw, bits.draws, *geometry.grid(threads))
         return dx, sums.sum(axis=0).astype(bias.dtype)
 
 
-def softmax(out: Array, x: Array, dy: Array | None, recipe: Recipe) -> Array:
+def softmax(out: Array, x: Array, dy: Array | None, mask: Mask | None) -> Array:
     """Dropout of x's softmax along the last axis; where dy is given, its backward pass."""
     if out.size == 0:
         return out
-    with _drawing(recipe, x.device):
+    bits = _bits_of(mask)
+    with _on_device_of(bits.draw, x.device):
         x, dy = _contiguous(x), None if dy is None else _contiguous(dy)
         target = out if out.flags.c_contiguous else cupy().empty(x.shape, x.dtype)
         rows = x.size // x.shape[-1]
-        packed = structs.pack(structs.SOFTMAX, recipe, y=target, x=x, dy=dy, rows=rows, columns=x.shape[-1])
+        packed = structs.pack(structs.SOFTMAX, bits, y=target, x=x, dy=dy, rows=rows, columns=x.shape[-1])
         expression = source.softmax(x.dtype.name, dy is not None)
-        _launch(expression, packed, (target, x, dy, out), recipe, *geometry.grid(rows * geometry.WARP))
+        launch = geometry.grid(rows * geometry.WARP)
+        _launch(expression, packed, (target, x, dy, out), bits.draw, bits.draws, *launch)
         if target is not out:
             out[...] = target
     return out
 
 
-def gaussian(x: Array, out: Array, recipe: Recipe, sigma: float) -> Array:
-    """out = x * (1 + sigma * z), z standard normal numbers of the recipe's key and call, in C order."""
+def gaussian(x: Array, out: Array, draw: Any, sigma: float) -> Array:
+    """out = x * (1 + sigma * z), z standard normal numbers of the draw, in C order."""
     if out.size == 0:
         return out
-    with _drawing(recipe, x.device):
+    with _on_device_of(draw, x.device):
         x = _contiguous(x)
         target = out if out.flags.c_contiguous else cupy().empty(x.shape, x.dtype)
-        packed = structs.pack(structs.GAUSSIAN, recipe, y=target, x=x, count=x.size, sigma=float(sigma))
-        launch = geometry.grid(-(-x.size // NORMALS) * LANES)
-        _launch(source.gaussian(x.dtype.name), packed, (target, x, out), recipe, *launch, draws=sigma != 0)
+        packed = structs.pack(structs.GAUSSIAN, Bits(draw, KEEP_ALL), y=target, x=x, count=x.size, sigma=float(sigma))
+        launch = geometry.grid(-(-x.size // NORMAL_GROUP) * TILE_COUNTERS)
+        _launch(source.gaussian(x.dtype.name), packed, (target, x, out), draw, sigma != 0, *launch)
         if target is not out:
             out[...] = target
     return out
-
-
-def scaled_copy(x: Array, out: Array, scale: float) -> Array:
-    """out = x * scale; bit for bit x where scale is 1."""
-    if scale == 0.0:
-        return apply(x, out, Recipe(0, 0, 0, 0.0))
-    return apply(x, out, Recipe(0, 0, KEEP_ALL, scale))
 
 
 @contextmanager
@@ -246,74 +224,74 @@ def scratch_like(array: Array) -> Iterator[Array]:
     yield scratch
 
 
-def masked_weight(weight: Array, recipe: Recipe, out: Array) -> Array:
+def masked_weight(weight: Array, mask: Mask, out: Array) -> Array:
     """out = the weights of one mask per batch."""
-    return apply(weight, out, recipe)
+    return elementwise("dropout", out, (weight,), mask)
 
 
-def packed_bits(recipe: Recipe, count: int, like: Array) -> Array:
-    """The keep bits of decisions 0 to count - 1, eight to a byte, lowest bit first; unused bits are 0."""
-    words = _decisions("fd_bits_kernel", (count + 31) // 32, np.dtype(np.uint32), recipe, count, like)
+def keep_bits(draw: Any, threshold: int, count: int, like: Array) -> Array:
+    """The first `count` keep bits, eight to a byte, lowest bit first; unused bits are 0."""
+    bits = Bits(draw, threshold)
+    words = _written("fd_keep_bits_kernel", (count + 31) // 32, np.dtype(np.uint32), bits, count, like)
     return words.view(np.uint8)[: (count + 7) // 8]
 
 
-def booleans(recipe: Recipe, count: int, like: Array) -> Array:
-    """Whether decisions 0 to count - 1 are "keep"."""
-    return _decisions("fd_booleans_kernel", count, np.dtype(np.bool_), recipe, count, like)
+def booleans(draw: Any, threshold: int, count: int, like: Array) -> Array:
+    """The first `count` keep bits."""
+    return _written("fd_booleans_kernel", count, np.dtype(np.bool_), Bits(draw, threshold), count, like)
 
 
-def _decisions(kernel: str, size: int, dtype: np.dtype[Any], recipe: Recipe, count: int, like: Array) -> Array:
-    """An array of this size, on the device of `like`, that the kernel writes `count` decisions to."""
-    with _drawing(recipe, like.device):
+def _written(kernel: str, size: int, dtype: np.dtype[Any], bits: Bits, count: int, like: Array) -> Array:
+    """An array of this size, on the device of `like`, that the kernel writes `count` keep bits to."""
+    with _on_device_of(bits.draw, like.device):
         to = cupy().empty(size, dtype)
         if count:
-            packed = structs.pack(structs.DECISIONS, recipe, to=to, count=count)
-            _launch(kernel, packed, (to,), recipe, *geometry.grid(geometry.in_warps(count, geometry.WARP_ELEMENTS)))
+            packed = structs.pack(structs.KEEP_BITS, bits, to=to, count=count)
+            launch = geometry.grid(geometry.in_warps(count, geometry.WARP_ELEMENTS))
+            _launch(kernel, packed, (to,), bits.draw, bits.draws, *launch)
         return to
 
 
-def connect_forward(x: Array, weight: Array, bias: Array | None, recipe: Recipe) -> Array:
+def dropconnect_forward(x: Array, weight: Array, bias: Array | None, mask: Mask) -> Array:
     """y[b, o] = bias[o] + scale * sum_i keep[b, o, i] * weight[o, i] * x[b, i], the mask never built."""
-    (batch, inputs), outputs = x.shape, weight.shape[0]
-    with _drawing(recipe, x.device):
+    (batch, inputs), outputs, bits = x.shape, weight.shape[0], _bits_of(mask)
+    with _on_device_of(bits.draw, x.device):
         y = cupy().empty((batch, outputs), x.dtype)
         if y.size:
             x, weight = _contiguous(x), _contiguous(weight)
             bias = None if bias is None else _contiguous(bias)
             fields = {"to": y, "from": x, "factor": weight, "bias": bias}
-            packed = _connect(recipe, batch, outputs, inputs, fields)
+            sizes = {"batch": batch, "outputs": outputs, "inputs": inputs}
+            packed = structs.pack(structs.DROPCONNECT, bits, **fields, **sizes)
             blocks = -(-batch // EXAMPLES) * -(-outputs // OUTPUTS)
-            expression = source.connect_forward(x.dtype.name, begins=inputs % 32 == 0)
-            _launch(expression, packed, (y, x, weight, bias), recipe, blocks, CONNECT_THREADS)
+            expression = source.dropconnect_forward(x.dtype.name, begins=inputs % 32 == 0)
+            _launch(expression, packed, (y, x, weight, bias), bits.draw, bits.draws, blocks, DROPCONNECT_THREADS)
         return y
 
 
-def connect_dx(dy: Array, weight: Array, recipe: Recipe) -> Array:
+def dropconnect_dx(dy: Array, weight: Array, mask: Mask) -> Array:
     """dx[b, i] = scale * sum_o keep[b, o, i] * weight[o, i] * dy[b, o]"""
-    return _connect_gradient(dy, weight, recipe, dweight=False)
+    return _dropconnect_gradient(dy, weight, mask, dweight=False)
 
 
-def connect_dweight(dy: Array, x: Array, recipe: Recipe) -> Array:
+def dropconnect_dweight(dy: Array, x: Array, mask: Mask) -> Array:
     """dweight[o, i] = scale * sum_b keep[b, o, i] * dy[b, o] * x[b, i]"""
-    return _connect_gradient(dy, x, recipe, dweight=True)
+    return _dropconnect_gradient(dy, x, mask, dweight=True)
 
 
-def _connect_gradient(dy: Array, other: Array, recipe: Recipe, dweight: bool) -> Array:
+def _dropconnect_gradient(dy: Array, other: Array, mask: Mask, dweight: bool) -> Array:
     """Sums over outputs of weights (dx), or over examples of x (dweight)."""
-    (batch, outputs), inputs = dy.shape, other.shape[1]
+    (batch, outputs), inputs, bits = dy.shape, other.shape[1], _bits_of(mask)
     targets = outputs if dweight else batch
-    with _drawing(recipe, dy.device):
+    with _on_device_of(bits.draw, dy.device):
         result = cupy().empty((targets, inputs), dy.dtype)
         if result.size:
             dy, other = _contiguous(dy), _contiguous(other)
             fields = {"to": result, "from": other, "factor": dy, "bias": None}
-            packed = _connect(recipe, batch, outputs, inputs, fields)
-            each = source.CONNECT_TARGETS[dweight] * (CONNECT_THREADS // geometry.WARP)
+            sizes = {"batch": batch, "outputs": outputs, "inputs": inputs}
+            packed = structs.pack(structs.DROPCONNECT, bits, **fields, **sizes)
+            each = source.DROPCONNECT_TARGETS[dweight] * (DROPCONNECT_THREADS // geometry.WARP)
             blocks = -(-inputs // GROUPS_WIDTH) * GROUPS * -(-targets // each)
-            expression = source.connect_gradient(dy.dtype.name, dweight, source.CONNECT_TARGETS[dweight])
-            _launch(expression, packed, (result, dy, other), recipe, blocks, CONNECT_THREADS)
+            expression = source.dropconnect_gradient(dy.dtype.name, dweight, source.DROPCONNECT_TARGETS[dweight])
+            _launch(expression, packed, (result, dy, other), bits.draw, bits.draws, blocks, DROPCONNECT_THREADS)
         return result
-
-
-def _connect(recipe: Recipe, batch: int, outputs: int, inputs: int, fields: dict[str, Any]) -> NDArray[Any]:
-    return structs.pack(structs.CONNECT, recipe, **fields, batch=batch, outputs=outputs, inputs=inputs)

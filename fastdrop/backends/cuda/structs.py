@@ -1,12 +1,14 @@
-"""The arguments of the kernels, laid out as in src_kernels/cuda*: every kernel takes one struct, by value."""
+"""The arguments of the kernels, laid out as in src_kernels/cuda: every kernel takes one struct, by value."""
 
 import functools
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastdrop.rule import KEEP_ALL
 
 OPERANDS = 3
 MOST_AXES = 32
@@ -25,7 +27,7 @@ _DRAWS_ALONE = np.dtype(DRAWS)
 
 FLAT = np.dtype([*DRAWS, ("y", "u8"), ("x", "u8"), ("second", "u8"), ("count", "i8"), ("columns", "i8")])
 
-DECISIONS = np.dtype([*DRAWS, ("to", "u8"), ("count", "i8")])
+KEEP_BITS = np.dtype([*DRAWS, ("to", "u8"), ("count", "i8")])
 
 WALK = np.dtype(
     [
@@ -33,8 +35,8 @@ WALK = np.dtype(
         ("data", "u8", OPERANDS),
         ("ndim", "i8"),
         ("shape", "i8", MOST_AXES),
-        ("first", "u8"),
-        ("decision_stride", "i8", MOST_AXES),
+        ("first_bit", "u8"),
+        ("bit_stride", "i8", MOST_AXES),
         ("stride", "i8", (OPERANDS, MOST_AXES)),
         ("along", "i8"),
         ("lanes", "i8"),
@@ -54,7 +56,7 @@ BIAS_BACKWARD = np.dtype(
         ("sums", "u8"),
         ("rows", "i8"),
         ("columns", "i8"),
-        ("block", "i8"),
+        ("group", "i8"),
     ]
 )
 
@@ -62,7 +64,7 @@ SOFTMAX = np.dtype([*DRAWS, ("y", "u8"), ("x", "u8"), ("dy", "u8"), ("rows", "i8
 
 GAUSSIAN = np.dtype([*DRAWS, ("y", "u8"), ("x", "u8"), ("count", "i8"), ("sigma", "f8")])
 
-CONNECT = np.dtype(
+DROPCONNECT = np.dtype(
     [
         *DRAWS,
         ("to", "u8"),
@@ -76,16 +78,31 @@ CONNECT = np.dtype(
 )
 
 
-def pack(kind: np.dtype[Any], recipe: Any, shift: float = 0.0, **fields: Any) -> NDArray[Any]:
+class Bits(NamedTuple):
+    """What the keep bits or noise of a launch depend on, and the numbers of its operation."""
+
+    draw: Any
+    threshold: int
+    scale: float = 1.0
+    shift: float = 0.0
+
+    @property
+    def draws(self) -> bool:
+        """Whether random numbers are drawn: whether the threshold keeps some and not all."""
+        return self.threshold not in (0, KEEP_ALL)
+
+
+def pack(kind: np.dtype[Any], bits: Bits, **fields: Any) -> NDArray[Any]:
     """One such struct: what decides the mask, and its other fields in their order; arrays as their addresses, None as a
     null pointer.
     """
     packer, names = _packer(kind)
     if tuple(fields) != names:
         raise TypeError(f"the struct has the fields {names}; got {tuple(fields)}")
-    counter = address(getattr(recipe, "counter", None))
+    draw, threshold, scale, shift = bits
+    counter = address(getattr(draw, "counter", None))
     values = [value if isinstance(value, (int, float)) else address(value) for value in fields.values()]
-    packed = packer.pack(round_keys(recipe.key), recipe.call, recipe.threshold, counter, recipe.scale, shift, *values)
+    packed = packer.pack(round_keys(draw.key), draw.call, threshold, counter, scale, shift, *values)
     return np.frombuffer(bytearray(packed), _plain(kind.itemsize))
 
 
@@ -113,19 +130,19 @@ def round_keys(key: int) -> bytes:
     return struct.pack(f"={2 * ROUNDS}I", *words)
 
 
-def pack_walk(recipe: Any, arrays: Sequence[Any], fields: dict[str, Any], shift: float = 0.0) -> NDArray[Any]:
+def pack_walk(bits: Bits, arrays: Sequence[Any], fields: dict[str, Any]) -> NDArray[Any]:
     """The struct of a walk; lists fill the beginnings of their arrays."""
     axes = fields["ndim"]
     if axes > MOST_AXES:
         raise ValueError(f"these arrays have {axes} axes that no stride joins; at most {MOST_AXES} are possible")
     packed = np.zeros(1, WALK)
-    packed[list(_DRAWS_ALONE.names or ())] = pack(_DRAWS_ALONE, recipe, shift).view(_DRAWS_ALONE)
+    packed[list(_DRAWS_ALONE.names or ())] = pack(_DRAWS_ALONE, bits).view(_DRAWS_ALONE)
     for name, value in fields.items():
         if isinstance(value, int):
             packed[name] = value
     packed["data"][0, : len(arrays)] = [address(array) for array in arrays]
     packed["shape"][0, :axes] = fields["shape"]
-    packed["decision_stride"][0, :axes] = fields["decision_stride"]
+    packed["bit_stride"][0, :axes] = fields["bit_stride"]
     packed["stride"][0, : len(arrays), :axes] = fields["stride"]
     return packed.view(_plain(WALK.itemsize))
 

@@ -1,20 +1,21 @@
-"""The experiments behind what is said about dropout: each a claim, and a run that can contradict it."""
+"""The experiments behind the claims about dropout: each a claim, and a run that can contradict it."""
 
+from fastdrop.experiments.parallel import available_cores, processes
 from fastdrop.experiments.studies import (
-    connect,
+    dropconnect,
     ensemble,
     normalization,
-    pictures,
     scaling,
     sequences,
     spatial,
-    training,
+    subnetworks,
+    training_curves,
     uncertainty,
 )
 from fastdrop.experiments.studies.compare import Comparison, compare, saved
 from fastdrop.experiments.studies.report import OVERVIEW, document_of, files_of, save, save_overview
+from fastdrop.experiments.studies.runner import StudyRunner
 from fastdrop.experiments.studies.study import Finding, Study
-from fastdrop.experiments.work import Work, available_cores, processes
 
 _ORDER = [
     "overfitting",
@@ -31,14 +32,24 @@ _ORDER = [
     "sequences",
     "ensemble",
 ]
-_MODULES = (training, scaling, pictures, spatial, connect, normalization, uncertainty, sequences, ensemble)
+_MODULES = (
+    training_curves,
+    scaling,
+    subnetworks,
+    spatial,
+    dropconnect,
+    normalization,
+    uncertainty,
+    sequences,
+    ensemble,
+)
 
 STUDIES: dict[str, Study] = dict(
     sorted(
         ((study.name, study) for module in _MODULES for study in module.STUDIES), key=lambda item: _ORDER.index(item[0])
     )
 )
-"""By name, in the order in which they are told."""
+"""All studies by name, in the order of the report."""
 
 __all__ = [
     "OVERVIEW",
@@ -46,7 +57,7 @@ __all__ = [
     "Comparison",
     "Finding",
     "Study",
-    "Work",
+    "StudyRunner",
     "available_cores",
     "compare",
     "document_of",

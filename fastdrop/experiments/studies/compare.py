@@ -1,7 +1,7 @@
-"""Compares two runs of a study by the JSON that they saved: `fastdrop reproduce all --compare FOLDER`.
+"""Compares two runs of a study by their JSON files: `fastdrop reproduce all --compare FOLDER`.
 
-Figures of masks are to be equal to the last digit. A network's figures depend on the kernels of BLAS: the intervals of
-their means over seeds are to overlap. No verdict may be the opposite of the other run's.
+Figures of masks must be equal to the last digit. A network's figures depend on the kernels of BLAS: the intervals of
+their means over seeds must overlap. No verdict may be the opposite of the other run's.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,26 +10,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastdrop.experiments.files import path_text
-from fastdrop.experiments.reading import Unreadable, is_text, parse_json, read_text, shown
-from fastdrop.experiments.spread import Spread
+from fastdrop.experiments.estimate import Estimate
+from fastdrop.experiments.formats.paths import path_text
+from fastdrop.experiments.formats.reading import Unreadable, is_text, parse_json, read_text, shown
 from fastdrop.experiments.studies.report import FORMAT, VERSION
 from fastdrop.experiments.studies.study import Outcome, Study
 
 _LARGEST_FIGURE = 1e100
-"""Losses are smaller, and squares of this are numbers still."""
+"""Losses are smaller, and the square of this is finite."""
 
 
 class Comparison(NamedTuple):
-    """Of two runs of a study."""
+    """The result of comparing two runs of a study."""
 
     differences: list[str]
-    """What should agree and does not, a line each."""
+    """One line for each disagreement."""
     undecided: list[str]
     """Parts of the claim that only one of the runs decides."""
     equal: int
-    """Arrays of networks' figures that are equal to the last digit, of so many."""
+    """Arrays of networks' figures that are equal to the last digit."""
     arrays: int
+    """All arrays of networks' figures."""
 
     def __str__(self) -> str:
         lines = [f"networks' figures: {self.equal} of {self.arrays} arrays equal to the last digit"]
@@ -39,7 +40,7 @@ class Comparison(NamedTuple):
 
 
 def saved(study: Study, folder: Path, quick: bool) -> dict[str, Any]:
-    """What a run saved of this study; ValueError where it cannot be compared with one of these settings."""
+    """The saved document of this study; ValueError where a run with these settings cannot be compared with it."""
     path = folder / f"{study.name}.json"
     try:
         document = parse_json(read_text(path))
@@ -55,7 +56,7 @@ def saved(study: Study, folder: Path, quick: bool) -> dict[str, Any]:
 
 
 def _check(document: dict[str, Any]) -> None:
-    """Raise `Unreadable` where what `compare` looks at is not as a run saves it."""
+    """Raise `Unreadable` where the parts that `compare` reads are not what a run saves."""
     fitting: dict[str, Callable[[dict[str, Any]], bool]] = {
         "machine": lambda tree: all(is_text(value) or isinstance(value, int) for value in tree.values()),
         "parts": lambda tree: all(
@@ -71,7 +72,7 @@ def _check(document: dict[str, Any]) -> None:
         except RecursionError:
             fit = False
         if not fit:
-            raise Unreadable(f"cannot be compared: its {key} is not what a run saves; run that one again")
+            raise Unreadable(f"cannot be compared: its {key} is not what a run saves; run it again")
 
 
 def _is_outcome(value: Any) -> bool:
@@ -105,7 +106,7 @@ def compare(new: dict[str, Any], old: dict[str, Any]) -> Comparison:
 
 
 def _leaves(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Everything that is no dictionary, with its path."""
+    """Every value that is not a dictionary, with its path."""
     for name, value in tree.items():
         if isinstance(value, dict):
             yield from _leaves(value, f"{above}{name}: ")
@@ -114,7 +115,7 @@ def _leaves(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _unequal(new: dict[str, Any], old: dict[str, Any]) -> Iterator[str]:
-    """Paths of what is not the same in both."""
+    """Paths of the values that differ."""
     one, other = dict(_leaves(new)), dict(_leaves(old))
     missing = object()
     for name in one | other:
@@ -123,12 +124,12 @@ def _unequal(new: dict[str, Any], old: dict[str, Any]) -> Iterator[str]:
 
 
 def _beyond_intervals(name: str, new: Any, old: Any) -> Iterator[str]:
-    """A line for each figure whose intervals do not overlap; arrays of so many figures have wider ones (Bonferroni)."""
+    """A line for each figure whose intervals do not overlap; with several figures they are wider (Bonferroni)."""
     if new is None or old is None or np.shape(new) != np.shape(old):
         yield f"{name}: {np.shape(new)} figures, were {np.shape(old)}"
         return
     arrays = [np.reshape(values, (len(values), -1)).T for values in (new, old)]
     for place, (one, other) in enumerate(zip(*arrays, strict=True)):
-        (low, high), (begin, end) = (Spread.of(values).limits(among=len(arrays[0])) for values in (one, other))
+        (low, high), (begin, end) = (Estimate.of(values).bounds(comparisons=len(arrays[0])) for values in (one, other))
         if not (low <= end and begin <= high):
             yield f"{name}, number {place}: {low:.4f} to {high:.4f}, was {begin:.4f} to {end:.4f}"

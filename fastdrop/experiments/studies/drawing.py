@@ -1,4 +1,4 @@
-"""What the studies' pictures share."""
+"""Parts of the studies' pictures."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Okabe and Ito's, which colour-blind people can tell apart."""
+"""The palette of Okabe and Ito, which colour-blind people can distinguish."""
 
 
 def panels(title: str, columns: int, rows: int = 1, size: tuple[float, float] = (4.2, 3.4)) -> tuple["Figure", Any]:
-    """A figure with so many panels, and these in an array (rows, columns)."""
+    """A figure, and its panels in an array (rows, columns)."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -32,7 +32,7 @@ def panels(title: str, columns: int, rows: int = 1, size: tuple[float, float] = 
 
 
 def label(axis: "Axes", x: str, y: str, title: str = "") -> None:
-    """Names of the axes, and of the panel."""
+    """Label the axes, and give the panel a title."""
     axis.set_xlabel(x)
     axis.set_ylabel(y)
     if title:
@@ -42,7 +42,7 @@ def label(axis: "Axes", x: str, y: str, title: str = "") -> None:
 def band(
     axis: "Axes", x: Any, runs: NDArray[np.float64], name: str, color: str, style: str = "-", mark: str = ""
 ) -> None:
-    """The mean over seeds (the first axis), and one standard deviation around it."""
+    """Draw the mean over seeds (the first axis), and one standard deviation around it."""
     mean, std = runs.mean(axis=0), runs.std(axis=0)
     axis.plot(x, mean, style, color=color, label=name, marker=mark, markersize=4, linewidth=1.5)
     axis.fill_between(x, mean - std, mean + std, color=color, alpha=0.18, linewidth=0)
@@ -51,7 +51,7 @@ def band(
 def dots(
     axis: "Axes", groups: Sequence[NDArray[np.float64]], names: Sequence[str], colors: Sequence[str] = COLORS
 ) -> None:
-    """One dot for each seed, and a bar at the mean, group by group."""
+    """Draw one dot for each seed, and a bar at the mean, for each group."""
     for place, (values, color) in enumerate(zip(groups, colors, strict=False)):
         offsets = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(1)
         axis.plot(place + offsets, values, "o", color=color, markersize=4, alpha=0.7, markeredgewidth=0)

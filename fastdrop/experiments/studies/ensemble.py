@@ -8,26 +8,27 @@ from numpy.typing import NDArray
 
 from fastdrop import nn
 from fastdrop.experiments.config import ExperimentConfig
-from fastdrop.experiments.spread import Spread
+from fastdrop.experiments.estimate import Estimate
+from fastdrop.experiments.histories import trained
 from fastdrop.experiments.studies.drawing import COLORS, band, label, panels
+from fastdrop.experiments.studies.runner import StudyRunner
 from fastdrop.experiments.studies.study import ACCURACY, Finding, Study, judged, numbers
-from fastdrop.experiments.work import Work, trained
 
-_CONFIG = ExperimentConfig(dataset="digits", train_share=0.3, hidden=(256, 128), rate=0.5, epochs=60)
+_CONFIG = ExperimentConfig(dataset="digits", train_fraction=0.3, hidden=(256, 128), rate=0.5, epochs=60)
 _COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
 _ALIKE = 0.01
-"""Accuracies that differ by less are called equal."""
+"""Accuracies that differ by less count as equal."""
 
 
 class Scores(NamedTuple):
-    """Test accuracy and loss: of weight scaling, and of averages over so many sub-networks."""
+    """Test accuracy and loss: of weight scaling, and of averages over growing numbers of sub-networks."""
 
     scaled: tuple[float, float]
     averaged: NDArray[np.float64]
 
 
 def running_means(predict: Callable[[], NDArray[Any]], counts: Sequence[int]) -> Iterator[NDArray[Any]]:
-    """The means of the first so many predictions, for each count; these grow."""
+    """The means of the first predictions, for each of the ascending `counts`."""
     total: Any = 0.0
     for number in range(1, counts[-1] + 1):
         total = total + predict()
@@ -50,7 +51,7 @@ def scores_of(config: ExperimentConfig) -> Scores:
 
 
 def where_reached(means: Sequence[float], scaled: float) -> str:
-    """At which numbers of sub-networks the average's accuracy is weight scaling's or above it, in words."""
+    """The numbers of sub-networks for which the average is at least as accurate as weight scaling, in words."""
     reached = [count for count, mean in zip(_COUNTS, means, strict=True) if mean >= scaled]
     if not reached:
         return f"is below weight scaling's at every number up to {_COUNTS[-1]}"
@@ -59,22 +60,22 @@ def where_reached(means: Sequence[float], scaled: float) -> str:
     return f"reaches weight scaling's at {', '.join(map(str, reached))}, and is below it at the other numbers"
 
 
-def ensemble(work: Work) -> Finding:
+def ensemble(runner: StudyRunner) -> Finding:
     """Study 13."""
-    seeds = work.seeds(10)
-    found = work.map(scores_of, [work.shorten(_CONFIG.replace(seed=seed, data_seed=seed)) for seed in seeds])
+    seeds = runner.seeds(10)
+    found = runner.map(scores_of, [runner.shorten(_CONFIG.replace(seed=seed, split_seed=seed)) for seed in seeds])
     scaled, averaged = np.array([one.scaled for one in found]), np.stack([one.averaged for one in found])
     figure, axes = panels("Weight scaling, and averages of sub-networks", 2)
-    for axis, column, quantity in ((axes[0, 0], 0, "test accuracy"), (axes[0, 1], 1, "test loss in nats")):
+    for axis, column, quantity in ((axes[0, 0], 0, "test accuracy"), (axes[0, 1], 1, "cross-entropy loss (test)")):
         band(axis, _COUNTS, averaged[:, :, column], "average of sub-networks", COLORS[0], mark="o")
         constant = np.repeat(scaled[:, column : column + 1], len(_COUNTS), axis=1)
         band(axis, _COUNTS, constant, "weight scaling, one pass", COLORS[1], "--")
         axis.set_xscale("log")
         axis.legend(fontsize=8)
         label(axis, "sub-networks", quantity)
-    single = Spread.of(scaled[:, 0] - averaged[:, 0, 0])
-    many = Spread.of(averaged[:, -1, 0] - scaled[:, 0])
-    loss = Spread.of(averaged[:, -1, 1] - scaled[:, 1])
+    single = Estimate.of(scaled[:, 0] - averaged[:, 0, 0])
+    many = Estimate.of(averaged[:, -1, 0] - scaled[:, 0])
+    loss = Estimate.of(averaged[:, -1, 1] - scaled[:, 1])
     where = where_reached(averaged[:, :, 0].mean(axis=0).tolist(), float(scaled[:, 0].mean()))
     return Finding(
         parts={
@@ -82,15 +83,15 @@ def ensemble(work: Work) -> Finding:
             "more accurate than one": judged(single, ACCURACY),
         },
         sentence=f"Weight scaling is {single.interval()} more accurate than one sub-network; the average of "
-        f"{_COUNTS[-1]} differs from it by {many.interval('+.4f')} in accuracy and {loss.interval()} nats in loss. The "
+        f"{_COUNTS[-1]} differs from it by {many.interval('+.4f')} in accuracy and {loss.interval()} in loss. The "
         f"average's mean accuracy {where}.",
         columns=["", "test accuracy", "test loss"],
-        rows=[["weight scaling", f"{Spread.of(scaled[:, 0])}", f"{Spread.of(scaled[:, 1])}"]]
+        rows=[["weight scaling", f"{Estimate.of(scaled[:, 0])}", f"{Estimate.of(scaled[:, 1])}"]]
         + [
             [
                 f"{count} sub-network{'s' if count > 1 else ''}",
-                f"{Spread.of(averaged[:, place, 0])}",
-                f"{Spread.of(averaged[:, place, 1])}",
+                f"{Estimate.of(averaged[:, place, 0])}",
+                f"{Estimate.of(averaged[:, place, 1])}",
             ]
             for place, count in enumerate(_COUNTS)
         ],

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from fastdrop import nn
 from fastdrop.experiments.config import ExperimentConfig
-from fastdrop.experiments.spread import Spread
+from fastdrop.experiments.estimate import Estimate
+from fastdrop.experiments.histories import TEST_ACCURACY, history_of, trained
 from fastdrop.experiments.studies.drawing import COLORS, band, dots, label, panels
+from fastdrop.experiments.studies.runner import StudyRunner
 from fastdrop.experiments.studies.study import ACCURACY, Finding, Study, judged, numbers
-from fastdrop.experiments.work import TEST_ACCURACY, Work, history, trained
 
 _CONFIG = ExperimentConfig(
-    dataset="digits", train_share=0.3, hidden=(128, 128, 128), batch_norm=True, rate=0.5, epochs=60
+    dataset="digits", train_fraction=0.3, hidden=(128, 128, 128), batch_norm=True, rate=0.5, epochs=60
 )
 _PLAIN = _CONFIG.replace(batch_norm=False)
 _VARIANTS = {
@@ -25,18 +26,18 @@ _VARIANTS = {
     "first, plain": _PLAIN.replace(dropout_layers="first"),
     "last, plain": _PLAIN.replace(dropout_layers="last"),
 }
-"""One dropout at either end of equal layers: only the position differs. The plain two have no batch normalisation."""
+"""One dropout after the first or the last of equal layers. The plain two have no batch normalisation."""
 
 
 class Shift(NamedTuple):
-    """The history, and for each batch normalisation its gathered variance over evaluation's (the mean over units)."""
+    """The history, and for each batch normalisation its running variance by that in evaluation (mean over units)."""
 
     history: NDArray[np.float64]
     ratios: tuple[float, ...]
 
 
 def shift_of(config: ExperimentConfig) -> Shift:
-    """Train; then compare what batch normalisation gathered with what it meets in evaluation mode."""
+    """Train; then compare the running variance of batch normalisation with the variance in evaluation mode."""
     done = trained(config)
     x, ratios = done.dataset.x_train, []
     done.network.eval()
@@ -46,36 +47,34 @@ def shift_of(config: ExperimentConfig) -> Shift:
             lit = met > 1e-6
             ratios.append(float((layer.running_var[lit] / met[lit]).mean()))
         x = layer(x)
-    return Shift(history(done), tuple(ratios))
+    return Shift(history_of(done), tuple(ratios))
 
 
 class Gains(NamedTuple):
-    """Test accuracy gained, seed by seed, where the one dropout moves from the first layer to the last."""
+    """Gain in test accuracy, seed by seed, when the dropout moves from the first layer to the last."""
 
-    normalised: Spread
-    plain: Spread
-    difference: Spread
-    """The first less the second: what batch normalisation has to do with it."""
+    normalised: Estimate
+    plain: Estimate
+    difference: Estimate
+    """The first minus the second: the effect of batch normalisation."""
 
     @classmethod
     def of(cls, accuracy: Mapping[str, NDArray[np.float64]]) -> "Gains":
         normalised = accuracy["one after"] - accuracy["one before"]
         plain = accuracy["last, plain"] - accuracy["first, plain"]
-        return cls(Spread.of(normalised), Spread.of(plain), Spread.of(normalised - plain))
+        return cls(Estimate.of(normalised), Estimate.of(plain), Estimate.of(normalised - plain))
 
 
-def batch_norm(work: Work) -> Finding:
+def batch_norm(runner: StudyRunner) -> Finding:
     """Study 9."""
-    seeds = work.seeds(16)
-    configs = [config.replace(seed=seed, data_seed=seed) for config in _VARIANTS.values() for seed in seeds]
-    found = work.map(shift_of, [work.shorten(config) for config in configs])
-    groups = {name: found[place * len(seeds) : (place + 1) * len(seeds)] for place, name in enumerate(_VARIANTS)}
+    seeds = runner.seeds(16)
+    groups = runner.map_variants(shift_of, _VARIANTS, seeds)
     runs = {name: np.stack([one.history for one in group]) for name, group in groups.items()}
     ratios = {name: np.array([one.ratios for one in group]) for name, group in groups.items() if group[0].ratios}
     accuracy = {name: run[:, -1, TEST_ACCURACY] for name, run in runs.items()}
     gains = Gains.of(accuracy)
     shifts, calms = (ratios[name][:, 1:].mean(axis=1) for name in ("one before", "one after"))
-    shift, calm = Spread.of(shifts), Spread.of(calms)
+    shift, calm = Estimate.of(shifts), Estimate.of(calms)
     figure, axes = panels("Dropout before and after batch normalisation", 3)
     for (name, ratio), color in zip(ratios.items(), COLORS, strict=False):
         band(axes[0, 0], np.arange(1, ratio.shape[1] + 1), ratio, name, color, mark="o")
@@ -92,10 +91,10 @@ def batch_norm(work: Work) -> Finding:
     axes[0, 1].legend(fontsize=8)
     return Finding(
         parts={
-            "a shifted variance": judged(Spread.of(shifts - calms), 0.01),
+            "a shifted variance": judged(Estimate.of(shifts - calms), 0.01),
             "accuracy lost": judged(gains.normalised, ACCURACY),
         },
-        sentence=f"Behind one dropout, batch normalisation gathers {shift.mean:.2f} times the variance that it meets "
+        sentence=f"After one dropout, batch normalisation learns {shift.mean:.2f} times the variance that it has "
         f"in evaluation ({calm.mean:.2f} where the dropout comes after it). Moving this dropout from the first layer "
         f"to the last changes test accuracy by {gains.normalised.interval('+.4f')}; without batch normalisation by "
         f"{gains.plain.interval('+.4f')}; the difference is {gains.difference.interval('+.4f')}.",
@@ -103,8 +102,8 @@ def batch_norm(work: Work) -> Finding:
         rows=[
             [
                 name,
-                *(f"{Spread.of(ratios[name][:, place])}" if name in ratios else "" for place in (1, 2)),
-                f"{Spread.of(values)}",
+                *(f"{Estimate.of(ratios[name][:, place])}" if name in ratios else "" for place in (1, 2)),
+                f"{Estimate.of(values)}",
             ]
             for name, values in accuracy.items()
         ],
@@ -124,7 +123,7 @@ STUDIES = [
         "that as much dropout after it does not.",
         "Digits, 539 to train on; 128 + 128 + 128 hidden units with batch normalisation, 16 seeds: one dropout of "
         "p = 0.5, behind the first layer (before two batch normalisations) or behind the last (after all of them); all "
-        "three; and the same two places without batch normalisation, since a place has an effect of its own.",
+        "three; and the same two places without batch normalisation, since the position alone has an effect.",
         {name.replace(",", "").replace(" ", "-"): config for name, config in _VARIANTS.items()},
         batch_norm,
         42,

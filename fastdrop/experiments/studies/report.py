@@ -1,4 +1,4 @@
-"""What a study leaves behind: pictures, numbers, configurations, and a page that tells all of them."""
+"""The files of a study: pictures, figures, configurations, and a page on all studies."""
 
 import hashlib
 import json
@@ -11,24 +11,24 @@ import numpy as np
 
 import fastdrop
 from fastdrop.experiments.config import ExperimentConfig
-from fastdrop.experiments.files import make_folder, write_atomically
+from fastdrop.experiments.formats.writing import make_folder, write_atomically
+from fastdrop.experiments.histories import new_trainer
 from fastdrop.experiments.studies.study import ACCURACY, Finding, Study
-from fastdrop.experiments.work import trainer
 
 FORMAT = "fastdrop study"
 VERSION = 2
-"""Of the JSON."""
+"""Version of the JSON."""
 OVERVIEW = "README.md"
-"""The page that tells all of them."""
+"""The page on all studies."""
 
 
 def files_of(study: Study) -> list[str]:
-    """The names of the files that `save` writes."""
+    """Names of the files that `save` writes."""
     return [*(f"{study.name}.{kind}" for kind in ("png", "svg", "json")), *map(study.config_file, study.configs)]
 
 
 def document_of(study: Study, finding: Finding, seconds: float, machine: dict[str, Any], quick: bool) -> dict[str, Any]:
-    """What `save` writes into NAME.json; `compare.differences` compares two of them."""
+    """The content of NAME.json; `compare.compare` compares two of them."""
     exact = {**finding.exact, "masks of the first batch": {n: masks_of(config) for n, config in study.configs.items()}}
     return {
         "format": FORMAT,
@@ -50,8 +50,8 @@ def document_of(study: Study, finding: Finding, seconds: float, machine: dict[st
 
 
 def masks_of(config: ExperimentConfig) -> str:
-    """SHA-256 of what dropout keeps of the first batch, where there is a mask to show: the same on every machine."""
-    first = trainer(config)
+    """SHA-256 of the first batch's masks, "none" where no layer shows one; the same on every machine."""
+    first = new_trainer(config)
     first.step()
     kept = [view.kept for view in first.snapshot().layers if view.kept is not None]
     if not kept:
@@ -84,13 +84,13 @@ unless the part names another: "does not hold" means that there is no such diffe
 JSON, with a SHA-256 of each network's first masks). A network's figures are the same to the last digit where BLAS uses
 the same kernels for its matrix products; OpenBLAS chooses them by processor, and other kernels add up in another order.
 There they agree within their intervals, and a part may turn from decided to undecided, hardly to its opposite. They
-depend as well on which exp and log NumPy picks (with AVX2, or without: "numpy simd"), and on nothing else that was
+also depend on NumPy's exp and log (with AVX2 or without: "numpy simd"). They do not depend on anything else that was
 tried: not on the number of threads, the instruction set of fastdrop's kernels, AVX-512 in NumPy, or AVX2 and FMA in the
 C library. `fastdrop reproduce all --compare FOLDER` compares a run with the JSON files of another one."""
 
 
 def save_overview(done: Sequence[tuple[Study, dict[str, Any]]], folder: Path) -> None:
-    """Write README.md: of every study the claim, what was found of it, the table and the picture."""
+    """Write README.md: the claim, finding, table and picture of every study."""
     first = done[0][1]
     total = sum(document["seconds"] for _, document in done)
     command = "fastdrop reproduce all" + (" --quick" if first["quick"] else "")
@@ -99,7 +99,7 @@ def save_overview(done: Sequence[tuple[Study, dict[str, Any]]], folder: Path) ->
         "# What dropout does: the experiments",
         "",
         f"Made by `{command}` in {total / 60:.1f} minutes ({machine}).",
-        "Every study's configurations stand beside it as `.toml` files: `fastdrop gui FILE` opens one, `fastdrop train",
+        "Every study's configurations are beside it as `.toml` files: `fastdrop gui FILE` opens one, `fastdrop train",
         "--config FILE` trains it.",
         "",
         _RULE,
@@ -144,6 +144,6 @@ def _section(number: int, study: Study, document: dict[str, Any]) -> list[str]:
 
 
 def _anchor(title: str) -> str:
-    """As GitHub makes anchors of headings."""
+    """The anchor that GitHub makes of a heading."""
     kept = "".join(character for character in title.lower() if character.isalnum() or character in " -_")
     return kept.replace(" ", "-")

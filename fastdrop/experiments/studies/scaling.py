@@ -1,4 +1,4 @@
-"""Studies 4 and 8: what scaling is for, and what happens when evaluation mode is forgotten."""
+"""Studies 4 and 8: why outputs are scaled, and forgetting evaluation mode."""
 
 from typing import NamedTuple
 
@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 import fastdrop.functional as F
 from fastdrop import nn
 from fastdrop.experiments.config import ExperimentConfig
-from fastdrop.experiments.spread import Spread
+from fastdrop.experiments.estimate import Estimate
+from fastdrop.experiments.histories import trained
 from fastdrop.experiments.studies.drawing import COLORS, dots, label, panels
+from fastdrop.experiments.studies.runner import StudyRunner
 from fastdrop.experiments.studies.study import ACCURACY, Finding, Study, all_of, counted, judged, numbers
-from fastdrop.experiments.work import Work, trained
 from fastdrop.stream import Stream
 
 _P = 0.5
@@ -19,7 +20,7 @@ _CONFIG = ExperimentConfig(dataset="digits", hidden=(256, 128), rate=_P, epochs=
 
 
 class _Scaled(nn.Module):
-    """What a network meets where classic scaling's factor is forgotten, or applied to inverted scaling."""
+    """Multiplies by a factor: classic scaling's forgotten factor, or its factor applied to inverted scaling."""
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
@@ -29,7 +30,7 @@ class _Scaled(nn.Module):
 
 
 class Mismatch(NamedTuple):
-    """Test accuracy and loss where hidden activations are right, 1 / (1 - p) too large, 1 - p too small."""
+    """Test accuracy and loss with hidden activations as trained, too large by 1 / (1 - p), too small by 1 - p."""
 
     accuracy: tuple[float, ...]
     loss: tuple[float, ...]
@@ -39,7 +40,7 @@ _FACTORS = {"right": 1.0, "1 / (1 - p) forgotten at training": 1 / (1 - _P), "1 
 
 
 def mismatch_of(config: ExperimentConfig) -> Mismatch:
-    """Train with the scale right; then put each factor behind the hidden layers."""
+    """Train with the right scale; then multiply the outputs of the hidden layers by each factor."""
     done = trained(config)
     data, layers = done.dataset, [block.layers for block in done.network.blocks]
     accuracies, losses = [], []
@@ -51,7 +52,7 @@ def mismatch_of(config: ExperimentConfig) -> Mismatch:
     return Mismatch(tuple(accuracies), tuple(losses))
 
 
-def scaling(work: Work) -> Finding:
+def scaling(runner: StudyRunner) -> Finding:
     """Study 4."""
     draws = 1000
     x = np.random.default_rng(0).gamma(2.0, 1.0, 1000).astype(np.float32)  # positive, as behind a rectifier
@@ -62,9 +63,9 @@ def scaling(work: Work) -> Finding:
     }
     truth = float(x.mean())
     classic_inference = float(F.dropout(x, _P, rng=stream, training=False, scaling="classic")[0].mean())
-    inverted, classic = (Spread.of(means[name]) for name in ("inverted", "classic"))
-    seeds = work.seeds(5)
-    found = work.map(mismatch_of, [work.shorten(_CONFIG.replace(seed=seed)) for seed in seeds])
+    inverted, classic = (Estimate.of(means[name]) for name in ("inverted", "classic"))
+    seeds = runner.seeds(5)
+    found = runner.map(mismatch_of, [runner.shorten(_CONFIG.replace(seed=seed)) for seed in seeds])
     accuracy, loss = np.array([one.accuracy for one in found]), np.array([one.loss for one in found])
 
     figure, axes = panels("Where the scale goes", 2)
@@ -77,19 +78,19 @@ def scaling(work: Work) -> Finding:
     axes[0, 0].legend(fontsize=8)
     dots(axes[0, 1], list(loss.T), ["right", "twice as large", "half as large"])
     axes[0, 1].set_yscale("log")
-    label(axes[0, 1], "", "test loss in nats", "hidden activations at inference")
+    label(axes[0, 1], "", "cross-entropy loss (test)", "hidden activations at inference")
     rows = [
         ["mean, inverted in training", f"{inverted:.4f}", f"input {truth:.4f}"],
         ["mean, classic in training", f"{classic:.4f}", f"(1 - p) times input {truth * (1 - _P):.4f}"],
         ["mean, classic at inference", f"{classic_inference:.4f}", f"(1 - p) times input {truth * (1 - _P):.4f}"],
     ]
     rows += [
-        [f"digits, {name}", f"test accuracy {Spread.of(accuracy[:, place])}", f"loss {Spread.of(loss[:, place])}"]
+        [f"digits, {name}", f"test accuracy {Estimate.of(accuracy[:, place])}", f"loss {Estimate.of(loss[:, place])}"]
         for place, name in enumerate(_FACTORS)
     ]
-    kept, moved = (Spread.of(means[name] / truth) for name in ("inverted", "classic"))
+    kept, moved = (Estimate.of(means[name] / truth) for name in ("inverted", "classic"))
     inference = classic_inference / truth
-    worse = Spread.of(loss[:, 1] - loss[:, 0])
+    worse = Estimate.of(loss[:, 1] - loss[:, 0])
     return Finding(
         parts={
             "inverted scaling keeps the mean": judged(kept, 0.99, 1.01),
@@ -103,7 +104,7 @@ def scaling(work: Work) -> Finding:
         sentence=f"Over {draws} masks the mean is {inverted.mean / truth:.4f} of the input's with inverted scaling, "
         f"{classic.mean / truth:.4f} with classic, whose inference scales to {classic_inference / truth:.4f}. A "
         "network "
-        f"that meets activations twice as large as in training loses {worse.interval()} nats of test loss.",
+        f"that meets activations twice as large as in training loses {worse.interval()} of cross-entropy loss.",
         columns=["", "found", "expected, or beside it"],
         rows=rows,
         figure=figure,
@@ -112,7 +113,7 @@ def scaling(work: Work) -> Finding:
     )
 
 
-_FORGET = ExperimentConfig(dataset="digits", train_share=0.5, hidden=(256, 128), rate=0.5, epochs=30)
+_FORGET = ExperimentConfig(dataset="digits", train_fraction=0.5, hidden=(256, 128), rate=0.5, epochs=30)
 _CALLS = 100
 _FORGOTTEN_RATES = (0.2, 0.5, 0.8)
 
@@ -136,15 +137,12 @@ def forgotten_of(config: ExperimentConfig) -> Forgotten:
     return Forgotten(evaluated, (predictions == data.y_test).mean(axis=1), float((predictions == usual).mean()))
 
 
-def forgetting(work: Work) -> Finding:
+def forgetting(runner: StudyRunner) -> Finding:
     """Study 8."""
-    seeds = work.seeds(5)
-    found = work.map(
-        forgotten_of,
-        [work.shorten(_FORGET.replace(rate=rate, seed=seed)) for rate in _FORGOTTEN_RATES for seed in seeds],
-    )
-    groups = [found[place * len(seeds) : (place + 1) * len(seeds)] for place in range(len(_FORGOTTEN_RATES))]
-    lost = [Spread.of([one.evaluated - one.calls.mean() for one in group]) for group in groups]
+    seeds = runner.seeds(5)
+    variants = {rate: _FORGET.replace(rate=rate) for rate in _FORGOTTEN_RATES}
+    groups = list(runner.map_variants(forgotten_of, variants, seeds, new_data=False).values())
+    lost = [Estimate.of([one.evaluated - one.calls.mean() for one in group]) for group in groups]
     figure, axes = panels("Evaluation mode forgotten", 2)
     for rate, group, color in zip(_FORGOTTEN_RATES, groups, COLORS, strict=False):
         first = group[0]
@@ -159,11 +157,11 @@ def forgetting(work: Work) -> Finding:
     rows = [
         [
             f"{rate}",
-            f"{Spread.of([one.evaluated for one in group])}",
-            f"{Spread.of([one.calls.mean() for one in group])}",
+            f"{Estimate.of([one.evaluated for one in group])}",
+            f"{Estimate.of([one.calls.mean() for one in group])}",
             f"{loss.interval()}",
-            f"{Spread.of([one.calls.std() for one in group]):.4f}",
-            f"{Spread.of([one.agreement for one in group])}",
+            f"{Estimate.of([one.calls.std() for one in group]):.4f}",
+            f"{Estimate.of([one.agreement for one in group])}",
         ]
         for rate, group, loss in zip(_FORGOTTEN_RATES, groups, lost, strict=True)
     ]
@@ -171,14 +169,14 @@ def forgetting(work: Work) -> Finding:
     return Finding(
         parts={
             "predictions change": all_of(
-                [judged(Spread.of([one.agreement for one in group]), high=1) for group in groups]
+                [judged(Estimate.of([one.agreement for one in group]), high=1) for group in groups]
             ),
             "accuracy is lost": all_of([judged(loss, ACCURACY) for loss in lost]),
         },
         sentence=f"With dropout left on at p = 0.5, test accuracy falls by {lost[middle].interval()}, and only "
-        f"{Spread.of([one.agreement for one in groups[middle]]).mean:.1%} of the predictions are the ones that the "
+        f"{Estimate.of([one.agreement for one in groups[middle]]).mean:.1%} of the predictions are the ones that the "
         "example gets most often.",
-        columns=["p", "evaluation mode", "dropout on", "lost", "spread of calls", "usual prediction"],
+        columns=["p", "evaluation mode", "dropout on", "lost", "deviation of calls", "usual prediction"],
         rows=rows,
         figure=figure,
         data={

@@ -1,6 +1,6 @@
-"""Study 6: what a neighbour still tells, and accuracy with convolutions."""
+"""Study 6: what kept neighbours reveal of a dropped element, and accuracy with convolutions."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,23 +8,28 @@ from numpy.typing import NDArray
 import fastdrop.functional as F
 from fastdrop.experiments.config import ExperimentConfig
 from fastdrop.experiments.datasets import load_dataset
-from fastdrop.experiments.spread import Spread
+from fastdrop.experiments.estimate import Estimate
+from fastdrop.experiments.histories import TEST_ACCURACY
 from fastdrop.experiments.studies.drawing import COLORS, band, dots, label, panels
+from fastdrop.experiments.studies.runner import StudyRunner
 from fastdrop.experiments.studies.study import ACCURACY, Finding, Study, all_of, judged, numbers
-from fastdrop.experiments.work import TEST_ACCURACY, Work
 from fastdrop.stream import Stream
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _P = 0.2
 _MEMORIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
 """Correlation of neighbours in the sequences."""
 _CONFIG = ExperimentConfig(
-    dataset="digits", train_share=0.2, network="cnn", hidden=(16, 32, 64), rate=_P, epochs=80, dropout="none"
+    dataset="digits", train_fraction=0.2, network="cnn", hidden=(16, 32, 64), rate=_P, epochs=80, dropout="none"
 )
 _KINDS = ("none", "standard", "spatial", "dropblock")
+_VARIANTS = {kind: _CONFIG.replace(dropout=kind) for kind in _KINDS}
 
 
 def _drop(kind: str, x: NDArray[Any], stream: Stream) -> NDArray[np.bool_]:
-    """What is kept of maps (batch, channels, ...) of ones."""
+    """The kept elements of maps (batch, channels, ...)."""
     ones = np.ones(x.shape, np.float32)
     if kind == "spatial":
         return F.spatial_dropout(ones, _P, rng=stream)[0] != 0
@@ -34,9 +39,9 @@ def _drop(kind: str, x: NDArray[Any], stream: Stream) -> NDArray[np.bool_]:
 
 
 def told(x: NDArray[np.float64], kept: NDArray[np.bool_], axes: tuple[int, ...]) -> float:
-    """How much of dropped elements their kept neighbours tell: the squared correlation with these neighbours' mean.
+    """How much kept neighbours tell about dropped elements: the squared correlation with the neighbours' mean.
 
-    0 where nothing is told, 1 where everything is; where no neighbour is kept, the guess is the mean of all.
+    0 is nothing, 1 is everything; without a kept neighbour, the guess is the mean of all elements.
     """
     sums, counts = np.zeros(x.shape), np.zeros(x.shape)
     for axis in axes:
@@ -52,7 +57,7 @@ def told(x: NDArray[np.float64], kept: NDArray[np.bool_], axes: tuple[int, ...])
     if guess.std() < 1e-9 or truth.std() < 1e-9:
         return 0.0
     guess, truth = guess - guess.mean(), truth - truth.mean()
-    # Sums of NumPy's, where np.corrcoef asks BLAS: this figure is to be the same on every machine.
+    # With NumPy's sums; np.corrcoef calls BLAS, and this figure must be the same on every machine.
     return float((guess * truth).mean() ** 2 / ((guess**2).mean() * (truth**2).mean()))
 
 
@@ -67,7 +72,7 @@ def _sequences(memory: float, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def told_of(seed: int) -> NDArray[np.float64]:
-    """What is told of every kind (rows): in sequences of each memory, and last in digits. Sequences and masks vary."""
+    """`told` for every kind (rows): in sequences of each memory, last in digits. Sequences and masks are random."""
     rng, stream = np.random.default_rng(seed), Stream(seed)
     sequences = [_sequences(memory, rng) for memory in _MEMORIES]
     images = load_dataset("digits", seed=seed).x_train.reshape(-1, 1, 8, 8).astype(float)
@@ -82,33 +87,22 @@ def told_of(seed: int) -> NDArray[np.float64]:
     )
 
 
-def spatial(work: Work) -> Finding:
+def spatial(runner: StudyRunner) -> Finding:
     """Study 6."""
     kinds = _KINDS[1:]
-    seeds = work.seeds(12)
-    shares = np.array(work.map(told_of, seeds))
+    seeds = runner.seeds(12)
+    shares = np.array(runner.map(told_of, seeds))
     curves = {kind: shares[:, place, :-1] for place, kind in enumerate(kinds)}
     pixels = {kind: shares[:, place, -1] for place, kind in enumerate(kinds)}
-    configs = [_CONFIG.replace(dropout=kind, seed=seed, data_seed=seed) for kind in _KINDS for seed in seeds]
-    runs = work.train(configs)
-    accuracy = runs[:, -1, TEST_ACCURACY].reshape(len(_KINDS), len(seeds))
-    gains = {kind: Spread.of(accuracy[place] - accuracy[0]) for place, kind in enumerate(_KINDS)}
+    accuracy = runner.train_variants(_VARIANTS, seeds)[:, :, -1, TEST_ACCURACY]
+    gains = {kind: Estimate.of(accuracy[place] - accuracy[0]) for place, kind in enumerate(_KINDS)}
     over_standard = {
-        kind: Spread.of(accuracy[_KINDS.index(kind)] - accuracy[_KINDS.index("standard")])
+        kind: Estimate.of(accuracy[_KINDS.index(kind)] - accuracy[_KINDS.index("standard")])
         for kind in ("spatial", "dropblock")
     }
 
-    figure, axes = panels("Standard dropout, spatial dropout and DropBlock", 3)
-    for kind, color in zip(kinds, COLORS, strict=False):
-        band(axes[0, 0], _MEMORIES, curves[kind], kind, color, mark="o")
-    label(axes[0, 0], "correlation of neighbours", "told by kept neighbours", f"sequences, p = {_P}: share of variance")
-    axes[0, 0].legend(fontsize=8)
-    dots(axes[0, 1], list(pixels.values()), kinds)
-    label(axes[0, 1], "", "told by kept neighbours", "pixels of digits, every seed")
-    dots(axes[0, 2], list(accuracy), _KINDS, ("grey", *COLORS))  # each kind as in the other panels
-    label(axes[0, 2], "", "test accuracy", "convolutional network, every seed")
-    strongest = {kind: Spread.of(values[:, -1]) for kind, values in curves.items()}
-    images = {kind: Spread.of(values) for kind, values in pixels.items()}
+    strongest = {kind: Estimate.of(values[:, -1]) for kind, values in curves.items()}
+    images = {kind: Estimate.of(values) for kind, values in pixels.items()}
     return Finding(
         parts={
             "neighbours tell what standard dropout hides": all_of(
@@ -119,23 +113,23 @@ def spatial(work: Work) -> Finding:
         },
         sentence=f"Of a dropped element, kept neighbours tell {strongest['standard']:.1%} of the variance in sequences "
         f"with a correlation of 0.98 and {images['standard']:.1%} in digits under standard dropout, "
-        f"{strongest['spatial']:.1%} and {images['spatial']:.1%} under spatial dropout. Test accuracy against none: "
+        f"{strongest['spatial']:.1%} and {images['spatial']:.1%} under spatial dropout. Test accuracy vs. none: "
         + "; ".join(f"{kind} {gains[kind].interval('+.4f')}" for kind in kinds)
-        + "; against standard: "
+        + "; vs. standard: "
         + "; ".join(f"{kind} {gain.interval('+.4f')}" for kind, gain in over_standard.items())
         + ".",
-        columns=["", "told, sequences 0.9", "told, digits", "test accuracy", "against none"],
+        columns=["", "told, sequences 0.9", "told, digits", "test accuracy", "vs. none"],
         rows=[
             [
                 kind,
-                "" if kind == "none" else f"{Spread.of(curves[kind][:, _MEMORIES.index(0.9)])}",
+                "" if kind == "none" else f"{Estimate.of(curves[kind][:, _MEMORIES.index(0.9)])}",
                 "" if kind == "none" else f"{images[kind]}",
-                f"{Spread.of(accuracy[place])}",
+                f"{Estimate.of(accuracy[place])}",
                 "" if kind == "none" else gains[kind].interval("+.4f"),
             ]
             for place, kind in enumerate(_KINDS)
         ],
-        figure=figure,
+        figure=_picture(curves, pixels, accuracy),
         data={"test accuracy": {kind: numbers(accuracy[place]) for place, kind in enumerate(_KINDS)}},
         exact={
             "correlation": list(_MEMORIES),
@@ -143,6 +137,23 @@ def spatial(work: Work) -> Finding:
             "told in digits": {kind: numbers(values) for kind, values in pixels.items()},
         },
     )
+
+
+def _picture(
+    curves: dict[str, NDArray[np.float64]], pixels: dict[str, NDArray[np.float64]], accuracy: NDArray[np.float64]
+) -> "Figure":
+    """What neighbours tell in sequences and in digits, and the accuracies."""
+    kinds = list(curves)
+    figure, axes = panels("Standard dropout, spatial dropout and DropBlock", 3)
+    for kind, color in zip(kinds, COLORS, strict=False):
+        band(axes[0, 0], _MEMORIES, curves[kind], kind, color, mark="o")
+    label(axes[0, 0], "correlation of neighbours", "told by kept neighbours", f"sequences, p = {_P}: share of variance")
+    axes[0, 0].legend(fontsize=8)
+    dots(axes[0, 1], list(pixels.values()), kinds)
+    label(axes[0, 1], "", "told by kept neighbours", "pixels of digits, every seed")
+    dots(axes[0, 2], list(accuracy), _KINDS, ("grey", *COLORS))  # each kind as in the other panels
+    label(axes[0, 2], "", "test accuracy", "convolutional network, every seed")
+    return figure
 
 
 STUDIES = [
@@ -153,8 +164,8 @@ STUDIES = [
         "convolutions standard dropout helps less than blocks or whole maps.",
         f"Autoregressive sequences and digits, p = {_P}: how much of a dropped element's variance its kept neighbours' "
         "mean tells, 12 seeds for sequences, split and masks. Then a network of two convolutions on digits, 359 to "
-        "train on, dropout behind each, 80 epochs, 12 seeds.",
-        {kind: _CONFIG.replace(dropout=kind) for kind in _KINDS},
+        "train on, dropout after each, 80 epochs, 12 seeds.",
+        _VARIANTS,
         spatial,
         100,
     )

@@ -1,6 +1,6 @@
-"""What a study is: a claim, an experiment that can contradict it, and what was found.
+"""A study: a claim, an experiment that can contradict it, and its finding.
 
-The rule for verdicts stands here, in `judged`: a part of a claim says that a mean over seeds lies beyond a border.
+The rule for verdicts is `judged`: a part of a claim says that a mean over seeds lies beyond a border.
 """
 
 import math
@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.experiments.config import ExperimentConfig
-from fastdrop.experiments.spread import Spread
-from fastdrop.experiments.work import Work
+from fastdrop.experiments.estimate import Estimate
+from fastdrop.experiments.studies.runner import StudyRunner
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 ACCURACY = 0.002
-"""The smallest difference of accuracies (and of calibration errors) that counts as one."""
+"""The smallest difference of accuracies (and of calibration errors) that counts as a difference."""
 
 
 class Outcome(StrEnum):
-    """What a run says of a part of a claim."""
+    """The verdict of a run on a part of a claim."""
 
     HOLDS = "holds"
     FAILS = "does not hold"
@@ -37,17 +37,18 @@ class Part(NamedTuple):
 
     outcome: Outcome
     measure: str
-    """What was compared with what, in figures."""
+    """The compared figures, as text."""
 
 
-def judged(spread: Spread, low: float = -math.inf, high: float = math.inf, among: int = 1) -> Part:
+def judged(estimate: Estimate, low: float = -math.inf, high: float = math.inf, comparisons: int = 1) -> Part:
     """Whether the mean lies between two borders: the rule for every verdict.
 
     It holds where the whole interval, two standard errors on either side, lies between the borders; it does not where
     the whole interval lies outside; it is undecided where the interval touches or crosses one. So a verdict turns into
-    its opposite only if the mean moves by four standard errors. `among` widens the interval: see `Spread.limits`.
+    its opposite only if the mean moves by four standard errors. `comparisons` widens the interval: see
+    `Estimate.bounds`.
     """
-    begin, end = spread.limits(among)
+    begin, end = estimate.bounds(comparisons)
     if low < begin and end < high:
         outcome = Outcome.HOLDS
     elif end < low or high < begin:
@@ -55,23 +56,23 @@ def judged(spread: Spread, low: float = -math.inf, high: float = math.inf, among
     else:
         outcome = Outcome.UNDECIDED
     wanted = f"above {low:g}" if high == math.inf else f"below {high:g}" if low == -math.inf else f"{low:g} to {high:g}"
-    near = min(abs(spread.mean - border) for border in (low, high))
-    away = f", {near / spread.error:.1f} standard errors away" if spread.error else ""
-    return Part(outcome, f"{spread.mean:.4f} ± {(end - begin) / 2:.4f} against {wanted}{away}")
+    near = min(abs(estimate.mean - border) for border in (low, high))
+    away = f", {near / estimate.error:.1f} standard errors away" if estimate.error else ""
+    return Part(outcome, f"{estimate.mean:.4f} ± {(end - begin) / 2:.4f} against {wanted}{away}")
 
 
 def counted(holds: bool, measure: str) -> Part:
-    """A part that is counted, not estimated: there is no interval."""
+    """A part that is counted, not estimated: it has no interval."""
     return Part(Outcome.HOLDS if holds else Outcome.FAILS, measure)
 
 
 def all_of(parts: Sequence[Part]) -> Part:
-    """Holds where all hold; does not where one does not."""
+    """Holds if all hold; fails if one fails."""
     return _combined(parts, Outcome.FAILS, Outcome.HOLDS)
 
 
 def any_of(parts: Sequence[Part]) -> Part:
-    """Holds where one holds; does not where none does."""
+    """Holds if one holds; fails if all fail."""
     return _combined(parts, Outcome.HOLDS, Outcome.FAILS)
 
 
@@ -83,22 +84,22 @@ def _combined(parts: Sequence[Part], deciding: Outcome, otherwise: Outcome) -> P
 
 @dataclass(frozen=True)
 class Finding:
-    """What a run of a study found.
+    """The result of a run of a study.
 
     Attributes
     ----------
     parts : dict of Part
-        The parts of the claim, and what this run says of each.
+        The parts of the claim, with the verdict of this run.
     sentence : str
-        What was found, in figures.
+        The finding, in figures.
     columns, rows
         The table: headings, and cells as text.
     figure : matplotlib.figure.Figure
     data : dict
-        The networks' figures behind table and picture, as JSON takes them: in arrays whose first axis is the seeds.
-        They depend on the kernels of BLAS.
+        The networks' figures behind table and picture, for JSON: arrays whose first axis is the seeds. They depend
+        on the kernels of BLAS.
     exact : dict
-        Settings, and the figures of masks: these are the same on every machine, to the last digit.
+        Settings, and the figures of masks: the same on every machine, to the last digit.
     """
 
     parts: dict[str, Part]
@@ -129,9 +130,9 @@ class Study:
     claim : str
         One sentence that a run can contradict.
     setup : str
-        What is trained or measured, and on what.
+        What is trained or measured, on which data.
     configs : dict of ExperimentConfig
-        The networks that it trains, by name, with the first seed: files that the app opens.
+        The trained networks by name, with the first seed: files that the app opens.
     measure : callable
         Runs it.
     expected : float
@@ -143,7 +144,7 @@ class Study:
     claim: str
     setup: str
     configs: dict[str, ExperimentConfig]
-    measure: Callable[[Work], Finding]
+    measure: Callable[[StudyRunner], Finding]
     expected: float
 
     def config_file(self, name: str) -> str:
@@ -152,10 +153,10 @@ class Study:
 
 
 def columns_of(histories: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Histories of one length as an array (seeds, epochs, 4): see `work.train` for the columns."""
+    """Histories of one length as an array (seeds, epochs, 4): see `runner.train` for the columns."""
     return np.stack(histories)
 
 
 def numbers(values: Any) -> list[Any]:
-    """As JSON takes them, to six digits."""
+    """Values for JSON, rounded to six digits."""
     return np.round(np.asarray(values, float), 6).tolist()

@@ -1,22 +1,14 @@
-"""What can be swept: the fields of `ExperimentConfig`, their names in words, and values from text."""
+"""The parameters of sweeps: fields of `ExperimentConfig`, and their values from text."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from fastdrop.experiments.config import (
-    ACTIVATIONS,
-    DROPOUT_KINDS,
-    LEARNING_RATE_SCHEDULES,
-    NETWORKS,
-    OPTIMIZERS,
-    RATE_SCHEDULES,
-    ConfigError,
-    ExperimentConfig,
-)
-from fastdrop.experiments.datasets import DATASETS
-from fastdrop.experiments.reading import shown
+from fastdrop.experiments.config import FIELDS
+from fastdrop.experiments.errors import ConfigError
+from fastdrop.experiments.fields import Field
+from fastdrop.experiments.formats.reading import shown
 
 MOST_VALUES = 200
 """Of a sweep."""
@@ -33,58 +25,43 @@ class Parameter:
         Its name in words.
     example : str
         Values to begin with, as `values_from` reads them.
+    type : type
+        Of a value.
     choices : mapping
-        Values by name, where it is one of several; empty for numbers.
+        Values by name; empty for numbers.
     logarithmic : bool
-        Whether equal ratios belong at equal distances.
+        Whether an axis shows equal ratios at equal distances.
     """
 
     title: str
-    example: str = ""
+    example: str
+    type: type
     choices: Mapping[str, Any] = field(default_factory=dict)
     logarithmic: bool = False
 
+    @classmethod
+    def of(cls, described: Field) -> "Parameter":
+        """The parameter of a field."""
+        choices = {"off": False, "on": True} if described.type is bool else {name: name for name in described.choices}
+        return cls(described.title, described.sweep, described.type, choices, described.logarithmic)
 
-def _choice(title: str, names: Iterable[str], example: str = "") -> Parameter:
-    choices = {name: name for name in names}
-    return Parameter(title, example or ", ".join(choices), choices)
 
-
-PARAMETERS = {
-    "rate": Parameter("dropout rate p", "0:0.9:0.1"),
-    "dropout": _choice("kind of dropout", DROPOUT_KINDS, "none, standard, gaussian"),
-    "dropout_layers": _choice("layers that drop", ("all", "first", "last")),
-    "rate_schedule": _choice("schedule of the rate", RATE_SCHEDULES),
-    "learning_rate": Parameter("learning rate", "0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03", logarithmic=True),
-    "learning_rate_schedule": _choice("schedule of the learning rate", LEARNING_RATE_SCHEDULES),
-    "optimizer": _choice("optimiser", OPTIMIZERS),
-    "momentum": Parameter("momentum", "0, 0.5, 0.9, 0.99"),
-    "weight_decay": Parameter("weight decay", "0.0001:0.1:x10", logarithmic=True),
-    "batch_size": Parameter("batch size", "8:256:x2", logarithmic=True),
-    "epochs": Parameter("epochs", "10, 20, 40, 80"),
-    "activation": _choice("activation", ACTIVATIONS),
-    "batch_norm": Parameter("batch normalisation", "off, on", {"off": False, "on": True}),
-    "network": _choice("network", NETWORKS, "mlp, cnn"),
-    "dataset": _choice("data set", DATASETS, "moons, circles, spirals, xor"),
-    "noise": Parameter("noise in the data", "0:0.5:0.1"),
-    "train_share": Parameter("share to train on", "0.1:0.9:0.1"),
-    "data_seed": Parameter("seed of the data", "0:9:1"),
-}
-"""By the field's name."""
-
-_KINDS = {each.name: each.type for each in fields(ExperimentConfig)}
+_FIRST = ("rate", "dropout", "dropout_layers", "dropout_schedule", "learning_rate", "learning_rate_schedule")
+"""The parameters that a list begins with."""
+PARAMETERS = {name: Parameter.of(FIELDS[name]) for name in dict.fromkeys([*_FIRST, *FIELDS]) if FIELDS[name].sweep}
+"""What can be swept, by the field's name."""
 
 
 def values_from(text: str, parameter: str) -> tuple[Any, ...]:
-    """The values that a line of text names, for a field of `ExperimentConfig`.
+    """The values of a field of `ExperimentConfig` from a line of text.
 
-    Numbers and ranges stand between commas or spaces. "0:0.9:0.1" goes from 0 to 0.9 in steps of 0.1, 0.9 included;
-    "8:256:x2" doubles. What comes twice counts once.
+    Commas or spaces separate numbers and ranges. "0:0.9:0.1" goes from 0 to 0.9 in steps of 0.1, 0.9 included;
+    "8:256:x2" doubles. A value that is given twice counts once.
 
     Raises
     ------
     ConfigError
-        If the text cannot be read so.
+        If the text cannot be read.
 
     Examples
     --------
@@ -101,31 +78,33 @@ def values_from(text: str, parameter: str) -> tuple[Any, ...]:
     for part in _parts(text):
         if known.choices:
             if part not in known.choices:
-                raise ConfigError(f"{known.title} is one of {', '.join(known.choices)}; got {shown(part)}", parameter)
+                raise ConfigError(
+                    f"{parameter} must be one of {', '.join(known.choices)}; got {shown(part)}", parameter
+                )
             values.append(known.choices[part])
         else:
             values += [_number(value, parameter) for value in _range(part, parameter)]
         if len(values) > MOST_VALUES:
             raise too_many(parameter)
     if not values:
-        raise ConfigError(f"give values, such as {known.example}", parameter)
+        raise ConfigError(f"give at least one value, such as {known.example}", parameter)
     return tuple(dict.fromkeys(values))
 
 
 def _parts(text: str) -> list[str]:
-    """What stands between commas or spaces; spaces around a colon belong to a range."""
+    """The parts between commas or spaces; spaces around a colon belong to a range."""
     return ":".join(piece.strip() for piece in text.split(":")).replace(",", " ").split()
 
 
 def parameter_named(name: str) -> Parameter:
-    """One of `PARAMETERS`; ConfigError says what there is."""
+    """One of `PARAMETERS`; a ConfigError names all of them."""
     if name not in PARAMETERS:
-        raise ConfigError(f"{shown(name)} cannot be swept; what can is {', '.join(PARAMETERS)}")
+        raise ConfigError(f"{shown(name)} cannot be swept; choose {', '.join(PARAMETERS)}")
     return PARAMETERS[name]
 
 
 def too_many(parameter: str) -> ConfigError:
-    """Values."""
+    """The error for too many values."""
     return ConfigError(f"a sweep has at most {MOST_VALUES} values", parameter)
 
 
@@ -141,15 +120,15 @@ def _decimal(text: str, parameter: str) -> Decimal:
 
 
 def _number(value: Decimal, parameter: str) -> int | float:
-    if _KINDS[parameter] is float:
+    if PARAMETERS[parameter].type is float:
         return float(value)
     if value != value.to_integral_value():
-        raise ConfigError(f"{PARAMETERS[parameter].title} is a whole number; got {value!s:.60}", parameter)
+        raise ConfigError(f"{parameter} must be a whole number; got {value!s:.60}", parameter)
     return int(value)
 
 
 def _range(part: str, parameter: str) -> Iterator[Decimal]:
-    """One number, or from start to stop in steps; both included."""
+    """One number, or the numbers from start to stop, both included."""
     start, *rest = part.split(":")
     if not rest:
         yield _decimal(start, parameter)
@@ -159,9 +138,9 @@ def _range(part: str, parameter: str) -> Iterator[Decimal]:
     multiplies = rest[1][:1] in ("x", "×", "*")
     first, last, step = (_decimal(number, parameter) for number in (start, rest[0], rest[1][multiplies:]))
     if multiplies and not (first > 0 and step > 1 and last >= first):
-        raise ConfigError(f"a range with x starts above 0 and grows; got {shown(part)}", parameter)
+        raise ConfigError(f"a range with x must start above 0 and grow; got {shown(part)}", parameter)
     if not multiplies and (step == 0 or (last - first) * step < 0):
-        raise ConfigError(f"{shown(part)}: with this step, {first!s:.60} never comes to {last!s:.60}", parameter)
+        raise ConfigError(f"{shown(part)}: this step never leads from {first!s:.60} to {last!s:.60}", parameter)
     value = first
     for _ in range(MOST_VALUES + 1):
         if value > last if step > 0 else value < last:

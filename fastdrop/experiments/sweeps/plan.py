@@ -1,4 +1,4 @@
-"""Sweeps: one parameter over a range, several seeds of each value; what is trained, and what came of it."""
+"""The plan of a sweep, one parameter over a range with several seeds for each value, and its results."""
 
 import dataclasses
 import hashlib
@@ -11,23 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.errors import BackendUnavailable
-from fastdrop.experiments.arrays import LARGEST
-from fastdrop.experiments.config import ConfigError, ExperimentConfig
-from fastdrop.experiments.files import path_text
-from fastdrop.experiments.observe import EpochRecord
-from fastdrop.experiments.reading import Unreadable, read_bytes, shown
-from fastdrop.experiments.spread import Spread
-from fastdrop.experiments.sweeps.parameters import MOST_VALUES, PARAMETERS, parameter_named, too_many
-from fastdrop.experiments.tables import DataError
-from fastdrop.experiments.trainer import Trainer, TrainingDiverged
-from fastdrop.experiments.work import (
+from fastdrop.experiments.config import ExperimentConfig
+from fastdrop.experiments.diagnostics import EpochRecord
+from fastdrop.experiments.errors import ConfigError
+from fastdrop.experiments.estimate import Estimate
+from fastdrop.experiments.formats.npz import LARGEST
+from fastdrop.experiments.formats.paths import path_text
+from fastdrop.experiments.formats.reading import Unreadable, read_bytes, shown
+from fastdrop.experiments.histories import (
     TEST_ACCURACY,
     TEST_LOSS,
     TRAIN_ACCURACY,
     TRAIN_LOSS,
-    history,
-    trainer,
+    history_of,
+    new_trainer,
 )
+from fastdrop.experiments.sweeps.parameters import MOST_VALUES, PARAMETERS, parameter_named, too_many
+from fastdrop.experiments.tables import DataError
+from fastdrop.experiments.trainer import Trainer, TrainingDiverged
 from fastdrop.rule import RULE_VERSION
 
 MOST_RUNS = 5000
@@ -35,11 +36,11 @@ MOST_RUNS = 5000
 QUANTITIES = {
     "test_accuracy": "test accuracy",
     "train_accuracy": "train accuracy",
-    "gap": "gap: train less test accuracy",
-    "test_loss": "test loss (nats)",
-    "train_loss": "train loss (nats)",
+    "gap": "gap: train minus test accuracy",
+    "test_loss": "cross-entropy loss (test)",
+    "train_loss": "cross-entropy loss (train)",
 }
-"""What a run is judged by, after its last epoch: fields of `EpochRecord`, and their names in words."""
+"""The metrics of a run after its last epoch: fields of `EpochRecord`, and their names in words."""
 NO_FIGURES = np.empty((0, 4))
 _COLUMNS = {
     "test_accuracy": TEST_ACCURACY,
@@ -64,20 +65,20 @@ class Sweep:
     Attributes
     ----------
     config : ExperimentConfig
-        What stays the same.
+        The configuration of all runs, apart from the parameter and the seed.
     parameter : str
         A key of `PARAMETERS`.
     values : sequence
-        Of that field; see `values_from`.
+        Values of that field; see `values_from`.
     seeds : sequence of int
         Each decides initial weights, order of the batches and masks.
     new_data : bool
-        Whether each also decides the data and their split, instead of `config.data_seed`.
+        Whether each also decides the data and their split, instead of `config.split_seed`.
 
     Raises
     ------
     ConfigError
-        If one of the runs would have no valid configuration.
+        If one of the runs would have an invalid configuration.
 
     Examples
     --------
@@ -95,52 +96,56 @@ class Sweep:
     new_data: bool = False
 
     def __post_init__(self) -> None:
-        known = parameter_named(self.parameter)
+        parameter_named(self.parameter)
         for name in ("values", "seeds"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.values or not self.seeds:
-            raise ConfigError("a sweep has at least one value and one seed")
+            raise ConfigError("a sweep must have at least one value and one seed")
         if len(self.values) > MOST_VALUES:
             raise too_many(self.parameter)
         if self.count > MOST_RUNS:
-            raise ConfigError(f"a sweep has at most {MOST_RUNS} runs; these are {self.count}")
-        if self.parameter == "data_seed" and self.new_data:
-            raise ConfigError("the seed of the data is swept: it cannot follow the other seeds", "data_seed")
+            raise ConfigError(f"a sweep has at most {MOST_RUNS} runs; got {self.count}")
+        if self.parameter == "split_seed" and self.new_data:
+            raise ConfigError("split_seed is swept: it cannot follow the other seeds as well", "split_seed")
         if self.config.layer_dropout and self.parameter in ("dropout", "dropout_layers"):
-            raise ConfigError(f"each layer has a kind of its own here: {known.title} changes nothing", self.parameter)
+            raise ConfigError(
+                f"layer_dropout is set, so {self.parameter} would change nothing; remove layer_dropout", self.parameter
+            )
         for value in self.values:
             self._config(value, self.seeds[0])
         for seed in self.seeds:
             if type(seed) is not int:
-                raise ConfigError(f"seeds are whole numbers; got {shown(seed)}", "seed")
+                raise ConfigError(f"a seed must be a whole number; got {shown(seed)}", "seed")
         for seed in (min(self.seeds), max(self.seeds)):
             self._config(self.values[0], seed)
         for name, given in (("value", self.values), ("seed", self.seeds)):
             if len(set(given)) < len(given):
-                raise ConfigError(f"a {name} is given twice", self.parameter if name == "value" else "seed")
+                raise ConfigError(
+                    f"a {name} is given twice; remove one of the two", self.parameter if name == "value" else "seed"
+                )
 
     @property
     def count(self) -> int:
-        """Of runs."""
+        """Number of runs."""
         return len(self.values) * len(self.seeds)
 
     @property
     def note(self) -> str:
-        """Why the curve will be flat, where that is known beforehand."""
+        """The reason why the curve will be flat, where it is known beforehand; else empty."""
         if self.parameter == "rate" and not self.config.drops:
-            return "No layer drops anything: the rate changes nothing."
+            return "No layer has dropout: the rate changes nothing."
         if self.parameter == "momentum" and self.config.optimizer != "sgd":
-            return f"Momentum is SGD's: with {self.config.optimizer} it changes nothing."
+            return f"Only SGD has momentum: with {self.config.optimizer} it changes nothing."
         return ""
 
     def runs(self) -> Iterator[Run]:
-        """All values with the first seed, then with the next: the whole curve is there early."""
+        """All values with the first seed, then with the next, so that the whole curve is there early."""
         for seed in self.seeds:
             for value in self.values:
                 yield Run(value, seed, self._config(value, seed))
 
     def _config(self, value: Any, seed: int) -> ExperimentConfig:
-        seeds = {"seed": seed} | ({"data_seed": seed} if self.new_data else {})
+        seeds = {"seed": seed} | ({"split_seed": seed} if self.new_data else {})
         config = self.config.replace(**seeds)
         if self.parameter == "rate":
             return config.with_rate(value)
@@ -150,12 +155,12 @@ class Sweep:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What two sweeps have in common whose runs belong together: all but values, seeds and where the data lie.
+        """What two sweeps must share to continue one table: everything except values, seeds and the path of the data.
 
-        In types that JSON has. What a run replaces in the configuration counts for nothing.
+        In types that JSON has. Fields that a run replaces are left out.
         """
         replaced = {"rate": {"layer_rates"}, "dataset": {"data_file", "label"}}.get(self.parameter, set())
-        replaced |= {"seed", self.parameter} | ({"data_seed"} if self.new_data else set())
+        replaced |= {"seed", self.parameter} | ({"split_seed"} if self.new_data else set())
         fields = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self.config).items()
@@ -166,7 +171,7 @@ class Sweep:
         return {"rule": RULE_VERSION, "parameter": self.parameter, "new_data": self.new_data, **fields}
 
     def name_of(self, value: Any) -> str:
-        """How a value is written."""
+        """A value as text."""
         for name, choice in PARAMETERS[self.parameter].choices.items():
             if choice == value:
                 return name
@@ -175,18 +180,18 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a run.
+    """The result of a run.
 
     Attributes
     ----------
     value, seed, config
         As in `Run`.
     figures : numpy.ndarray, shape (epochs + 1, 4)
-        Train loss, test loss, train accuracy, test accuracy; from before the first epoch on, as far as it came.
+        Train loss, test loss, train accuracy, test accuracy; from before the first epoch to the last one trained.
     error : str
-        Why it did not come to its end, if it did not.
+        Why it did not finish; empty if it did.
     diverged : bool
-        Whether that was the training's own doing: it would happen again. Any other error is the machine's.
+        Whether the training diverged, which would happen again. Other errors come from the machine.
     """
 
     value: Any
@@ -208,13 +213,13 @@ class Result:
 
     @property
     def final(self) -> EpochRecord | None:
-        """After the last epoch; None where the run did not come so far."""
+        """After the last epoch; None where the run did not finish."""
         if self.error:
             return None
         return EpochRecord(len(self.figures) - 1, *map(float, self.figures[-1]))
 
     def figure(self, quantity: str) -> float:
-        """One of `QUANTITIES` after the last epoch; NaN where the run did not come so far."""
+        """One of `QUANTITIES` after the last epoch; NaN where the run did not finish."""
         if self.error:
             return math.nan
         last = self.figures[-1]
@@ -223,8 +228,8 @@ class Result:
         return float(last[_COLUMNS[quantity]])
 
 
-def curve(sweep: Sweep, results: Iterable[Result], quantity: str) -> list[tuple[Any, Spread]]:
-    """The values in order, with mean and standard deviation over the runs that came to their end."""
+def curve(sweep: Sweep, results: Iterable[Result], quantity: str) -> list[tuple[Any, Estimate]]:
+    """The values in order, with the estimate over the finished runs."""
     found: dict[Any, list[float]] = {value: [] for value in sweep.values}
     for result in results:
         figure = result.figure(quantity)
@@ -233,15 +238,15 @@ def curve(sweep: Sweep, results: Iterable[Result], quantity: str) -> list[tuple[
     values = [value for value in sweep.values if found[value]]
     if not PARAMETERS[sweep.parameter].choices:
         values.sort()
-    return [(value, Spread.of(found[value])) for value in values]
+    return [(value, Estimate.of(found[value])) for value in values]
 
 
 def train_run(run: Run, look: Callable[[Trainer], None] = lambda trainer: None) -> Result:
-    """Train one run to its end, or to what stops it; `look` is called after every batch."""
+    """Train one run to its end or its error; `look` is called after every batch."""
     done: Trainer | None = None
     error, diverged = "", False
     try:
-        done = trainer(run.config)
+        done = new_trainer(run.config)
         while not done.finished:
             done.step()
             look(done)
@@ -250,11 +255,11 @@ def train_run(run: Run, look: Callable[[Trainer], None] = lambda trainer: None) 
         diverged = isinstance(problem, TrainingDiverged)
     except MemoryError:
         error = "there is not enough memory for this network"
-    return Result(*run, NO_FIGURES if done is None else history(done), error, diverged)
+    return Result(*run, NO_FIGURES if done is None else history_of(done), error, diverged)
 
 
 def read_data(path: str) -> bytes:
-    """The user's own table as it stands in its file; DataError where it cannot be read."""
+    """The bytes of the user's own table; DataError where it cannot be read."""
     try:
         return read_bytes(path, LARGEST)
     except Unreadable as problem:

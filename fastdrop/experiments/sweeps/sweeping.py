@@ -5,14 +5,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastdrop.experiments.config import ConfigError, ExperimentConfig
-from fastdrop.experiments.reading import shown
-from fastdrop.experiments.sweeps.driver import SweepRun
+from fastdrop.experiments.config import ExperimentConfig
+from fastdrop.experiments.errors import ConfigError
+from fastdrop.experiments.formats.reading import shown
+from fastdrop.experiments.parallel import available_cores
 from fastdrop.experiments.sweeps.parameters import values_from
 from fastdrop.experiments.sweeps.plan import MOST_RUNS, Result, Sweep
-from fastdrop.experiments.sweeps.processes import ProcessSweep
-from fastdrop.experiments.sweeps.table import SweepTable
-from fastdrop.experiments.work import available_cores
+from fastdrop.experiments.sweeps.process_sweep import ProcessSweep
+from fastdrop.experiments.sweeps.sweep_run import SweepRun
+from fastdrop.experiments.sweeps.sweep_table import SweepTable
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -21,7 +22,7 @@ _POLL_SECONDS = 0.05
 
 
 class SweepStopped(RuntimeError):
-    """A sweep that came to no end; `results` are those that had come."""
+    """A sweep that stopped early; `results` are the results until then."""
 
     def __init__(self, reason: str, results: Sequence[Result]) -> None:
         super().__init__(reason)
@@ -35,13 +36,13 @@ def start_sweep(
     processes: int | None = None,
     save: str | os.PathLike[str] | None = None,
 ) -> SweepRun:
-    """A sweep under way, for those who ask it from time to time; the parameters are those of `sweep`."""
+    """Start a sweep and return a handle to poll; the parameters are those of `sweep`."""
     if client is not None and processes is not None:
-        raise ValueError("a sweep takes a cluster, or a number of local processes, not both")
+        raise ValueError("give either client or processes, not both")
     if client is None:
         run: SweepRun = ProcessSweep(sweep, available_cores() if processes is None else processes)
     else:
-        from fastdrop.experiments.sweeps.cluster import ClusterSweep
+        from fastdrop.experiments.sweeps.cluster_sweep import ClusterSweep
 
         run = ClusterSweep(sweep, client)
     run.table = None if save is None else SweepTable(save, sweep)
@@ -49,7 +50,7 @@ def start_sweep(
 
 
 def seeds_from(text: str, first: int) -> tuple[int, ...]:
-    """Seeds from text: "20" are so many, from `first` on; "0,1,5" and "0:9:1" are these.
+    """Seeds from text: "20" is a number of seeds, from `first` on; "0,1,5" and "0:9:1" are lists.
 
     >>> from fastdrop.experiments.sweeps.sweeping import seeds_from
     >>> seeds_from("3", 7), seeds_from("1,5", 7)
@@ -60,9 +61,9 @@ def seeds_from(text: str, first: int) -> tuple[int, ...]:
             if len(text.lstrip("0")) > len(str(MOST_RUNS)) or int(text) > MOST_RUNS:
                 raise ConfigError(f"a sweep has at most {MOST_RUNS} runs; got {shown(text)}")
             return tuple(range(first, first + int(text)))
-        return values_from(text, "data_seed")
+        return values_from(text, "split_seed")
     except ConfigError as error:
-        raise ConfigError(f"seeds are a number of them, or a list such as 0,1,2: {error}", "seed") from None
+        raise ConfigError(f"seeds must be a number of seeds, or a list such as 0,1,2: {error}", "seed") from None
 
 
 def sweep(
@@ -79,19 +80,19 @@ def sweep(
 ) -> list[Result]:
     """Train every value of a parameter with every seed.
 
-    A run depends on its configuration alone, not on who trains it: any number of processes or workers gives the same
-    numbers, bit for bit on processors of one kind (matrix products round differently on others).
+    A run depends on its configuration alone: any number of processes or workers gives the same numbers, bit for bit
+    on processors of one kind (matrix products round differently on others).
 
     Parameters
     ----------
     config : ExperimentConfig
-        What stays the same.
+        The configuration of all runs, apart from the parameter and the seed.
     parameter : str
         A key of `fastdrop.experiments.sweeps.parameters.PARAMETERS`, such as "rate".
     values : sequence or str
-        Of that field; text such as "0:0.9:0.1" is read by `fastdrop.experiments.sweeps.parameters.values_from`.
+        Values of that field; text such as "0:0.9:0.1" is read by `fastdrop.experiments.sweeps.parameters.values_from`.
     seeds : sequence of int, or int
-        A number means so many, from the configuration's seed on.
+        A number of seeds starts at the configuration's seed.
     new_data : bool
         Whether each seed also decides the data and their split.
     client : distributed.Client or str, optional
@@ -101,10 +102,10 @@ def sweep(
         On the local cores, one thread each; all cores by default. They import the main program: a script calls this
         below ``if __name__ == "__main__":``.
     save : path-like, optional
-        A Parquet table that takes the results as they come: see `fastdrop.experiments.sweeps.SweepTable`. The same call
+        A Parquet table that is written during the sweep: see `fastdrop.experiments.sweeps.SweepTable`. The same call
         continues a sweep that was stopped; more values or seeds may be added.
     progress : callable, optional
-        Called several times a second with the sweep under way: its `progress`, `seconds_left` and `results`.
+        Called several times a second with the running sweep: its `progress`, `seconds_left` and `results`.
 
     Returns
     -------
@@ -115,11 +116,11 @@ def sweep(
     Raises
     ------
     ConfigError
-        If there is no such parameter, or a value or seed cannot be.
+        If there is no such parameter, or a value or seed is invalid.
     SweepStopped
-        If a process died, or the cluster cannot be reached; what came until then is in its `results`.
+        If a process died, or the cluster cannot be reached; its `results` are the results until then.
     TableError
-        If the table is of another sweep, or cannot be read or written.
+        If the table belongs to another sweep, or cannot be read or written.
 
     Examples
     --------
@@ -147,7 +148,7 @@ def sweep_results(
     save: str | os.PathLike[str] | None = None,
     progress: Callable[[SweepRun], None] | None = None,
 ) -> Iterator[Result]:
-    """The results of a sweep as they come, those of the table first; see `sweep`. Leaving the loop stops it.
+    """Yield the results of a sweep as they arrive, those of the table first; see `sweep`. Leaving the loop stops it.
 
     Examples
     --------

@@ -1,0 +1,138 @@
+"""A sweep in local worker processes, polled without blocking."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import Any
+
+import numpy as np
+
+from fastdrop.experiments.parallel import begin_worker
+from fastdrop.experiments.sweeps.plan import NO_FIGURES, Result, Run, Sweep, train_run
+from fastdrop.experiments.sweeps.sweep_run import SweepRun
+from fastdrop.experiments.trainer import Trainer
+
+_DIED = "A process of the sweep ended unexpectedly, perhaps because memory ran out."
+
+
+class ProcessSweep(SweepRun):
+    """A running sweep in processes with one thread each: their number changes only the time.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    processes : int
+    """
+
+    def __init__(self, sweep: Sweep, processes: int) -> None:
+        if processes < 1:
+            raise ValueError(f"processes must be at least 1; got {processes}")
+        super().__init__(sweep)
+        context = multiprocessing.get_context("spawn")  # a fork would copy the locks of threads
+        shared = context.RawArray("q", sweep.count + 1)
+        self._done = np.frombuffer(shared, np.int64)
+        self._executor = ProcessPoolExecutor(
+            min(processes, sweep.count), mp_context=context, initializer=_begin, initargs=(shared,)
+        )
+        self._most_ahead = 2 * processes
+        self._processes: list[Any] = []
+        self._handed_out = 0
+        self._futures: dict[Future[Result | None], tuple[int, Run]] = {}
+
+    def _collect(self) -> list[Result]:
+        found: list[Result] = []
+        for future in [future for future in self._futures if future.done()]:
+            _, run = self._futures.pop(future)
+            try:
+                result = future.result()
+            except BrokenProcessPool:
+                self.fail(_DIED)
+            except Exception as error:  # a defect of one run: the others may succeed
+                found.append(Result(*run, NO_FIGURES, f"{type(error).__name__}: {error}"))
+            else:
+                assert result is not None, "only a cancelled sweep has runs without a result"
+                found.append(result)
+        return found
+
+    def _hand_out(self) -> None:
+        """Submit a few runs more than are processed, for some milliseconds: the first ones start the processes."""
+        deadline = time.monotonic() + 0.01
+        try:
+            while self.waiting and len(self._futures) < self._most_ahead and time.monotonic() < deadline:
+                numbered = (self._handed_out, self.waiting.popleft())
+                with _interrupts_held():
+                    self._futures[self._executor.submit(_work, *numbered)] = numbered
+                self._handed_out += 1
+        except BrokenProcessPool:
+            self.fail(_DIED)
+        self._processes = list((self._executor._processes or {}).values())
+
+    def _epochs_under_way(self) -> float:
+        return float(sum(self._done[number] for number, _ in self._futures.values()))
+
+    def _release(self) -> None:
+        self._done[-1] = 1
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._futures.clear()
+
+    def close(self, patience: float = 0.5) -> None:
+        """Stop, and terminate the processes that do not end within `patience` seconds."""
+        self.cancel()
+        deadline = time.monotonic() + patience
+        # By their sentinels: the pool's thread also collects exit statuses, and each can be collected only once.
+        alive = {process.sentinel: process for process in self._processes}
+        while alive and (left := deadline - time.monotonic()) > 0:
+            for ended in wait(list(alive), left):
+                del alive[ended]
+        for process in alive.values():
+            process.terminate()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Block Ctrl-C while processes start. The terminal sends it to them as well, and a starting one would print a
+    traceback; it inherits the blocked signal. Here the signal arrives afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Cancelled(Exception):
+    pass
+
+
+_shared: Any = None
+"""In a worker process: the trained epochs of each run, and last whether the sweep was cancelled."""
+
+
+def _begin(shared: Any) -> None:
+    global _shared
+    _shared = shared
+    begin_worker()
+    if hasattr(os, "nice"):
+        os.nice(5)  # the app stays responsive
+
+
+def _work(number: int, run: Run) -> Result | None:
+    """None if the sweep was cancelled in the meantime."""
+
+    def look(trainer: Trainer) -> None:
+        if _shared[-1]:
+            raise _Cancelled
+        _shared[number] = len(trainer.history) - 1
+
+    try:
+        return None if _shared[-1] else train_run(run, look)
+    except _Cancelled:
+        return None

@@ -1,0 +1,1 @@
+"""Files and other ways out of the window: experiments, autosave, tables, exports."""

@@ -1,0 +1,1 @@
+"""Parts that several pages share: plots, cells, sliders, dialogs, the theme."""

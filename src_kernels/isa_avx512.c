@@ -1,4 +1,0 @@
-/* AVX-512 F, BW, DQ, VL, CD and POPCNT; setup.py gives the flags. */
-#define FD_ISA avx512
-#define FD_AVX512
-#include "body.h"

@@ -1,0 +1,416 @@
+"""What people write around dropout in NumPy: products with masks, seeds, keywords of other packages, units."""
+
+import importlib
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import fastdrop as fd
+from fastdrop import nn
+from fastdrop.multiplicative_noise import MultiplicativeNoise
+
+MAPS = (2, 3, 4, 4)
+MASKS = {
+    "dropout": lambda: fd.dropout(np.ones(MAPS), 0.75, rng=8)[1],
+    "window": lambda: fd.dropout(np.ones((5, *MAPS)), 0.75, rng=8)[1][2],
+    "shared axes": lambda: fd.spatial_dropout(np.ones(MAPS), 0.75, rng=8)[1],
+    "classic": lambda: fd.dropout(np.ones(MAPS), 0.75, scaling="classic", rng=8)[1],
+    "noise": lambda: fd.gaussian_dropout(np.ones(MAPS), 0.75, rng=8)[1],
+    "alpha": lambda: fd.alpha_dropout(np.ones(MAPS), 0.75, rng=8)[1],
+    "blocks": lambda: fd.dropblock(np.ones(MAPS), 0.3, 2, rng=8)[1],
+    "cutout": lambda: fd.cutout(np.ones(MAPS), 3, rng=8)[1],
+    "softmax": lambda: fd.softmax_dropout(np.ones(MAPS), 0.75, rng=8)[1],
+}
+
+
+# --- a product with a mask applies it
+
+
+@pytest.mark.parametrize("name", MASKS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, ml_dtypes.bfloat16])
+def test_a_product_with_a_mask_is_the_gradient(name, dtype):
+    mask = MASKS[name]()
+    dy = np.random.default_rng(0).standard_normal(MAPS).astype(dtype)
+    wanted = mask(dy)
+    out = np.empty_like(dy)
+    products = [dy * mask, mask * dy, np.multiply(dy, mask), np.multiply(mask, dy), np.multiply(dy, mask, out=out), out]
+    products.append(dy.copy())
+    products[-1] *= mask
+    for product in products:
+        assert product.dtype == dtype
+        np.testing.assert_array_equal(product.view(np.uint8), wanted.view(np.uint8))
+    np.testing.assert_array_equal(mask * dy.tolist(), mask(dy.astype(float)))
+
+
+def test_other_kinds_of_arrays_get_no_booleans():
+    mask = fd.dropout(np.ones((4, 8)), 0.75, rng=8)[1]
+    masked = np.ma.array(np.ones((4, 8)), mask=np.eye(4, 8))
+    for call in (lambda: masked * mask, lambda: mask * masked):
+        with pytest.raises(TypeError, match="MaskedArray"):
+            call()
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.ones((4, 8)))
+    for product in (frame * mask, mask * frame):
+        assert np.asarray(product).max() == 4
+
+
+def test_a_product_selects():
+    mask = fd.dropout(np.ones(1000), 0.5, rng=1)[1]
+    for bad in (np.nan, np.inf):
+        y = np.full(1000, bad) * mask
+        assert (y[~np.asarray(mask)] == 0).all()
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_no_other_ufunc_takes_a_mask(name):
+    mask, x = MASKS[name](), np.ones(MAPS)
+    calls = [
+        lambda: x + mask, lambda: x - mask, lambda: x / mask, lambda: x @ mask, lambda: x**mask, lambda: x > mask,
+        lambda: x == mask, lambda: np.logical_not(mask), lambda: np.sum(mask), lambda: np.add.reduce(mask),
+        lambda: np.exp(mask), lambda: np.multiply.outer(x, mask), lambda: np.multiply.reduce(mask),
+        lambda: np.maximum(mask, x), lambda: np.isnan(mask), lambda: np.mean(mask), lambda: np.kron(x, mask),
+        lambda: np.einsum("abcd,abcd->abcd", x, mask), lambda: np.dot(x, mask), lambda: np.tensordot(x, mask),
+        lambda: np.inner(mask, x), lambda: np.vdot(x, mask), lambda: np.concatenate([x, mask]), lambda: np.prod(mask),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(TypeError, match=r"multiplying applies it.*numpy\.asarray\(mask\)"):
+            call()
+    for call in (lambda: 1 - mask, lambda: ~mask, lambda: mask & mask, lambda: mask / 2):
+        with pytest.raises(TypeError):
+            call()
+    with pytest.raises(TypeError, match="apply one after the other"):
+        mask * mask
+    with pytest.raises(TypeError, match="apply one after the other"):
+        np.multiply(mask, mask)
+    with pytest.raises(TypeError, match="takes no where"):
+        np.multiply(x, mask, where=x > 0)
+    with pytest.raises(TypeError, match="takes no dtype"):
+        np.multiply(x, mask, dtype=np.float32)
+    for number in (2.0, 2, 1j, np.float32(2)):
+        for call in (lambda n=number: mask * n, lambda n=number: n * mask):
+            with pytest.raises(ValueError, match=r"shape \(2, 3, 4, 4\).*(number|\(\))"):
+                call()
+    with pytest.raises(ValueError, match=r"\(2, 3, 4, 4\).*\(4,\)"):
+        np.ones(4) * mask
+    with pytest.raises(TypeError, match="int64"):
+        np.ones(MAPS, np.int64) * mask
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_a_mask_is_still_something_to_look_at(name):
+    mask = MASKS[name]()
+    kept = np.asarray(mask)
+    assert kept.dtype == (np.float32 if name == "noise" else np.bool_)
+    np.testing.assert_array_equal(np.where(mask, 1, 0), kept != 0)
+    assert np.count_nonzero(mask) == np.count_nonzero(kept)
+    np.testing.assert_array_equal(np.argwhere(mask), np.argwhere(kept))
+    assert np.array_equal(mask, kept)
+    target = np.zeros(MAPS)
+    if name != "noise":
+        np.copyto(target, 1.0, where=mask)
+        np.testing.assert_array_equal(target, kept)
+    factors = mask.factors(np.float64)
+    np.testing.assert_array_equal(factors, mask(np.ones(MAPS)))
+    assert mask.factors().dtype == np.float32
+    with pytest.raises(TypeError, match="int64"):
+        mask.factors(np.int64)
+    if name != "noise":
+        np.testing.assert_array_equal(factors != 0, kept)
+
+
+def test_all_that_functions_return_is_of_one_kind():
+    for make in MASKS.values():
+        mask = make()
+        assert isinstance(mask, MultiplicativeNoise)
+        assert mask.shape == MAPS
+        assert isinstance(mask.made_by, str)
+        assert pickle.loads(pickle.dumps(mask)) == mask
+
+
+# --- rng
+
+
+def test_rng_is_what_default_rng_takes():
+    words = [
+        np.random.SeedSequence(5),
+        [1, 2, 3],
+        (5,),
+        np.array([1, 2]),
+        2**64,
+        2**200,
+        np.random.SeedSequence([1, 2]),
+    ]
+    keys = [fd.dropout(np.ones(4), rng=seed)[1].draw.key for seed in words]
+    assert keys == [fd.dropout(np.ones(4), rng=seed)[1].draw.key for seed in words]  # a seed is the same each time
+    assert len(set(keys)) == len(keys) - 2  # 5 and [1, 2] are there twice, as NumPy sees it
+    assert [fd.Stream(seed).key for seed in words] == keys
+    for seed in (0, 7, 2**63, 2**64 - 1, np.int64(7), np.uint64(2**64 - 1), np.array(7)):
+        assert fd.dropout(np.ones(4), rng=seed)[1].draw.key == int(seed)
+    for source in (np.random.default_rng(1), np.random.PCG64(1), np.random.MT19937(1), np.random.RandomState(1)):
+        first, second = (fd.dropout(np.ones(4), rng=source)[1].draw.key for _ in range(2))
+        assert first != second
+    same = [fd.dropout(np.ones(4), rng=source)[1] for source in (np.random.default_rng(1), np.random.PCG64(1))]
+    assert same[0] == same[1]
+
+
+def test_the_module_numpy_random_is_refused_in_words():
+    for call in (fd.dropout, fd.gaussian_dropout, fd.Mask):
+        with pytest.raises(TypeError, match=r"hidden state is not used.*default_rng"):
+            call(np.ones(3) if call is not fd.Mask else 3, 0.5, rng=np.random)
+
+
+def test_np_random_seed_has_no_effect_and_the_documentation_says_so():
+    masks = []
+    for _ in range(2):
+        np.random.seed(0)  # noqa: NPY002
+        masks.append(fd.dropout(np.ones(1000))[1])
+    assert masks[0] != masks[1]
+    assert "`numpy.random.seed` has no effect" in fd.dropout.__doc__
+
+
+def test_a_seed_repeats_and_a_stream_goes_on():
+    x = np.ones(100)
+    assert fd.dropout(x, rng=42)[1] == fd.dropout(x, rng=42)[1]
+    stream = fd.Stream(42)
+    assert fd.dropout(x, rng=stream)[1] != fd.dropout(x, rng=stream)[1]
+    stream = fd.Stream(1)
+    layers = [nn.Dropout(0.5, rng=stream), nn.Dropout(0.5, rng=stream)]
+    y = [layer(x) for layer in layers]
+    assert not np.array_equal(*y)
+
+
+# --- the scale, and results
+
+
+@pytest.mark.parametrize("p", [0.1, 0.25, 0.3, 0.45, 0.5, 0.9, 0.999])
+def test_the_scale_is_the_reciprocal_of_one_minus_p(p):
+    x = np.random.default_rng(0).standard_normal(1000)
+    y, mask = fd.dropout(x, p, rng=1)
+    assert mask.scale == 1 / (1 - p)
+    np.testing.assert_array_equal(y, np.where(np.asarray(mask), x * (1 / (1 - p)), 0.0))
+    np.testing.assert_allclose(y, np.where(np.asarray(mask), x / (1 - p), 0.0), rtol=3e-16)
+    np.testing.assert_array_equal(fd.dropout(x, p, scaling="classic", training=False)[0], x * (1 - p))
+
+
+def test_the_pair_is_no_array():
+    h = fd.dropout(np.ones((3, 3)), rng=1)
+    y, mask = h
+    assert (h.y is y, h.mask is mask, isinstance(h, tuple), len(h)) == (True, True, True, 2)
+    for call in (
+        lambda: h @ np.ones((3, 3)),
+        lambda: np.ones((3, 3)) @ h,
+        lambda: np.asarray(h),
+        lambda: fd.dropout(h),
+    ):
+        with pytest.raises(TypeError, match=r"pair \(y, mask\)"):
+            call()
+    assert pickle.loads(pickle.dumps(h))[1] == mask
+
+
+def test_every_function_returns_such_a_pair():
+    x = np.ones(MAPS)
+    rows = np.ones((4, 4))
+    results = [
+        fd.dropout(x), fd.spatial_dropout(x), fd.drop_path(x), fd.locked_dropout(x), fd.embedding_dropout(rows),
+        fd.gaussian_dropout(x), fd.alpha_dropout(x), fd.feature_alpha_dropout(x), fd.dropblock(x), fd.cutout(x, 2),
+        fd.softmax_dropout(x), fd.zoneout(x, x), fd.dropout_add(x, x), fd.bias_activation_dropout(rows, rows[0]),
+        fd.dropconnect(rows, rows), fd.dropout(x, training=False), fd.dropout(x, shared_axes=1, rng=fd.Stream(1)),
+    ]  # fmt: skip
+    for result in results:
+        with pytest.raises(TypeError, match="pair"):
+            np.asarray(result)
+
+
+# --- keywords and arguments
+
+KEYWORDS = [
+    ("dropout", {"seed": 1}, "seed is called rng"),
+    ("dropout", {"random_state": 1}, "random_state is called rng"),
+    ("dropout", {"generator": None}, "generator is called rng"),
+    ("dropout", {"rate": 0.5}, "rate is called p"),
+    ("dropout", {"keep_prob": 0.5}, r"p = 1 - keep_prob.*p is the probability of dropping"),
+    ("dropout", {"noise_shape": (1,)}, "noise_shape is called shared_axes"),
+    ("dropout", {"broadcast_dims": 1}, "broadcast_dims is called shared_axes"),
+    ("dropout", {"inplace": True}, "inplace is called out=x"),
+    ("dropout", {"train": True}, "train is called training"),
+    ("dropout", {"deterministic": True}, "deterministic is called training"),
+    ("dropout", {"colour": "red"}, r"'colour'\. It takes x, p, rng"),
+    ("spatial_dropout", {"data_format": "channels_last"}, "data_format is called channel_axis"),
+    ("dropblock", {"block": 3}, "block is called block_size"),
+    *((name, {"seed": 1, "rate": 0.1}, "seed is called rng.*rate is called p") for name in fd.__all__ if name in {
+        "spatial_dropout", "drop_path", "locked_dropout", "embedding_dropout", "gaussian_dropout", "alpha_dropout",
+        "feature_alpha_dropout", "dropblock", "softmax_dropout", "zoneout", "dropout_add", "bias_activation_dropout",
+        "dropconnect", "dropconnect_inference",
+    }),
+    ("cutout", {"seed": 1}, "seed is called rng"),
+    ("dropconnect_moments", {"rate": 1}, "rate is called p"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "keywords", "words"), KEYWORDS)
+def test_keywords_of_other_packages_are_told_ours(name, keywords, words):
+    arrays = {"zoneout": 2, "dropout_add": 2, "bias_activation_dropout": 2, "cutout": 2}
+    count = 2 if name.startswith("dropconnect") else arrays.get(name, 1)
+    with pytest.raises(TypeError, match=rf"^{name}\(\) has no keyword.*{words}"):
+        getattr(fd, name)(*[np.ones((2, 2))] * count, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("layer", "keywords", "words"),
+    [
+        (nn.Dropout, {"rate": 0.5}, "rate is called p"),
+        (nn.Dropout, {"p": 0.5, "seed": 1}, "seed is called rng"),
+        (nn.SpatialDropout, {"keep_prob": 0.5}, "p = 1 - keep_prob"),
+        (nn.DropBlock, {"block": 3}, "block is called block_size"),
+        (nn.GaussianDropout, {"stddev": 3}, "It takes p, rng"),
+    ],
+)
+def test_keywords_of_other_packages_in_layers(layer, keywords, words):
+    with pytest.raises(TypeError, match=words):
+        layer(**keywords)
+
+
+def test_signatures_are_those_that_are_documented():
+    import inspect
+
+    assert list(inspect.signature(nn.Dropout).parameters) == ["p", "rng"]
+    assert "rng" in inspect.signature(fd.dropout).parameters
+
+
+def test_swapped_arguments_and_booleans():
+    y, mask = fd.dropout(np.ones(8), rng=1)
+    for arguments in ((mask, y), (y, np.asarray(mask)), (y, np.asarray(mask).tolist())):
+        with pytest.raises(TypeError, match=r"dropout_backward takes the mask that.*the order"):
+            fd.dropout_backward(*arguments)
+
+
+# --- what is no array, and arrays that are more
+
+
+class Box:
+    """As autograd libraries have them."""
+
+    _value = np.ones(3)
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (None, "is None; give an array"),
+        (Box(), "a Box, which an autograd library traces"),
+        (object(), "a object, which NumPy makes no array of numbers of"),
+        ({}, "a dict"),
+        (["a", None], "a list"),
+        (np.array([None]), "dtype object"),
+        (np.ones(3, np.longdouble), "float64"),
+    ],
+)
+def test_what_is_no_array_is_told_so(x, words):
+    for call in (fd.dropout, fd.alpha_dropout, fd.softmax_dropout, lambda x: fd.dropout_backward(x, None)):
+        with pytest.raises(TypeError, match=words):
+            call(x)
+
+
+def test_sparse_matrices():
+    sparse = pytest.importorskip("scipy.sparse")
+    for x in (sparse.csr_matrix(np.eye(3)), sparse.coo_array(np.eye(3))):
+        with pytest.raises(TypeError, match=r"sparse.*toarray\(\).*x\.data"):
+            fd.dropout(x)
+    x = sparse.csr_matrix(np.eye(3))
+    x.data = fd.dropout(x.data, 0.0)[0]
+    np.testing.assert_array_equal(x.toarray(), np.eye(3))
+
+
+def test_units_do_not_vanish_without_a_word():
+    pint = pytest.importorskip("pint")
+    metres = pint.UnitRegistry().Quantity(np.ones(4), "m")
+    with pytest.warns(pint.UnitStrippedWarning):
+        fd.dropout(metres, rng=1)
+
+    class Quantity(np.ndarray):
+        """As astropy's."""
+
+    with pytest.raises(TypeError, match="Quantity"):
+        fd.dropout(np.ones(4).view(Quantity))
+
+
+def test_bfloat16_through_dlpack():
+    torch = pytest.importorskip("torch")
+    x = torch.arange(16, dtype=torch.bfloat16)
+    for array in (x, x[::2], x.reshape(4, 4).T, x[:0]):
+        taken = fd.from_dlpack(array)
+        assert (taken.dtype, taken.shape) == (ml_dtypes.bfloat16, tuple(array.shape))
+        np.testing.assert_array_equal(taken.astype(np.float32), array.float().numpy())
+    fd.from_dlpack(x)[3] = 9
+    assert x[3] == 9
+    y, mask = fd.dropout(x, 0.5, rng=1)
+    np.testing.assert_array_equal(y, mask(fd.from_dlpack(x)))
+    assert y.dtype == ml_dtypes.bfloat16
+    for other in (torch.ones(3, dtype=torch.float8_e4m3fn), torch.ones(3, requires_grad=True)):
+        with pytest.raises(TypeError, match="cannot be read by DLPack"):
+            fd.from_dlpack(other)
+
+
+def test_an_overflow_is_inf_and_warns_nobody():
+    x = np.full(100, 60000, np.float16)
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y, mask = fd.dropout(x, 0.9, rng=1)
+    assert np.isinf(y[np.asarray(mask)]).all()
+    assert "numpy.errstate" in fd.dropout.__doc__
+
+
+# --- printing
+
+
+def test_layers_print_what_they_are():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout(0.5, rng=1), nn.Sequential(nn.Linear(4, 2)))
+    assert repr(model) == (
+        "Sequential(\n"
+        "  (0): Linear(weight=(4, 3), bias=(4,))\n"
+        "  (1): ReLU()\n"
+        "  (2): Dropout(p=0.5)\n"
+        "  (3): Sequential(\n"
+        "    (0): Linear(weight=(2, 4), bias=(2,))\n"
+        "  )\n"
+        ")"
+    )
+    assert repr(nn.LSTM(2, 3)).startswith("LSTM(")
+    assert "weight=(12, 2)" in repr(nn.LSTM(2, 3))
+
+
+# --- where it is imported
+
+
+def test_an_import_from_the_source_says_what_to_do(tmp_path):
+    """A copy of the source without its kernels hides an installed package: `python -c` in a clone meets it."""
+    source = Path(fd.__file__).parent
+    package = tmp_path / "fastdrop"
+    package.mkdir()
+    for entry in source.iterdir():
+        if entry.name not in ("_kernels", "__pycache__"):
+            (package / entry.name).symlink_to(entry)
+    (package / "_kernels").mkdir()
+    (package / "_kernels" / "__init__.py").symlink_to(source / "_kernels" / "__init__.py")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    script = f"import sys; sys.meta_path = [f for f in sys.meta_path if 'ditable' not in type(f).__name__ + str(f)]; sys.path.insert(0, {str(tmp_path)!r}); import fastdrop"  # noqa: E501
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert "this is its source" in result.stderr
+    assert "pip install -e ." in result.stderr
+
+
+def test_importing_takes_nothing_that_is_optional(tmp_path):
+    script = "import sys, fastdrop; print([m for m in ('cupy', 'torch', 'dask', 'pandas', 'PySide6', 'ml_dtypes') if m in sys.modules])"  # noqa: E501
+    result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+    assert importlib.util.find_spec("fastdrop")

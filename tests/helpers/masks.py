@@ -1,0 +1,23 @@
+"""Masks from plain numbers, and their keep bits by the reference: for tests of kernels."""
+
+import functools
+
+from fastdrop import reference
+from fastdrop._kernels import cpu
+from fastdrop.rule import inverted_scale, threshold_of
+
+
+def mask_of(shape, key, call, p=None, threshold=None, scale=None, shared_axes=(), layout=None):
+    """A mask of this key and call number, and of p or a threshold; its scale is 1 unless p or a scale is given."""
+    if threshold is None:
+        threshold, scale = threshold_of(p), inverted_scale(p) if scale is None else scale
+    draw, scale = cpu.Draw(key, call), 1.0 if scale is None else scale
+    return cpu.make_mask(tuple(shape), p, draw, threshold, scale, shared_axes, "dropout", layout)
+
+
+_keep = functools.lru_cache(maxsize=256)(reference.keep)  # the same for every instruction set and dtype
+
+
+def kept_by_reference(mask):
+    """The keep bits of a whole mask: an array of its `noise_shape`."""
+    return _keep(mask.draw.key, mask.draw.call, mask.threshold, mask.noise_shape)
