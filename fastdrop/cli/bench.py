@@ -13,33 +13,10 @@ from fastdrop.bench.measure import SUBJECT
 from fastdrop.bench.plan import Case
 from fastdrop.bench.report import Report
 from fastdrop.bench.results import Result
+from fastdrop.cli.terminal import BarColumn, Console, Progress, Table, TextColumn, escape, make_console, new_table
 from fastdrop.errors import missing_package
 from fastdrop.experiments.formats.paths import path_text
 from fastdrop.experiments.formats.writing import check_target
-
-try:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn
-    from rich.table import Table
-except ImportError:
-    raise missing_package("rich", "bench", "the benchmark") from None
-
-_FILE_WIDTH = 150
-"""Columns where the output is no terminal."""
-
-
-def bench(options: argparse.Namespace) -> int:
-    """Run what the command line asks for."""
-    if options.action == "tune":
-        from fastdrop.cli.bench_tune import bench_tune
-
-        return bench_tune(options)
-    if options.action == "compare" and options.builds:
-        from fastdrop.cli.bench_builds import bench_builds
-
-        return bench_builds(options)
-    return compare_files(options) if options.action == "compare" else measure(options)
 
 
 def measure(options: argparse.Namespace) -> int:
@@ -75,12 +52,6 @@ def measure(options: argparse.Namespace) -> int:
         text = f"picture: {escape(path_text(options.plot))}" if drawn else "no picture: no float32 dropout was measured"
         console.print(text, soft_wrap=True)
     return status
-
-
-def make_console() -> Console:
-    """A wide one where the output is no terminal."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
 
 
 def _need_matplotlib() -> None:
@@ -208,14 +179,6 @@ def _about_device(about: dict[str, Any]) -> str:
         "Times by the device's clock, arrays in turns beyond its L2 cache; copy: from device memory to device memory.\n"
         f"{plan.DEVICE_OR_HOST}: by the CPU's clock, until the result is there."
     )
-
-
-def new_table(title: str, headings: Sequence[str], left: Sequence[str] = ()) -> Table:
-    """A table whose columns are right-aligned but for those in `left`."""
-    table = Table(title=title, title_justify="left")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in left else "right", no_wrap=heading not in left)
-    return table
 
 
 def _table(title: str, found: Sequence[Result]) -> Table:

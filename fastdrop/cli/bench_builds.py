@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from statistics import median
 
-from rich.console import Console
-from rich.markup import escape
-
 from fastdrop.bench import builds, noise, plan
 from fastdrop.bench.builds import Build, Pairing
 from fastdrop.bench.figures import time_text
-from fastdrop.cli import bench
+from fastdrop.cli.bench import operations, thread_counts
+from fastdrop.cli.terminal import Console, escape, make_console, new_table
 from fastdrop.experiments.formats.paths import path_text
 from fastdrop.experiments.formats.writing import check_target
 
@@ -22,12 +20,12 @@ def bench_builds(options: argparse.Namespace) -> int:
         raise ValueError(f"{options.first}: --builds measures; it takes no saved runs")
     if options.save:
         check_target(options.save, ".json")
-    only = bench.operations(options.only or (), plan.FULL)
-    found = plan.cpu_cases(options.quick, bench.thread_counts(options), only)
+    only = operations(options.only or (), plan.FULL)
+    found = plan.cpu_cases(options.quick, thread_counts(options), only)
     cases = [case for case in found if case.operation in builds.OPERATIONS]
     if not cases:
         raise ValueError(f"{'; '.join(only)}: not part of this run")
-    console = bench.make_console()
+    console = make_console()
     pairings: list[Pairing] = []
     with ExitStack() as stack:
         pair = [stack.enter_context(closing(Build(path))) for path in options.builds]
@@ -61,7 +59,7 @@ def _line(pairing: Pairing) -> str:
 
 def _print(found: Sequence[Pairing], console: Console) -> None:
     headings = ("case", "A", "B", "B faster by", "quartiles", "worst", "pairs", "verdict")
-    table = bench.new_table("B against A, pair by pair: above 1, B is faster", headings, ("case", "verdict"))
+    table = new_table("B against A, pair by pair: above 1, B is faster", headings, ("case", "verdict"))
     for pairing in found:
         if pairing.error:
             table.add_row(escape(str(pairing.case)), *["–"] * 6, escape(pairing.error))

@@ -8,9 +8,17 @@ from fastdrop.cli.formatter import HelpFormatter
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
-    from fastdrop.cli.bench import bench
+    if options.action == "tune":
+        from fastdrop.cli.bench_tune import bench_tune
 
-    return bench(options)
+        return bench_tune(options)
+    if options.action == "compare" and options.builds:
+        from fastdrop.cli.bench_builds import bench_builds
+
+        return bench_builds(options)
+    from fastdrop.cli import bench
+
+    return bench.compare_files(options) if options.action == "compare" else bench.measure(options)
 
 
 def add_options(bench: argparse.ArgumentParser) -> None:

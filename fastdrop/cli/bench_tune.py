@@ -2,12 +2,9 @@
 
 import argparse
 
-from rich.console import Console
-from rich.markup import escape
-
 from fastdrop.bench import tuning
 from fastdrop.bench.internals import configuration
-from fastdrop.cli.bench import new_table
+from fastdrop.cli.terminal import escape, make_console, new_table
 from fastdrop.experiments.formats.paths import path_text
 from fastdrop.experiments.formats.writing import check_target
 
@@ -16,7 +13,7 @@ def bench_tune(options: argparse.Namespace) -> int:
     """Measure, print, save."""
     if options.save:
         check_target(options.save, ".json")
-    console = Console(highlight=False)
+    console = make_console()
     about = configuration()
     console.print(
         f"processor family: {about['processor family']}; in use: {about['prefetch']}, non-temporal stores above "

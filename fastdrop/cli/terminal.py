@@ -1,5 +1,7 @@
 """Rich's parts, which the commands with tables and progress bars share."""
 
+from collections.abc import Sequence
+
 from fastdrop.errors import missing_package
 
 try:
@@ -10,9 +12,19 @@ try:
 except ImportError:
     raise missing_package("rich", "experiments", "this command") from None
 
-__all__ = ["BarColumn", "Console", "Progress", "Table", "TextColumn", "TimeRemainingColumn", "escape", "make_console"]
+__all__ = [
+    "BarColumn",
+    "Console",
+    "Progress",
+    "Table",
+    "TextColumn",
+    "TimeRemainingColumn",
+    "escape",
+    "make_console",
+    "new_table",
+]
 
-_FILE_WIDTH = 130
+_FILE_WIDTH = 150
 """Columns where the output is not a terminal."""
 
 
@@ -20,3 +32,11 @@ def make_console() -> Console:
     """A console that is wide enough for tables also where the output is a file."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
+
+
+def new_table(title: str, headings: Sequence[str], left: Sequence[str] = ()) -> Table:
+    """A table whose columns are right-aligned but for those in `left`."""
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in left else "right", no_wrap=heading not in left)
+    return table
