@@ -167,7 +167,7 @@ def spatial() -> Figure:
 
 def dropconnect() -> Figure:
     drawn, axes = figure(3, bottom=0.05, top=0.84)
-    done = trained(STUDIES["dropconnect"].configs["neither"].replace(epochs=20))
+    done = trained(STUDIES["dropconnect"].configs["none"].replace(epochs=20))
     weights = done.weights()["0.weight"][:18, 20:32]
     units = F.dropout(np.ones(18, np.float32), 0.5, rng=4)[0] != 0
     masks = {

@@ -14,10 +14,11 @@ from fastdrop.experiments.studies.study import ACCURACY, Finding, Study, judged,
 
 _CONFIG = ExperimentConfig(dataset="digits", train_fraction=0.05, hidden=(512,), rate=0.5, epochs=100)
 _VARIANTS = {
-    "neither": _CONFIG.replace(dropout="none"),
+    "none": _CONFIG.replace(dropout="none"),
     "dropout": _CONFIG,
     "DropConnect": _CONFIG.replace(dropout="dropconnect"),
 }
+_TITLES = {"none": "no dropout"}
 _SAMPLES = 1000
 
 
@@ -44,7 +45,7 @@ def dropconnect(runner: StudyRunner) -> Finding:
     groups: dict[str, Any] = {}
     for name, scores in runner.map_variants(scores_of, _VARIANTS, seeds).items():
         for inference in scores[0]:
-            title = name if name != "DropConnect" else f"DropConnect,\n{inference} inference"
+            title = _TITLES.get(name, name) if name != "DropConnect" else f"DropConnect,\n{inference} inference"
             groups[title] = np.array([one[inference] for one in scores])
     names = list(groups)
     accuracy = {name: values[:, 0] for name, values in groups.items()}
@@ -59,13 +60,13 @@ def dropconnect(runner: StudyRunner) -> Finding:
     label(axes[0, 1], "", "cross-entropy loss (test)", "every seed")
     return Finding(
         parts={
-            "DropConnect above neither": judged(over_none, ACCURACY),
+            "DropConnect above no dropout": judged(over_none, ACCURACY),
             "DropConnect above dropout": judged(over_dropout, ACCURACY),
-            "dropout above neither": judged(dropout_gain, ACCURACY),
+            "dropout above no dropout": judged(dropout_gain, ACCURACY),
         },
-        sentence=f"DropConnect's test accuracy is {over_none.interval()} above neither's and "
-        f"{over_dropout.interval()} above dropout's, which is {dropout_gain.interval()} above neither's; sampled "
-        f"inference changes it by {sampled.interval('+.4f')}.",
+        sentence=f"The test accuracy with DropConnect is {over_none.interval()} above that without dropout, and "
+        f"{over_dropout.interval()} above that with dropout, which is {dropout_gain.interval()} above that without; "
+        f"sampled inference changes it by {sampled.interval('+.4f')}.",
         columns=["", "test accuracy", "test loss"],
         rows=[
             [name.replace("\n", " "), f"{Estimate.of(values[:, 0])}", f"{Estimate.of(values[:, 1])}"]

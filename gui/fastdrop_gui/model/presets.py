@@ -38,7 +38,6 @@ _CHOICES = {
     "standard": "standard: single units",
     "spatial": "spatial: whole maps",
     "dropblock": "DropBlock: blocks of 3 x 3",
-    "neither": "no dropout",
     "dropout": "dropout",
     "dropconnect": "DropConnect",
     "no-dropout": "no dropout",
