@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("PySide6")
 from PySide6.QtCore import QSettings, Qt
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QMessageBox
 
 from fastdrop.experiments import ExperimentConfig
 from fastdrop_gui.model.experiment_model import Status
@@ -12,6 +12,7 @@ from fastdrop_gui.views.main_window import MainWindow
 
 CONFIG = ExperimentConfig(dataset="moons", hidden=(80, 16), epochs=500)
 WAIT = 60_000
+SHIFT = Qt.KeyboardModifier.ShiftModifier
 
 
 @pytest.fixture
@@ -69,3 +70,30 @@ def type_number(qtbot, box, text):
     box.selectAll()
     qtbot.keyClicks(box, text)
     qtbot.keyClick(box, Qt.Key.Key_Return)
+
+
+def trained(qtbot, window, epochs=2):
+    """Train epoch by epoch, and wait for each."""
+    for epoch in range(1, epochs + 1):
+        click(qtbot, window, window.commands.step_epoch)
+        qtbot.waitUntil(lambda epoch=epoch: window.session.model.history[-1].epoch == epoch, timeout=WAIT)
+
+
+def press(qtbot, window, key, *more):
+    """Press Ctrl and a key, with more modifiers."""
+    keys = Qt.KeyboardModifier.ControlModifier
+    for modifier in more:
+        keys |= modifier
+    qtbot.keyClick(window, key, keys)
+
+
+def questions(monkeypatch, answer):
+    """Answer the boxes that ask, by a part of a button's text; what they said is returned."""
+    asked = []
+    monkeypatch.setattr(QMessageBox, "exec", lambda box: asked.append(box.text()))
+    monkeypatch.setattr(
+        QMessageBox,
+        "clickedButton",
+        lambda box: next(button for button in box.buttons() if answer in button.text().replace("&", "")),
+    )
+    return asked

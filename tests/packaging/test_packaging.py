@@ -83,7 +83,10 @@ def test_the_wheel_works_with_numpy_1(built, tmp_path):
         f"[pytest]\naddopts = --import-mode=importlib\nfilterwarnings = error\ntimeout = 120\npythonpath = {paths}\n"
         "markers =\n    gui: x\n    packaging: x\n    native: x\n    ptx: x\n    gpu: x\n    slow: x\n"
     )
-    names = ["dropout", "errors", "rule", "hostile_calls", "numpy_users", "family", "fused", "dropconnect", "pool"]
+    names = ["dropout", "errors", "rule", "fused", "dropconnect", "numpy_users", "mask_products", "shared_memory"]
+    names += ["failed_calls", "extreme_sizes", "reentrant_calls", "evaluation", "hostile_arguments", "hostile_masks"]
+    names += ["family", "family_regions", "family_published"]
+    names += ["pool_reuse", "pool_limits", "pool_arrays", "pool_processes"]
     files = [str(ROOT / "tests" / "core" / f"test_{name}.py") for name in names]
     files.append(str(ROOT / "tests" / "nn" / "test_nn.py"))
     command = [python, "-m", "pytest", "-q", "-c", settings, "--rootdir", tmp_path, "-p", "no:cacheprovider", *files]
