@@ -72,7 +72,7 @@ def scale_of(mask):
 
 
 def nan_rule(operation):
-    """How NaNs are compared: exactly where NaNs are copied; where an operation makes or combines them, processors differ."""
+    """How NaNs are compared: exactly where they are copied; as any NaN where an operation makes or combines them."""
     return EXACT if operation == "dropout" else ANY_NAN
 
 
