@@ -1,4 +1,4 @@
-"""What the app's tests share: a window with its own home folder, and functions that click and type."""
+"""Helpers of the app's tests: a window with its own home folder, and functions that click, type and train."""
 
 import pytest
 
@@ -17,7 +17,7 @@ SHIFT = Qt.KeyboardModifier.ShiftModifier
 
 @pytest.fixture
 def home(tmp_path, monkeypatch, qapp):
-    """Settings and autosaved files in a folder of the test's own."""
+    """Put settings and autosaved files into the test's temporary folder."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(tmp_path / "config"))
@@ -28,7 +28,7 @@ def home(tmp_path, monkeypatch, qapp):
 
 @pytest.fixture
 def open_window(qtbot, home):
-    """A function that opens a window and waits until it is ready; windows are closed in the end."""
+    """A function that opens a window and waits until it is ready; windows are closed after the test."""
     windows = []
 
     def open_it(config=CONFIG, file=""):
@@ -88,7 +88,7 @@ def press(qtbot, window, key, *more):
 
 
 def questions(monkeypatch, answer):
-    """Answer the boxes that ask, by a part of a button's text; what they said is returned."""
+    """Answer message boxes by a part of a button's text; returns the list of their texts."""
     asked = []
     monkeypatch.setattr(QMessageBox, "exec", lambda box: asked.append(box.text()))
     monkeypatch.setattr(

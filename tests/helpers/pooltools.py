@@ -30,7 +30,7 @@ MARKS = [
 
 
 def block(megabytes):
-    """An array of the pool that nobody has written to, so that it takes no memory."""
+    """An unwritten array of the pool: its pages are not allocated."""
     return cpu.empty_like(np.broadcast_to(np.uint8(0), (megabytes * MB,)))
 
 

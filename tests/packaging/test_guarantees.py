@@ -1,4 +1,4 @@
-"""docs/guarantees.md names tests that are there."""
+"""The tests that docs/guarantees.md names exist."""
 
 import ast
 import re
