@@ -11,7 +11,7 @@ import fastdrop as fd
 def fresh_pool():
     """The test finds the pool empty, with 1 GiB as its limit."""
     before = fd.get_pool_limit()
-    gc.collect()  # what a failed test left
+    gc.collect()  # frees arrays of a failed test
     fd.empty_pool()
     fd.set_pool_limit(1 << 30)
     yield

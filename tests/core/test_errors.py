@@ -1,4 +1,4 @@
-"""Bad input gets an error that says what is wrong and what to do."""
+"""Bad input raises an error that says what is wrong and what to do."""
 
 import numpy as np
 import pytest

@@ -57,7 +57,7 @@ def test_empty_layers_of_any_size():
 
 def test_the_rate_of_blocks_needs_no_array_as_long_as_the_axis():
     assert block_start_probability(0.3, (2**50,), (1,)) == pytest.approx(0.3)
-    for size, length in [(9, 4), (10, 4), (7, 7), (8, 8), (5, 1), (6, 5)]:  # against counting each place
+    for size, length in [(9, 4), (10, 4), (7, 7), (8, 8), (5, 1), (6, 5)]:  # compared with counting every position
         places = np.arange(size)
         covers = np.minimum.reduce([places + 1, size - places, np.full(size, min(length, size - length + 1))])
         rate = block_start_probability(0.25, (size,), (length,))

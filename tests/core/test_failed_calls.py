@@ -11,10 +11,10 @@ from fastdrop.backends import cpu
 
 
 def failures(name):
-    """Calls that cannot succeed."""
+    """Calls that must fail."""
     call = ALL[name]
     x = values(SHAPE)
-    huge = np.broadcast_to(np.float32(1), (2, 2, 2**22, 2**22))  # 2**48 bytes, more than there are addresses
+    huge = np.broadcast_to(np.float32(1), (2, 2, 2**22, 2**22))  # 2**48 bytes, more than the address space
     yield lambda rng: call(x.astype(int), 0.5, rng=rng)
     yield lambda rng: call(x, 0.5, rng=rng, training="yes")
     yield lambda rng: call(x, 0.5, rng=rng, seed=3)
@@ -47,7 +47,7 @@ LATE = ["elementwise", "multiply", "softmax", "gaussian", "dropconnect_forward",
 @pytest.mark.parametrize("name", [name for name in ALL if name != "dropout"])
 @pytest.mark.parametrize("at", [*LATE, "numpy.multiply", "numpy.copyto", "numpy.zeros"])
 def test_what_fails_after_the_draw_gives_it_back(monkeypatch, name, at):
-    """Memory that ends while results are computed, a launch that fails."""
+    """Memory runs out while results are computed, or a kernel launch fails."""
 
     def out_of_memory(*arguments, **keywords):
         raise MemoryError
@@ -79,7 +79,7 @@ def test_an_activation_that_fails_draws_nothing():
 
 
 def test_numbers_that_others_follow_are_not_given_back():
-    """Else two masks would be the same."""
+    """Otherwise two masks would be equal."""
     stream = fd.Stream(1)
 
     def activation(u):

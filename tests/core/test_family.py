@@ -31,7 +31,7 @@ SHAPE = (3, 4, 5, 6)
 
 
 def factors(name, mask, shape):
-    """What each element is multiplied by, and what is added: written down once more, from the papers."""
+    """The factor and the offset of each element, derived again from the papers."""
     if name == "gaussian":
         z = reference.normals(mask.draw.key, mask.draw.call, np.arange(int(np.prod(shape)))).reshape(shape)
         return 1 + np.sqrt(0.3 / 0.7) * z.astype(np.float64), 0.0

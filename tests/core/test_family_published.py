@@ -48,7 +48,7 @@ class TestDropConnectAsPublished:
         found = fd.dropconnect_inference(self.x, self.weight, self.bias, 0.4, samples=20_000, activation=relu, rng=2)
         many = np.repeat(self.x, 20_000, axis=0)
         masks = relu(fd.dropconnect(many, self.weight, self.bias, 0.4, rng=1)[0]).reshape(6, 20_000, 4).mean(axis=1)
-        np.testing.assert_allclose(found, masks, atol=0.12)  # the normal approximation of 30 terms
+        np.testing.assert_allclose(found, masks, atol=0.12)  # error of the normal approximation with 30 terms
         mean = relu(fd.dropconnect(self.x, self.weight, self.bias, 0.4, training=False)[0])
         assert np.abs(found - masks).max() < np.abs(mean - masks).max() / 4
         again = fd.dropconnect_inference(self.x, self.weight, self.bias, 0.4, samples=10, activation=relu, rng=2)
@@ -63,7 +63,7 @@ class TestDropConnectAsPublished:
 
 
 class TestAgainstTorch:
-    """Semantics and statistics of the members that torch has; masks are each one's own."""
+    """Semantics and statistics of the functions that torch has as well; masks differ."""
 
     @pytest.fixture(autouse=True)
     def torch(self):
@@ -76,9 +76,9 @@ class TestAgainstTorch:
         ours, mask = fd.alpha_dropout(x.numpy(), 0.3, rng=1)
         dropped = ours[~np.asarray(mask)]
         values, counts = np.unique(np.round(theirs, 9), return_counts=True)
-        np.testing.assert_allclose(dropped, values[counts.argmax()], atol=1e-6)  # their dropped value is ours
+        np.testing.assert_allclose(dropped, values[counts.argmax()], atol=1e-6)  # both have the same dropped value
         both = np.asarray(mask) & (np.abs(theirs - values[counts.argmax()]) > 1e-6)
-        np.testing.assert_allclose(ours[both], theirs[both], atol=1e-6)  # and so are their kept ones
+        np.testing.assert_allclose(ours[both], theirs[both], atol=1e-6)  # and the same kept values
 
     def test_feature_alpha_dropout(self, torch):
         x = torch.randn(30, 20, 4, 5, dtype=torch.float64)

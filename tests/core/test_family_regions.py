@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize("p", [0.02, 0.1, 0.3, 0.7, 0.95])
 @pytest.mark.parametrize(("size", "block"), [((20,), 5), ((12, 9), 3), ((6, 7, 8), 3), ((4, 9), 7), ((8, 8), 1)])
 def test_dropblock_drops_the_share_p(p, size, block):
-    """At every place too: near the borders there are fewer blocks, which the mean makes up for."""
+    """The mean over each position: fewer blocks cover positions near a border, and the mean compensates."""
     shape = (200, 200 // len(size) ** 2, *size)
     mask = fd.dropblock(np.ones(shape, np.float32), p, block, rng=8)[1]
     kept = np.asarray(mask)
@@ -23,15 +23,15 @@ def test_dropblock_drops_the_share_p(p, size, block):
 
 
 def test_dropblock_block_start_probability():
-    """To first order in p it is the paper's equation 1; overlaps make it larger."""
+    """To first order in p, the probability is the paper's equation 1; overlaps make it larger."""
     paper = 0.001 / 7**2 * 14**2 / 8**2
     assert block_start_probability(0.001, (14, 14), (7, 7)) == pytest.approx(paper, rel=0.02)
     assert block_start_probability(0.5, (14, 14), (7, 7)) > 500 * paper
-    assert block_start_probability(0.3, (8,), (8,)) == pytest.approx(0.3)  # the whole map or nothing
+    assert block_start_probability(0.3, (8,), (8,)) == pytest.approx(0.3)  # the whole map is dropped or kept
 
 
 def test_dropblock_drops_blocks():
-    """Every dropped element lies in a block that is dropped altogether, within the map; blocks are nested in p."""
+    """Every dropped element lies in a completely dropped block within the map; blocks are nested in p."""
     kept = np.asarray(fd.dropblock(np.ones((30, 4, 10, 11)), 0.2, 3, rng=1)[1])
     for example, channel, row, column in np.argwhere(~kept):
         corners = [

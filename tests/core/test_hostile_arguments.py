@@ -66,7 +66,7 @@ def test_what_is_no_axis_or_size(number):
         lambda: stream.spawn(number),
     ]
     if isinstance(number, int) and abs(number) > 1:
-        del calls[-1]  # an int, and refused for its size
+        del calls[-1]  # an int is refused for its size instead
     if number is not None:
         calls.append(lambda: fd.dropout(x, shared_axes=number, rng=stream))
         calls.append(lambda: fd.dropout(x, shared_axes=[number], rng=stream))

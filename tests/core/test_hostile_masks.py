@@ -52,7 +52,7 @@ def test_a_mask_by_its_constructor_is_the_functions():
 
 @pytest.mark.parametrize("axes", [(70,), (-1,), (2,), (10**6,)])
 def test_axes_are_checked_again_in_c(axes):
-    """Attributes can be set, and so get there unchecked."""
+    """Attributes can be set later, so the constructor's checks are not enough."""
     mask = fd.Mask((2, 3), 0.5, fd.Stream(1))
     mask.shared_axes = axes
     with pytest.raises(ValueError, match="no axis"):
@@ -60,7 +60,7 @@ def test_axes_are_checked_again_in_c(axes):
 
 
 def changed(state, name, value):
-    """The state with another value under this name; without it where the value is an ellipsis."""
+    """The state with another value of this entry, or without the entry if the value is an ellipsis."""
     rest = {key: old for key, old in state.items() if key != name}
     return rest if value is ... else {**rest, name: value}
 
@@ -87,7 +87,7 @@ def test_states_that_nobody_saved(make, name, value):
     mask = fd.Mask((4, 6), 0.5, fd.Stream(1), 1)
     whole = {"mask": mask, "slice": mask[1:, ::2], "noise": fd.GaussianNoise((4, 6), 0.5, fd.Stream(1))}[make]
     state = whole.__getstate__()
-    if name not in state and name != "recipe":  # which older versions wrote
+    if name not in state and name != "recipe":  # an entry of older versions
         pytest.skip("it has no such state")
     loaded = type(whole).__new__(type(whole))
     with pytest.raises((TypeError, ValueError)):
@@ -140,7 +140,7 @@ def test_states_of_streams_that_nobody_saved(state):
 
 
 def backwards():
-    """Backward functions, with the functions whose masks they take."""
+    """Backward functions, each with the functions whose masks it accepts."""
     x, bias, weight = values(ROWS), values(8), values((3, 8))
     dy = np.ones((6, 3), np.float32)
     linear = {"dropout", "spatial_dropout", "gaussian_dropout", "alpha_dropout", "dropblock", "cutout", "dropout_add"}

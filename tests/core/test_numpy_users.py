@@ -28,8 +28,10 @@ def test_rng_is_what_default_rng_takes():
         np.random.SeedSequence([1, 2]),
     ]
     keys = [fd.dropout(np.ones(4), rng=seed)[1].draw.key for seed in words]
-    assert keys == [fd.dropout(np.ones(4), rng=seed)[1].draw.key for seed in words]  # a seed is the same each time
-    assert len(set(keys)) == len(keys) - 2  # 5 and [1, 2] are there twice, as NumPy sees it
+    assert keys == [
+        fd.dropout(np.ones(4), rng=seed)[1].draw.key for seed in words
+    ]  # a seed gives the same key each time
+    assert len(set(keys)) == len(keys) - 2  # 5 and [1, 2] occur twice, in two forms
     assert [fd.Stream(seed).key for seed in words] == keys
     for seed in (0, 7, 2**63, 2**64 - 1, np.int64(7), np.uint64(2**64 - 1), np.array(7)):
         assert fd.dropout(np.ones(4), rng=seed)[1].draw.key == int(seed)
@@ -143,11 +145,11 @@ def test_swapped_arguments_and_booleans():
             fd.dropout_backward(*arguments)
 
 
-# --- what is no array, and arrays that are more
+# --- objects that are no arrays, and arrays with more than numbers
 
 
 class Box:
-    """As autograd libraries have them."""
+    """A traced array of an autograd library."""
 
     _value = np.ones(3)
 
@@ -187,7 +189,7 @@ def test_units_do_not_vanish_without_a_word():
         fd.dropout(metres, rng=1)
 
     class Quantity(np.ndarray):
-        """As astropy's."""
+        """A Quantity as astropy defines it."""
 
     with pytest.raises(TypeError, match="Quantity"):
         fd.dropout(np.ones(4).view(Quantity))
@@ -238,11 +240,11 @@ def test_layers_print_what_they_are():
     assert "weight=(12, 2)" in repr(nn.LSTM(2, 3))
 
 
-# --- where it is imported
+# --- importing
 
 
 def test_an_import_from_the_source_says_what_to_do(tmp_path):
-    """A copy of the source without its kernels hides an installed package: `python -c` in a clone meets it."""
+    """A source tree without compiled kernels hides an installed package, for example for `python -c` in a clone."""
     source = Path(fd.__file__).parent
     package = tmp_path / "fastdrop"
     package.mkdir()

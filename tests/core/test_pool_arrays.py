@@ -1,4 +1,4 @@
-"""Arrays of the pool can be resized, pickled and traced, and respect a memory handler of the user's."""
+"""Arrays of the pool can be resized, pickled and traced, and respect a memory handler of the user."""
 
 import ctypes
 import gc
@@ -13,9 +13,6 @@ from pooltools import LARGE, MARKS, MB, OURS, SMALLEST, block, get_handler_name,
 import fastdrop as fd
 
 pytestmark = MARKS
-
-
-# --- what arrays can do
 
 
 @pytest.mark.slow
@@ -89,7 +86,7 @@ def test_arrays_in_a_cycle():
     assert fd.pool_free_bytes() == SMALLEST
 
 
-# --- a memory handler of the user's own
+# --- a memory handler of the user
 
 
 MALLOC = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)

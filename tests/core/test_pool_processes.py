@@ -133,8 +133,8 @@ def test_memory_that_cannot_be_had():
         with pytest.raises(MemoryError):
             function(x, rng=stream)
         assert stream.state == before
-    assert get_handler_name() == NUMPYS  # put back after a failure too
-    assert fd.pool_free_bytes() == 0  # given back, before the system was asked again
+    assert get_handler_name() == NUMPYS  # restored after a failure as well
+    assert fd.pool_free_bytes() == 0  # freed before the system was asked again
     assert fd.dropout(np.ones(LARGE, np.float32), rng=stream)[1] == fd.dropout(np.ones(LARGE, np.float32), rng=1)[1]
 
 

@@ -44,7 +44,7 @@ def test_nothing_of_the_old_values_shows():
 
 
 def results(large, maps, bias, v, w):
-    """What the public functions return, and their backward functions where they compute by themselves."""
+    """Results of the public functions, and of backward functions with their own kernels."""
     dropout, mask = fd.dropout(large, rng=1)
     yield "dropout", dropout
     yield "dropout_backward", fd.dropout_backward(large, mask)

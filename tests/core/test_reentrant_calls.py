@@ -14,7 +14,7 @@ from fastdrop.threads import kernels
 
 
 def test_dropconnect_called_in_the_middle_of_dropconnect():
-    """As a signal handler does it: between the weights' masking and their product."""
+    """As in a signal handler: between the masking of the weights and their product."""
     x, weight = values((4, 64)), values((8, 64), seed=1)
     other = values((8, 64), seed=2)
     wanted = fd.dropconnect(x, weight, p=0.5, per_example=False, rng=1)[0]

@@ -64,7 +64,7 @@ def test_out_that_shares_memory_with_an_input(name, view):
         pytest.skip("what NumPy 1 gets by DLPack is read-only")
     call = ALL[name]
     if name == "bias_activation_dropout" and view == "through DLPack":
-        x = fd.from_dlpack(x)  # the bias is a part of it
+        x = fd.from_dlpack(x)  # the bias is a part of x
     wanted, mask = call(np.array(fd.from_dlpack(x)), 0.5, rng=3)
     y, same_mask = call(x, 0.5, rng=3, out=out)
     assert y is out
@@ -86,7 +86,7 @@ def test_out_that_shares_memory_with_the_second_input():
         buffer = memory.copy()
         parts = [buffer[k : k + 96].reshape(6, 16) for k in (first, second, out)]
         np.testing.assert_array_equal(fd.softmax_dropout_backward(parts[1], parts[0], mask, out=parts[2]), wanted)
-    for columns in (1, 16, 96):  # a bias that lies where the result goes
+    for columns in (1, 16, 96):  # the bias overlaps the result
         buffer = memory.copy()
         x, bias = buffer[:96].reshape(-1, columns), buffer[96 : 96 + columns]
         wanted = fd.bias_activation_dropout(x.copy(), bias.copy(), 0.5, rng=1)[0]
@@ -96,7 +96,7 @@ def test_out_that_shares_memory_with_the_second_input():
 
 @pytest.mark.parametrize("strides", [(0, 4), (4, 4), (8, 4), (12, 4), (4, 12), (-4, 4), (4, -4), (20, 8)])
 def test_out_whose_elements_share_memory_is_refused(strides):
-    """(12, 4) steps by three elements from row to row of six."""
+    """With (12, 4), rows of six elements start three elements apart."""
     memory = np.zeros(100, np.float32)
     out = np.lib.stride_tricks.as_strided(memory[40:], (4, 6), strides)
     for call in (fd.dropout, fd.alpha_dropout, fd.softmax_dropout):
@@ -132,7 +132,7 @@ def test_out_with_any_strides_that_do_not_meet():
 
 
 def test_guarded_memory_is_not_touched():
-    """A hostile mask of every kind, applied in a process of its own whose arrays end where memory does."""
+    """Arrays that start or end at a protected page: an access outside would crash."""
     mmap = pytest.importorskip("mmap")
     page = mmap.PAGESIZE
     memory = mmap.mmap(-1, 3 * page)

@@ -1,4 +1,4 @@
-"""The usual call runs in one compiled step: it does what the other way does, value, mask, error and draw."""
+"""The fast path (one compiled step) and the general path give the same values, masks, errors and draws."""
 
 import copy
 import gc
@@ -19,7 +19,7 @@ OTHER = np.random.default_rng(2).standard_normal(X.shape).astype(np.float32)
 
 
 def outcome(call, p, rng):
-    """What a call gives, or how it fails, and the stream's state behind it."""
+    """A call's result or error, and the stream's state after it."""
     stream = fd.Stream(5) if rng == "stream" else rng
     try:
         found = call(p, stream)
@@ -29,7 +29,7 @@ def outcome(call, p, rng):
 
 
 def same(call, p=0.3):
-    """A float takes the usual way, NumPy's float64 the other one."""
+    """Compare both paths: a float p takes the fast path, NumPy's float64 the general one."""
     for rng in ("stream", 7):
         (usual, calls), (other, wanted) = outcome(call, p, rng), outcome(call, np.float64(p), rng)
         assert calls == wanted
@@ -139,7 +139,7 @@ def test_seeds(rng):
 
 
 def memory():
-    """A piece of memory, and x at its beginning."""
+    """A block of memory, and x at its start."""
     block = np.arange(400, dtype=np.float32)
     return block, block[:60].reshape(4, 15)
 
@@ -184,7 +184,7 @@ def test_where_the_result_goes(where, name):
 
 
 def test_scaling_is_remembered_by_function():
-    """Zoneout never scales and dropout does, whichever of them used this p first."""
+    """Zoneout never scales and dropout does, no matter which of them uses this p first."""
     for p in (0.371, 0.372):
         first, second = (fd.dropout, fd.zoneout) if p == 0.371 else (fd.zoneout, fd.dropout)
         for call in (first, second):
@@ -244,7 +244,7 @@ def test_a_mask_is_pickled_by_every_protocol(protocol):
 
 
 def test_other_threads_may_look_at_all_objects_meanwhile():
-    """A garbage collector, a profiler of memory: what they find is whole."""
+    """Garbage collectors and memory profilers must find complete objects."""
     x = np.ones(1 << 20, np.float32)
     done = threading.Event()
 

@@ -10,7 +10,7 @@ from sweeptools import view  # noqa: F401
 
 @pytest.fixture
 def answer(monkeypatch):
-    """A function that says what file dialogs will answer."""
+    """A function that sets the path which file dialogs return."""
 
     def say(path):
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
@@ -21,7 +21,7 @@ def answer(monkeypatch):
 
 @pytest.fixture
 def told(monkeypatch):
-    """The warnings that are shown."""
+    """The list of texts of warnings that are shown."""
     texts = []
     monkeypatch.setattr(QMessageBox, "warning", lambda *arguments: texts.append(arguments[2]))
     return texts

@@ -1,4 +1,4 @@
-"""The app's model without Qt: what edits bring with them, and the trainer's process."""
+"""The app's model without Qt: edits of the configuration with their consequences, and the training process."""
 
 import itertools
 import os
@@ -244,8 +244,8 @@ def test_layers_come_only_while_they_are_looked_at(model):
     for step in (1, 2):
         model.step()
         wait(model, lambda step=step: model.snapshot.step == step)
-    assert model.snapshot.layers is seen  # what was seen last stays
-    model.request(layers=True)  # and comes at once, though nothing moves
+    assert model.snapshot.layers is seen  # the last state stays
+    model.request(layers=True)  # and is updated at once, although training is paused
     wait(model, lambda: model.snapshot.layers is not seen)
     assert model.snapshot.step == 2
 

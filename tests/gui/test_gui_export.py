@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.gui, pytest.mark.slow]
 
 
 def export(qtbot, window, monkeypatch, title, suffix):
-    """Choose a view and a format in the dialog, as a person would."""
+    """Choose a view and a format in the export dialog."""
 
     def accept(dialog):
         dialog.view.setCurrentIndex(dialog.view.findText(title))
@@ -67,7 +67,7 @@ def test_every_view_has_numbers_to_export(qtbot, window):
         qtbot.wait(100)
         headings, rows = view.table()
         assert headings
-        if view not in (page.feature_maps, page.misclassified):  # which have nothing to show of moons
+        if view not in (page.feature_maps, page.misclassified):  # both are empty for the moons data set
             qtbot.waitUntil(lambda view=view: len(view.table().rows) > 0, timeout=WAIT)
             headings, rows = view.table()
             assert {len(row) for row in rows} == {len(headings)}, view.title
@@ -79,7 +79,7 @@ def test_weights_are_exported(qtbot, window, home, answer):
     qtbot.waitUntil((home / "weights.npz").exists, timeout=WAIT)
     with np.load(home / "weights.npz") as weights:
         assert weights["0.weight"].shape == (80, 2)
-    assert window.session.document.path == ""  # an export is no save
+    assert window.session.document.path == ""  # an export does not set the document's path
 
 
 def test_code_is_exported_that_trains_the_network(qtbot, window, home, answer):
@@ -100,7 +100,7 @@ def test_the_training_is_recorded(qtbot, window, home, answer):
     press(qtbot, window, Qt.Key.Key_G)
     qtbot.waitUntil((home / "training.gif").exists, timeout=WAIT)
     with Image.open(home / "training.gif") as picture:
-        assert picture.n_frames >= 2  # frames that are alike are one
+        assert picture.n_frames >= 2  # equal frames are merged
         first = np.asarray(picture.convert("RGB"))
         picture.seek(picture.n_frames - 1)
         assert (np.asarray(picture.convert("RGB")) != first).any()

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.gui, pytest.mark.slow]
 
 
 def test_autosave_and_recovery_after_a_kill(qtbot, home, open_window, monkeypatch):
-    """A real app, killed; the next one offers what was there."""
+    """A real app is killed; the next one offers its experiment."""
     code = (
         "import sys; from PySide6.QtCore import QSettings, QTimer; from fastdrop_gui import app\n"
         "from fastdrop_gui.views import main_window\nfrom fastdrop_gui.views.files import autosave\n"
@@ -46,7 +46,7 @@ def test_autosave_and_recovery_after_a_kill(qtbot, home, open_window, monkeypatc
     while saved_epochs() < 3:
         assert time.monotonic() < end
         time.sleep(0.1)
-    assert recovery.left_behind() == []  # it is alive
+    assert recovery.left_behind() == []  # it still runs
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert recovery.left_behind() == [path]
@@ -78,7 +78,7 @@ def test_an_orderly_end_leaves_nothing_and_a_discarded_one_is_gone(qtbot, home, 
     box = window.findChild(QMessageBox)
     next(button for button in box.buttons() if "Discard" in button.text()).click()
     assert not left.exists()
-    window.autosave.offer_recovery()  # nothing to offer
+    window.autosave.offer_recovery()  # there is nothing to recover
 
 
 def test_what_was_not_saved_is_there_as_the_last_session(qtbot, window, open_window):
@@ -115,7 +115,7 @@ def test_an_experiment_that_another_one_replaces_is_the_last_session(qtbot, wind
     press(qtbot, window, Qt.Key.Key_N)
     ready(qtbot, window)
     assert window.session.document.config == ExperimentConfig()
-    click(qtbot, window, window.commands.step)  # which makes this one worth keeping, too
+    click(qtbot, window, window.commands.step)  # so this experiment is kept as well
     qtbot.waitUntil(lambda: window.session.model.snapshot.step == 1, timeout=WAIT)
     press(qtbot, window, Qt.Key.Key_O, SHIFT)
     qtbot.waitUntil(
@@ -127,7 +127,7 @@ def test_an_experiment_that_another_one_replaces_is_the_last_session(qtbot, wind
 
 
 def button_of(window, text):
-    """Of the box that asked last."""
+    """A button of the most recent message box."""
     box = window.findChildren(QMessageBox)[-1]
     return next(button for button in box.buttons() if text in button.text())
 
@@ -170,7 +170,7 @@ def test_what_a_process_of_the_same_number_left_is_not_written_over(home):
     assert first.path != second.path
     assert recovery.left_behind() == [left]
     save_experiment(first.path, Experiment(CONFIG))
-    assert recovery.left_behind() == [left]  # that one is alive
+    assert recovery.left_behind() == [left]  # the file of a running process is not offered
     first.end()
     second.end()
 

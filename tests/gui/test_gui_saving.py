@@ -26,7 +26,7 @@ def test_save_and_open_bring_back_weights_curves_and_pinned_runs(qtbot, window, 
     qtbot.waitUntil(lambda: window.session.document.path == str(path), timeout=WAIT)
     assert window.windowTitle().startswith("lesson.fastdrop")
     history, layers = list(window.session.model.history), window.session.model.snapshot.layers
-    trained_more = open_window(CONFIG, str(path))  # as the argument of the command does
+    trained_more = open_window(CONFIG, str(path))  # like the command's file argument
     qtbot.waitUntil(lambda: trained_more.session.model.status is Status.PAUSED, timeout=WAIT)
     assert trained_more.session.model.history == history
     np.testing.assert_array_equal(trained_more.session.model.snapshot.layers[0].values, layers[0].values)
@@ -36,7 +36,7 @@ def test_save_and_open_bring_back_weights_curves_and_pinned_runs(qtbot, window, 
 
 
 def test_saving_again_needs_no_name_and_save_as_another(qtbot, window, home, answer):
-    answer(home / "first")  # the ending is added
+    answer(home / "first")  # the suffix is added
     press(qtbot, window, Qt.Key.Key_S)
     first = home / "first.fastdrop"
     qtbot.waitUntil(lambda: window.session.document.path == str(first), timeout=WAIT)
@@ -53,7 +53,7 @@ def test_saving_again_needs_no_name_and_save_as_another(qtbot, window, home, ans
 
 def test_a_changed_configuration_is_saved_without_the_other_ones_weights(qtbot, window, home, answer, monkeypatch):
     trained(qtbot, window)
-    window.training.cards.cards[0].size_box.setValue(24)  # waits for a reset
+    window.training.cards.cards[0].size_box.setValue(24)  # applies after a reset
     questions(monkeypatch, "settings alone")
     answer(home / "run.fastdrop")
     press(qtbot, window, Qt.Key.Key_S)

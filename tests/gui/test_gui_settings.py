@@ -51,7 +51,7 @@ def test_a_change_that_cannot_be_is_explained_beside_the_field(qtbot, window):
     ready(qtbot, window)
     type_number(qtbot, window.training.cards.cards[0].size_box, "33")
     assert "multiples" in window.status.problem.text()
-    assert window.training.cards.cards[0].size_box.value() == 80  # as it was
+    assert window.training.cards.cards[0].size_box.value() == 80  # unchanged
     choose(window.training.settings.fields["dropout"], "gaussian")
     window.training.settings.rate.setValue(1.0)
     assert "below 1" in window.training.settings.problem("rate")
@@ -63,7 +63,7 @@ def test_a_change_that_cannot_be_is_explained_beside_the_field(qtbot, window):
 
 def test_undo_and_redo(qtbot, window):
     choose(window.training.settings.fields["dropout"], "alpha")
-    for value in (0.48, 0.46, 0.44):  # a slider's way: one step to undo
+    for value in (0.48, 0.46, 0.44):  # a slider's movement is one undo step
         window.training.settings.rate.setValue(value)
     qtbot.mouseClick(window.training.cards.cards[0].add, Qt.MouseButton.LeftButton)
     changed = window.session.document.config

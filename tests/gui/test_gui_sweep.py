@@ -1,4 +1,4 @@
-"""The sweep's view, offscreen, driven as a person would."""
+"""The sweep's view, offscreen, operated by mouse and keyboard."""
 
 import os
 import signal
@@ -16,17 +16,17 @@ from sweeptools import CONFIG, WAIT, press, sweep, write
 
 from fastdrop_gui.model.wording import time_text
 
-# What the offscreen platform says of every window that has a least size.
+# The offscreen platform prints this for every window with a minimum size.
 pytestmark = [pytest.mark.slow, pytest.mark.gui, pytest.mark.qt_log_ignore("propagateSizeHints")]
 
 
 def place(view, result):
-    """Where a run's point is in the plot's widget."""
+    """The position of a run's point in the plot widget."""
     return view.plot.mapFromScene(view._picture.position(result))
 
 
 def is_settled(view):
-    """Whether everything keeps its place; captions that change may still move it."""
+    """Whether the layout is stable: changing captions can still move widgets."""
     before = [place(view, result) for result in view.results]
     QApplication.processEvents()
     return before == [place(view, result) for result in view.results]
@@ -262,7 +262,7 @@ def test_colours_follow_the_theme(qtbot, view):
 
 
 def test_fits_into_a_small_window_and_is_named(qtbot, view):
-    width = view.fontMetrics().horizontalAdvance("0" * 54)  # 420 pixels, or what the machine's font makes of them
+    width = view.fontMetrics().horizontalAdvance("0" * 54)  # 420 pixels, or more with a large font
     view.resize(width, 360)
     qtbot.wait(50)
     assert view.width() == width

@@ -1,4 +1,4 @@
-"""The sweep's view on a cluster and with a table, offscreen, driven as a person would."""
+"""The sweep's view on a cluster and with a table, offscreen, operated by mouse and keyboard."""
 
 import sys
 import time
@@ -13,7 +13,7 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QFileDialog
 from sweeptools import CONFIG, WAIT, press, sweep, write
 
-# What the offscreen platform says of every window that has a least size.
+# The offscreen platform prints this for every window with a minimum size.
 pytestmark = [pytest.mark.slow, pytest.mark.gui, pytest.mark.qt_log_ignore("propagateSizeHints")]
 
 

@@ -26,7 +26,7 @@ def test_every_step_counts(qtbot, window):
 
 def test_heat_map_and_rates_follow_live(qtbot, window):
     first = window.training.heat_map
-    window.training.settings.rate.setValue(0.0)  # so that masks alone cannot move it
+    window.training.settings.rate.setValue(0.0)  # so that masks do not change the heat map
     qtbot.waitUntil(lambda: window.session.model.snapshot.layers[0].kept.all(), timeout=WAIT)
     before = first.pixels.copy()
     click(qtbot, window, window.commands.run)
@@ -123,7 +123,7 @@ def test_divergence_is_told(qtbot, open_window):
 
 
 def test_long_loading_is_told_with_its_seconds(window, monkeypatch):
-    monkeypatch.setattr(window.session.model._process, "receive", list)  # a quick process has loaded it by now
+    monkeypatch.setattr(window.session.model._process, "receive", list)  # a fast process has finished loading
     window.session.reset()
     assert window.status.figures.text() == "loading"
     monkeypatch.setattr(window.session.model, "_begun", time.monotonic() - 3.2)

@@ -107,7 +107,7 @@ def test_keyboard_reaches_everything(qtbot, window):
     listed = {cells.item(row, 0).text(): cells.item(row, 1).text() for row in range(cells.rowCount())}
     for what in ("Run", "Pause", "Step one batch", "Reset", "Undo", "Save", "Heat map", "Baseline (no dropout)"):
         assert listed[what], what
-    assert len(set(listed.values())) == len(listed)  # no key does two things
+    assert len(set(listed.values())) == len(listed)  # no key has two actions
     dialog.close()
     for number, view in enumerate(window.training.views, start=1):
         qtbot.keyClick(window, getattr(Qt.Key, f"Key_{number}"), Qt.KeyboardModifier.AltModifier)
