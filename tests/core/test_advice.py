@@ -70,7 +70,7 @@ class TestRatesRaisedLater:
         CALLS[how](recurrent, X)  # its dropout layers have p = 0
 
 
-def test_experiments_tell_in_words_of_their_own():
+def test_experiments_have_their_own_warning():
     """Experiments warn by `ExperimentConfig.warnings`, also if the rate starts at 0 or is raised later."""
     config = ExperimentConfig(dataset="moons", hidden=(8, 8), batch_norm=True, dropout_schedule="curriculum", epochs=1)
     for trainer in (Trainer(config), Trainer(config.replace(rate=0.0, dropout_schedule="constant"))):

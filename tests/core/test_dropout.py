@@ -226,7 +226,7 @@ def test_in_place_and_overlapping():
     same_bits(reverse[::-1], wanted)
 
 
-def test_in_place_across_shares(isa, thread_count):
+def test_in_place_with_several_threads(isa, thread_count):
     """No element is processed twice where threads share the work."""
     x = values(5 * 2048 + 77, np.float32)
     y = x.copy()

@@ -10,7 +10,7 @@ import fastdrop as fd
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, ml_dtypes.bfloat16])
-def test_evaluation_takes_what_is_certain_alone(bad, dtype):
+def test_evaluation_at_rates_0_and_1_ignores_dropped_values(bad, dtype):
     one, odd = np.ones(5, dtype), np.full(5, bad, dtype)
     for training in (True, False):
         assert (fd.zoneout(one, odd, 0.0, training=training)[0] == 1).all()

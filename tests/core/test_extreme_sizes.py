@@ -8,7 +8,7 @@ import fastdrop as fd
 from fastdrop.regions import block_start_probability
 
 
-def test_sizes_that_no_number_of_c_holds():
+def test_sizes_beyond_the_integers_of_c():
     stream, x = fd.Stream(1), np.ones((2, 2, 4, 4))
     y, mask = fd.cutout(x, 2**63, rng=stream)
     assert not y.any()

@@ -46,7 +46,7 @@ LATE = ["elementwise", "multiply", "softmax", "gaussian", "dropconnect_forward",
 
 @pytest.mark.parametrize("name", [name for name in ALL if name != "dropout"])
 @pytest.mark.parametrize("at", [*LATE, "numpy.multiply", "numpy.copyto", "numpy.zeros"])
-def test_what_fails_after_the_draw_gives_it_back(monkeypatch, name, at):
+def test_a_failure_after_the_draw_gives_the_call_number_back(monkeypatch, name, at):
     """Memory runs out while results are computed, or a kernel launch fails."""
 
     def out_of_memory(*arguments, **keywords):
@@ -78,7 +78,7 @@ def test_an_activation_that_fails_draws_nothing():
     assert (stream.calls, len(calls)) == (0, 3)
 
 
-def test_numbers_that_others_follow_are_not_given_back():
+def test_call_numbers_before_later_ones_are_not_given_back():
     """Otherwise two masks would be equal."""
     stream = fd.Stream(1)
 

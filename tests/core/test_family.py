@@ -126,7 +126,7 @@ def test_empty_arrays(name):
     ("p", "error"), [(-0.1, ValueError), (1.5, ValueError), (float("nan"), ValueError), ("a", TypeError)]
 )
 @pytest.mark.parametrize("training", [True, False])
-def test_no_probability(p, error, training):
+def test_probabilities_out_of_range(p, error, training):
     x = np.ones(SHAPE)
     for function in (
         fd.gaussian_dropout,
@@ -164,7 +164,7 @@ def test_extreme_rates():
     np.testing.assert_array_equal(fd.zoneout(x, -x, 1.0, rng=1)[0], -x)
 
 
-def test_dropped_infinities_do_not_show():
+def test_dropped_infinities_do_not_change_the_result():
     x = np.full((50, 8, 5, 6), np.inf)
     for name in ("DropBlock", "cutout", "DropPath", "locked"):
         y, mask = MEMBERS[name][0](x, rng=2)

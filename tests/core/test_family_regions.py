@@ -11,7 +11,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.mark.parametrize("p", [0.02, 0.1, 0.3, 0.7, 0.95])
 @pytest.mark.parametrize(("size", "block"), [((20,), 5), ((12, 9), 3), ((6, 7, 8), 3), ((4, 9), 7), ((8, 8), 1)])
-def test_dropblock_drops_the_share_p(p, size, block):
+def test_dropblock_drops_the_fraction_p(p, size, block):
     """The mean over each position: fewer blocks cover positions near a border, and the mean compensates."""
     shape = (200, 200 // len(size) ** 2, *size)
     mask = fd.dropblock(np.ones(shape, np.float32), p, block, rng=8)[1]
@@ -83,7 +83,7 @@ def test_what_shares_a_keep_bit():
     assert 10 < (table[:, 0] == 0).sum() < 50
 
 
-def test_zoneout_takes_the_one_or_the_other():
+def test_zoneout_selects_new_or_previous_elements():
     new, previous = RNG.standard_normal((2, 40, 50)).astype(np.float32)
     previous[0, 0], new[0, 1] = np.inf, np.nan
     state, mask = fd.zoneout(new, previous, 0.25, rng=3)

@@ -57,7 +57,7 @@ def test_against_the_reference(isa, thread_count, dtype, p):
 
 
 @pytest.mark.slow
-def test_long_rows_of_softmax_draw_their_decisions_twice(isa):
+def test_long_rows_of_softmax_draw_their_keep_bits_twice(isa):
     x, dy = values((2, 600_001), np.float32), values((2, 600_001), np.float32, 1)
     y, mask = fd.softmax_dropout(x, 0.3, rng=2)
     same(y, reference.softmax_dropout(x, kept_of(mask), mask.scale))
@@ -80,7 +80,7 @@ def test_more_rows_of_softmax_than_are_drawn_at_once(isa):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_functions_are_right(dtype):
+def test_functions_are_accurate(dtype):
     """exp, GELU and softmax against the C library's functions, which the reference does not use."""
     accuracy = 4 * np.finfo(dtype).eps
     x = np.linspace(-80, 0, 5001).astype(dtype)

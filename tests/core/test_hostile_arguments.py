@@ -11,7 +11,7 @@ NO_NUMBERS = [True, False, np.True_, 0j, 1 + 0j, np.complex64(0.5), np.timedelta
 
 
 @pytest.mark.parametrize("p", [*NO_NUMBERS, "0.5", b"0", None, [0.5], np.array([0.5]), object()], ids=range(14))
-def test_what_is_no_probability(p):
+def test_invalid_probabilities_are_refused(p):
     x = values(SHAPE)
     for call in (FUNCTIONS | NO_OUT).values():
         for training in (True, False):
@@ -56,7 +56,7 @@ def test_training_is_a_truth_value():
 
 
 @pytest.mark.parametrize("number", [True, np.True_, 2**40, -(2**70), 1.0, "1", None, [0.5]], ids=str)
-def test_what_is_no_axis_or_size(number):
+def test_invalid_axes_and_sizes_are_refused(number):
     x, stream = values(SHAPE), fd.Stream(1)
     calls = [
         lambda: fd.spatial_dropout(x, channel_axis=number, rng=stream),
@@ -79,7 +79,7 @@ def test_what_is_no_axis_or_size(number):
     assert (stream.calls, stream.state["spawned"]) == (0, 0)
 
 
-def test_regions_warn_as_little_as_kernels():
+def test_regions_raise_no_floating_point_warnings():
     x = np.full(SHAPE, 3e38, np.float32)
     with np.errstate(all="raise"):
         fd.dropblock(x, 0.5, 2, rng=1)

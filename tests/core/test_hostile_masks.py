@@ -16,7 +16,7 @@ BAD_SHAPES = [-1, (2, -3), (2.0, 3), "23", None, (2**63,), (2, 2**80), (1,) * 65
 
 
 @pytest.mark.parametrize("shape", BAD_SHAPES, ids=str)
-def test_shapes_that_are_none(shape):
+def test_invalid_shapes_are_refused(shape):
     stream = fd.Stream(1)
     for make in (fd.Mask, fd.GaussianNoise):
         with pytest.raises((TypeError, ValueError), match=r"shape|draws"):
@@ -31,7 +31,7 @@ def test_shapes_that_are_none(shape):
 @pytest.mark.parametrize(
     "axes", [10**6, 70, 2, -3, (0, 0), (0, 5), 2**70, "0", 0.5, (0.0,), [None], (True, 1.5)], ids=str
 )
-def test_axes_that_are_none(axes):
+def test_invalid_axes_are_refused(axes):
     stream = fd.Stream(1)
     with pytest.raises((TypeError, ValueError, OverflowError)):
         fd.Mask((2, 3), 0.5, stream, axes)
@@ -83,7 +83,7 @@ STATES = [
 
 @pytest.mark.parametrize(("name", "value"), STATES)
 @pytest.mark.parametrize("make", ["mask", "slice", "noise"])
-def test_states_that_nobody_saved(make, name, value):
+def test_invalid_states_are_refused(make, name, value):
     mask = fd.Mask((4, 6), 0.5, fd.Stream(1), 1)
     whole = {"mask": mask, "slice": mask[1:, ::2], "noise": fd.GaussianNoise((4, 6), 0.5, fd.Stream(1))}[make]
     state = whole.__getstate__()
@@ -95,7 +95,7 @@ def test_states_that_nobody_saved(make, name, value):
 
 
 @pytest.mark.parametrize("layout", [(1,), (0, (1,)), (0, (1, 2, 3)), (-1, (1, 2)), (0, (2**63, 1)), (0.5, (1, 2)), 5])
-def test_layouts_that_nobody_sliced(layout):
+def test_invalid_layouts_are_refused(layout):
     part = fd.Mask((4, 6), 0.5, fd.Stream(1))[1:, ::2]
     loaded = fd.Mask.__new__(fd.Mask)
     with pytest.raises(ValueError, match="slice"):
@@ -114,7 +114,7 @@ REGIONS = [
 
 
 @pytest.mark.parametrize(("name", "value"), REGIONS, ids=str)
-def test_states_of_regions_that_nobody_saved(name, value):
+def test_invalid_states_of_regions_are_refused(name, value):
     x = np.ones((2, 3, 5, 5))
     for mask in (fd.dropblock(x, 0.3, 2, rng=1)[1], fd.cutout(x, 2, rng=1)[1]):
         again = pickle.loads(pickle.dumps(mask))
@@ -127,7 +127,7 @@ def test_states_of_regions_that_nobody_saved(name, value):
 
 
 @pytest.mark.parametrize("state", [5, None, [], "x", {}, {"rule_version": 1}, {"rule_version": 1, "key": -1}])
-def test_states_of_streams_that_nobody_saved(state):
+def test_invalid_states_of_streams_are_refused(state):
     stream = fd.Stream(3)
     fd.dropout(np.ones(3), rng=stream)
     before = stream.state
@@ -187,7 +187,7 @@ def test_a_backward_takes_the_masks_of_its_own_function(backward, maker):
 
 
 @pytest.mark.parametrize("backward", backwards())
-def test_what_is_no_mask_at_all(backward):
+def test_backward_refuses_what_is_no_mask(backward):
     arrays = {
         "dropout_backward": (np.ones(ROWS),),
         "zoneout_backward": (np.ones(ROWS),),

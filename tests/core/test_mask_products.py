@@ -94,7 +94,7 @@ def test_no_other_ufunc_takes_a_mask(name):
 
 
 @pytest.mark.parametrize("name", MASKS)
-def test_a_mask_is_still_something_to_look_at(name):
+def test_masks_can_be_inspected_as_arrays(name):
     mask = MASKS[name]()
     kept = np.asarray(mask)
     assert kept.dtype == (np.float32 if name == "noise" else np.bool_)
@@ -115,7 +115,7 @@ def test_a_mask_is_still_something_to_look_at(name):
         np.testing.assert_array_equal(factors != 0, kept)
 
 
-def test_all_that_functions_return_is_of_one_kind():
+def test_all_masks_have_one_base_class():
     for make in MASKS.values():
         mask = make()
         assert isinstance(mask, MultiplicativeNoise)

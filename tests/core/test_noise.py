@@ -145,7 +145,7 @@ def test_the_second_operand_broadcasts(isa, thread_count):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_what_is_not_chosen_does_not_show(isa, dtype):
+def test_unselected_values_do_not_change_the_result(isa, dtype):
     """An infinity or NaN that is not selected does not change the result, and without a scale nothing is rounded."""
     for shape, axes in [((9, 40), ()), ((6000,), ()), ((4, 16, 64), (2,)), ((4, 64, 16), (1,))]:
         mask = mask_for(shape, 0.5, 1.0, axes)

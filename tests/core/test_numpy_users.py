@@ -182,7 +182,7 @@ def test_sparse_matrices():
     np.testing.assert_array_equal(x.toarray(), np.eye(3))
 
 
-def test_units_do_not_vanish_without_a_word():
+def test_units_are_not_dropped_silently():
     pint = pytest.importorskip("pint")
     metres = pint.UnitRegistry().Quantity(np.ones(4), "m")
     with pytest.warns(pint.UnitStrippedWarning):

@@ -33,7 +33,7 @@ def test_resize(megabytes):
     assert get_handler_name(block(40)) == OURS
 
 
-def test_resizing_takes_no_others_memory():
+def test_resizing_leaves_other_arrays_alone():
     blocks = [block(32) for _ in range(3)]
     for number, each in enumerate(blocks):
         each.fill(number)

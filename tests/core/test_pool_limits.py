@@ -61,7 +61,7 @@ def test_the_smallest_that_fits_is_taken_and_none_that_wastes():
     assert address(block(60)) == addresses[0]
 
 
-def test_the_bound_holds_whatever_comes():
+def test_the_limit_holds_for_random_requests():
     rng, held = np.random.default_rng(3), []
     fd.set_pool_limit(200 * MB)
     for _ in range(500):
@@ -122,7 +122,7 @@ def test_limits_out_of_range(limit):
 
 
 @pytest.mark.parametrize("limit", [1.5, "1 GiB", None, True, np.float64(3), [1], np.arange(2)])
-def test_limits_of_no_number(limit):
+def test_limits_of_a_wrong_type(limit):
     before = fd.get_pool_limit()
     with pytest.raises(TypeError, match="bytes is an int"):
         fd.set_pool_limit(limit)

@@ -190,6 +190,6 @@ def test_small_calls_stay_on_their_thread():
 
 
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has its global lock")
-def test_the_global_lock_stays_away():
+def test_importing_keeps_the_gil_disabled():
     code = "import fastdrop, sys; print(sys._is_gil_enabled())"
     assert run(code).stdout.split() == ["False"]

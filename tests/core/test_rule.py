@@ -56,7 +56,7 @@ def test_scale_preserves_the_expectation(p):
     assert abs(inverted_scale(p) * keep_probability(threshold_of(p)) - 1) <= 2**-40 / (1 - p)
 
 
-def test_the_mask_stays_what_it_is():
+def test_frozen_bits_of_a_mask():
     """Frozen bits: saved experiments depend on them under version 1."""
     stream = fd.Stream(0x0123456789ABCDEF)
     stream.draw()
@@ -69,7 +69,7 @@ def test_the_mask_stays_what_it_is():
 FINGERPRINT = "f5c2f2e5987fe8ee"
 
 
-def test_a_longer_stretch_stays_what_it_is(isa):
+def test_frozen_bits_of_a_longer_mask(isa):
     """2**16 keep bits with about 250 ties: a changed tail, even in both kernel and reference, fails here."""
     _, mask = fd.dropout(np.zeros(1 << 16), 0.3, rng=2**64 - 2)
     assert hashlib.sha256(mask.packed().tobytes()).hexdigest() == LONG_FINGERPRINT

@@ -44,7 +44,7 @@ def same(call, p=0.3):
             assert usual == other
 
 
-def test_this_is_how_the_ways_are_told_apart(monkeypatch):
+def test_which_calls_take_the_fast_path(monkeypatch):
     for p, usual in ((0.3, True), (np.float64(0.3), False)):
         assert (cpu.dropout(X, p, fd.Stream(0), None, None) is not None) == usual
     for rng in (None, np.random.default_rng(0), True):
@@ -243,7 +243,7 @@ def test_a_mask_is_pickled_by_every_protocol(protocol):
     assert copy.copy(mask) == copy.deepcopy(mask) == mask
 
 
-def test_other_threads_may_look_at_all_objects_meanwhile():
+def test_other_threads_see_only_complete_objects():
     """Garbage collectors and memory profilers must find complete objects."""
     x = np.ones(1 << 20, np.float32)
     done = threading.Event()

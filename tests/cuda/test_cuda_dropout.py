@@ -118,7 +118,7 @@ def test_spatial_dropout(gpu, axis):
         same(gpu.get(fd.dropout_backward(gpu.put(x), mask)), expected(x, mask))
 
 
-def test_what_a_dropped_map_holds_does_not_show(gpu):
+def test_values_of_dropped_maps_do_not_change_the_result(gpu):
     x = np.full((4, 16, 64), np.nan, np.float32)
     kept = kept_of(fd.spatial_dropout(x, 0.5, rng=1)[1])
     y, _ = fd.spatial_dropout(gpu.put(np.where(kept, np.float32(1), x)), 0.5, rng=1)

@@ -114,7 +114,7 @@ def run(operation, out, x, second, mask):
 
 @pytest.mark.parametrize("operation", PLACES)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_what_takes_a_dropped_elements_place(gpu, dtype, operation):
+def test_blend_and_alpha(gpu, dtype, operation):
     for shape in FUSED:
         x, second = inputs_of(operation, shape, dtype)
         for p, scale in [(0.3, None), (0.5, 1.0), (0.0, None), (1.0, None)] if shape[0] < 100 else [(0.3, None)]:
@@ -129,7 +129,7 @@ def test_what_takes_a_dropped_elements_place(gpu, dtype, operation):
 
 @pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_layouts_of_what_takes_its_place(gpu, dtype, name):
+def test_layouts_of_blend_and_alpha(gpu, dtype, name):
     shape, view = LAYOUTS[name]
     x = view(values(shape, dtype))
     mask = mask_for(x.shape, 0.3)
@@ -142,7 +142,7 @@ def test_layouts_of_what_takes_its_place(gpu, dtype, name):
 
 @pytest.mark.parametrize("operation", PLACES)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_shared_axes_of_what_takes_its_place(gpu, dtype, operation):
+def test_shared_axes_of_blend_and_alpha(gpu, dtype, operation):
     for shape, axes in [*SHARED, ((1, 64), (0,)), ((1, 1), (0,)), ((1, 7), (0, 1))]:
         x, second = inputs_of(operation, shape, dtype)
         padded = np.concatenate([x, x, x], axis=-1)
@@ -168,7 +168,7 @@ def test_the_second_operand_broadcasts(gpu):
             same(gpu.get(out), wanted("blend", x, second, mask))
 
 
-def test_what_is_not_chosen_does_not_show(gpu):
+def test_unselected_values_do_not_change_the_result(gpu):
     for shape, axes in [((9, 40), ()), ((6000,), ()), ((4, 16, 64), (2,)), ((4, 64, 16), (1,))]:
         mask = mask_for(shape, 0.5, 1.0, axes)
         kept = kept_of(mask)

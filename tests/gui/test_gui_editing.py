@@ -74,7 +74,7 @@ def test_layers_are_edited_added_removed_and_moved():
     assert editing.with_layer(CONFIG, 0, size=24).hidden == (24, 8)
 
 
-def test_layers_that_agree_again_are_said_simply():
+def test_equal_layer_settings_become_one_setting():
     apart = editing.with_layer(CONFIG, 0, rate=0.2)
     assert apart.layer_rates == (0.2, 0.5)
     together = editing.with_layer(apart, 1, rate=0.2)

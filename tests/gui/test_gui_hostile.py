@@ -47,7 +47,7 @@ def wait(model, condition):
         time.sleep(0.01)
 
 
-def test_the_process_outlives_whatever_it_is_given(tmp_path):
+def test_the_process_survives_hostile_files(tmp_path):
     model = ExperimentModel(CONFIG)
     wait(model, lambda: model.status is Status.READY)
     pid = model._process.pid
@@ -113,7 +113,7 @@ def test_an_unexpected_error_is_told_with_details(error, told, monkeypatch):
     failures = [message for message in messages if isinstance(message, Failure)]
     assert len(failures) == 2
     assert all("no" in failure.message for failure in failures)
-    if not isinstance(error, OSError):  # an error that a file can cause
+    if not isinstance(error, OSError):  # an unexpected error: OSErrors are expected of files
         assert f"unexpected error: {type(error).__name__}" in failures[0].message
         assert "Traceback" in failures[0].details
         assert "load_experiment" in failures[0].details
@@ -186,7 +186,7 @@ def test_hostile_experiments_leave_the_one_at_hand(window, warned, tmp_path):
     assert window.session.model.status is Status.READY
 
 
-def test_hostile_lines_are_told_and_odd_ones_are_taken(qtbot, window):
+def test_hostile_share_codes_are_refused_and_extreme_ones_accepted(qtbot, window):
     for line in (
         "fastdrop1?dataset=file&data_file=%00",
         "fastdrop1?epochs=" + "1" * 401,

@@ -81,7 +81,7 @@ def test_an_orderly_end_leaves_nothing_and_a_discarded_one_is_gone(qtbot, home, 
     window.autosave.offer_recovery()  # there is nothing to recover
 
 
-def test_what_was_not_saved_is_there_as_the_last_session(qtbot, window, open_window):
+def test_unsaved_work_is_the_last_session(qtbot, window, open_window):
     trained(qtbot, window)
     window.training.settings.rate.setValue(0.3)
     history = list(window.session.model.history)
@@ -93,7 +93,7 @@ def test_what_was_not_saved_is_there_as_the_last_session(qtbot, window, open_win
     assert second.session.model.history == history
 
 
-def test_what_two_windows_left_is_offered_one_after_the_other(qtbot, home, open_window):
+def test_files_of_two_killed_windows_are_offered_in_turn(qtbot, home, open_window):
     good, damaged = (recovery.folder() / f"{99990 + number}-1.fastdrop" for number in range(2))
     save_experiment(good, Experiment(CONFIG.replace(dataset="xor")))
     damaged.write_bytes(b"damaged")
@@ -162,7 +162,7 @@ def test_an_orderly_end_leaves_no_lock(qtbot, window):
     assert not list(folder.iterdir())
 
 
-def test_what_a_process_of_the_same_number_left_is_not_written_over(home):
+def test_a_file_of_an_earlier_process_with_the_same_id_is_not_overwritten(home):
     left = recovery.folder() / f"{os.getpid()}-1.fastdrop"
     save_experiment(left, Experiment(CONFIG))
     first, second = recovery.AutosaveFile(), recovery.AutosaveFile()
@@ -188,7 +188,7 @@ def test_two_windows_that_recover_the_same(qtbot, open_window):
 
 
 @pytest.mark.parametrize("answer", ["Recover", "Discard"])
-def test_what_is_alive_is_neither_recovered_nor_discarded(qtbot, open_window, answer):
+def test_the_file_of_a_running_window_is_neither_recovered_nor_discarded(qtbot, open_window, answer):
     path = recovery.folder() / "99999-1.fastdrop"
     save_experiment(path, Experiment(CONFIG.replace(dataset="xor")))
     window = open_window(ExperimentConfig())
@@ -199,7 +199,7 @@ def test_what_is_alive_is_neither_recovered_nor_discarded(qtbot, open_window, an
         assert load_experiment(path).config.dataset == "xor"
 
 
-def test_a_home_that_cannot_be_written(qtbot, home, open_window, monkeypatch):
+def test_a_home_folder_without_write_access(qtbot, home, open_window, monkeypatch):
     (home / "file").write_bytes(b"")
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "file"))
     window = open_window()

@@ -46,7 +46,7 @@ def test_cards_are_dropped_elsewhere(window):
     assert window.session.document.config.hidden == (16, 80)
 
 
-def test_a_change_that_cannot_be_is_explained_beside_the_field(qtbot, window):
+def test_an_invalid_change_is_explained_beside_the_field(qtbot, window):
     choose(window.training.settings.fields["dropout"], "spatial")
     ready(qtbot, window)
     type_number(qtbot, window.training.cards.cards[0].size_box, "33")
@@ -183,7 +183,7 @@ def test_numbers_are_read_as_people_write_them(qtbot, window):
     assert box.text() == "0.00025"
 
 
-def test_what_is_typed_and_not_entered_counts_when_something_is_done(qtbot, window):
+def test_typed_text_without_enter_is_used_by_actions(qtbot, window):
     box = window.training.settings.fields["epochs"]
     box.setFocus()
     box.selectAll()

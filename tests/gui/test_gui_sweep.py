@@ -50,7 +50,7 @@ def test_how_many_runs_before_one_starts(qtbot, view):
         ("dropout", "zoneout", "does not support"),
     ],
 )
-def test_values_that_cannot_be_are_told_beside_the_field(qtbot, view, parameter, text, words):
+def test_invalid_values_are_explained_beside_the_field(qtbot, view, parameter, text, words):
     write(qtbot, view, parameter, text)
     assert "⚠" in view.settings.plan.text()
     assert words in view.settings.plan.text()
@@ -63,7 +63,7 @@ def test_values_that_cannot_be_are_told_beside_the_field(qtbot, view, parameter,
     assert view.settings.values.text() == text
 
 
-def test_what_changes_nothing_is_told(qtbot, view):
+def test_a_sweep_without_effect_is_reported(qtbot, view):
     view.set_config(CONFIG.replace(dropout="none"))
     assert "No layer has dropout" in view.settings.plan.text()
     view.set_config(CONFIG)

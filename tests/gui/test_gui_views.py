@@ -208,7 +208,7 @@ def test_distributions_over_time(shown):
         series.add(float(epoch), (QUANTILES * (1 + epoch)).astype(np.float32))
     view.show_distributions({("weights", "hidden 1"): series, ("activations", "hidden 1"): DownsampledSeries()})
     assert view.picture.shape[0] == 60
-    assert (view.picture[-1] > 0).sum() < (view.picture[0] > 0).sum()  # the axis range grows
+    assert (view.picture[-1] > 0).sum() < (view.picture[0] > 0).sum()  # the value range grows
     assert "0 to 10, median 5 (epoch 9.0)" in view.caption.text()
     view.kind.setCurrentIndex(1)
     assert "Appears as" in view.caption.text()

@@ -32,7 +32,7 @@ def test_a_unit_that_is_clicked_is_inspected(qtbot, window):
     assert "active for" in inspector.caption.text()
 
 
-def test_views_show_what_they_are_for(qtbot, window):
+def test_views_show_their_content(qtbot, window):
     page = window.training
     page.raise_view(page.boundary)
     qtbot.waitUntil(lambda: page.boundary.images["decision"].image is not None, timeout=WAIT)
@@ -49,7 +49,7 @@ def test_views_show_what_they_are_for(qtbot, window):
     qtbot.waitUntil(lambda: len(page.distributions.shown or []) > 3, timeout=WAIT)
 
 
-def test_feature_maps_and_mistakes_of_digits(qtbot, open_window):
+def test_feature_maps_and_misclassified_digits(qtbot, open_window):
     config = ExperimentConfig(network="cnn", hidden=(4, 8, 16), dropout="spatial", rate=0.5, epochs=50)
     window = open_window(config)
     page = window.training

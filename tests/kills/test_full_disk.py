@@ -228,7 +228,7 @@ def test_the_app_on_a_full_disk(app_on_disk, qtbot, open_window):
 
 
 @pytest.mark.gui
-def test_a_configuration_that_was_not_autosaved_for_want_of_room_is_autosaved_later(app_on_disk, qtbot, open_window):
+def test_an_autosave_that_failed_on_a_full_disk_is_repeated(app_on_disk, qtbot, open_window):
     """Without a network for the configuration, the window's process writes the file itself."""
     window = open_window()
     window.session.open_config(CONFIG.replace(dataset="file", data_file="/nowhere/a.csv"), "a test")

@@ -52,7 +52,7 @@ def test_every_link_leads_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_every_test_that_is_named_is_there(page):
+def test_named_tests_exist(page):
     for file, name in re.findall(r"`(?:tests/)?([\w/]+\.py)::(\w+)", page.read_text(encoding="utf-8")):
         assert name in functions_of(ROOT / "tests" / file), f"{file}::{name}"
 
@@ -61,7 +61,7 @@ FOLDERS = ("fastdrop", "src_kernels", "gui", "tests", "docs", "examples")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_every_file_that_is_named_is_there(page):
+def test_named_files_exist(page):
     """Paths relative to the root, in code font."""
     if page.name == "CHANGELOG.md":  # the changelog also names removed files
         return
@@ -82,7 +82,7 @@ def test_every_page_can_be_found():
     assert set(PAGES) - seen == set()
 
 
-def test_every_function_on_the_way_of_the_data_is_there():
+def test_functions_of_the_data_flow_exist():
     """The architecture page's tables have the form `file`: `function`, `function`."""
     page = ROOT / "docs" / "development" / "architecture.md"
     rows = re.findall(r"^\| \d+ \| (.+?) \|", page.read_text(encoding="utf-8"), re.MULTILINE)

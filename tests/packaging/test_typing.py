@@ -77,7 +77,7 @@ def test_users_mistakes_are_found(installed):
         assert any(found.startswith(f"user.py:{line}:") and f"[{code}]" in found for found in text.splitlines()), text
 
 
-def test_stubs_say_all_of_the_compiled_module(tmp_path, monkeypatch):
+def test_stubs_cover_the_compiled_module(tmp_path, monkeypatch):
     stubs = tmp_path / "stubs" / "fastdrop" / "_kernels"  # Python would import it from the working directory
     stubs.mkdir(parents=True)
     for folder in (stubs.parent, stubs):
