@@ -70,7 +70,7 @@ def views(dtype):
     if dtype is not ml_dtypes.bfloat16:  # bfloat16 has no other byte order
         yield "foreign byte order", values(3000, dtype).astype(np.dtype(dtype).newbyteorder())
     yield "Fortran, thin", np.asfortranarray(values((5000, 3), dtype))
-    yield "axes turned", values((3, 41, 300), dtype).transpose(2, 0, 1)
+    yield "axes rotated", values((3, 41, 300), dtype).transpose(2, 0, 1)
     yield "columns of a larger Fortran array", np.asfortranarray(values((200, 700), dtype))[3:197, 5:]
 
 

@@ -78,7 +78,7 @@ def test_what_lies_on_a_gpu_is_cupys(monkeypatch):
         fd.dropout(there)
 
 
-def test_a_gpu_that_is_not_there_is_said(monkeypatch):
+def test_a_gpu_that_is_not_there_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(fd.BackendUnavailable, match="CuPy"):
         fd.from_dlpack(DLPackArray(X, kind=2))

@@ -92,8 +92,8 @@ def test_layouts_and_dtypes_change_no_keep_bit(name, dtype):
     assert (mask == forward(x, rng=10)[1]) is False
     tolerance = {2: 1e-2, 4: 1e-6, 8: 0}[x.dtype.itemsize]
     np.testing.assert_allclose(y.astype(np.float64), wanted, rtol=tolerance, atol=tolerance)
-    turned = np.asfortranarray(x)
-    np.testing.assert_array_equal(forward(turned, rng=9)[0], y)
+    transposed = np.asfortranarray(x)
+    np.testing.assert_array_equal(forward(transposed, rng=9)[0], y)
     out = x.copy()
     assert forward(out, rng=9, out=out)[0] is out
     np.testing.assert_array_equal(out, y)

@@ -69,7 +69,7 @@ def test_cutout_squares():
     assert not fd.cutout(np.ones((1, 1, 5)), 11, rng=1)[0].any()
 
 
-def test_what_shares_a_keep_bit():
+def test_which_elements_share_a_keep_bit():
     x = np.ones((60, 7, 5))
     path = fd.drop_path(x, 0.5, rng=1)[0]
     assert {tuple(set(example.ravel().tolist())) for example in path} == {(0.0,), (2.0,)}

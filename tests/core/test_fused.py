@@ -165,9 +165,9 @@ def test_layouts_and_in_place(isa, thread_count, dtype):
             inplace = flat.copy()
             assert call(inplace, out=inplace)[0] is inplace
             same(inplace, wanted)
-            turned = np.empty(x.shape[::-1], dtype).T
-            call(x, out=turned)
-            same(np.ascontiguousarray(turned), wanted)
+            transposed = np.empty(x.shape[::-1], dtype).T
+            call(x, out=transposed)
+            same(np.ascontiguousarray(transposed), wanted)
             overlapping = np.concatenate([flat, flat])
             call(overlapping[: len(flat)], out=overlapping[1 : len(flat) + 1])
             same(overlapping[1 : len(flat) + 1], wanted)

@@ -270,9 +270,9 @@ def test_box_muller_is_accurate():
         one, other = reference.box_muller(first, second)
     u = (first >> np.uint32(1) | np.uint32(1)).astype(np.float32).astype(float) * 2.0**-31
     angle = ((second & np.uint32(2**30 - 1)).astype(float) - 2**29) * np.pi * 2.0**-31
-    radius, mirrored, turned = np.sqrt(-2 * np.log(u)), second >= 2**31, second & np.uint32(2**30) != 0
+    radius, mirrored, exchanged = np.sqrt(-2 * np.log(u)), second >= 2**31, second & np.uint32(2**30) != 0
     x, y = radius * np.where(mirrored, -np.cos(angle), np.cos(angle)), radius * np.sin(angle)
-    for found, wanted in ((one, np.where(turned, y, x)), (other, np.where(turned, x, y))):
+    for found, wanted in ((one, np.where(exchanged, y, x)), (other, np.where(exchanged, x, y))):
         assert found.dtype == np.float32
         error = np.abs(found - wanted) / np.spacing(np.abs(found))
         assert error.max() < 5

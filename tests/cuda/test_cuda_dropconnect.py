@@ -45,7 +45,7 @@ def test_dropconnect(gpu, dtype, per_example):
             for found, other in zip([y, *gradients[:2]], wanted[:3], strict=True):
                 if per_example:
                     same(gpu.get(found), other.astype(dtype))
-                else:  # the product's order is the library's
+                else:  # the library chooses the product's summation order
                     near(gpu.get(found), other, max(shape))
             near(gpu.get(gradients[2]), wanted[3], max(shape))
 
@@ -67,7 +67,7 @@ def test_dropped_infinite_weights_contribute_nothing(gpu):
 
 @pytest.mark.slow
 def test_dropconnect_with_far_keep_bits(gpu):
-    """The last example's keep bits have numbers beyond 2^32."""
+    """The last example's keep bits have indices beyond 2^32."""
     batch, outputs, inputs = 2**15 + 1, 2048, 96
     x, weight = values((batch, inputs), np.float32), values((outputs, inputs), np.float32, 1)
     blocks = 1 if gpu.emulated else None

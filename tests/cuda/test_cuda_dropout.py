@@ -33,7 +33,7 @@ def test_sizes(gpu, dtype, p):
 
 
 def test_the_threshold_itself_is_dropped(gpu):
-    """keep is U < threshold, also where only the last bit of the tail tells."""
+    """An element is kept if U < threshold, also where only the last bit of the tail differs."""
     key, call, like = 12, 3, gpu.cupy.zeros(1, np.float32)
     u = reference.uniform40(key, call, np.arange(200))
     for element in range(0, 200, 40):
@@ -93,10 +93,13 @@ def test_written_arrays_of_every_layout(gpu, dtype):
 def test_shared_axes(gpu, dtype):
     for shape, axes in SHARED:
         x, residual = values(shape, dtype), values(shape, dtype, 1)
-        turned = tuple(range(len(shape)))[::-1]
+        reversed_axes = tuple(range(len(shape)))[::-1]
         layouts = [(gpu.put(x), gpu.put(residual))]
         layouts.append(
-            tuple(gpu.put(np.ascontiguousarray(a.transpose(turned))).transpose(turned) for a in (x, residual))
+            tuple(
+                gpu.put(np.ascontiguousarray(a.transpose(reversed_axes))).transpose(reversed_axes)
+                for a in (x, residual)
+            )
         )
         padded = [gpu.put(np.concatenate([a, a, a], axis=-1))[..., shape[-1] : 2 * shape[-1]] for a in (x, residual)]
         for a, b in [*layouts, tuple(padded)]:
@@ -126,7 +129,7 @@ def test_values_of_dropped_maps_do_not_change_the_result(gpu):
 
 
 def test_one_mask_on_both_devices(gpu):
-    """What is drawn on one device is undone on the other."""
+    """A mask drawn on one device is applied on the other."""
     x = values((50, 70), np.float32)
     y, mask = fd.dropout(x, 0.3, rng=4)
     same(gpu.get(mask(gpu.put(x))), y)

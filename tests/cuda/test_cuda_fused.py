@@ -33,7 +33,7 @@ def test_fused_operations(gpu, dtype):
                 same(gpu.get(found[0]), wanted[0])
                 if gpu.emulated:
                     same(gpu.get(found[1]), wanted[1])
-                else:  # CuPy adds the blocks' sums in an order of its own
+                else:  # CuPy adds the blocks' sums in another order
                     error = np.abs(gpu.get(found[1]).astype(float) - wanted[1].astype(float))
                     assert (error <= 1e-2 * np.abs(wanted[1].astype(float)).max() + 1e-3).all()
             y, mask = fd.softmax_dropout(there["x"], p, rng=5)
@@ -50,9 +50,9 @@ def test_softmax_of_every_width(gpu):
         same(gpu.get(y), reference.softmax_dropout(x, kept, mask.scale))
         found = fd.softmax_dropout_backward(gpu.put(dy), gpu.put(x), mask)
         same(gpu.get(found), reference.softmax_dropout_backward(dy, x, kept, mask.scale))
-        turned = gpu.put(np.ascontiguousarray(x.T)).T
-        fd.softmax_dropout(turned, 0.3, rng=columns, out=turned)
-        same(gpu.get(turned), reference.softmax_dropout(x, kept, mask.scale))
+        transposed = gpu.put(np.ascontiguousarray(x.T)).T
+        fd.softmax_dropout(transposed, 0.3, rng=columns, out=transposed)
+        same(gpu.get(transposed), reference.softmax_dropout(x, kept, mask.scale))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -90,12 +90,12 @@ def mask_for(shape, p, scale=None, shared_axes=()):
 
 
 def inputs_of(operation, shape, dtype):
-    """x, and the second operand, which alpha dropout does without."""
+    """x and the second operand, which alpha dropout ignores."""
     return values(shape, dtype), values(shape, dtype, 1)
 
 
 SHIFT = 0.37
-"""Alpha dropout's: no half dtype has this number."""
+"""The shift of alpha dropout: a number that no half dtype has exactly."""
 
 
 def wanted(operation, x, second, mask):
@@ -146,10 +146,10 @@ def test_shared_axes_of_blend_and_alpha(gpu, dtype, operation):
     for shape, axes in [*SHARED, ((1, 64), (0,)), ((1, 1), (0,)), ((1, 7), (0, 1))]:
         x, second = inputs_of(operation, shape, dtype)
         padded = np.concatenate([x, x, x], axis=-1)
-        mask, turned = mask_for(shape, 0.4, shared_axes=axes), tuple(range(len(shape)))[::-1]
+        mask, reversed_axes = mask_for(shape, 0.4, shared_axes=axes), tuple(range(len(shape)))[::-1]
         for array in (
             gpu.put(x),
-            gpu.put(np.ascontiguousarray(x.transpose(turned))).transpose(turned),
+            gpu.put(np.ascontiguousarray(x.transpose(reversed_axes))).transpose(reversed_axes),
             gpu.put(padded)[..., shape[-1] : 2 * shape[-1]],
         ):
             out = gpu.cupy.empty_like(array)

@@ -16,14 +16,14 @@ from fastdrop.backends.cuda import geometry, source
 
 @pytest.fixture
 def fresh_plans():
-    """Plans are remembered; not those of a test that changes what they depend on."""
+    """Plans are cached: clear those of a test that changes the constants they depend on."""
     yield
     geometry.plan.cache_clear()
 
 
 @pytest.mark.slow
 def test_every_launch_geometry(gpu, monkeypatch, fresh_plans):
-    """Blocks of other sizes, walks cut into more and shorter pieces, and threads that start in another order."""
+    """Other block sizes, strided walks in more and shorter pieces, and threads that start in another order."""
     x, images, rows = values(9001, np.float32), values((5, 6, 17, 24), np.float16), values((70, 130), np.float32)
     bias = values(130, np.float32, 1)
     for threads in (32, 64, 96, 128):

@@ -88,7 +88,7 @@ def test_networks_that_cannot_read_the_data(fields, words):
         Trainer(ExperimentConfig(**fields))
 
 
-def test_where_dropout_stands():
+def test_the_layers_with_dropout():
     for where, wanted in (("all", [True, True, True]), ("first", [True, False, False]), ("last", [False, False, True])):
         network = Trainer(config(hidden=(8, 8, 8), dropout_layers=where)).network
         assert [block.dropper is not None for block in network.blocks] == wanted

@@ -299,7 +299,7 @@ class TestMeasuring:
         assert kept[-1] == 0.5  # all are
         assert kept == sorted(kept, reverse=True)
 
-    def test_what_is_told_has_a_standard_deviation(self):
+    def test_the_reported_figure_has_a_standard_deviation(self):
         one, other = (spatial.told_of(seed) for seed in (0, 1))
         assert one.shape == (3, 7)
         assert (one[0] != other[0]).all()
@@ -314,7 +314,7 @@ class TestMeasuring:
         assert subnetworks.different(2, draws, 0)[-1] == 4
         assert subnetworks.different(8, draws, 0) != subnetworks.different(8, draws, 1)
 
-    def test_the_share_that_is_dropped(self):
+    def test_the_fraction_that_is_dropped(self):
         view = subnetworks.activations_of(self.small)
         assert subnetworks.dropped_fraction(view) == pytest.approx(0.5, abs=0.1)
         assert subnetworks.dropped_fraction(subnetworks.activations_of(self.small.replace(rate=0.0))) == 0

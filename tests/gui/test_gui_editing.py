@@ -195,7 +195,7 @@ def test_a_file_of_another_network_fails_in_words(model, tmp_path):
     assert "does not belong to this configuration" in model.message
 
 
-def test_saving_where_nothing_can_be_written_is_told(model, tmp_path):
+def test_saving_where_nothing_can_be_written_is_reported(model, tmp_path):
     model.save(str(tmp_path / "no" / "run.fastdrop"), Experiment(model.config))
     wait(model, lambda: model.saved)
     assert "there is no folder" in model.saved[0].problem
@@ -276,7 +276,7 @@ def test_loading_is_timed(model):
     assert model.loading_seconds == 0.0
 
 
-def test_a_killed_process_is_told_and_replaced(model):
+def test_a_killed_process_is_reported_and_replaced(model):
     os.kill(model._process.pid, signal.SIGKILL)
     wait(model, lambda: model.status is Status.FAILED)
     assert "ended unexpectedly" in model.message

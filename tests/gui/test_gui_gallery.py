@@ -180,7 +180,7 @@ def test_the_placeholders_words_find_something(qtbot, view):
         assert shown(view)
 
 
-def test_finding_nothing_is_said_and_nothing_opens(qtbot, view):
+def test_finding_nothing_is_reported_and_nothing_opens(qtbot, view):
     type_words(qtbot, view, "zebra")
     assert shown(view) == []
     assert view.about.text() == "No experiment matches all of these words."
@@ -195,7 +195,7 @@ def test_finding_nothing_is_said_and_nothing_opens(qtbot, view):
     assert view.open_button.isEnabled()
 
 
-def test_cards_stand_side_by_side_without_overlaps(qtbot, view):
+def test_cards_do_not_overlap(qtbot, view):
     for width, columns in ((320, 1), (700, 2), (1150, 3)):
         view.resize(width, 600)
         qtbot.waitUntil(lambda width=width: view.cards.viewport().width() > width - 60)

@@ -309,7 +309,7 @@ def test_a_table_whose_name_is_no_text(qtbot, window, warned, tmp_path, name):
     assert "cannot be read" in missing.problem.text()
 
 
-def test_what_cannot_be_saved_is_told(qtbot, window, warned, tmp_path):
+def test_what_cannot_be_saved_is_reported(qtbot, window, warned, tmp_path):
     path = tmp_path / "run.fastdrop"
     window.session.set_runs((Run("a\x07b", CONFIG, tuple(Trainer(CONFIG).history)),))
     window.files.save_to(str(path))

@@ -146,7 +146,7 @@ def test_without_a_trainer_a_trained_file_is_not_emptied_unasked(qtbot, window, 
     assert load_experiment(path).states
 
 
-def test_a_file_that_a_dead_process_did_not_write_is_told(qtbot, window, home, told):
+def test_a_file_that_a_dead_process_did_not_write_is_reported(qtbot, window, home, told):
     trained(qtbot, window, 1)
     pid = window.session.model._process.pid
     os.kill(pid, signal.SIGSTOP)

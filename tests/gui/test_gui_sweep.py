@@ -95,13 +95,13 @@ def test_the_curve_is_mean_and_deviation_of_the_runs(qtbot, view):
     assert view.plot.getAxis("bottom").labelText == "Dropout rate p"
 
 
-def test_learning_rates_stand_at_equal_ratios(qtbot, view):
+def test_learning_rates_are_drawn_on_a_logarithmic_axis(qtbot, view):
     sweep(qtbot, view, "learning_rate", "0.001:0.1:x10", seeds=1)
     np.testing.assert_allclose(view._picture.mean.getData()[0], [-3, -2, -1])
     assert [text for _, text in view.plot.getAxis("bottom")._tickLevels[0]] == ["0.001", "0.01", "0.1"]
 
 
-def test_choices_stand_side_by_side_without_a_line(qtbot, view):
+def test_choices_are_drawn_side_by_side_without_a_line(qtbot, view):
     sweep(qtbot, view, "optimizer", "sgd, adam")
     assert [text.strip() for _, text in view.plot.getAxis("bottom")._tickLevels[0]] == ["SGD", "Adam"]
     assert not view._picture.band.isVisible()
@@ -113,7 +113,7 @@ def test_choices_stand_side_by_side_without_a_line(qtbot, view):
     assert view.plot.getAxis("bottom")._tickLevels is None
 
 
-def test_pointing_tells_and_clicking_opens(qtbot, view):
+def test_pointing_shows_a_run_and_clicking_opens_it(qtbot, view):
     sweep(qtbot, view)
     for result in view.results:
         qtbot.waitUntil(lambda: is_settled(view), timeout=WAIT)
@@ -192,7 +192,7 @@ def test_cancel_keeps_what_is_there(qtbot, view):
     assert not view.cancel_button.isEnabled()
 
 
-def test_a_killed_process_is_told(qtbot, view):
+def test_a_killed_process_is_reported(qtbot, view):
     view.set_config(CONFIG.replace(epochs=100))
     write(qtbot, view, "rate", "0:0.9:0.1", seeds=20)
     press(qtbot, view.start_button)

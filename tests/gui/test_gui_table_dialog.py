@@ -185,7 +185,7 @@ def slowly(connection, path, label):
     time.sleep(600)
 
 
-def test_closing_ends_the_check_and_a_killed_check_is_told(qtbot, show, tmp_path, monkeypatch):
+def test_closing_ends_the_check_and_a_killed_check_is_reported(qtbot, show, tmp_path, monkeypatch):
     monkeypatch.setattr("fastdrop_gui.views.files.import_dialog.send_facts", slowly)
     path = tmp_path / "good.csv"
     path.write_text("a,b,kind\n" + ROWS)

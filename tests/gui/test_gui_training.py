@@ -104,7 +104,7 @@ def test_runs_are_pinned_compared_restored_and_removed(qtbot, window):
     assert view.cells.rowCount() == 1
 
 
-def test_killed_training_process_is_told_and_replaced(qtbot, window):
+def test_killed_training_process_is_reported_and_replaced(qtbot, window):
     click(qtbot, window, window.commands.run)
     os.kill(window.session.model._process.pid, signal.SIGKILL)
     qtbot.waitUntil(lambda: window.session.model.status is Status.FAILED, timeout=WAIT)
@@ -114,7 +114,7 @@ def test_killed_training_process_is_told_and_replaced(qtbot, window):
     assert window.status.problem.text() == ""
 
 
-def test_divergence_is_told(qtbot, open_window):
+def test_divergence_is_reported(qtbot, open_window):
     window = open_window(CONFIG.replace(optimizer="sgd", learning_rate=10.0))
     click(qtbot, window, window.commands.run)
     qtbot.waitUntil(lambda: window.session.model.status is Status.FAILED, timeout=WAIT)
@@ -140,7 +140,7 @@ def test_the_number_of_threads_is_handed_on(qtbot, window):
     assert (("threads", threads.value()) in sent) == (threads.minimum() < threads.maximum())
 
 
-def test_a_process_that_does_not_answer_is_told_and_reset_replaces_it(qtbot, window, monkeypatch):
+def test_a_process_that_does_not_answer_is_reported_and_reset_replaces_it(qtbot, window, monkeypatch):
     monkeypatch.setattr("fastdrop_gui.model.experiment_model.PATIENCE", 0.5)
     click(qtbot, window, window.commands.run)
     qtbot.waitUntil(lambda: window.session.model.snapshot.step > 3, timeout=WAIT)

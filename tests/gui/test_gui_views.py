@@ -147,7 +147,7 @@ def test_another_examples_sub_network(shown):
     assert len(network.crosses.points()) == 1
 
 
-def test_maps_that_are_dropped_whole_are_told(shown):
+def test_maps_that_are_dropped_whole_are_reported(shown):
     maps = shown(FeatureMapsView)
     kept = np.ones((3, 2, 2), bool)
     kept[1] = False
@@ -240,7 +240,7 @@ def test_the_boundary_shows_sure_sides_and_doubt_between(shown):
     assert not view.points
 
 
-def test_mistakes_show_class_guess_and_spread(shown):
+def test_misclassified_examples_show_class_prediction_and_spread(shown):
     view = shown(MisclassifiedView)
     names = tuple("0123456789")
     mean = np.full((2, 10), 0.05, np.float32)
