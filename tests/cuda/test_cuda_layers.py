@@ -10,7 +10,7 @@ from fastdrop.experiments import ExperimentConfig, Trainer
 
 @pytest.mark.filterwarnings("ignore::fastdrop.nn.VarianceShiftWarning")
 def test_layers_train_alike_on_both_devices(gpu):
-    """The same masks, so the same numbers but for the order in which products and sums are added.
+    """Masks are equal, so results are equal up to the order of summation.
 
     Adam trains no bias in front of batch normalisation: its gradient is rounding noise, which Adam scales up.
     """
@@ -84,7 +84,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_compute_alike_on_both_devices(gpu, name):
-    """Results and all gradients, with dropout and without."""
+    """Compare results and all gradients, with dropout and without."""
     make, data = LAYERS[name]
     x, here, there = data(), make(), make().to("cuda")
     assert make().summary(x.shape[1:]) == there.summary(x.shape[1:])

@@ -33,7 +33,7 @@ def endless(path):
 
 
 def killed_while_it_writes(path):
-    """Whether a temporary file was left."""
+    """Kill a writer during a write; returns whether it left a temporary file."""
     child = endless(path)
     end = time.monotonic() + 20
     while not list(path.parent.glob(".fastdrop-*.part")) and time.monotonic() < end:
@@ -84,7 +84,7 @@ def test_only_our_own_names_are_removed(tmp_path):
 
 
 def test_a_temporary_file_that_is_taken_for_left_behind_is_made_anew(tmp_path, monkeypatch):
-    """In the moment between its making and its lock."""
+    """Another writer removes it between its creation and its lock."""
     flock, taken = own_files.fcntl.flock, []
 
     def slow(descriptor, operation):
@@ -165,7 +165,7 @@ def lock_name(path):
 
 @contextmanager
 def as_user(number):
-    """Somebody's rights, where we were root in the beginning."""
+    """Switch to a user's rights; the process must have started as root."""
     before = os.geteuid()
     os.seteuid(0)
     os.seteuid(number)
@@ -177,7 +177,7 @@ def as_user(number):
 
 
 def dead_lock(path, umask=0o022):
-    """The file of a lock whose process was killed; that of this name."""
+    """The lock file that a dead process left for this name."""
     child = os.fork()
     if not child:
         os.umask(umask)

@@ -197,7 +197,7 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path):
 
 
 def alive(state):
-    """Of a process, by its file in /proc."""
+    """Whether a process is alive, by its file in /proc."""
     try:
         return state.read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -205,7 +205,7 @@ def alive(state):
 
 
 class TestMeasuring:
-    """The helpers that measure, on networks of seconds and on numbers that can be told by heart."""
+    """The measuring helpers, on networks that train in seconds and on numbers with known results."""
 
     small = config(train_fraction=0.5, rate=0.5, epochs=3, hidden=(32, 16))
 

@@ -70,7 +70,7 @@ def test_lstm_by_definition():
 
 @pytest.mark.parametrize("training", [True, False])
 def test_zoneout_of_states_and_cells_by_definition(training):
-    """Krueger et al. 2017: an updated hidden unit sees its new memory, whether the cell keeps this one or not."""
+    """Krueger et al. 2017: an updated hidden unit uses the new cell state, even if the cell keeps its previous one."""
     layer = nn.LSTM(3, 4, zoneout=0.3, zoneout_cell=0.4, **DROPPING).train(training)
     x = RNG.standard_normal((2, 6, 3))
     shares = {"zoneout": [], "zoneout_cell": []}  # of the new value, for every step
@@ -91,7 +91,7 @@ def test_zoneout_of_states_and_cells_by_definition(training):
         new = forget * memory + enter * np.tanh(sums[:, 12:])
         state = (1 - of_state) * state + of_state * leave * np.tanh(new)
         memory = (1 - of_cell) * memory + of_cell * new
-        np.testing.assert_allclose(y[:, step], state, rtol=1e-7)  # shares are counted in 2**-32
+        np.testing.assert_allclose(y[:, step], state, rtol=1e-7)  # fractions are multiples of 2**-32
     if training:
         decisions = np.concatenate([*shares["zoneout"], *shares["zoneout_cell"]])
         assert decisions.shape == (24, 4)
@@ -148,14 +148,14 @@ def test_embedding_drops_words_wherever_they_stand():
 
 
 def test_recurrent_dropout_reuses_its_mask():
-    """One hidden unit's way to the next step is open for a whole sequence, or closed for all of it."""
+    """A hidden unit's recurrent connections are kept or dropped for the whole sequence."""
     layer = nn.LSTM(3, 40, recurrent_p=0.5, rng=0, mask_rng=1)
     x = RNG.standard_normal((1, 6, 3)).astype(np.float32)
     y = layer(x)
     kept = np.asarray(layer.recurrent_dropout.mask)
     assert kept.shape == (1, 40)
     assert 0 < kept.sum() < 40
-    # The same as a layer without dropout whose weights from the closed units are 0 and from the others doubled.
+    # Equals a layer without dropout whose weights from dropped units are 0 and from the others doubled.
     other = nn.LSTM(3, 40, rng=0)
     other.recurrent_weight.value *= 2 * kept[0]
     np.testing.assert_allclose(y, other(x), rtol=1e-4, atol=1e-6)

@@ -87,7 +87,7 @@ def test_gradients(check_gradients, name, training):
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("p", [0.0, 0.4])
 def test_gradients_of_words(check_gradients, training, p):
-    """Words come up several times; their numbers have no gradient."""
+    """Words occur several times; word indices have no gradient."""
     layer = nn.Embedding(5, 3, p=p, **DROPPING).train(training)
     ids = RNG.integers(0, 5, (4, 6))
     check_gradients(layer, ids, of_x=False)

@@ -98,7 +98,7 @@ def test_weight_decay_by_hand():
     for make in (nn.SGD, nn.Adam):
         weight, bias = nn.Parameter(np.array([[2.0]])), nn.Parameter(np.array([2.0]))
         optimizer = make([("weight", weight), ("bias", bias)], learning_rate=0.1, weight_decay=0.5)
-        optimizer.step()  # without gradients, decay is all that happens
+        optimizer.step()  # without gradients, only the decay changes weights
         assert weight.value == pytest.approx(np.array([[2.0 - 0.1 * 0.5 * 2.0]]))
         assert bias.value == pytest.approx([2.0])
 
@@ -198,7 +198,7 @@ TRAINED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_reduces_the_loss(name):
-    """Whether the first half of 36 numbers from 0 to 3 has the greater sum, or whether 2 is frequent among them."""
+    """The labels: whether the first half of 36 numbers has the greater sum, or (embedding) whether 2 is frequent."""
     model, rng = TRAINED[name](), np.random.default_rng(0)
     x = rng.integers(0, 4, (200, 36)).astype(np.float32)
     labels = (x == 2).sum(axis=1) > 9 if name == "embedding" else x[:, :18].sum(axis=1) > x[:, 18:].sum(axis=1)

@@ -52,7 +52,7 @@ class TestTorch:
     @pytest.mark.parametrize("size", [1, 2, 3])
     def test_pooling(self, size):
         torch = pytest.importorskip("torch")
-        x = RNG.integers(0, 5, (4, 3, 7, 8)).astype(np.float64)  # with equals
+        x = RNG.integers(0, 5, (4, 3, 7, 8)).astype(np.float64)  # with ties
         self.compare(nn.MaxPool2d(size), torch.nn.MaxPool2d(size), x, [])
         self.compare(nn.AvgPool2d(size), torch.nn.AvgPool2d(size), x, [])
         self.compare(nn.GlobalAveragePool(), lambda t: t.mean((2, 3)), x, [])
@@ -69,7 +69,7 @@ class TestTorch:
         torch = pytest.importorskip("torch")
         ours = nn.LSTM(6, 5, **DOUBLE)
         theirs = torch.nn.LSTM(6, 5, batch_first=True).double()
-        order = np.arange(20).reshape(4, 5)[[0, 1, 3, 2]].ravel()  # PyTorch's candidate stands before the output gate
+        order = np.arange(20).reshape(4, 5)[[0, 1, 3, 2]].ravel()  # PyTorch has the candidate before the output gate
         for parameter, other in (
             (ours.weight, theirs.weight_ih_l0),
             (ours.recurrent_weight, theirs.weight_hh_l0),

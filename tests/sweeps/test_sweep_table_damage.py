@@ -46,7 +46,7 @@ def test_files_that_are_no_table_of_a_sweep(tmp_path, path):
 
 
 def failure(path):
-    """What is said of a file, which stays as it is."""
+    """The error message of a file, which must stay unchanged."""
     before = path.read_bytes()
     with pytest.raises(TableError) as told:
         opened(path, PLAN)
@@ -57,7 +57,7 @@ def failure(path):
 
 
 def test_any_flipped_bit_is_refused(path):
-    """A few hundred over the file, all of its footer's first bytes and its end among them."""
+    """About 300 bits over the file, and all of its last 128 bits."""
     save(path, PLAN, trained_runs(PLAN))
     content = path.read_bytes()
     bits = {*range(0, 8 * len(content), 8 * len(content) // 300), *range(8 * len(content) - 128, 8 * len(content))}
@@ -69,7 +69,7 @@ def test_any_flipped_bit_is_refused(path):
 
 
 def test_a_changed_footer_with_a_digest_that_fits_does_not_end_the_process(path, tmp_path):
-    """In pyarrow's own accessors a C++ exception does: of the size statistics, where a few bits have that effect."""
+    """pyarrow's accessors of size statistics can end the process by a C++ exception, for a few changed bits."""
     save(path, PLAN, trained_runs(PLAN))
     program = f"""
         import sys
@@ -99,12 +99,12 @@ def test_a_damaged_table_is_told_apart_from_another_sweep_s(path):
     place = content.rfind(b'"epochs": 2')
     path.write_bytes(content[:place] + b'"epochs": 3' + content[place + 11 :])
     assert "the file is damaged, or another program has changed it" in failure(path)
-    pq.write_table(pq.read_table(io.BytesIO(content)), path)  # by another program: the same rows, another file
+    pq.write_table(pq.read_table(io.BytesIO(content)), path)  # another program writes the same rows as other bytes
     assert "another program has changed it; restore a copy" in failure(path)
 
 
 def sealed(rows):
-    """A file with a digest that fits, of rows of any kind."""
+    """A file of these rows with a correct digest."""
     content = pa.BufferOutputStream()
     pq.write_table(rows, content)
     return parquet.seal(content.getvalue().to_pybytes())
@@ -180,7 +180,7 @@ def test_a_table_with_rows_that_cannot_be(path, change, words):
 @pytest.mark.parametrize("column", ["error", "outcome", "optimizer"])
 @pytest.mark.parametrize("different", [1, 3])
 def test_texts_that_take_more_in_memory_than_in_the_file(path, column, different):
-    """A dictionary has each of them once."""
+    """In the file, a dictionary holds each text once."""
     plan = Sweep(CONFIG.replace(epochs=1), "optimizer", ("sgd", "adam"), range(1))
     save(path, plan, trained_runs(plan))
     rows = pq.read_table(path).take([0] * 2000)
@@ -204,7 +204,7 @@ def test_kinds_and_sizes_of_files_that_are_no_tables(path, tmp_path, monkeypatch
         assert re.search("cannot be read as Parquet|not the table of a sweep", failure(path))
     path.unlink()
     with path.open("wb") as file:
-        file.truncate(1 << 40)  # a hole: nothing may read it
+        file.truncate(1 << 40)  # a sparse file: it must not be read
     table = SweepTable(path, PLAN)
     with pytest.raises(TableError, match="1,099,511,627,776 bytes are too many"):
         table.close()

@@ -23,7 +23,7 @@ from fastdrop.experiments.sweeps.sweep_table import SweepTable
 
 
 def mark(path, **where):
-    """Write a figure into the runs that no training gives, and tell how many these are."""
+    """Write an impossible accuracy into these runs; returns how many they are."""
     rows = pq.read_table(path)
     changed = [
         row | {"test_accuracy_history": [7.0] * len(row["test_accuracy_history"])}
@@ -163,7 +163,7 @@ def test_another_rule_is_another_sweep(path, monkeypatch):
 
 
 def with_former_names(path):
-    """Write a table as earlier versions did: fields have their former names."""
+    """Rewrite a table with the former names of fields, as earlier versions wrote it."""
     former = {"train_fraction": "train_share", "split_seed": "data_seed", "dropout_schedule": "rate_schedule"}
     rows = pq.read_table(path)
     metadata = dict(rows.schema.metadata)

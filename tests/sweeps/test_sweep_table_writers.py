@@ -58,7 +58,7 @@ def test_a_table_has_one_writer_by_whatever_name(path, tmp_path, no_patience, mo
     first.add(trained_runs(PLAN))
     first.close()
     for name in names:
-        assert len(opened(name, PLAN).kept) == 4  # at once after the end
+        assert len(opened(name, PLAN).kept) == 4  # immediately after the end
     found = {each.name for each in tmp_path.iterdir()}
     assert found == {"folder", "link.parquet", "loop", "others.parquet", "results.parquet"}
 
@@ -116,7 +116,7 @@ WRITER = """
 
 @pytest.fixture
 def writers(tmp_path):
-    """Two processes that write two rows each into the table that they are told, at the moment that they are told."""
+    """Two processes that write two rows each into a given table at a given time."""
     found = []
     for number in range(2):
         command = [sys.executable, "-c", textwrap.dedent(WRITER), str(number), tmp_path / f"own-{number}.parquet"]
@@ -198,7 +198,7 @@ def test_what_could_not_be_written_is_tried_once_more_at_the_end(path, monkeypat
     monkeypatch.setattr("fastdrop.experiments.sweeps.sweep_table.write_atomically", write)
     table.add(trained_runs(PLAN))
     assert not table.is_written(hurry=True)
-    table._thread.submit(int).result()  # after what stands in line before it
+    table._thread.submit(int).result()  # after the queued writes
     with pytest.raises(TableError, match="No space left"):
         table.is_written()
     table.close()
@@ -240,7 +240,7 @@ def test_writing_takes_a_small_share_of_the_time(path):
     for result in trained_runs(PLAN):
         table.add([result])
         assert not table.is_written()
-        table._thread.submit(int).result()  # after what stands in line before it
+        table._thread.submit(int).result()  # after the queued writes
     assert path.stat().st_ino == stamp  # a second has not passed
     table.close()
     assert path.stat().st_ino != stamp
