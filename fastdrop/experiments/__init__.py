@@ -8,7 +8,7 @@ from fastdrop.experiments.diagnostics import (
     Distributions,
     EpochRecord,
     LayerView,
-    Mistakes,
+    Misclassified,
     Snapshot,
     UnitView,
 )
@@ -30,7 +30,7 @@ __all__ = [
     "Experiment",
     "ExperimentConfig",
     "LayerView",
-    "Mistakes",
+    "Misclassified",
     "Run",
     "Snapshot",
     "Sweep",

@@ -1,4 +1,4 @@
-"""Diagnostics of a training run: curves, layers, sub-networks, boundaries, mistakes. They change nothing in it."""
+"""Diagnostics of a training run: curves, layers, sub-networks, boundaries, misclassified examples. They only read it."""
 
 import math
 from collections.abc import Generator, Iterator
@@ -27,7 +27,7 @@ GRID = 48
 """Points along a side of the decision boundary's grid."""
 SAMPLES = 30
 """Monte Carlo samples."""
-MISTAKES = 20
+MOST_MISCLASSIFIED = 20
 """Misclassified images that are shown."""
 _TAIL = np.array([0.0, 0.001, 0.003, 0.01])
 QUANTILES = np.concatenate([_TAIL, np.linspace(0.03, 0.97, 33), 1 - _TAIL[::-1]])
@@ -157,7 +157,7 @@ class Boundary:
 
 
 @dataclass(frozen=True)
-class Mistakes:
+class Misclassified:
     """Misclassified test images.
 
     Attributes
@@ -354,7 +354,7 @@ def boundary(trainer: "Trainer") -> Boundary | None:
     )
 
 
-def mistakes(trainer: "Trainer") -> Mistakes | None:
+def misclassified(trainer: "Trainer") -> Misclassified | None:
     """The first misclassified test images, with the deviation over sub-networks; None for data without images."""
     data = trainer.dataset
     if data.image_shape is None:
@@ -363,13 +363,13 @@ def mistakes(trainer: "Trainer") -> Mistakes | None:
     with np.errstate(over="ignore", invalid="ignore"):
         guesses = to_device(trainer.network(trainer.data.x_test), "cpu").argmax(axis=1)
     wrong = np.flatnonzero(guesses != data.y_test)
-    shown = wrong[:MISTAKES]
+    shown = wrong[:MOST_MISCLASSIFIED]
     mean = std = np.zeros((0, data.classes), np.float32)
     if len(shown):
         with np.errstate(over="ignore", invalid="ignore"):
             sampled = nn.mc_dropout(trainer.network, trainer.data.x_test[shown], SAMPLES, rng=0)
         mean, std = (to_device(array, "cpu").astype(np.float32) for array in (sampled.mean, sampled.std))
     images = data.unscaled(data.x_test[shown]).reshape(len(shown), *data.image_shape)
-    return Mistakes(
+    return Misclassified(
         len(wrong), len(data.y_test), images, data.y_test[shown], guesses[shown], mean, std, data.class_names
     )

@@ -67,7 +67,7 @@ class Messages(Reader):
 
     def seeds(self):
         start = ["start", [1, {"Start": {"baseline": True}}]]
-        requested = {"layers": True, "boundary": True, "mistakes": True, "distributions": True, "unit": [0, 1]}
+        requested = {"layers": True, "boundary": True, "misclassified": True, "distributions": True, "unit": [0, 1]}
         changes = [["rates", [0.1, 0.2]], ["learning_rate", 0.01], ["epochs", 2], ["baseline", False], ["speed", 5.0]]
         found = [
             [start, ["step", 3], ["snapshot", {"RequestedViews": requested}], *changes, ["run", None], ["pause", None]],

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("PySide6")
 from PySide6.QtCore import QPointF
 
-from fastdrop.experiments import Boundary, EpochRecord, LayerView, Mistakes, Run, UnitView
+from fastdrop.experiments import Boundary, EpochRecord, LayerView, Misclassified, Run, UnitView
 from fastdrop.experiments.diagnostics import QUANTILES
 from fastdrop_gui.model.downsampled import DownsampledSeries
 from fastdrop_gui.views.training.curves import MOST_POINTS, CurvesView, stepped
@@ -245,15 +245,17 @@ def test_misclassified_examples_show_class_prediction_and_spread(shown):
     names = tuple("0123456789")
     mean = np.full((2, 10), 0.05, np.float32)
     mean[:, 3] = 0.55
-    found = Mistakes(2, 100, np.zeros((2, 8, 8), np.float32), np.array([8, 5]), np.array([3, 3]), mean, mean / 2, names)
-    view.show_mistakes(found)
+    found = Misclassified(
+        2, 100, np.zeros((2, 8, 8), np.float32), np.array([8, 5]), np.array([3, 3]), mean, mean / 2, names
+    )
+    view.show_all(found)
     assert [tile.text for tile in view.tiles] == ["8, predicted 3", "5, predicted 3"]
     assert "3: 55% ± 28%" in view.tiles[0].toolTip()
     assert "2 of 100" in view.caption.text()
     bars = view.tiles[0].grab().toImage()
     assert bars.width() > 0
     assert view.table().rows[0][:2] == ["8", "3"]
-    view.show_mistakes(None)
+    view.show_all(None)
     assert not view.tiles[0].isVisible()
 
 

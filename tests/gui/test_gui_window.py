@@ -129,7 +129,7 @@ def test_the_layout_is_remembered(qtbot, open_window):
 
 
 def test_saved_layouts_know_docks_by_names_that_do_not_change(window):
-    names = "Settings, Curves, Boundary, Distributions, Runs, Heat map, Network, Feature maps, Unit, Mistakes"
+    names = "Settings, Curves, Boundary, Distributions, Runs, Heat map, Network, Feature maps, Unit, Misclassified"
     docks = [dock.objectName() for dock in window.training.docks.values()]
     assert docks == [f"dock {name}" for name in names.split(", ")]
 

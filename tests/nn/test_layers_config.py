@@ -107,7 +107,7 @@ def test_looking_at_everything_does_not_change_the_training():
         second.step()
         views = second.snapshot().layers
         diagnostics.distributions(second)
-        diagnostics.mistakes(second)
+        diagnostics.misclassified(second)
         diagnostics.unit(second, views, 0, 3)
     for name, value in first.state().items():
         np.testing.assert_array_equal(value, second.state()[name], err_msg=name)
@@ -135,7 +135,7 @@ def test_mistakes_are_those_of_the_test_set():
     trainer = Trainer(config(dataset="digits", epochs=1))
     while not trainer.finished:
         trainer.step()
-    found = diagnostics.mistakes(trainer)
+    found = diagnostics.misclassified(trainer)
     assert found.tested == len(trainer.dataset.y_test)
     assert found.count == round((1 - trainer.history[-1].test_accuracy) * found.tested)
     assert (found.labels != found.guesses).all()
@@ -144,7 +144,7 @@ def test_mistakes_are_those_of_the_test_set():
     assert found.images.max() <= 16.001
     np.testing.assert_allclose(found.mean.sum(axis=1), 1.0, atol=1e-5)
     assert (found.std > 0).any()
-    assert diagnostics.mistakes(Trainer(config())) is None
+    assert diagnostics.misclassified(Trainer(config())) is None
 
 
 def test_quantiles_are_those_of_the_weights():

@@ -11,7 +11,7 @@ from fastdrop.experiments import (
     EpochRecord,
     Experiment,
     ExperimentConfig,
-    Mistakes,
+    Misclassified,
     Snapshot,
     UnitView,
 )
@@ -74,7 +74,7 @@ class ExperimentModel:
         self.baseline_step: int | None = None
         self.snapshot: Snapshot | None = None
         self.boundary: Boundary | None = None
-        self.mistakes: Mistakes | None = None
+        self.misclassified: Misclassified | None = None
         self.unit: UnitView | None = None
         self.distributions: dict[tuple[str, str], DownsampledSeries] = {}
         """By ("weights" or "activations", layer): quantiles over the training."""
@@ -246,7 +246,7 @@ class ExperimentModel:
             self.about = update.about
             self.baseline_requested |= update.baseline_step is not None
         self.boundary = update.boundary or self.boundary
-        self.mistakes = update.mistakes or self.mistakes
+        self.misclassified = update.misclassified or self.misclassified
         self.unit = update.unit or self.unit
         if update.distributions is not None:
             self._add_distributions(update.distributions)

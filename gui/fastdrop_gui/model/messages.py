@@ -8,7 +8,7 @@ from fastdrop.experiments import (
     Distributions,
     EpochRecord,
     ExperimentConfig,
-    Mistakes,
+    Misclassified,
     Snapshot,
     UnitView,
 )
@@ -29,7 +29,7 @@ class RequestedViews:
 
     layers: bool = True
     boundary: bool = False
-    mistakes: bool = False
+    misclassified: bool = False
     distributions: bool = True
     unit: tuple[int, int] | None = None
 
@@ -61,7 +61,7 @@ class Update:
     finished: bool
     about: About | None = None
     boundary: Boundary | None = None
-    mistakes: Mistakes | None = None
+    misclassified: Misclassified | None = None
     distributions: Distributions | None = None
     unit: UnitView | None = None
 

@@ -11,7 +11,7 @@ from fastdrop_gui.model.trainer_pair import TrainerPair
 
 SNAPSHOT_FRACTION = 0.04
 DIAGNOSTICS_FRACTION = 0.01
-"""Of the process's time, at most about: for snapshots, and for each of boundary, mistakes and distributions."""
+"""Of the process's time, at most about: for snapshots, and for each of boundary, misclassified and distributions."""
 SHORTEST_SNAPSHOT_WAIT = 1 / 60
 """Seconds between two snapshots: the window draws 30 a second."""
 
@@ -39,7 +39,7 @@ class Reporter:
         self._sent = _Sent()
         self._snapshots = RateLimiter(SNAPSHOT_FRACTION, SHORTEST_SNAPSHOT_WAIT)
         self._diagnostics = {
-            name: RateLimiter(DIAGNOSTICS_FRACTION, 0.1) for name in ("boundary", "mistakes", "distributions")
+            name: RateLimiter(DIAGNOSTICS_FRACTION, 0.1) for name in ("boundary", "misclassified", "distributions")
         }
 
     def begin(self) -> None:
@@ -97,7 +97,7 @@ class Reporter:
             trainer.finished,
             None if sent.about else _about(trainer),
             self._diagnostic("boundary", trainer, lambda: diagnostics.boundary(trainer)),
-            self._diagnostic("mistakes", trainer, lambda: diagnostics.mistakes(trainer)),
+            self._diagnostic("misclassified", trainer, lambda: diagnostics.misclassified(trainer)),
             self._diagnostic("distributions", trainer, lambda: diagnostics.distributions(trainer)),
             self._unit(trainer, snapshot),
         )

@@ -6,7 +6,7 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QScrollArea, QWidget
 
-from fastdrop.experiments import Mistakes
+from fastdrop.experiments import Misclassified
 from fastdrop.experiments.diagnostics import SAMPLES
 from fastdrop_gui.views.widgets import plots
 from fastdrop_gui.views.widgets.layouts import stack
@@ -16,7 +16,7 @@ NOTHING = "Only for images, such as the digits."
 _WIDTH, _HEIGHT = 190, 104
 
 
-class MistakeTile(QWidget):
+class MisclassifiedTile(QWidget):
     """One image, its class and the predicted one, and a bar for every class: mean of the sub-networks ± deviation."""
 
     def __init__(self) -> None:
@@ -31,8 +31,8 @@ class MistakeTile(QWidget):
     def sizeHint(self) -> QSize:
         return QSize(_WIDTH, _HEIGHT)
 
-    def show_mistake(self, found: Mistakes, place: int) -> None:
-        """Take the mistake at a place."""
+    def show_one(self, found: Misclassified, place: int) -> None:
+        """Take the misclassified example at a place."""
         self.image, self.mean, self.std = found.images[place], found.mean[place], found.std[place]
         self.label, self.predicted, self.names = int(found.labels[place]), int(found.guesses[place]), found.class_names
         self.setAccessibleName(self.text)
@@ -106,7 +106,7 @@ class MisclassifiedView(View):
         super().__init__()
         self.caption = QLabel(NOTHING)
         self.caption.setWordWrap(True)
-        self.tiles: list[MistakeTile] = []
+        self.tiles: list[MisclassifiedTile] = []
         self._area = QScrollArea(widgetResizable=True)
         self._area.setAccessibleName("Misclassified images")
         inside = QWidget()
@@ -114,20 +114,20 @@ class MisclassifiedView(View):
         self._grid.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self._area.setWidget(inside)
         stack(self, self.caption, self._area, grows=self._area)
-        self._found: Mistakes | None = None
+        self._found: Misclassified | None = None
 
-    def show_mistakes(self, found: Mistakes | None) -> None:
+    def show_all(self, found: Misclassified | None) -> None:
         """Draw them; None shows nothing."""
         if found is self._found:
             return
         self._found = found
         shown = 0 if found is None else len(found.images)
         while len(self.tiles) < shown:
-            self.tiles.append(MistakeTile())
+            self.tiles.append(MisclassifiedTile())
         for place, tile in enumerate(self.tiles):
             tile.setVisible(place < shown)
             if found is not None and place < shown:
-                tile.show_mistake(found, place)
+                tile.show_one(found, place)
         self._arrange()
         if found is None:
             self.caption.setText(NOTHING)

@@ -46,7 +46,7 @@ class TrainingPage(QMainWindow):
             self.network: lambda: self._show_layers(self.network),
             self.feature_maps: lambda: self._show_layers(self.feature_maps),
             self.inspector: self._draw_inspector,
-            self.misclassified: lambda: self.misclassified.show_mistakes(self._model.mistakes),
+            self.misclassified: lambda: self.misclassified.show_all(self._model.misclassified),
         }
         self.setCentralWidget(self.cards)
         self._redraw_timer = QTimer(self, singleShot=True)
@@ -80,7 +80,7 @@ class TrainingPage(QMainWindow):
             self.network: "Network",
             self.feature_maps: "Feature maps",
             self.inspector: "Unit",
-            self.misclassified: "Mistakes",
+            self.misclassified: "Misclassified",
         }
         for widget, name in names.items():
             title = widget.title if isinstance(widget, View) else name
@@ -184,7 +184,7 @@ class TrainingPage(QMainWindow):
         self._model.request(
             layers=any(view.is_seen for view in (self.heat_map, self.network, self.feature_maps)),
             boundary=self.boundary.is_seen,
-            mistakes=self.misclassified.is_seen,
+            misclassified=self.misclassified.is_seen,
             unit=(layer, unit) if self.inspector.is_seen and layer >= 0 else None,
         )
 
