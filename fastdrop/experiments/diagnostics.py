@@ -1,4 +1,4 @@
-"""Diagnostics of a training run: curves, layers, sub-networks, boundaries, misclassified examples. They only read it."""
+"""Diagnostics of a training run: curves, layers, sub-networks, boundaries, misclassified images. They only read it."""
 
 import math
 from collections.abc import Generator, Iterator
