@@ -135,7 +135,7 @@ tools: checks
 baselines: setup ## compare with PyTorch, Keras, JAX and Numba
 	@$(BIN)/python -m pip install --quiet --group baselines
 	KERAS_BACKEND=torch OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -k "torch or keras" \
-		tests/core/test_family.py tests/nn/test_nn_layers.py tests/nn/test_keras.py
+		tests/core/test_family_published.py tests/nn/test_nn_torch.py tests/nn/test_keras.py
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs tests/bench/test_bench.py tests/bench/test_bench_baselines.py
 
 format: setup ## format Python, C++ and CUDA

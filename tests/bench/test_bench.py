@@ -1,4 +1,4 @@
-"""The benchmark on tiny plans: what it measures, keeps, draws and compares. No test asserts a time."""
+"""The benchmark on tiny plans: what it measures, saves, plots and compares. No test asserts a time."""
 
 import itertools
 import json
@@ -84,7 +84,7 @@ def _everything():
 @pytest.mark.parametrize("operation", [name for name in OPERATIONS if name not in plan.STEPS])
 @pytest.mark.parametrize("baseline", ["", *(name for name in plan.COMPETITORS if name != "torch.compile")])
 def test_every_case_of_the_plan_runs_small(operation, baseline):
-    """Every operation with every baseline that the plan names; results are checked as in a real run."""
+    """Runs every operation with every baseline of the plan; results are checked as in a real run."""
     if baseline and not baselines.is_installed(baseline):
         pytest.skip(f"{baseline} is not installed")
     others = {plan.PRODUCT, plan.ALONE, plan.WITH_OUT, plan.MULTIPLY, plan.FLOAT32, "copy", *plan.ISAS}
@@ -97,7 +97,7 @@ def test_every_case_of_the_plan_runs_small(operation, baseline):
 
 @pytest.mark.parametrize("operation", plan.operations(plan.FULL)[:-4])
 def test_a_wrong_result_of_any_operation_is_not_timed(operation):
-    """One element is changed at the end of what the call returns or writes."""
+    """Change one element at the end of the array that the call returns or writes."""
     case = next(case for case in _everything() if case.operation == operation)
     subject = candidates.subject(case._replace(dtype="float32"), Buffers())
     result = subject.run()
@@ -224,7 +224,7 @@ def test_the_terminal_has_one_column_for_the_copies(monkeypatch, capsys):
     assert line.count("│") == 9
 
 
-# --- what disturbs, and how it scales
+# --- interference by other processes, and scaling
 
 STAT = "cpu 9 9\ncpu0 {user} 10 20 {idle} 5 3 2 {stolen} 7 7\ncpu1 1 1 1 1 1 1 1 1\ncpu10 9000 0 0 0 0 0 0 0\nintr 1\n"
 
@@ -249,8 +249,8 @@ def test_what_others_used():
     found = noise.between(before, after, 0.02)
     assert found == Noise(*map(pytest.approx, (0.15, 0.1)), 0.02)
     assert found.reasons == ["others used 15% of the cores' time", "the host of this virtual machine took 10%"]
-    assert noise.between(before, after, 0.02, own=0.3).others == 0.0  # other processes that measure for this one
-    own = noise.between(before, noise.Reading(12.0, 50.0, 0.0, 9.98), 0.2)  # 0.02 s may be rounding
+    assert noise.between(before, after, 0.02, own=0.3).others == 0.0  # processes that this one started for measuring
+    own = noise.between(before, noise.Reading(12.0, 50.0, 0.0, 9.98), 0.2)  # 0.02 s may be a rounding error
     assert (own.others, own.reasons) == (0.0, [])
     for pair in ((None, after), (before, None), (before, before)):
         assert noise.between(*pair, 0.6) == Noise(spread=0.6)

@@ -1,4 +1,4 @@
-"""The benchmark's baselines: each is right, ready before it is timed, and named where it is missing or fails."""
+"""The benchmark's baselines: correct results, compilation before timing, reports of missing and failing ones."""
 
 import random
 import shutil
@@ -21,7 +21,7 @@ SMALL = {plan.IMAGES: (2, 8, 6, 6), plan.IMAGES_LAST: (2, 6, 6, 8), plan.ROWS: (
 
 @pytest.fixture(autouse=True)
 def threads_as_before():
-    """A baseline that is called alone sets its number of threads, and torch may share OpenMP with the kernels."""
+    """Restore the number of threads: a baseline sets its own, and torch may share OpenMP with the kernels."""
     with threadpool_limits(limits=fd.get_num_threads()):
         yield
 
@@ -33,7 +33,7 @@ def needs(*names):
 
 
 def inductor(test):
-    """A test of torch.compile, whose code raises warnings."""
+    """Skip without torch.compile, and ignore the warnings of torch.compile."""
     return pytest.mark.filterwarnings("ignore::DeprecationWarning")(needs("torch.compile")(test))
 
 
@@ -59,7 +59,7 @@ def test_what_inductor_compiles_is_right(operation):
 @inductor
 def test_without_a_compiler_the_error_says_so():
     config = pytest.importorskip("torch._inductor.config")
-    p = random.uniform(0.1, 0.9)  # never compiled before: it is not in the cache on the disk
+    p = random.uniform(0.1, 0.9)  # a shape that was never compiled, so not in the cache on disk
     case = plan.Case("dropout", (5000,), "float32", p, 1, ("torch.compile",), 0)
     with config.patch({"cpp.cxx": (None, "no-such-compiler")}):
         (result,) = results.run([case])
@@ -70,7 +70,7 @@ def test_without_a_compiler_the_error_says_so():
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
 @inductor
 def test_a_compiled_baseline_of_another_shape_is_compiled_too():
-    """torch gives up compiling one function after some shapes, and runs it as it is."""
+    """After several shapes, torch stops compiling a function and runs it uncompiled."""
     for size in range(1000, 1012):
         case = plan.Case("dropout", (size,), "float32", 0.5, 1, (), 0)
         run, check = baselines.torch_compile(case, _arrays(case))
@@ -122,7 +122,7 @@ def test_every_competitor_of_the_plan_is_a_baseline():
 
 @needs("torch")
 def test_threads_of_a_baseline_do_not_stay_fastdrops():
-    """torch may share OpenMP with the kernels: what it is limited to in a case is not the limit of the next one."""
+    """torch may share OpenMP with the kernels: its thread limit in one case does not apply to the next one."""
     before = kernels.max_threads(), fd.get_num_threads()
     case = plan.Case("dropout", (5000,), "float32", 0.5, 1, ("torch",), 0)
     list(results.run([case]))

@@ -1,4 +1,4 @@
-"""Two builds measured in turns: what is started, asked, concluded and kept. No test asserts a time."""
+"""Two builds measured in alternation: processes, messages, verdicts and saved figures. No test asserts a time."""
 
 import json
 import math
@@ -36,7 +36,7 @@ def tiny(monkeypatch):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A copy of this package as a checkout has it, with some lines more at the end of its `__init__.py`."""
+    """A copy of this package as a checkout, with extra lines at the end of its `__init__.py`."""
 
     def make(lines="", name="other"):
         folder = tmp_path / name
@@ -51,7 +51,7 @@ def checkout(tmp_path):
 
 
 def changed(body):
-    """Lines that make dropout do something more."""
+    """Lines that add code to dropout."""
     return f"_dropout = dropout\n\n\ndef dropout(*given, **named):\n    {body}\n    return _dropout(*given, **named)\n"
 
 
@@ -60,7 +60,7 @@ def compare(*paths, more=("--quick",)):
 
 
 def test_the_same_build_twice(checkout, tmp_path, capsys):
-    """Whatever the verdicts on a busy machine are, both computed the same, in pairs."""
+    """On a busy machine verdicts vary, but both builds compute the same results, in pairs."""
     path = tmp_path / "pairs.json"
     assert compare(checkout(), checkout(name="another"), more=["--quick", "--save", str(path)]) == 0
     printed = capsys.readouterr().out
@@ -95,7 +95,7 @@ def test_a_python_with_its_own_fastdrop(checkout, capsys):
 
 
 def test_the_first_in_the_path_is_not_taken_for_another(checkout, monkeypatch):
-    """Neither the environment nor the folder that the command runs in decides which build is measured."""
+    """The environment and the working directory do not decide which build is measured."""
     monkeypatch.setenv("PYTHONPATH", str(checkout("__version__ = 'wrong'", "wrong")))
     monkeypatch.chdir(os.environ["PYTHONPATH"])
     right = Build(checkout("__version__ = 'right'", "right"))
@@ -107,7 +107,7 @@ def test_the_first_in_the_path_is_not_taken_for_another(checkout, monkeypatch):
 
 
 def test_the_table_of_operations_imports_nothing_of_fastdrop():
-    """Otherwise the worker would import this build beside the one that it measures."""
+    """Otherwise the worker would import this build in addition to the one that it measures."""
     assert "import fastdrop" not in Path(plan.__file__).with_name("operations.py").read_text()
     assert "from fastdrop" not in Path(plan.__file__).with_name("operations.py").read_text()
 
@@ -123,7 +123,7 @@ def test_every_operation_runs(checkout):
                 shape = shapes.get(operation, (3, 40))
                 request = {"operation": operation, "shape": shape, "dtype": dtype, "p": 0.5, "threads": 1}
                 found = [build.ask("trying", do="prepare", turn=turn, **request) for turn in (0, 1, 1)]
-                assert len({each["digest"] for each in found}) == 1  # wherever the arrays lie
+                assert len({each["digest"] for each in found}) == 1  # at any alignment of the arrays
                 assert build.ask("trying", do="time", loops=2, untimed=1)["seconds"] > 0
     finally:
         build.close()
@@ -196,7 +196,7 @@ def test_what_is_not_a_build_is_an_error_of_one_line(make, words, place, checkou
 
 
 def test_a_checkout_that_is_not_compiled_is_not_another_ones(checkout, capsys):
-    """The kernels of the build that asks would be found otherwise."""
+    """Otherwise the worker would import the kernels of the calling build."""
     folder = checkout()
     for file in (folder / "src_kernels").glob("cpu*.so"):
         file.unlink()
@@ -207,7 +207,7 @@ def test_a_checkout_that_is_not_compiled_is_not_another_ones(checkout, capsys):
     assert "its kernels are not compiled for Python" in capsys.readouterr().err
 
 
-# --- what ends a run
+# --- interrupted runs
 
 
 def test_a_build_that_dies_keeps_what_was_measured(checkout, tmp_path, capsys):
@@ -237,7 +237,7 @@ def test_a_worker_ignores_ctrl_c(checkout):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_ends_both_and_keeps_what_was_measured(checkout, tmp_path, start_group):
-    """As in a terminal: the signal reaches every process."""
+    """The signal reaches every process, as in a terminal."""
     endless = (plan.Row(("dropout",), ((1 << 10,), (1 << 12,)), (0.5,), (), seconds=1e5, one_thread=True),)
     code = (
         "import sys\nfrom fastdrop.bench import builds, plan\nfrom fastdrop.cli import main\n"
@@ -259,7 +259,7 @@ def test_ctrl_c_ends_both_and_keeps_what_was_measured(checkout, tmp_path, start_
         os.killpg(run.pid, 0)  # no process is left
 
 
-# --- what is concluded
+# --- verdicts
 
 
 def pairing(ratios, same=True, noise=None, error=""):
@@ -274,7 +274,7 @@ CALM = Noise(0.0, 0.0, 0.02)
     [
         ([1.1] * 8, "faster"),
         ([0.9] * 8, "slower"),
-        ([1.1] * 7, "no difference beyond noise"),  # too few to be sure
+        ([1.1] * 7, "no difference beyond noise"),  # too few pairs for a verdict
         ([1.005] * 100, "no difference beyond noise"),
         ([1.1] * 40 + [0.9] * 10, "faster"),
         ([1.1] * 30 + [0.9] * 20, "no difference beyond noise"),
@@ -297,7 +297,7 @@ def test_a_disturbed_case_needs_all_pairs(noise):
 
 
 def test_the_interval_has_the_confidence_that_it_claims():
-    """By the binomial distribution: what lies outside is on the median's side of the pairs."""
+    """The coverage of the interval of the median, computed from the binomial distribution."""
     for count in range(8, 200):
         low, high = pairing([float(number) for number in range(count)]).interval
         assert low == count - 1 - high

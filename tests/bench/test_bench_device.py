@@ -1,4 +1,4 @@
-"""The benchmark on a GPU, on tiny plans, emulated: what it calls, checks and concludes. No test asserts a time."""
+"""The benchmark on a GPU, on tiny plans, emulated: calls, checks and conclusions. No test asserts a time."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Files of the benchmark, of all versions, and what changed between two of them."""
+"""Benchmark files of all versions, and the comparison of two of them."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_the_best_copy_is_the_fastest_that_was_measured():
 
 
 def test_the_best_of_rounds_is_not_the_best_of_times():
-    """Where the machine became faster and slower, ratios in the same rounds decide."""
+    """If the machine's speed changes during the run, the ratios within rounds decide."""
     case = plan.Case("dropout", (8,), "float32", 0.5, 1)
     candidates = {"fastdrop": timing(1.0), "memcpy": timing(0.8)._replace(relative=0.9), "plain copy": timing(0.85)}
     assert results.Result(case, candidates).best_copy == "plain copy"

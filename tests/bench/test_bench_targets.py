@@ -17,8 +17,8 @@ pytestmark = pytest.mark.slow
 def test_target_at_least(copy, verdict):
     found = [result("dropout", (1 << 26,), p, threads, memcpy=2.0) for p in (0.5, 0.3) for threads in (1, 8)]
     found.append(result("dropout backward", (1 << 24,), 0.1, 2, memcpy=2.0, nontemporal_copy=copy, plain_copy=9.0))
-    found.append(result("dropout", (1 << 16,), 0.5, 1, memcpy=0.1))  # another target's
-    found.append(result("dropout", (1 << 26,), 0.5, 1, np_copyto=0.1))  # no copy of that machine was measured
+    found.append(result("dropout", (1 << 16,), 0.5, 1, memcpy=0.1))  # belongs to another target
+    found.append(result("dropout", (1 << 26,), 0.5, 1, np_copyto=0.1))  # no copy was measured for this case
     outcome = targets.evaluate(found)[0]
     assert (outcome.cases, outcome.worst, outcome.median, outcome.verdict) == (5, copy, 2.0, verdict)
 
@@ -41,7 +41,7 @@ def test_target_counts_bytes():
 @pytest.mark.parametrize("operation", ["dropout + add", "zoneout"])
 @pytest.mark.parametrize(("own", "verdict"), [(1.57, "met"), (1.64, "missed by 4.1%")])
 def test_target_of_three_arrays_is_byte_for_byte(operation, own, verdict):
-    """Half as many bytes again may take half as long again."""
+    """1.5 times the bytes may take 1.5 times as long."""
     case = plan.Case(operation, plan.ROWS if "add" in operation else (1 << 21,), "float32", 0.5, 1)
     assert OPERATION_TABLE[operation].arrays == 3
     found = results.Result(case, {"fastdrop": timing(own, own, 12), "plain copy": timing(1.0, own, 8)})
@@ -51,7 +51,7 @@ def test_target_of_three_arrays_is_byte_for_byte(operation, own, verdict):
 
 @pytest.mark.parametrize("threads", [1, 2, 64])
 def test_targets_are_for_every_machine(threads):
-    """All threads are as many as a machine has; a target for all threads needs more than one."""
+    """'All threads' depends on the machine; such a target needs a case with more than one thread."""
     found = [result("dropout", plan.powers(21)[0], 0.5, count, memcpy=1.0, torch=90.0) for count in {1, threads}]
     of_copy, of_torch = (targets.evaluate(found)[number] for number in (1, 6))
     assert (of_copy.cases, of_copy.verdict) == (len(found), "met")
@@ -100,7 +100,7 @@ def test_a_quick_run_has_the_main_targets():
         "portable code forced",
         "DropConnect, one mask per example, any other p",
     ]
-    assert left_out[3:] == [each.what for each in targets.TARGETS[-4:]]  # Dask's array and torch's steps
+    assert left_out[3:] == [each.what for each in targets.TARGETS[-4:]]  # Dask arrays and torch training steps
     assert sum(case.cost for case in plan.cases(plan.QUICK, (1, 2))) < plan.QUICK_LIMIT
 
 

@@ -48,7 +48,7 @@ class TestRatesRaisedLater:
         with pytest.warns(nn.VarianceShiftWarning, match="Dropout is before BatchNorm") as caught:
             call(network, X)
         assert caught[0].filename == __file__
-        call(network, X)  # once is enough
+        call(network, X)  # the warning is raised once
 
     def test_a_warning_when_the_model_is_made_is_the_only_one(self, how):
         with pytest.warns(nn.VarianceShiftWarning):
@@ -67,11 +67,11 @@ class TestRatesRaisedLater:
         network.layers[1].p = 0.5
         CALLS[how](network, X)
         recurrent = nn.Sequential(nn.Reshape(2, 2), nn.LSTM(2, 3, rng=0), nn.LastStep(), nn.BatchNorm(3))
-        CALLS[how](recurrent, X)  # its droppers are there, and off
+        CALLS[how](recurrent, X)  # its dropout layers have p = 0
 
 
-def test_experiments_tell_in_words_of_their_own():
-    """`ExperimentConfig.warnings` does; also where the rate begins at 0, or is raised by hand."""
+def test_experiments_have_their_own_warning():
+    """Experiments warn by `ExperimentConfig.warnings`, also if the rate starts at 0 or is raised later."""
     config = ExperimentConfig(dataset="moons", hidden=(8, 8), batch_norm=True, dropout_schedule="curriculum", epochs=1)
     for trainer in (Trainer(config), Trainer(config.replace(rate=0.0, dropout_schedule="constant"))):
         trainer.step()

@@ -1,4 +1,4 @@
-"""Every backend offers every operation of the protocol, with its parameters and defaults."""
+"""Every backend implements every operation of the protocol, with the same parameters and defaults."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Dropout of Dask arrays: lazily, by chunks, and bit for bit what NumPy gives on the whole array."""
+"""Dropout of Dask arrays is lazy, works by chunks, and gives NumPy's result on the whole array bit for bit."""
 
 import pickle
 import subprocess
@@ -28,7 +28,7 @@ def in_this_thread():
 
 
 def random_chunks(rng, shape):
-    """Every axis cut at random places."""
+    """Chunks that split every axis at random places."""
     chunks = []
     for size in shape:
         cuts = np.unique(rng.integers(0, size + 1, rng.integers(0, 5)))
@@ -56,7 +56,7 @@ def test_every_chunking_gives_numpys_result(dtype, p):
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
 def test_large_chunks(scheduler):
-    """Long runs that begin anywhere in a tile; and whatever runs beside them."""
+    """Long runs that begin anywhere in a tile, in one thread and in several."""
     x = values((700, 5000), np.float32)
     y, mask = fd.dropout(x, 0.3, rng=5)
     for chunks in [(700, 5000), (100, 5000), (333, 1111), (700, 37), (1, 5000)]:
@@ -67,7 +67,7 @@ def test_large_chunks(scheduler):
 
 @pytest.mark.parametrize("channel_axis", [1, -1, 2])
 def test_feature_maps_that_are_cut(channel_axis):
-    """A map's keep bit is one, also where the map lies in several chunks."""
+    """A feature map has one keep bit, also if several chunks hold parts of it."""
     x = values((5, 12, 14, 9), np.float32)
     lazy = da.from_array(x, chunks=(2, 5, 4, 7))
     y, mask = fd.spatial_dropout(x, 0.4, channel_axis=channel_axis, rng=8)
@@ -112,7 +112,7 @@ def test_slices_of_mask_and_of_the_result():
 
 
 def test_chunks_of_every_kind():
-    """Empty ones, and those whose bytes stand the other way round, or that NumPy may not write to."""
+    """Chunks that are empty, have the other byte order, or are read-only."""
     empty = da.zeros((0, 5), chunks=(1, 2), dtype=np.float32)
     assert fd.dropout(empty, 0.5, rng=0)[0].compute().shape == (0, 5)
     gap = da.concatenate([da.ones((3, 4)), da.ones((0, 4)), da.ones((2, 4))], axis=0)
@@ -176,7 +176,7 @@ def test_nothing_is_computed_before_it_is_asked_for():
 
 
 def test_a_chunks_task_is_small():
-    """What a task carries beside its chunk: a mask and where it lies, whatever the array's size."""
+    """A task holds a mask and the chunk's location: its size does not depend on the array's."""
     x = da.ones((10**6, 10**6), chunks=(10**4, 10**4), dtype=np.float32)
     y, _ = fd.dropout(x, 0.3, rng=0, shared_axes=0)
     layer = y.dask.layers[y.name]
@@ -187,7 +187,7 @@ def test_a_chunks_task_is_small():
 
 
 def test_no_task_sees_the_whole():
-    """Of 4 GB, chunks of 16 MB: the process never holds more than a few of them."""
+    """An array of 4 GB in chunks of 16 MB: the process never holds more than a few chunks."""
     program = """
         import resource
         import dask, dask.array as da, numpy as np
@@ -277,7 +277,7 @@ class TestRefusals:
             fd.dropout(self.x, 1.5, rng=0)
 
     def test_other_functions(self):
-        """They say so before they draw a mask or compute anything."""
+        """Functions without Dask support raise before they draw a mask or compute."""
         stream, x, row = Stream(0), self.x, np.ones(8)
         images = da.ones((2, 3, 8, 8), chunks=2)
         calls = [

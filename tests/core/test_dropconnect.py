@@ -14,13 +14,13 @@ SHAPES = [
     (3, 5, 7),
     (4, 3, 31),
     (2, 7, 32),
-    (5, 9, 104),  # rows that begin bytes, four and one of both factors, several registers and a rest
+    (5, 9, 104),  # rows that start at byte boundaries, 4 + 1 of both factors, several registers and a remainder
     (5, 2, 33),
     (3, 3, 2048),
     (2, 3, 2049),
     (6, 70, 130),
     (4, 9, 5000),
-    (6, 3, 33000),  # a row's decisions are drawn in two pieces
+    (6, 3, 33000),  # a row's keep bits are drawn in two pieces
     (9, 140, 1),
 ]
 
@@ -43,7 +43,7 @@ def test_against_the_reference(isa, thread_count, shape, dtype, per_example):
         assert mask.shape == (shape if per_example else shape[1:])
         kept = kept_by_reference(mask)
         np.testing.assert_array_equal(np.asarray(mask), kept)
-        # One mask per batch is multiplied by BLAS, which has an order of its own; else bit for bit.
+        # One mask per batch is multiplied by BLAS, which sums in another order; otherwise bit for bit.
         exact = 0 if per_example else np.finfo(dtype).eps * 40 * np.sqrt(max(shape)) * np.abs(weight).max()
         tolerance = {"rtol": 0, "atol": exact}
         np.testing.assert_allclose(y, reference.dropconnect(x, weight, bias, kept, mask.scale), **tolerance)
@@ -87,7 +87,7 @@ def test_strided_inputs():
 
 @pytest.mark.parametrize("per_example", [True, False, None])
 def test_the_gradient_of_the_bias_is_the_same_for_any_layout(per_example):
-    """NumPy's sums depend on it in their last bits."""
+    """The last bits of NumPy's sums depend on the layout."""
     x, weight, bias, dy = layer((513, 5, 3), np.float32)
     mask = None if per_example is None else fd.dropconnect(x, weight, bias, per_example=per_example, rng=3)[1]
     wanted = fd.dropconnect_backward(dy, x, weight, mask)[2]

@@ -1,4 +1,4 @@
-"""Kernels against the reference, bit for bit."""
+"""The dropout kernels against the reference, bit for bit."""
 
 import multiprocessing
 import pickle
@@ -51,7 +51,7 @@ def test_sizes(isa, thread_count, dtype, p):
 
 
 def views(dtype):
-    """Arrays of every kind of layout."""
+    """Arrays of every layout."""
     yield "transposed", values((67, 45), dtype).T
     yield "Fortran", np.asfortranarray(values((13, 17, 19), dtype))
     yield "every third", values(9001, dtype)[::3]
@@ -67,10 +67,10 @@ def views(dtype):
     size = np.dtype(dtype).itemsize
     unaligned = np.zeros(4004 * size + 1, np.uint8)[1:].view(np.uint8)
     yield "unaligned", unaligned[: 4000 * size].view(dtype)
-    if dtype is not ml_dtypes.bfloat16:  # which has no other byte order
+    if dtype is not ml_dtypes.bfloat16:  # bfloat16 has no other byte order
         yield "foreign byte order", values(3000, dtype).astype(np.dtype(dtype).newbyteorder())
     yield "Fortran, thin", np.asfortranarray(values((5000, 3), dtype))
-    yield "axes turned", values((3, 41, 300), dtype).transpose(2, 0, 1)
+    yield "axes rotated", values((3, 41, 300), dtype).transpose(2, 0, 1)
     yield "columns of a larger Fortran array", np.asfortranarray(values((200, 700), dtype))[3:197, 5:]
 
 
@@ -89,7 +89,7 @@ def test_layouts(isa, thread_count, dtype, p):
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
 def test_fortran_order_across_blocks(isa, thread_count, dtype):
-    """Memory along another axis than the decisions goes block by block, 256 x 4096."""
+    """Arrays whose memory order differs from the order of the keep bits are processed in blocks of 256 x 4096."""
     x = np.asfortranarray(values((260, 4200), dtype))
     y, mask = fd.dropout(x, 0.5, rng=3)
     assert y.flags.f_contiguous
@@ -154,7 +154,7 @@ def test_dropped_is_zero_and_kept_is_scaled_whatever_the_value(isa, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 def test_every_half_value_is_rounded_once(isa, dtype):
-    """All 65,536 of them, by scales that need rounding: the product in float32, then to nearest, halves to even."""
+    """All 65,536 values times scales that need rounding: a product in float32, rounded to nearest, ties to even."""
     x = np.arange(2**16, dtype=np.uint16).view(dtype)
     x = x[~np.isnan(x.astype(np.float32))]
     for p in (0.1, 0.3, 0.75):
@@ -172,7 +172,7 @@ SIGNALLING = {2: 0x7C01, 4: 0x7F800001, 8: 0x7FF0000000000001}
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_p_zero_returns_the_bits(isa, dtype):
     unsigned = UNSIGNED[np.dtype(dtype).itemsize]
-    # signalling NaNs among them: a multiplication by one would change those
+    # including signalling NaNs, which a multiplication by one would change
     x = np.random.default_rng(0).integers(0, np.iinfo(unsigned).max, 3000, dtype=unsigned, endpoint=True).view(dtype)
     signalling = np.array([SIGNALLING[np.dtype(dtype).itemsize]], unsigned).view(dtype)
     x = np.concatenate([x, signalling])
@@ -226,8 +226,8 @@ def test_in_place_and_overlapping():
     same_bits(reverse[::-1], wanted)
 
 
-def test_in_place_across_shares(isa, thread_count):
-    """No element is done twice where threads share the work."""
+def test_in_place_with_several_threads(isa, thread_count):
+    """No element is processed twice where threads share the work."""
     x = values(5 * 2048 + 77, np.float32)
     y = x.copy()
     _, mask = fd.dropout(y, 0.3, rng=5, out=y)
@@ -245,7 +245,7 @@ def test_nothing_beside_the_target_is_written(isa, thread_count):
 @pytest.mark.parametrize("hint", [*cpu.HINTS, "cached"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_alignment(isa, dtype, hint):
-    """x and y at every place within a cache line, and a guard of other values on both sides, whatever is prefetched."""
+    """x and y at every offset within a cache line, with guard values on both sides, for every prefetch setting."""
     in_force = cpu.large_arrays()
     size, count = np.dtype(dtype).itemsize, 3 * 2048 + 77
     rng = np.random.default_rng(5)
@@ -364,8 +364,8 @@ def _dropout_in_child(size):
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of JAX, if another test has loaded it
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX warns of fork, if another test has loaded it
 def test_a_forked_child_works():
-    wanted = _dropout_in_child(1 << 20)  # the parent's team is up
+    wanted = _dropout_in_child(1 << 20)  # the parent's OpenMP threads have started
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.apply_async(_dropout_in_child, (1 << 20,)).get(timeout=30) == wanted

@@ -1,4 +1,4 @@
-"""Bad input gets an error that says what is wrong and what to do."""
+"""Bad input raises an error that says what is wrong and what to do."""
 
 import numpy as np
 import pytest
@@ -163,7 +163,7 @@ def test_spawn_takes_whole_numbers_and_a_refusal_changes_nothing():
     assert stream.state["spawned"] == 300
 
 
-def test_an_empty_mask_with_many_decisions_costs_nothing():
+def test_an_empty_mask_with_many_keep_bits_costs_nothing():
     _, mask = fd.dropout(np.empty((0, 2**20, 2**14), np.float32), shared_axes=0)
     assert np.asarray(mask).shape == (0, 2**20, 2**14)
 

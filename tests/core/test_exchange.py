@@ -1,4 +1,4 @@
-"""Arrays of other packages, and subclasses of NumPy's: shared, or refused in words; nothing is lost silently."""
+"""Arrays of other packages and subclasses of NumPy arrays are shared or refused; nothing is dropped silently."""
 
 import sys
 
@@ -12,8 +12,8 @@ from fastdrop.backends.cuda import device
 X = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6)
 
 
-class Speaks:
-    """An array of a package that NumPy has not heard of."""
+class DLPackArray:
+    """An array of another package, with DLPack alone."""
 
     def __init__(self, data, kind=1):
         self.data, self.kind = data, kind
@@ -28,17 +28,17 @@ class Speaks:
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_what_supports_dlpack_is_shared_and_not_copied(dtype):
     x = X.astype(dtype)
-    shared = fd.from_dlpack(Speaks(x))
+    shared = fd.from_dlpack(DLPackArray(x))
     assert type(shared) is np.ndarray
     assert np.shares_memory(shared, x)
     assert shared.dtype == dtype
     expected, mask = fd.dropout(x, 0.5, rng=3)
-    for given in (shared, Speaks(x)):  # functions take it as it is, too
+    for given in (shared, DLPackArray(x)):  # functions accept it directly as well
         y, again = fd.dropout(given, 0.5, rng=3)
         assert np.array_equal(y, expected)
         assert again == mask
-    assert np.array_equal(fd.dropout_backward(Speaks(x), mask), expected)
-    assert np.array_equal(fd.spatial_dropout(Speaks(x), rng=1)[0], fd.spatial_dropout(x, rng=1)[0])
+    assert np.array_equal(fd.dropout_backward(DLPackArray(x), mask), expected)
+    assert np.array_equal(fd.spatial_dropout(DLPackArray(x), rng=1)[0], fd.spatial_dropout(x, rng=1)[0])
 
 
 def test_own_arrays_are_returned_as_they_are():
@@ -49,14 +49,14 @@ def test_readonly_memory_is_enough_for_an_input():
     x = X.copy()
     x.flags.writeable = False
     try:
-        given = fd.from_dlpack(Speaks(x))
-    except TypeError:  # NumPy before 2.1 shares no read-only memory, and says so
+        given = fd.from_dlpack(DLPackArray(x))
+    except TypeError:  # NumPy before 2.1 cannot share read-only memory
         return
     assert np.array_equal(fd.dropout(given, 0.5, rng=3)[0], fd.dropout(X, 0.5, rng=3)[0])
 
 
 def test_strides_are_kept():
-    shared = fd.from_dlpack(Speaks(X.T[::2]))
+    shared = fd.from_dlpack(DLPackArray(X.T[::2]))
     assert shared.strides == X.T[::2].strides
     assert np.array_equal(fd.dropout(shared, 0.5, rng=3)[0], fd.dropout(X.T[::2].copy(), 0.5, rng=3)[0])
 
@@ -71,17 +71,17 @@ def test_what_lies_on_a_gpu_is_cupys(monkeypatch):
             return "a cupy.ndarray"
 
     monkeypatch.setattr(device, "require", lambda: CuPy)
-    there = Speaks(X, kind=2)
+    there = DLPackArray(X, kind=2)
     assert fd.from_dlpack(there) == "a cupy.ndarray"
     assert asked == [there]
-    with pytest.raises(TypeError, match=r"x is a Speaks on a GPU; give fastdrop.from_dlpack\(x\)"):
+    with pytest.raises(TypeError, match=r"x is a DLPackArray on a GPU; give fastdrop.from_dlpack\(x\)"):
         fd.dropout(there)
 
 
-def test_a_gpu_that_is_not_there_is_said(monkeypatch):
+def test_a_gpu_that_is_not_there_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(fd.BackendUnavailable, match="CuPy"):
-        fd.from_dlpack(Speaks(X, kind=2))
+        fd.from_dlpack(DLPackArray(X, kind=2))
 
 
 @pytest.mark.gpu
@@ -92,7 +92,7 @@ def test_arrays_on_a_gpu_are_shared(dtype):
         pytest.skip("there is no GPU")
     kind = pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else dtype
     there = cupy.zeros((40, 33), kind)
-    shared = fd.from_dlpack(Speaks(there, kind=2))
+    shared = fd.from_dlpack(DLPackArray(there, kind=2))
     assert isinstance(shared, cupy.ndarray)
     there += 1
     _, mask = fd.dropout(shared, 0.5, rng=3, out=shared)
@@ -102,11 +102,11 @@ def test_arrays_on_a_gpu_are_shared(dtype):
 
 @pytest.mark.parametrize("ask", [fd.from_dlpack, lambda array: nn.Linear(2, 3, dtype=array.dtype).to("cuda")])
 def test_the_numpy_that_bfloat16_needs_on_a_gpu_is_named(monkeypatch, ask):
-    """CuPy says that ml_dtypes is missing, which it is not."""
+    """CuPy's own message is misleading: it says that ml_dtypes is missing."""
     ml_dtypes = pytest.importorskip("ml_dtypes")
     monkeypatch.setattr(device, "require", lambda: None)
     monkeypatch.setattr(device.np, "__version__", "2.1.1")
-    there = Speaks(X, kind=2)
+    there = DLPackArray(X, kind=2)
     there.dtype = np.dtype(ml_dtypes.bfloat16)
     with pytest.raises(fd.BackendUnavailable, match=r"NumPy 2\.1\.2 or newer, and this is 2\.1\.1"):
         ask(there)
@@ -116,8 +116,8 @@ def test_the_numpy_that_bfloat16_needs_on_a_gpu_is_named(monkeypatch, ask):
     ("array", "words"),
     [
         ([1.0, 2.0], "a list does not support DLPack"),
-        (Speaks(X, kind=8), "device type 8"),
-        (Speaks(np.array(["a"])), "cannot be read by DLPack"),
+        (DLPackArray(X, kind=8), "device type 8"),
+        (DLPackArray(np.array(["a"])), "cannot be read by DLPack"),
     ],
 )
 def test_what_cannot_be_shared_is_refused_in_words(array, words):
@@ -139,7 +139,7 @@ def test_tensors_of_torch():
 
 
 class WithUnit(np.ndarray):
-    """As packages for units have them."""
+    """An array class as packages for physical units define it."""
 
 
 SUBCLASSES = [np.ma.masked_array(X, X > 0), X.view(WithUnit), np.rec.array(np.ones(3, [("a", np.float32)]))]

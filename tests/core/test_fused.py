@@ -1,4 +1,4 @@
-"""The fused operations against the reference, bit for bit, and against independent mathematics."""
+"""The fused operations against the reference, bit for bit, and against independent formulas."""
 
 import math
 
@@ -57,7 +57,7 @@ def test_against_the_reference(isa, thread_count, dtype, p):
 
 
 @pytest.mark.slow
-def test_long_rows_of_softmax_draw_their_decisions_twice(isa):
+def test_long_rows_of_softmax_draw_their_keep_bits_twice(isa):
     x, dy = values((2, 600_001), np.float32), values((2, 600_001), np.float32, 1)
     y, mask = fd.softmax_dropout(x, 0.3, rng=2)
     same(y, reference.softmax_dropout(x, kept_of(mask), mask.scale))
@@ -66,7 +66,7 @@ def test_long_rows_of_softmax_draw_their_decisions_twice(isa):
 
 
 def test_more_rows_of_softmax_than_are_drawn_at_once(isa):
-    """A window holds 2**18 decisions or so: the second one begins with another row."""
+    """Rows are drawn in pieces of about 2**18 keep bits: the second piece begins at a later row."""
     x, dy = values((290, 1001), np.float32), values((290, 1001), np.float32, 1)
     threads = fd.get_num_threads()
     fd.set_num_threads(1)
@@ -80,8 +80,8 @@ def test_more_rows_of_softmax_than_are_drawn_at_once(isa):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_functions_are_right(dtype):
-    """exp, GELU and softmax against the C library's, which the reference does not use."""
+def test_functions_are_accurate(dtype):
+    """exp, GELU and softmax against the C library's functions, which the reference does not use."""
     accuracy = 4 * np.finfo(dtype).eps
     x = np.linspace(-80, 0, 5001).astype(dtype)
     np.testing.assert_allclose(reference.exp(x), np.exp(x.astype(np.float64)), rtol=accuracy)
@@ -96,7 +96,7 @@ def test_functions_are_right(dtype):
     np.testing.assert_allclose(y, e / e.sum(axis=-1, keepdims=True), rtol=4 * accuracy)
 
 
-def slope(function, x, dy, step=1e-6):
+def numerical_gradient(function, x, dy, step=1e-6):
     """The gradient of sum(dy * function(x)) by differences."""
     result = np.empty_like(x)
     for index in np.ndindex(x.shape):
@@ -117,14 +117,14 @@ def test_gradients_of_bias_activation(activation):
         return reference.bias_activation_dropout(x, bias, activation, kept, scale)
 
     dx, dbias = fd.bias_activation_dropout_backward(dy, x, bias, mask, activation=activation)
-    np.testing.assert_allclose(dx, slope(lambda v: forward(v, bias), x, dy), atol=1e-7)
-    np.testing.assert_allclose(dbias, slope(lambda v: forward(x, v), bias, dy), atol=1e-7)
+    np.testing.assert_allclose(dx, numerical_gradient(lambda v: forward(v, bias), x, dy), atol=1e-7)
+    np.testing.assert_allclose(dbias, numerical_gradient(lambda v: forward(x, v), bias, dy), atol=1e-7)
 
 
 def test_gradient_of_softmax():
     x, dy = values((3, 7), float, 0, 1), values((3, 7), float, 1, 1)
     _, mask = fd.softmax_dropout(x, 0.3, rng=1)
-    wanted = slope(lambda v: reference.softmax_dropout(v, kept_of(mask), mask.scale), x, dy)
+    wanted = numerical_gradient(lambda v: reference.softmax_dropout(v, kept_of(mask), mask.scale), x, dy)
     np.testing.assert_allclose(fd.softmax_dropout_backward(dy, x, mask), wanted, atol=1e-7)
 
 
@@ -165,9 +165,9 @@ def test_layouts_and_in_place(isa, thread_count, dtype):
             inplace = flat.copy()
             assert call(inplace, out=inplace)[0] is inplace
             same(inplace, wanted)
-            turned = np.empty(x.shape[::-1], dtype).T
-            call(x, out=turned)
-            same(np.ascontiguousarray(turned), wanted)
+            transposed = np.empty(x.shape[::-1], dtype).T
+            call(x, out=transposed)
+            same(np.ascontiguousarray(transposed), wanted)
             overlapping = np.concatenate([flat, flat])
             call(overlapping[: len(flat)], out=overlapping[1 : len(flat) + 1])
             same(overlapping[1 : len(flat) + 1], wanted)

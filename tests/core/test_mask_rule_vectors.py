@@ -1,4 +1,4 @@
-"""docs/mask-rule-vectors.json: the kernels, the reference and the Python of docs/mask-rule.md give what it says."""
+"""The kernels, the reference and the Python code of docs/mask-rule.md reproduce docs/mask-rule-vectors.json."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def floats(words):
 
 @pytest.fixture(scope="module")
 def page():
-    """What the Python of the page defines."""
+    """The names that the page's Python code defines."""
     (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     namespace = {}
     exec(compile(block, "mask-rule.md", "exec"), namespace)
@@ -82,7 +82,7 @@ def test_thresholds(case):
 
 @cases("uniforms")
 def test_uniforms(case):
-    """Of the kernels, by thresholds at U and next to it."""
+    """U of the kernels, found by thresholds at U and next to it."""
     draw, element, u = draw_of(case), number(case["element"]), number(case["u"])
     assert int(reference.uniform40(draw.key, draw.call, element)) == u
     for threshold, kept in ((u, 0.0), (u + 1, 1.0)):
@@ -102,7 +102,7 @@ def test_masks(case, page, isa):
     y, drawn = fd.dropout(np.ones(shape), case["p"], rng=draw_of(case), shared_axes=shared_axes)
     assert drawn == mask
     np.testing.assert_array_equal(y, whole * mask.scale)
-    if isa == cpu.available_isas()[0]:  # of long masks some, since the page's Python is slow
+    if isa == cpu.available_isas()[0]:  # a sample of long masks, since the page's Python is slow
         count = case["bits"]
         some = [*range(0, count, 1 + count // 300), *range(max(0, count - 5), count)]
         key, call = draw_of(case).key, draw_of(case).call

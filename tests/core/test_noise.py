@@ -1,6 +1,6 @@
-"""What takes a dropped element's place, and normally distributed noise, on the CPU, against the reference, bit for bit.
+"""Blend, alpha dropout and Gaussian noise on the CPU against the reference, bit for bit.
 
-The backend's functions are called, upon which the public ones stand.
+The tests call the backend's functions, which the public functions use.
 """
 
 import functools
@@ -18,7 +18,7 @@ from fastdrop.backends import cpu
 
 DTYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
 OPERATIONS = ["blend", "alpha"]
-# Around registers, units of 32, tiles, and what is drawn while it is applied.
+# Sizes around registers, units of 32, tiles, and the limit below which bits are drawn and applied in one pass.
 SHAPES = [(1, 1), (3, 5), (2, 31), (4, 32), (7, 33), (5, 64), (130, 65), (40, 1024), (3, 4100), (700, 13), (2, 17_001)]
 KEY, CALL = 0x0123456789ABCDEF, 2**32 - 3
 
@@ -65,12 +65,12 @@ def kept_of(mask):
 
 
 def inputs_of(operation, shape, dtype, width=1):
-    """x, and the second operand, which alpha dropout does without."""
+    """x and the second operand, which alpha dropout ignores."""
     return values(shape, dtype, 0, width), values(shape, dtype, 1, width)
 
 
 SHIFT = 0.37
-"""Alpha dropout's: no half dtype has this number."""
+"""The shift of alpha dropout: a number that no half dtype has exactly."""
 
 
 def wanted(operation, x, second, mask):
@@ -145,8 +145,8 @@ def test_the_second_operand_broadcasts(isa, thread_count):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_what_is_not_chosen_does_not_show(isa, dtype):
-    """An infinity or a NaN in the place that is not taken leaves no trace, and without a scale nothing is rounded."""
+def test_unselected_values_do_not_change_the_result(isa, dtype):
+    """An infinity or NaN that is not selected does not change the result, and without a scale nothing is rounded."""
     for shape, axes in [((9, 40), ()), ((6000,), ()), ((4, 16, 64), (2,)), ((4, 64, 16), (1,))]:
         mask = mask_for(shape, 0.5, 1.0, axes)
         kept = kept_of(mask)
@@ -206,7 +206,7 @@ def test_gaussian_against_the_reference(isa, thread_count, dtype, sigma):
 @pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gaussian_layouts(isa, dtype, name):
-    """Normal numbers follow C order, whatever the strides."""
+    """Normal numbers follow C order for any strides."""
     shape, view = LAYOUTS[name]
     x = view(values(shape, dtype))
     x.flags.writeable = False
@@ -227,7 +227,7 @@ def test_gaussian_of_unaligned_arrays(isa):
 
 
 def test_gaussian_of_large_arrays(isa, thread_count):
-    """Beyond the size from which threads take small pieces."""
+    """Arrays above the size from which threads take small pieces."""
     x = np.ones(2**22 + 77, np.float16)
     out = np.empty_like(x)
     cpu.gaussian(x, out, DRAW, 1.0)
@@ -239,7 +239,7 @@ def test_gaussian_of_large_arrays(isa, thread_count):
 
 @pytest.mark.parametrize("group", [2**26 - 1, 2**28 - 1, 2**40 + 5, 2**50 - 1])
 def test_gaussian_of_far_elements(isa, group):
-    """Elements and blocks whose numbers carry into the counter's next word."""
+    """Element and block indices that carry into the counter's next word."""
     x = np.ones(300)
     out = np.empty_like(x)
     kernels.gaussian(out, x, DRAW, 1.0, 1, group)
@@ -260,7 +260,7 @@ def test_gaussian_of_special_values(isa, dtype):
 
 
 def test_box_muller_is_accurate():
-    """Against the C library in double precision; the ends of both words, too."""
+    """Against the C library in double precision, also at the smallest and largest values of both words."""
     random = np.random.default_rng(3)
     first, second = (random.integers(0, 2**32, 10**6, dtype=np.uint32) for _ in range(2))
     first[:2000] = np.arange(-1000, 1000, dtype=np.int32).view(np.uint32)
@@ -270,9 +270,9 @@ def test_box_muller_is_accurate():
         one, other = reference.box_muller(first, second)
     u = (first >> np.uint32(1) | np.uint32(1)).astype(np.float32).astype(float) * 2.0**-31
     angle = ((second & np.uint32(2**30 - 1)).astype(float) - 2**29) * np.pi * 2.0**-31
-    radius, mirrored, turned = np.sqrt(-2 * np.log(u)), second >= 2**31, second & np.uint32(2**30) != 0
+    radius, mirrored, exchanged = np.sqrt(-2 * np.log(u)), second >= 2**31, second & np.uint32(2**30) != 0
     x, y = radius * np.where(mirrored, -np.cos(angle), np.cos(angle)), radius * np.sin(angle)
-    for found, wanted in ((one, np.where(turned, y, x)), (other, np.where(turned, x, y))):
+    for found, wanted in ((one, np.where(exchanged, y, x)), (other, np.where(exchanged, x, y))):
         assert found.dtype == np.float32
         error = np.abs(found - wanted) / np.spacing(np.abs(found))
         assert error.max() < 5
@@ -292,7 +292,7 @@ FIXED = [
 
 
 def test_normal_numbers_are_fixed():
-    """The rule is final: what an element gets, it will always get."""
+    """The rule is final: an element's number never changes."""
     found = reference.normals(0x0123456789ABCDEF, 2**32 - 3, [0, 16, 32, 48, 1, 63, 64, 2**40])
     assert [v.hex() for v in found.astype(float)] == FIXED
 
@@ -302,15 +302,15 @@ def normal_cdf(z):
 
 
 class TestStatistics:
-    """Of 2^20 numbers with fixed seeds; the bounds are five standard deviations of what is estimated."""
+    """2^20 numbers with fixed seeds; the bounds are five standard deviations of the estimates."""
 
     def test_moments_tails_and_correlations(self):
-        """All that `make statistics` asks of normal numbers; a false alarm once in a thousand keys."""
+        """All tests of normal numbers in `make statistics`; a false alarm in one of a thousand keys."""
         found = normal_tests(SAMPLE)
         assert min(found.values()) > 1e-3 / len(found), found
 
     def test_distribution(self):
-        """Kolmogorov and Smirnov's distance; 1.95 / sqrt(n) is exceeded once in a thousand."""
+        """The Kolmogorov-Smirnov distance; it exceeds 1.95 / sqrt(n) once in a thousand."""
         for part in (SAMPLE[: 2**18], *(SAMPLE[: 2**20].reshape(-1, 4, 16)[:, j].ravel()[:100_000] for j in range(4))):
             z = np.sort(part)
             step = np.arange(z.size + 1) / z.size
@@ -335,7 +335,7 @@ class TestStatistics:
         assert abs((SAMPLE[: 2**17] * (2.0 * kept - 1)).mean()) < 5 / math.sqrt(2**17)
 
     def test_the_far_tail_occurs(self):
-        """Of 2^24 numbers, 9.6 lie beyond 5; the largest possible one is 6.5."""
+        """Of 2^24 numbers, 9.6 are expected beyond 5; the largest possible number is 6.5."""
         x = np.ones(2**24, np.float32)
         z = cpu.gaussian(x, x, kernels.Draw(1, 2), 1.0) - np.float32(1)
         beyond = [int((np.abs(z) > bound).sum()) for bound in (3, 4, 5)]

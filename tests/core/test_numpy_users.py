@@ -1,8 +1,7 @@
-"""What people write around dropout in NumPy: products with masks, seeds, keywords of other packages, units."""
+"""Code around dropout in NumPy: seeds, scales, other packages' keywords and arrays, printing, importing."""
 
 import importlib
 import os
-import pickle
 import subprocess
 import sys
 import warnings
@@ -14,125 +13,6 @@ import pytest
 
 import fastdrop as fd
 from fastdrop import nn
-from fastdrop.multiplicative_noise import MultiplicativeNoise
-
-MAPS = (2, 3, 4, 4)
-MASKS = {
-    "dropout": lambda: fd.dropout(np.ones(MAPS), 0.75, rng=8)[1],
-    "window": lambda: fd.dropout(np.ones((5, *MAPS)), 0.75, rng=8)[1][2],
-    "shared axes": lambda: fd.spatial_dropout(np.ones(MAPS), 0.75, rng=8)[1],
-    "classic": lambda: fd.dropout(np.ones(MAPS), 0.75, scaling="classic", rng=8)[1],
-    "noise": lambda: fd.gaussian_dropout(np.ones(MAPS), 0.75, rng=8)[1],
-    "alpha": lambda: fd.alpha_dropout(np.ones(MAPS), 0.75, rng=8)[1],
-    "blocks": lambda: fd.dropblock(np.ones(MAPS), 0.3, 2, rng=8)[1],
-    "cutout": lambda: fd.cutout(np.ones(MAPS), 3, rng=8)[1],
-    "softmax": lambda: fd.softmax_dropout(np.ones(MAPS), 0.75, rng=8)[1],
-}
-
-
-# --- a product with a mask applies it
-
-
-@pytest.mark.parametrize("name", MASKS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, ml_dtypes.bfloat16])
-def test_a_product_with_a_mask_is_the_gradient(name, dtype):
-    mask = MASKS[name]()
-    dy = np.random.default_rng(0).standard_normal(MAPS).astype(dtype)
-    wanted = mask(dy)
-    out = np.empty_like(dy)
-    products = [dy * mask, mask * dy, np.multiply(dy, mask), np.multiply(mask, dy), np.multiply(dy, mask, out=out), out]
-    products.append(dy.copy())
-    products[-1] *= mask
-    for product in products:
-        assert product.dtype == dtype
-        np.testing.assert_array_equal(product.view(np.uint8), wanted.view(np.uint8))
-    np.testing.assert_array_equal(mask * dy.tolist(), mask(dy.astype(float)))
-
-
-def test_other_kinds_of_arrays_get_no_booleans():
-    mask = fd.dropout(np.ones((4, 8)), 0.75, rng=8)[1]
-    masked = np.ma.array(np.ones((4, 8)), mask=np.eye(4, 8))
-    for call in (lambda: masked * mask, lambda: mask * masked):
-        with pytest.raises(TypeError, match="MaskedArray"):
-            call()
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(np.ones((4, 8)))
-    for product in (frame * mask, mask * frame):
-        assert np.asarray(product).max() == 4
-
-
-def test_a_product_selects():
-    mask = fd.dropout(np.ones(1000), 0.5, rng=1)[1]
-    for bad in (np.nan, np.inf):
-        y = np.full(1000, bad) * mask
-        assert (y[~np.asarray(mask)] == 0).all()
-
-
-@pytest.mark.parametrize("name", MASKS)
-def test_no_other_ufunc_takes_a_mask(name):
-    mask, x = MASKS[name](), np.ones(MAPS)
-    calls = [
-        lambda: x + mask, lambda: x - mask, lambda: x / mask, lambda: x @ mask, lambda: x**mask, lambda: x > mask,
-        lambda: x == mask, lambda: np.logical_not(mask), lambda: np.sum(mask), lambda: np.add.reduce(mask),
-        lambda: np.exp(mask), lambda: np.multiply.outer(x, mask), lambda: np.multiply.reduce(mask),
-        lambda: np.maximum(mask, x), lambda: np.isnan(mask), lambda: np.mean(mask), lambda: np.kron(x, mask),
-        lambda: np.einsum("abcd,abcd->abcd", x, mask), lambda: np.dot(x, mask), lambda: np.tensordot(x, mask),
-        lambda: np.inner(mask, x), lambda: np.vdot(x, mask), lambda: np.concatenate([x, mask]), lambda: np.prod(mask),
-    ]  # fmt: skip
-    for call in calls:
-        with pytest.raises(TypeError, match=r"multiplying applies it.*numpy\.asarray\(mask\)"):
-            call()
-    for call in (lambda: 1 - mask, lambda: ~mask, lambda: mask & mask, lambda: mask / 2):
-        with pytest.raises(TypeError):
-            call()
-    with pytest.raises(TypeError, match="apply one after the other"):
-        mask * mask
-    with pytest.raises(TypeError, match="apply one after the other"):
-        np.multiply(mask, mask)
-    with pytest.raises(TypeError, match="takes no where"):
-        np.multiply(x, mask, where=x > 0)
-    with pytest.raises(TypeError, match="takes no dtype"):
-        np.multiply(x, mask, dtype=np.float32)
-    for number in (2.0, 2, 1j, np.float32(2)):
-        for call in (lambda n=number: mask * n, lambda n=number: n * mask):
-            with pytest.raises(ValueError, match=r"shape \(2, 3, 4, 4\).*(number|\(\))"):
-                call()
-    with pytest.raises(ValueError, match=r"\(2, 3, 4, 4\).*\(4,\)"):
-        np.ones(4) * mask
-    with pytest.raises(TypeError, match="int64"):
-        np.ones(MAPS, np.int64) * mask
-
-
-@pytest.mark.parametrize("name", MASKS)
-def test_a_mask_is_still_something_to_look_at(name):
-    mask = MASKS[name]()
-    kept = np.asarray(mask)
-    assert kept.dtype == (np.float32 if name == "noise" else np.bool_)
-    np.testing.assert_array_equal(np.where(mask, 1, 0), kept != 0)
-    assert np.count_nonzero(mask) == np.count_nonzero(kept)
-    np.testing.assert_array_equal(np.argwhere(mask), np.argwhere(kept))
-    assert np.array_equal(mask, kept)
-    target = np.zeros(MAPS)
-    if name != "noise":
-        np.copyto(target, 1.0, where=mask)
-        np.testing.assert_array_equal(target, kept)
-    factors = mask.factors(np.float64)
-    np.testing.assert_array_equal(factors, mask(np.ones(MAPS)))
-    assert mask.factors().dtype == np.float32
-    with pytest.raises(TypeError, match="int64"):
-        mask.factors(np.int64)
-    if name != "noise":
-        np.testing.assert_array_equal(factors != 0, kept)
-
-
-def test_all_that_functions_return_is_of_one_kind():
-    for make in MASKS.values():
-        mask = make()
-        assert isinstance(mask, MultiplicativeNoise)
-        assert mask.shape == MAPS
-        assert isinstance(mask.made_by, str)
-        assert pickle.loads(pickle.dumps(mask)) == mask
-
 
 # --- rng
 
@@ -148,8 +28,10 @@ def test_rng_is_what_default_rng_takes():
         np.random.SeedSequence([1, 2]),
     ]
     keys = [fd.dropout(np.ones(4), rng=seed)[1].draw.key for seed in words]
-    assert keys == [fd.dropout(np.ones(4), rng=seed)[1].draw.key for seed in words]  # a seed is the same each time
-    assert len(set(keys)) == len(keys) - 2  # 5 and [1, 2] are there twice, as NumPy sees it
+    assert keys == [
+        fd.dropout(np.ones(4), rng=seed)[1].draw.key for seed in words
+    ]  # a seed gives the same key each time
+    assert len(set(keys)) == len(keys) - 2  # 5 and [1, 2] occur twice, in two forms
     assert [fd.Stream(seed).key for seed in words] == keys
     for seed in (0, 7, 2**63, 2**64 - 1, np.int64(7), np.uint64(2**64 - 1), np.array(7)):
         assert fd.dropout(np.ones(4), rng=seed)[1].draw.key == int(seed)
@@ -199,36 +81,8 @@ def test_the_scale_is_the_reciprocal_of_one_minus_p(p):
     np.testing.assert_array_equal(fd.dropout(x, p, scaling="classic", training=False)[0], x * (1 - p))
 
 
-def test_the_pair_is_no_array():
-    h = fd.dropout(np.ones((3, 3)), rng=1)
-    y, mask = h
-    assert (h.y is y, h.mask is mask, isinstance(h, tuple), len(h)) == (True, True, True, 2)
-    for call in (
-        lambda: h @ np.ones((3, 3)),
-        lambda: np.ones((3, 3)) @ h,
-        lambda: np.asarray(h),
-        lambda: fd.dropout(h),
-    ):
-        with pytest.raises(TypeError, match=r"pair \(y, mask\)"):
-            call()
-    assert pickle.loads(pickle.dumps(h))[1] == mask
-
-
-def test_every_function_returns_such_a_pair():
-    x = np.ones(MAPS)
-    rows = np.ones((4, 4))
-    results = [
-        fd.dropout(x), fd.spatial_dropout(x), fd.drop_path(x), fd.locked_dropout(x), fd.embedding_dropout(rows),
-        fd.gaussian_dropout(x), fd.alpha_dropout(x), fd.feature_alpha_dropout(x), fd.dropblock(x), fd.cutout(x, 2),
-        fd.softmax_dropout(x), fd.zoneout(x, x), fd.dropout_add(x, x), fd.bias_activation_dropout(rows, rows[0]),
-        fd.dropconnect(rows, rows), fd.dropout(x, training=False), fd.dropout(x, shared_axes=1, rng=fd.Stream(1)),
-    ]  # fmt: skip
-    for result in results:
-        with pytest.raises(TypeError, match="pair"):
-            np.asarray(result)
-
-
 # --- keywords and arguments
+
 
 KEYWORDS = [
     ("dropout", {"seed": 1}, "seed is called rng"),
@@ -291,11 +145,11 @@ def test_swapped_arguments_and_booleans():
             fd.dropout_backward(*arguments)
 
 
-# --- what is no array, and arrays that are more
+# --- objects that are no arrays, and arrays with more than numbers
 
 
 class Box:
-    """As autograd libraries have them."""
+    """A traced array of an autograd library."""
 
     _value = np.ones(3)
 
@@ -328,14 +182,14 @@ def test_sparse_matrices():
     np.testing.assert_array_equal(x.toarray(), np.eye(3))
 
 
-def test_units_do_not_vanish_without_a_word():
+def test_units_are_not_dropped_silently():
     pint = pytest.importorskip("pint")
     metres = pint.UnitRegistry().Quantity(np.ones(4), "m")
     with pytest.warns(pint.UnitStrippedWarning):
         fd.dropout(metres, rng=1)
 
     class Quantity(np.ndarray):
-        """As astropy's."""
+        """A Quantity as astropy defines it."""
 
     with pytest.raises(TypeError, match="Quantity"):
         fd.dropout(np.ones(4).view(Quantity))
@@ -386,11 +240,11 @@ def test_layers_print_what_they_are():
     assert "weight=(12, 2)" in repr(nn.LSTM(2, 3))
 
 
-# --- where it is imported
+# --- importing
 
 
 def test_an_import_from_the_source_says_what_to_do(tmp_path):
-    """A copy of the source without its kernels hides an installed package: `python -c` in a clone meets it."""
+    """A source tree without compiled kernels hides an installed package, for example for `python -c` in a clone."""
     source = Path(fd.__file__).parent
     package = tmp_path / "fastdrop"
     package.mkdir()

@@ -1,4 +1,4 @@
-"""Known answers, for the C header and for the reference."""
+"""Known answers of Philox, for the C header and the reference."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Instruction sets, caches and threads: what is forced, limited and respected."""
+"""Instruction sets, caches and threads: detection, settings and limits."""
 
 import os
 import subprocess
@@ -85,7 +85,7 @@ def test_each_family_gets_the_constants_that_were_measured_on_it():
 
 
 class Kernels:
-    """Stands for the compiled module on another processor."""
+    """A stand-in for the compiled module on another processor."""
 
     def __init__(self, vendor, family):
         self.processor = lambda: (vendor, family, 0)
@@ -151,7 +151,7 @@ def test_calls_at_the_same_time_share_the_cores(threads, calls, cores, own):
 
 @pytest.mark.skipif(not cpu.has_openmp(), reason="built without OpenMP")
 def test_calls_at_the_same_time_are_counted(monkeypatch):
-    """Only those that ask for more than one thread, and none is left when they have ended; results are the same."""
+    """Only calls that ask for several threads count, and the count returns to 0; results are the same."""
     monkeypatch.setattr(threads, "_limit", 2)
     x = np.ones(1 << 23, np.float32)
     wanted = fd.dropout(x, 0.3, rng=5)[0]
@@ -190,6 +190,6 @@ def test_small_calls_stay_on_their_thread():
 
 
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has its global lock")
-def test_the_global_lock_stays_away():
+def test_importing_keeps_the_gil_disabled():
     code = "import fastdrop, sys; print(sys._is_gil_enabled())"
     assert run(code).stdout.split() == ["False"]

@@ -1,4 +1,4 @@
-"""Slices of masks: their keep bits are the whole's, whatever the slices, the layout and the instruction set."""
+"""Slices of masks have the keep bits of the whole mask, for any slice, layout and instruction set."""
 
 import itertools
 import pickle
@@ -40,7 +40,7 @@ def mask_of(shape, p=0.3, shared=(), rng=9, scaling="inverted"):
 
 
 def check_slice(mask, index, dtype=np.float32):
-    """The slice's booleans, packed bits and results are the whole's."""
+    """Compare the slice's booleans, packed bits and results with those of the whole mask."""
     part, kept = mask[index], np.asarray(mask)[index]
     assert part.shape == kept.shape
     np.testing.assert_array_equal(np.asarray(part), kept)
@@ -83,7 +83,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_layouts_across_tiles(isa, thread_count, dtype, layout):
-    """Long runs that begin anywhere in a tile, blocks of the transposed kernel, rows that repeat; in place, too."""
+    """Long runs that begin anywhere in a tile, blocks of the transposed kernel and repeated rows, also in place."""
     parts = [np.s_[3:], np.s_[:, 1000:6000], np.s_[:, ::-1], np.s_[::-2, 5:], np.s_[:, 7::2], np.s_[:, 4000]]
     for shared, index in itertools.product([(), (0,), (1,)], parts):
         mask = mask_of((300, 6100) if layout == "F" and not shared else (12, 6100), shared=shared)
@@ -121,7 +121,7 @@ def random_item(rng, size):
 
 
 def test_kernels_follow_the_rule_for_any_geometry(isa):
-    """Keep bits beyond 2^32 and steps that no small mask has, against the rule in plain NumPy."""
+    """Keep bits beyond 2^32, and steps larger than a small mask, against the rule in plain NumPy."""
     threshold, scale = threshold_and_scale(0.3, "inverted")
     key, call = 2**64 - 1, 2**64 - 2
     for first, strides in [
@@ -191,7 +191,7 @@ def test_pickles():
 
 
 def test_states_of_older_versions_load():
-    """What pickle wrote of a whole mask, p = 0.5, of shape (3, 4), before masks could be sliced; and of a slice."""
+    """Pickled states of a mask of shape (3, 4), p = 0.5, from before slicing existed, and of a slice."""
     old = mask_of((3, 4), 0.5, rng=5)
     state = {
         "rule_version": 1,
@@ -255,7 +255,7 @@ def test_a_slice_fits_arrays_of_its_shape_alone():
 
 
 def test_functions_that_need_a_whole_mask_say_so():
-    """They read keep bits from the first one on: given a slice they would be wrong without a word."""
+    """They read keep bits from the first one on: with a slice, their results would be silently wrong."""
     x, weight, dy, more = np.ones((4, 6)), np.ones((3, 6)), np.ones((4, 3)), np.ones((5, 6))
     per_batch = fd.dropconnect(np.ones((4, 12)), np.ones((3, 12)), per_example=False)[1]
     per_example = fd.dropconnect(more, weight)[1]
@@ -303,7 +303,7 @@ CUDA_SLICES = [
     [((), {"stepped", "transposed", "rows"}), ((0,), {"stepped", "columns", "rows"}), (-1, {"stepped", "rows"})],
 )
 def test_slices_on_cuda(gpu, dtype, shared, kernels, monkeypatch):
-    """Every kernel that a slice can get, on arrays in C and in F order."""
+    """Every kernel that slices use, on arrays in C and F order."""
     ran, launch = set(), operations._launch
     monkeypatch.setattr(operations, "_launch", lambda name, *rest, **more: ran.add(name) or launch(name, *rest, **more))
     for shape, index in CUDA_SLICES:

@@ -1,4 +1,4 @@
-"""The usual call runs in one compiled step: it does what the other way does, value, mask, error and draw."""
+"""The fast path (one compiled step) and the general path give the same values, masks, errors and draws."""
 
 import copy
 import gc
@@ -19,7 +19,7 @@ OTHER = np.random.default_rng(2).standard_normal(X.shape).astype(np.float32)
 
 
 def outcome(call, p, rng):
-    """What a call gives, or how it fails, and the stream's state behind it."""
+    """A call's result or error, and the stream's state after it."""
     stream = fd.Stream(5) if rng == "stream" else rng
     try:
         found = call(p, stream)
@@ -29,7 +29,7 @@ def outcome(call, p, rng):
 
 
 def same(call, p=0.3):
-    """A float takes the usual way, NumPy's float64 the other one."""
+    """Compare both paths: a float p takes the fast path, NumPy's float64 the general one."""
     for rng in ("stream", 7):
         (usual, calls), (other, wanted) = outcome(call, p, rng), outcome(call, np.float64(p), rng)
         assert calls == wanted
@@ -44,7 +44,7 @@ def same(call, p=0.3):
             assert usual == other
 
 
-def test_this_is_how_the_ways_are_told_apart(monkeypatch):
+def test_which_calls_take_the_fast_path(monkeypatch):
     for p, usual in ((0.3, True), (np.float64(0.3), False)):
         assert (cpu.dropout(X, p, fd.Stream(0), None, None) is not None) == usual
     for rng in (None, np.random.default_rng(0), True):
@@ -139,7 +139,7 @@ def test_seeds(rng):
 
 
 def memory():
-    """A piece of memory, and x at its beginning."""
+    """A block of memory, and x at its start."""
     block = np.arange(400, dtype=np.float32)
     return block, block[:60].reshape(4, 15)
 
@@ -184,7 +184,7 @@ def test_where_the_result_goes(where, name):
 
 
 def test_scaling_is_remembered_by_function():
-    """Zoneout never scales and dropout does, whichever of them used this p first."""
+    """Zoneout never scales and dropout does, no matter which of them uses this p first."""
     for p in (0.371, 0.372):
         first, second = (fd.dropout, fd.zoneout) if p == 0.371 else (fd.zoneout, fd.dropout)
         for call in (first, second):
@@ -243,8 +243,8 @@ def test_a_mask_is_pickled_by_every_protocol(protocol):
     assert copy.copy(mask) == copy.deepcopy(mask) == mask
 
 
-def test_other_threads_may_look_at_all_objects_meanwhile():
-    """A garbage collector, a profiler of memory: what they find is whole."""
+def test_other_threads_see_only_complete_objects():
+    """Garbage collectors and memory profilers must find complete objects."""
     x = np.ones(1 << 20, np.float32)
     done = threading.Event()
 

@@ -41,15 +41,15 @@ def test_contiguous_arrays_take_16_bytes_at_once():
         assert found.threads == 4 * 32
         assert plan(x[1:], x[1:]).width == (width if 3 * x.itemsize % 16 == 0 else 1)
     assert plan(array(), array()).fields["count"] == 1
-    turned = array(30, 40)
-    assert plan(turned.T, turned.T).kernel == "fd_transposed_kernel"  # keep bits run across memory
+    transposed = array(30, 40)
+    assert plan(transposed.T, transposed.T).kernel == "fd_transposed_kernel"  # keep bits run across memory
 
 
 def test_the_lanes_run_along_memory():
     rows = array(40, 100)[:, 3:90]
     assert plan(rows, rows).kernel == "fd_strided_kernel"
-    turned = plan(array(60, 40).T, array(60, 40).T)
-    assert (turned.kernel, turned.fields["along"]) == ("fd_transposed_kernel", 0)
+    transposed = plan(array(60, 40).T, array(60, 40).T)
+    assert (transposed.kernel, transposed.fields["along"]) == ("fd_transposed_kernel", 0)
     images = array(3, 41, 100).transpose(2, 0, 1)
     assert plan(images, images).fields["along"] == 0
     assert plan(array(40, 60), array(60, 40).T).kernel == "fd_strided_kernel"  # the written array decides

@@ -55,7 +55,7 @@ class Memory:
 SHAPE = (6, 8, 40)
 
 
-def turned(gpu, dtype=np.float32, seed=0):
+def transposed(gpu, dtype=np.float32, seed=0):
     """Not contiguous: operations that want rows copy it."""
     return gpu.put(np.ascontiguousarray(values(SHAPE, dtype, seed).transpose(2, 1, 0))).transpose(2, 1, 0)
 
@@ -78,7 +78,7 @@ def mask_of(function, p, masks):
 
 def seen(gpu, drop, look):
     """What `look` makes of the mask of `drop(x)`, and of x."""
-    x = turned(gpu)
+    x = transposed(gpu)
     return look(drop(x)[1], x)
 
 
@@ -89,45 +89,45 @@ def backward_of_connections(gpu, masks, dtype=np.float32, **how):
 
 
 CALLS = {
-    "dropout": lambda gpu, masks: fd.dropout(turned(gpu), rng=masks),
+    "dropout": lambda gpu, masks: fd.dropout(transposed(gpu), rng=masks),
     "dropout, overlapping": lambda gpu, masks: overlapping(gpu, lambda x, y: fd.dropout(x, rng=masks, out=y)),
-    "spatial dropout": lambda gpu, masks: fd.spatial_dropout(turned(gpu), rng=masks),
-    "evaluation": lambda gpu, masks: fd.dropout(turned(gpu), 0.3, training=False, scaling="classic"),
-    "a mask applied later": lambda gpu, masks: fd.dropout(turned(gpu), rng=masks)[1](turned(gpu)),
+    "spatial dropout": lambda gpu, masks: fd.spatial_dropout(transposed(gpu), rng=masks),
+    "evaluation": lambda gpu, masks: fd.dropout(transposed(gpu), 0.3, training=False, scaling="classic"),
+    "a mask applied later": lambda gpu, masks: fd.dropout(transposed(gpu), rng=masks)[1](transposed(gpu)),
     "a slice": lambda gpu, masks: seen(
         gpu, lambda x: fd.dropout(x, rng=masks), lambda mask, x: mask[1:, ::2](x[1:, ::2])
     ),
     "booleans": lambda gpu, masks: seen(gpu, lambda x: fd.dropout(x, rng=masks), lambda mask, x: mask.booleans(like=x)),
     "packed": lambda gpu, masks: seen(gpu, lambda x: fd.dropout(x, rng=masks), lambda mask, x: mask.packed(like=x)),
     "dropout and addition": lambda gpu, masks: overlapping(
-        gpu, lambda x, y: fd.dropout_add(x, turned(gpu), rng=masks, out=y)
+        gpu, lambda x, y: fd.dropout_add(x, transposed(gpu), rng=masks, out=y)
     ),
     "bias and GELU": lambda gpu, masks: fd.bias_activation_dropout(
-        turned(gpu), gpu.put(values(80, np.float32))[::2], activation="gelu", rng=masks
+        transposed(gpu), gpu.put(values(80, np.float32))[::2], activation="gelu", rng=masks
     ),
     "bias' gradient": lambda gpu, masks: fd.bias_activation_dropout_backward(
-        turned(gpu),
-        turned(gpu),
+        transposed(gpu),
+        transposed(gpu),
         gpu.put(values(40, np.float32)),
         mask_of("bias_activation_dropout(activation='relu')", 0.3, masks),
     ),
     "bias' gradient, half": lambda gpu, masks: fd.bias_activation_dropout_backward(
-        turned(gpu, np.float16), turned(gpu, np.float16), gpu.put(values(40, np.float16)), None
+        transposed(gpu, np.float16), transposed(gpu, np.float16), gpu.put(values(40, np.float16)), None
     ),
-    "softmax": lambda gpu, masks: fd.softmax_dropout(turned(gpu), rng=masks, out=turned(gpu)),
-    "softmax in evaluation": lambda gpu, masks: fd.softmax_dropout(turned(gpu), training=False),
+    "softmax": lambda gpu, masks: fd.softmax_dropout(transposed(gpu), rng=masks, out=transposed(gpu)),
+    "softmax in evaluation": lambda gpu, masks: fd.softmax_dropout(transposed(gpu), training=False),
     "softmax' gradient": lambda gpu, masks: fd.softmax_dropout_backward(
-        turned(gpu), turned(gpu), mask_of("softmax_dropout", 0.3, masks), out=turned(gpu)
+        transposed(gpu), transposed(gpu), mask_of("softmax_dropout", 0.3, masks), out=transposed(gpu)
     ),
-    "Gaussian noise": lambda gpu, masks: fd.gaussian_dropout(turned(gpu), rng=masks, out=turned(gpu)),
-    "alpha": lambda gpu, masks: fd.alpha_dropout(turned(gpu), rng=masks),
-    "feature alpha": lambda gpu, masks: fd.feature_alpha_dropout(turned(gpu), rng=masks),
-    "blocks": lambda gpu, masks: fd.dropblock(turned(gpu), 0.2, 3, rng=masks),
-    "blocks, half": lambda gpu, masks: fd.dropblock(turned(gpu, np.float16), 0.2, 3, rng=masks),
+    "Gaussian noise": lambda gpu, masks: fd.gaussian_dropout(transposed(gpu), rng=masks, out=transposed(gpu)),
+    "alpha": lambda gpu, masks: fd.alpha_dropout(transposed(gpu), rng=masks),
+    "feature alpha": lambda gpu, masks: fd.feature_alpha_dropout(transposed(gpu), rng=masks),
+    "blocks": lambda gpu, masks: fd.dropblock(transposed(gpu), 0.2, 3, rng=masks),
+    "blocks, half": lambda gpu, masks: fd.dropblock(transposed(gpu, np.float16), 0.2, 3, rng=masks),
     "blocks' booleans": lambda gpu, masks: seen(
         gpu, lambda x: fd.dropblock(x, 0.2, 3, rng=masks), lambda mask, x: mask.booleans(like=x)
     ),
-    "cutout": lambda gpu, masks: fd.cutout(turned(gpu), 3, rng=masks),
+    "cutout": lambda gpu, masks: fd.cutout(transposed(gpu), 3, rng=masks),
     "DropConnect": lambda gpu, masks: fd.dropconnect(*layer(gpu), rng=masks),
     "DropConnect's gradients": lambda gpu, masks: backward_of_connections(gpu, masks),
     "DropConnect, biases too": lambda gpu, masks: backward_of_connections(gpu, masks, drop_bias=True),
@@ -137,8 +137,10 @@ CALLS = {
         gpu, masks, np.float16, per_example=False
     ),
     "DropConnect's inference": lambda gpu, masks: fd.dropconnect_inference(*layer(gpu), samples=3, rng=masks),
-    "zoneout in evaluation": lambda gpu, masks: fd.zoneout(turned(gpu), turned(gpu, seed=1), 0.3, training=False),
-    "zoneout's gradients in evaluation": lambda gpu, masks: fd.zoneout_backward(turned(gpu), None, p=0.3),
+    "zoneout in evaluation": lambda gpu, masks: fd.zoneout(
+        transposed(gpu), transposed(gpu, seed=1), 0.3, training=False
+    ),
+    "zoneout gradients in evaluation": lambda gpu, masks: fd.zoneout_backward(transposed(gpu), None, p=0.3),
     "shared booleans": lambda gpu, masks: seen(
         gpu, lambda x: fd.spatial_dropout(x, rng=masks), lambda mask, x: mask.booleans(like=x)
     ),
@@ -149,9 +151,9 @@ CALLS = {
         gpu, lambda x: fd.spatial_dropout(x, rng=masks), lambda mask, x: mask[1:, ::2].booleans(like=x)
     ),
     "DropConnect per batch": lambda gpu, masks: fd.dropconnect(*layer(gpu), rng=masks, per_example=False),
-    "zoneout": lambda gpu, masks: fd.zoneout(turned(gpu), turned(gpu, seed=1), rng=masks),
+    "zoneout": lambda gpu, masks: fd.zoneout(transposed(gpu), transposed(gpu, seed=1), rng=masks),
     "zoneout's gradients": lambda gpu, masks: fd.zoneout_backward(
-        turned(gpu), fd.zoneout(turned(gpu), turned(gpu, seed=1), rng=masks)[1]
+        transposed(gpu), fd.zoneout(transposed(gpu), transposed(gpu, seed=1), rng=masks)[1]
     ),
 }
 
@@ -265,7 +267,7 @@ def arrays_of(result):
 
 
 NOT_DRAWING = ["evaluation", "softmax in evaluation", "bias' gradient, half"]
-NOT_DRAWING += ["zoneout in evaluation", "zoneout's gradients in evaluation"]
+NOT_DRAWING += ["zoneout in evaluation", "zoneout gradients in evaluation"]
 DRAWING = [name for name in CALLS if name not in NOT_DRAWING]
 
 

@@ -1,4 +1,4 @@
-"""The studies: each runs, is saved, says what it found; configurations train and come back; what counts as shown."""
+"""The studies: each runs, is saved and states its result; their helpers and the command measure correctly."""
 
 import dataclasses
 import json
@@ -14,15 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from studytools import config
 
 from fastdrop import nn
 from fastdrop.cli import main as cli
 from fastdrop.experiments import ConfigError, ExperimentConfig, Trainer, load_dataset
-from fastdrop.experiments.choices import DROPOUT_KINDS, NETWORKS
 from fastdrop.experiments.estimate import Estimate
 from fastdrop.experiments.histories import train
 from fastdrop.experiments.network import build_network
-from fastdrop.experiments.reviews import BAD, GOOD, WORDS, reviews
 from fastdrop.experiments.studies import (
     STUDIES,
     StudyRunner,
@@ -43,160 +42,6 @@ from fastdrop.experiments.studies.uncertainty import calibration
 from fastdrop.stream import Stream
 
 pytestmark = pytest.mark.slow
-
-SIZES = {"mlp": (16, 8), "cnn": (4, 6, 8), "lstm": (8, 6), "attention": (8, 16, 16), "text": (8, 16)}
-FITTING = [
-    (network, kind)
-    for network in NETWORKS
-    for kind in DROPOUT_KINDS
-    if (network, kind)
-    in {
-        *((network, "none") for network in NETWORKS),
-        *((network, "standard") for network in NETWORKS),
-        *((network, kind) for network in ("mlp", "cnn", "text") for kind in ("gaussian", "alpha")),
-        *((network, "spatial") for network in ("mlp", "cnn")),
-        ("cnn", "dropblock"),
-        ("mlp", "dropconnect"),
-        ("lstm", "locked"),
-        ("lstm", "zoneout"),
-        ("attention", "path"),
-        ("text", "embedding"),
-    }
-]
-
-
-def config(network="mlp", kind="standard", **changes):
-    dataset = "reviews" if network == "text" else "digits"
-    fields = {"dataset": dataset, "network": network, "hidden": SIZES[network], "dropout": kind, "train_fraction": 0.1}
-    return ExperimentConfig(**(fields | {"rate": 0.3, "epochs": 2} | changes))
-
-
-@pytest.mark.parametrize(("network", "kind"), FITTING)
-def test_every_network_trains_with_every_kind(network, kind):
-    trainer = Trainer(config(network, kind))
-    before = trainer.history[0].train_loss
-    for snapshot in trainer.run():
-        assert np.isfinite(snapshot.latest.test_loss)
-    assert snapshot.latest.train_loss < before
-    assert all(np.isfinite(view.values).all() for view in snapshot.layers)
-    assert len(snapshot.layers) >= 2
-    drops = bool(trainer.network.droppers)
-    assert drops == (kind != "none")
-    trainer.rates = (0.6,) * len(trainer.config.hidden)
-    assert all(dropper.p == 0.6 for dropper in trainer.network.droppers)
-    *_, again = Trainer(trainer.config).run()
-    assert again.latest == snapshot.latest
-
-
-@pytest.mark.parametrize(("network", "kind"), FITTING)
-def test_the_probe_shows_what_is_dropped(network, kind):
-    trainer = Trainer(config(network, kind, epochs=1, rate=0.5))
-    trainer.step()
-    state = [dropper.stream.state for dropper in trainer.network.droppers]
-    views = trainer.snapshot().layers
-    assert [dropper.stream.state for dropper in trainer.network.droppers] == state
-    masked = [view for view in views if view.kept is not None]
-    shown = kind in ("standard", "alpha", "spatial", "dropblock", "dropconnect", "locked")
-    assert bool(masked) == (shown and (network, kind) != ("attention", "standard"))
-    for view in masked:
-        assert view.kept.shape == view.values.shape
-        if kind not in ("alpha", "dropconnect") and (network, kind) != ("lstm", "locked"):
-            assert (view.values[~view.kept] == 0).all()
-
-
-def test_networks_with_and_without_dropout_start_alike():
-    for network in NETWORKS:
-        data = load_dataset(config(network).dataset)
-        plain, dropping = (build_network(config(network, kind), data, Stream(1)) for kind in ("none", "standard"))
-        for (_, one), (_, other) in zip(plain.parameters(), dropping.parameters(), strict=True):
-            np.testing.assert_array_equal(one.value, other.value)
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"network": "cnn", "dataset": "wine", "hidden": (4, 8)}, "needs images; wine"),
-        ({"network": "text", "dataset": "digits", "hidden": (4, 8)}, "needs words; digits"),
-        ({"dataset": "reviews"}, "mlp.*words.*text"),
-    ],
-)
-def test_networks_that_cannot_read_the_data(fields, words):
-    with pytest.raises(ConfigError, match=words):
-        Trainer(ExperimentConfig(**fields))
-
-
-def test_where_dropout_stands():
-    for where, wanted in (("all", [True, True, True]), ("first", [True, False, False]), ("last", [False, False, True])):
-        network = Trainer(config(hidden=(8, 8, 8), dropout_layers=where)).network
-        assert [block.dropper is not None for block in network.blocks] == wanted
-        assert len(network.droppers) == sum(wanted)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "rates"),
-    [("constant", (0.4, 0.4)), ("linear", (0.0, 0.4)), ("cosine", (0.0, 0.4)), ("curriculum", (0.0, 0.4))],
-)
-def test_rates_follow_their_schedule(schedule, rates):
-    trainer = Trainer(config(rate=0.4, dropout_schedule=schedule, learning_rate_schedule="linear", epochs=3))
-    seen, speeds = [], []
-    while not trainer.finished:
-        trainer.step()
-        seen.append(trainer.network.droppers[0].p)
-        speeds.append(trainer.optimizer.learning_rate)
-    assert (seen[0], round(seen[-1], 4)) == pytest.approx(rates, abs=1e-4)
-    assert seen == sorted(seen)
-    assert (speeds[0], speeds[-1]) == pytest.approx((0.001, 0.0))
-    assert speeds == sorted(speeds, reverse=True)
-
-
-def test_weight_decay_reaches_the_optimizer():
-    plain, decayed = (Trainer(config(kind="none", weight_decay=decay)) for decay in (0.0, 1.0))
-    for trainer in (plain, decayed):
-        for _ in range(5):
-            trainer.step()
-    assert np.abs(decayed.weights()["0.weight"]).sum() < np.abs(plain.weights()["0.weight"]).sum()
-
-
-@pytest.mark.parametrize(
-    ("fields", "warned"),
-    [
-        ({"batch_norm": True}, True),
-        ({"batch_norm": True, "dropout_layers": "last"}, False),
-        ({"batch_norm": True, "hidden": (16,)}, False),
-        ({"batch_norm": True, "rate": 0.0}, False),
-        ({"batch_norm": True, "dropout": "none"}, False),
-        ({"batch_norm": True, "dropout": "dropconnect", "hidden": (16,)}, True),
-        ({"batch_norm": True, "network": "cnn", "hidden": (4, 8)}, True),
-        ({}, False),
-    ],
-)
-def test_a_configuration_tells_of_the_variance_shift(fields, warned, recwarn):
-    """As the warning of `fastdrop.nn` does for the same network."""
-    tested = ExperimentConfig(**fields)
-    assert bool(tested.warnings) == warned
-    layers = Trainer(tested).network.layers
-    assert not recwarn.list
-    if warned:
-        with pytest.warns(nn.VarianceShiftWarning):
-            nn.Sequential(*layers)
-    else:
-        nn.Sequential(*layers)
-
-
-def test_reviews_mean_what_their_class_says():
-    words, labels = reviews(300, 0.0, 5)
-    assert words.shape == (300, 20)
-    for row, label in zip(words, labels, strict=True):
-        text = [WORDS[number] for number in row]
-        kind = [
-            (text[place] in GOOD) != ("not" in text[max(0, place - 1) : place])
-            for place in range(20)
-            if text[place] in GOOD or text[place] in BAD
-        ]
-        assert (sum(kind) > len(kind) / 2) == label
-    _, noisy = reviews(300, 0.3, 5)
-    assert 0.2 < (noisy != labels).mean() < 0.4
-    assert len(set(WORDS)) == len(WORDS)
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -352,7 +197,7 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path):
 
 
 def alive(state):
-    """Of a process, by its file in /proc."""
+    """Whether a process is alive, by its file in /proc."""
     try:
         return state.read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -360,7 +205,7 @@ def alive(state):
 
 
 class TestMeasuring:
-    """The helpers that measure, on networks of seconds and on numbers that can be told by heart."""
+    """The measuring helpers, on networks that train in seconds and on numbers with known results."""
 
     small = config(train_fraction=0.5, rate=0.5, epochs=3, hidden=(32, 16))
 
@@ -454,7 +299,7 @@ class TestMeasuring:
         assert kept[-1] == 0.5  # all are
         assert kept == sorted(kept, reverse=True)
 
-    def test_what_is_told_has_a_standard_deviation(self):
+    def test_the_reported_figure_has_a_standard_deviation(self):
         one, other = (spatial.told_of(seed) for seed in (0, 1))
         assert one.shape == (3, 7)
         assert (one[0] != other[0]).all()
@@ -469,7 +314,7 @@ class TestMeasuring:
         assert subnetworks.different(2, draws, 0)[-1] == 4
         assert subnetworks.different(8, draws, 0) != subnetworks.different(8, draws, 1)
 
-    def test_the_share_that_is_dropped(self):
+    def test_the_fraction_that_is_dropped(self):
         view = subnetworks.activations_of(self.small)
         assert subnetworks.dropped_fraction(view) == pytest.approx(0.5, abs=0.1)
         assert subnetworks.dropped_fraction(subnetworks.activations_of(self.small.replace(rate=0.0))) == 0

@@ -34,10 +34,17 @@ SHARES = min(8, os.cpu_count() or 1)
 
 TRAINING = ["rich", "sklearn", "threadpoolctl"]
 TESTS: dict[str, list[str]] = {
-    "cuda/test_cuda.py": [],
+    "cuda/test_cuda_captures.py": [],
+    "cuda/test_cuda_devices.py": [],
+    "cuda/test_cuda_dropconnect.py": [],
+    "cuda/test_cuda_dropout.py": [],
     "cuda/test_cuda_family.py": [],
+    "cuda/test_cuda_fused.py": [],
+    "cuda/test_cuda_gaussian.py": [],
+    "cuda/test_cuda_geometry.py": [],
     "cuda/test_cuda_graphs.py": [],
     "cuda/test_cuda_instances.py": [],
+    "cuda/test_cuda_layers.py": [],
     "cuda/test_cuda_recurrent.py": [],
     "packaging/test_readme.py": [],
     "core/test_slices.py": [],

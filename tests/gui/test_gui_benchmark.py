@@ -1,4 +1,4 @@
-"""The benchmark's page offscreen, used as a person would. No times are asserted."""
+"""The benchmark page, offscreen, operated by mouse and keyboard. No test asserts a time."""
 
 import csv
 import multiprocessing
@@ -76,7 +76,7 @@ def names(plot):
 
 def test_says_what_it_would_do_and_why_there_is_no_gpu(qtbot, view):
     assert "9 cases" in view.status.text()
-    qtbot.waitUntil(lambda: not view.model.is_busy, timeout=WAIT)  # where CuPy is installed, it is asked for a GPU
+    qtbot.waitUntil(lambda: not view.model.is_busy, timeout=WAIT)  # if CuPy is installed, the page looks for a GPU
     assert view.model.pid is None  # nothing is started before Run
     with pytest.raises(BackendUnavailable) as why:
         benchmark_run.require()
@@ -175,7 +175,7 @@ def test_bars_are_the_newest_cases_or_the_chosen_ones(qtbot, view):
     assert set(patterns[1:]) == {Qt.BrushStyle.SolidPattern}
     right = view.bars.widget.getPlotItem().vb.viewRect().right()
     pixel = view.bars.widget.getPlotItem().vb.viewPixelSize()[0]
-    for label in view.bars.labels[:4]:  # none is cut off
+    for label in view.bars.labels[:4]:  # no label is cut off
         assert label.pos().x() + label.boundingRect().width() * pixel <= right
     view.shown_metric.setFocus()
     qtbot.keyClick(view.shown_metric, Qt.Key.Key_Down)
@@ -312,7 +312,7 @@ def test_everything_has_a_name_and_is_reached_by_keys(view):
     shortcuts += [button.text()[button.text().index("&") + 1].lower() for button in view.findChildren(QPushButton)]
     shortcuts += [box.text()[box.text().index("&") + 1].lower() for box in view.findChildren(QCheckBox)]
     assert len(set(shortcuts)) == len(shortcuts)
-    assert not set("tpwkbfevh") & set(shortcuts)  # the window's tabs and menus
+    assert not set("tpwkbfevh") & set(shortcuts)  # keys of the window's tabs and menus
 
 
 def test_follows_a_dark_theme(qtbot, view):

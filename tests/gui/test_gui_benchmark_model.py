@@ -1,4 +1,4 @@
-"""The model of the benchmark's page: a run in its process, and what is shown of it. No times are asserted."""
+"""The model of the benchmark page: a run in its own process, and the figures shown. No test asserts a time."""
 
 import math
 import subprocess

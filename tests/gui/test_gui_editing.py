@@ -1,4 +1,4 @@
-"""The app's model without Qt: what edits bring with them, and the trainer's process."""
+"""The app's model without Qt: edits of the configuration with their consequences, and the training process."""
 
 import itertools
 import os
@@ -74,7 +74,7 @@ def test_layers_are_edited_added_removed_and_moved():
     assert editing.with_layer(CONFIG, 0, size=24).hidden == (24, 8)
 
 
-def test_layers_that_agree_again_are_said_simply():
+def test_equal_layer_settings_become_one_setting():
     apart = editing.with_layer(CONFIG, 0, rate=0.2)
     assert apart.layer_rates == (0.2, 0.5)
     together = editing.with_layer(apart, 1, rate=0.2)
@@ -195,7 +195,7 @@ def test_a_file_of_another_network_fails_in_words(model, tmp_path):
     assert "does not belong to this configuration" in model.message
 
 
-def test_saving_where_nothing_can_be_written_is_told(model, tmp_path):
+def test_saving_where_nothing_can_be_written_is_reported(model, tmp_path):
     model.save(str(tmp_path / "no" / "run.fastdrop"), Experiment(model.config))
     wait(model, lambda: model.saved)
     assert "there is no folder" in model.saved[0].problem
@@ -244,8 +244,8 @@ def test_layers_come_only_while_they_are_looked_at(model):
     for step in (1, 2):
         model.step()
         wait(model, lambda step=step: model.snapshot.step == step)
-    assert model.snapshot.layers is seen  # what was seen last stays
-    model.request(layers=True)  # and comes at once, though nothing moves
+    assert model.snapshot.layers is seen  # the last state stays
+    model.request(layers=True)  # and is updated at once, although training is paused
     wait(model, lambda: model.snapshot.layers is not seen)
     assert model.snapshot.step == 2
 
@@ -276,7 +276,7 @@ def test_loading_is_timed(model):
     assert model.loading_seconds == 0.0
 
 
-def test_a_killed_process_is_told_and_replaced(model):
+def test_a_killed_process_is_reported_and_replaced(model):
     os.kill(model._process.pid, signal.SIGKILL)
     wait(model, lambda: model.status is Status.FAILED)
     assert "ended unexpectedly" in model.message

@@ -1,4 +1,4 @@
-"""The mask explorer: what kinds of dropout make of an array, and the page that shows it."""
+"""The mask explorer: every kind of dropout applied to an array, and the page that shows the result."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def seen(settings):
 
 
 def run(code):
-    """What a program leaves behind, with what it made at each call: its y, its mask and, if it takes one, its mean."""
+    """Run a program; returns its names, and y, mask and mean (if it averages) of each call."""
     names, made = {}, []
     for line in code.split("\ny, mask = ")[1:]:
         made.append("y, mask = " + line)
@@ -111,7 +111,7 @@ def test_kept_fractions_are_those_of_the_masks_shown():
 
 Qt = pytest.importorskip("PySide6.QtCore").Qt
 CROSS = 254
-"""In a picture: a cross' place in the lookup table."""
+"""The index of crosses in a picture's lookup table."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The gallery of presets: what it holds, and the view, driven as a person would."""
+"""The gallery of presets: its content, and its view operated by mouse and keyboard."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from PySide6.QtWidgets import QApplication
 
 from fastdrop_gui.views.gallery.gallery_view import GalleryView
 
-# The offscreen plugin says this of every window with a layout.
+# The offscreen plugin prints this for every window with a layout.
 pytestmark = [pytest.mark.gui, pytest.mark.qt_log_ignore("propagateSizeHints")]
 
 
@@ -92,7 +92,7 @@ def shown(view):
 
 
 def middle(view, title):
-    """The middle of a card, on the screen."""
+    """The centre of a card in screen coordinates."""
     item = next(view.cards.item(row) for row in range(view.cards.count()) if view.cards.item(row).text() == title)
     view.cards.scrollToItem(item)
     return view.cards.visualItemRect(item).center()
@@ -180,7 +180,7 @@ def test_the_placeholders_words_find_something(qtbot, view):
         assert shown(view)
 
 
-def test_finding_nothing_is_said_and_nothing_opens(qtbot, view):
+def test_finding_nothing_is_reported_and_nothing_opens(qtbot, view):
     type_words(qtbot, view, "zebra")
     assert shown(view) == []
     assert view.about.text() == "No experiment matches all of these words."
@@ -195,7 +195,7 @@ def test_finding_nothing_is_said_and_nothing_opens(qtbot, view):
     assert view.open_button.isEnabled()
 
 
-def test_cards_stand_side_by_side_without_overlaps(qtbot, view):
+def test_cards_do_not_overlap(qtbot, view):
     for width, columns in ((320, 1), (700, 2), (1150, 3)):
         view.resize(width, 600)
         qtbot.waitUntil(lambda width=width: view.cards.viewport().width() > width - 60)
@@ -206,7 +206,7 @@ def test_cards_stand_side_by_side_without_overlaps(qtbot, view):
 
 
 def picture(view):
-    """What is seen of it, a pixel for a point however large the screen's are."""
+    """A picture of the view with one pixel per point, for any screen scale."""
     return view.grab().toImage().scaled(view.size())
 
 
@@ -220,7 +220,7 @@ def test_cards_show_their_pictures(view):
         for x in range(-120, 121, 2)
         for y in range(-60, 61, 2)
     ]
-    green = QColor("#c4e6dd")  # the gap's shade
+    green = QColor("#c4e6dd")  # the colour of the gap
     assert sum(abs(color.green() - green.green()) < 24 and color.red() < color.green() - 20 for color in around) > 50
 
 

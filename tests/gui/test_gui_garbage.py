@@ -1,4 +1,4 @@
-"""Who collects cyclic garbage: never a thread that is not the window's."""
+"""Cyclic garbage is collected only in the window's thread."""
 
 import gc
 import threading
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.gui
 
 
 class Cycle(QObject):
-    """Can be destroyed by the collector alone, and tells who did it."""
+    """An object that only the collector can destroy; it records the collecting thread."""
 
     def __init__(self, found):
         super().__init__()
@@ -25,7 +25,7 @@ class Cycle(QObject):
 
 
 def allocate():
-    """Much that the collector counts."""
+    """Allocate many objects that the collector counts."""
     return [[number] for number in range(200_000)]
 
 
@@ -36,7 +36,7 @@ def test_the_collector_runs_in_the_window_s_thread_alone(qtbot):
     thread.start()
     thread.join()
     kept = allocate()
-    assert found == []  # neither there nor in the middle of what this thread does
+    assert found == []  # neither in the other thread nor during a call in this one
     qtbot.waitUntil(lambda: found == [threading.get_ident()], timeout=10_000)
     assert kept
 
@@ -64,6 +64,6 @@ def test_old_garbage_is_collected_too(qapp, monkeypatch):
         assert asked.pop() == generation
     monkeypatch.setattr(gc, "get_count", lambda: (700, 10, 10))
     garbage.collect()
-    monkeypatch.setattr(gc, "get_threshold", lambda: (0, 0, 0))  # a program may switch the collector off
+    monkeypatch.setattr(gc, "get_threshold", lambda: (0, 0, 0))  # a program may disable the collector
     garbage.collect()
     assert asked == []

@@ -1,4 +1,4 @@
-"""The app and hostile files: it says what is wrong, and its processes and its window live on."""
+"""The app and hostile files: it shows the error, and its processes and window keep running."""
 
 import json
 import multiprocessing
@@ -36,7 +36,7 @@ def table(path, header=HEADERS[0]):
     return path
 
 
-# -- the training's process
+# --- the training process
 
 
 def wait(model, condition):
@@ -47,7 +47,7 @@ def wait(model, condition):
         time.sleep(0.01)
 
 
-def test_the_process_outlives_whatever_it_is_given(tmp_path):
+def test_the_process_survives_hostile_files(tmp_path):
     model = ExperimentModel(CONFIG)
     wait(model, lambda: model.status is Status.READY)
     pid = model._process.pid
@@ -82,7 +82,7 @@ def test_the_process_outlives_whatever_it_is_given(tmp_path):
 
 @pytest.fixture
 def told():
-    """A function that lets a worker obey in this process, and returns what it said."""
+    """A function that runs a worker's commands in this process, and returns its messages."""
 
     def tell(*commands):
         ours, theirs = multiprocessing.Pipe()
@@ -113,11 +113,11 @@ def test_an_unexpected_error_is_told_with_details(error, told, monkeypatch):
     failures = [message for message in messages if isinstance(message, Failure)]
     assert len(failures) == 2
     assert all("no" in failure.message for failure in failures)
-    if not isinstance(error, OSError):  # which a file may well raise
+    if not isinstance(error, OSError):  # an unexpected error: OSErrors are expected of files
         assert f"unexpected error: {type(error).__name__}" in failures[0].message
         assert "Traceback" in failures[0].details
         assert "load_experiment" in failures[0].details
-    assert isinstance(messages[-1], Saved)  # it has started what came then
+    assert isinstance(messages[-1], Saved)  # it has started the next command
 
 
 DEFECTS = {
@@ -135,7 +135,7 @@ def test_a_defect_ends_what_was_under_way_and_not_the_process(broken, monkeypatc
     with ours, theirs:
         mine = worker.Worker(theirs)
         mine._obey("start", (1, Start(CONFIG, baseline=True)))
-        mine._obey("snapshot", RequestedViews())  # so that nothing is waited for
+        mine._obey("snapshot", RequestedViews())  # so that the test does not wait
         with monkeypatch.context() as patch:
             patch.setattr(Trainer, broken, defect)
             ours.send(command)
@@ -154,7 +154,7 @@ def test_a_defect_ends_what_was_under_way_and_not_the_process(broken, monkeypatc
         assert update.run == 2
 
 
-# -- the window
+# --- the window
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_hostile_experiments_leave_the_one_at_hand(window, warned, tmp_path):
         window.open_path(str(path))
         assert len(warned) == number
         assert name in warned[-1]
-    assert "&lt;img src=x&gt;" in warned[-1]  # shown, not obeyed
+    assert "&lt;img src=x&gt;" in warned[-1]  # shown as text, not interpreted as markup
     for name in ("a\0b.toml", "\ud800.fastdrop", "x" * 5000 + ".toml", str(tmp_path)):
         window.open_path(name)
         assert "cannot be read" in warned[-1]
@@ -186,7 +186,7 @@ def test_hostile_experiments_leave_the_one_at_hand(window, warned, tmp_path):
     assert window.session.model.status is Status.READY
 
 
-def test_hostile_lines_are_told_and_odd_ones_are_taken(qtbot, window):
+def test_hostile_share_codes_are_refused_and_extreme_ones_accepted(qtbot, window):
     for line in (
         "fastdrop1?dataset=file&data_file=%00",
         "fastdrop1?epochs=" + "1" * 401,
@@ -237,7 +237,7 @@ def test_an_unexpected_error_in_the_process_opens_the_dialog_with_details(qtbot,
     qtbot.waitUntil(lambda: window.session.model.status is Status.READY, timeout=WAIT)
 
 
-# -- places that cannot be looked at
+# --- folders without access
 
 
 @contextmanager
@@ -254,7 +254,7 @@ def as_ordinary_user():
 
 
 def without_network(qtbot, window):
-    """A configuration that fails: there is nothing but it to save."""
+    """A configuration that cannot be trained: only the configuration can be saved."""
     window.table_import.use("/nowhere.csv", "")
     qtbot.waitUntil(lambda: window.session.model.status is Status.FAILED, timeout=WAIT)
 
@@ -309,7 +309,7 @@ def test_a_table_whose_name_is_no_text(qtbot, window, warned, tmp_path, name):
     assert "cannot be read" in missing.problem.text()
 
 
-def test_what_cannot_be_saved_is_told(qtbot, window, warned, tmp_path):
+def test_what_cannot_be_saved_is_reported(qtbot, window, warned, tmp_path):
     path = tmp_path / "run.fastdrop"
     window.session.set_runs((Run("a\x07b", CONFIG, tuple(Trainer(CONFIG).history)),))
     window.files.save_to(str(path))
@@ -322,7 +322,7 @@ def test_what_cannot_be_saved_is_told(qtbot, window, warned, tmp_path):
     assert not path.exists()
 
 
-# -- dialogs and pages
+# --- dialogs and pages
 
 
 def test_the_table_dialog_says_what_is_wrong(qtbot, tmp_path):

@@ -1,4 +1,4 @@
-"""The app's window opens, trains, and names its controls: what `make test` tries of it. test_gui.py has the rest."""
+"""The app's window opens, trains, and names its controls: the part of the app's tests that `make test` runs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The sweep's view, offscreen, driven as a person would."""
+"""The sweep's view, offscreen, operated by mouse and keyboard."""
 
 import os
 import signal
@@ -16,17 +16,17 @@ from sweeptools import CONFIG, WAIT, press, sweep, write
 
 from fastdrop_gui.model.wording import time_text
 
-# What the offscreen platform says of every window that has a least size.
+# The offscreen platform prints this for every window with a minimum size.
 pytestmark = [pytest.mark.slow, pytest.mark.gui, pytest.mark.qt_log_ignore("propagateSizeHints")]
 
 
 def place(view, result):
-    """Where a run's point is in the plot's widget."""
+    """The position of a run's point in the plot widget."""
     return view.plot.mapFromScene(view._picture.position(result))
 
 
 def is_settled(view):
-    """Whether everything keeps its place; captions that change may still move it."""
+    """Whether the layout is stable: changing captions can still move widgets."""
     before = [place(view, result) for result in view.results]
     QApplication.processEvents()
     return before == [place(view, result) for result in view.results]
@@ -50,7 +50,7 @@ def test_how_many_runs_before_one_starts(qtbot, view):
         ("dropout", "zoneout", "does not support"),
     ],
 )
-def test_values_that_cannot_be_are_told_beside_the_field(qtbot, view, parameter, text, words):
+def test_invalid_values_are_explained_beside_the_field(qtbot, view, parameter, text, words):
     write(qtbot, view, parameter, text)
     assert "⚠" in view.settings.plan.text()
     assert words in view.settings.plan.text()
@@ -63,7 +63,7 @@ def test_values_that_cannot_be_are_told_beside_the_field(qtbot, view, parameter,
     assert view.settings.values.text() == text
 
 
-def test_what_changes_nothing_is_told(qtbot, view):
+def test_a_sweep_without_effect_is_reported(qtbot, view):
     view.set_config(CONFIG.replace(dropout="none"))
     assert "No layer has dropout" in view.settings.plan.text()
     view.set_config(CONFIG)
@@ -95,13 +95,13 @@ def test_the_curve_is_mean_and_deviation_of_the_runs(qtbot, view):
     assert view.plot.getAxis("bottom").labelText == "Dropout rate p"
 
 
-def test_learning_rates_stand_at_equal_ratios(qtbot, view):
+def test_learning_rates_are_drawn_on_a_logarithmic_axis(qtbot, view):
     sweep(qtbot, view, "learning_rate", "0.001:0.1:x10", seeds=1)
     np.testing.assert_allclose(view._picture.mean.getData()[0], [-3, -2, -1])
     assert [text for _, text in view.plot.getAxis("bottom")._tickLevels[0]] == ["0.001", "0.01", "0.1"]
 
 
-def test_choices_stand_side_by_side_without_a_line(qtbot, view):
+def test_choices_are_drawn_side_by_side_without_a_line(qtbot, view):
     sweep(qtbot, view, "optimizer", "sgd, adam")
     assert [text.strip() for _, text in view.plot.getAxis("bottom")._tickLevels[0]] == ["SGD", "Adam"]
     assert not view._picture.band.isVisible()
@@ -113,7 +113,7 @@ def test_choices_stand_side_by_side_without_a_line(qtbot, view):
     assert view.plot.getAxis("bottom")._tickLevels is None
 
 
-def test_pointing_tells_and_clicking_opens(qtbot, view):
+def test_pointing_shows_a_run_and_clicking_opens_it(qtbot, view):
     sweep(qtbot, view)
     for result in view.results:
         qtbot.waitUntil(lambda: is_settled(view), timeout=WAIT)
@@ -192,7 +192,7 @@ def test_cancel_keeps_what_is_there(qtbot, view):
     assert not view.cancel_button.isEnabled()
 
 
-def test_a_killed_process_is_told(qtbot, view):
+def test_a_killed_process_is_reported(qtbot, view):
     view.set_config(CONFIG.replace(epochs=100))
     write(qtbot, view, "rate", "0:0.9:0.1", seeds=20)
     press(qtbot, view.start_button)
@@ -262,7 +262,7 @@ def test_colours_follow_the_theme(qtbot, view):
 
 
 def test_fits_into_a_small_window_and_is_named(qtbot, view):
-    width = view.fontMetrics().horizontalAdvance("0" * 54)  # 420 pixels, or what the machine's font makes of them
+    width = view.fontMetrics().horizontalAdvance("0" * 54)  # 420 pixels, or more with a large font
     view.resize(width, 360)
     qtbot.wait(50)
     assert view.width() == width

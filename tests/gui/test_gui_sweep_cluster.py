@@ -1,4 +1,4 @@
-"""The sweep's view on a cluster and with a table, offscreen, driven as a person would."""
+"""The sweep's view on a cluster and with a table, offscreen, operated by mouse and keyboard."""
 
 import sys
 import time
@@ -13,7 +13,7 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QFileDialog
 from sweeptools import CONFIG, WAIT, press, sweep, write
 
-# What the offscreen platform says of every window that has a least size.
+# The offscreen platform prints this for every window with a minimum size.
 pytestmark = [pytest.mark.slow, pytest.mark.gui, pytest.mark.qt_log_ignore("propagateSizeHints")]
 
 
@@ -52,7 +52,7 @@ def test_on_a_cluster_by_its_address(qtbot, view, tmp_path):
         view._run.close(30)
 
 
-def test_a_cluster_that_does_not_answer_is_told_and_the_window_lives(qtbot, view, monkeypatch):
+def test_a_cluster_that_does_not_answer_is_reported_and_the_window_lives(qtbot, view, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("fastdrop.experiments.sweeps.cluster_sweep.CONNECT_SECONDS", 2.0)
     write(qtbot, view, "rate", "0, 0.9")
@@ -85,7 +85,7 @@ def test_the_results_are_saved_and_continued(qtbot, view, tmp_path):
     assert pq.read_table(path).num_rows == 6
 
 
-def test_a_table_that_cannot_be_continued_is_told(qtbot, view, tmp_path):
+def test_a_table_that_cannot_be_continued_is_reported(qtbot, view, tmp_path):
     pytest.importorskip("pyarrow")
     path = tmp_path / "rates.parquet"
     view.settings.file.setText(str(path))
@@ -103,7 +103,7 @@ def test_a_table_that_cannot_be_continued_is_told(qtbot, view, tmp_path):
     sweep(qtbot, view, "epochs", "1", seeds=1)
 
 
-def test_a_missing_package_is_told(qtbot, view, tmp_path, monkeypatch):
+def test_a_missing_package_is_reported(qtbot, view, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "distributed", None)
     write(qtbot, view, "rate", "0")

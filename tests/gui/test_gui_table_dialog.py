@@ -1,4 +1,4 @@
-"""The dialog that opens one's own table, offscreen, driven as a person would."""
+"""The dialog that imports a table, offscreen, operated by mouse and keyboard."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ ROWS = "".join(f"{row},{row % 3},{'yes' if row % 2 else 'no'}\n" for row in rang
 
 @pytest.fixture
 def show(qtbot):
-    """A function that opens the dialog; it is rejected in the end."""
+    """A function that opens the dialog; it is closed after the test."""
     dialogs = []
 
     def show(path, wait=True):
@@ -181,11 +181,11 @@ def test_a_bad_row_beyond_the_preview_is_found(show, tmp_path):
 
 
 def slowly(connection, path, label):
-    """In the place of a check of a large file."""
+    """Stands in for a slow check of a large file."""
     time.sleep(600)
 
 
-def test_closing_ends_the_check_and_a_killed_check_is_told(qtbot, show, tmp_path, monkeypatch):
+def test_closing_ends_the_check_and_a_killed_check_is_reported(qtbot, show, tmp_path, monkeypatch):
     monkeypatch.setattr("fastdrop_gui.views.files.import_dialog.send_facts", slowly)
     path = tmp_path / "good.csv"
     path.write_text("a,b,kind\n" + ROWS)

@@ -1,4 +1,4 @@
-"""The app's views on snapshots made by hand."""
+"""The app's views with hand-made snapshots."""
 
 import numpy as np
 import pytest
@@ -117,7 +117,7 @@ def test_the_network_crosses_out_dropped_units_and_draws_no_line_to_them(shown):
 
 
 def test_symbols_of_the_network_are_made_once(shown):
-    """pyqtgraph draws a symbol anew for every pen and brush object that it has not met."""
+    """pyqtgraph redraws a symbol for every new pen or brush object."""
     network = shown(NetworkView)
     values = np.linspace(0, 1, 40, dtype=np.float32).reshape(10, 4)
     views = [LayerView("hidden 1", np.roll(values, turn), values > 0.1, shape=(10,)) for turn in range(30)]
@@ -147,7 +147,7 @@ def test_another_examples_sub_network(shown):
     assert len(network.crosses.points()) == 1
 
 
-def test_maps_that_are_dropped_whole_are_told(shown):
+def test_maps_that_are_dropped_whole_are_reported(shown):
     maps = shown(FeatureMapsView)
     kept = np.ones((3, 2, 2), bool)
     kept[1] = False
@@ -208,7 +208,7 @@ def test_distributions_over_time(shown):
         series.add(float(epoch), (QUANTILES * (1 + epoch)).astype(np.float32))
     view.show_distributions({("weights", "hidden 1"): series, ("activations", "hidden 1"): DownsampledSeries()})
     assert view.picture.shape[0] == 60
-    assert (view.picture[-1] > 0).sum() < (view.picture[0] > 0).sum()  # it grows
+    assert (view.picture[-1] > 0).sum() < (view.picture[0] > 0).sum()  # the value range grows
     assert "0 to 10, median 5 (epoch 9.0)" in view.caption.text()
     view.kind.setCurrentIndex(1)
     assert "Appears as" in view.caption.text()
@@ -231,7 +231,7 @@ def test_the_boundary_shows_sure_sides_and_doubt_between(shown):
     view.show_boundary(found)
     pixels = view.images["decision"].image
     assert pixels[0, 0].tolist() != pixels[0, -1].tolist()
-    assert pixels[0, side // 2].min() > pixels[0, 0].min()  # paler between
+    assert pixels[0, side // 2].min() > pixels[0, 0].min()  # paler in between
     assert view.images["uncertainty"].image.argmax(axis=1)[0] in (side // 2 - 1, side // 2)
     assert len(view.points["decision", 0].points()) == len(view.points["uncertainty", 1].points()) == 1
     assert view.points["decision", 0].points()[0].symbol() != view.points["decision", 1].points()[0].symbol()
@@ -240,7 +240,7 @@ def test_the_boundary_shows_sure_sides_and_doubt_between(shown):
     assert not view.points
 
 
-def test_mistakes_show_class_guess_and_spread(shown):
+def test_misclassified_examples_show_class_prediction_and_spread(shown):
     view = shown(MisclassifiedView)
     names = tuple("0123456789")
     mean = np.full((2, 10), 0.05, np.float32)
@@ -271,12 +271,12 @@ def test_the_inspector_shows_a_unit_and_asks_for_another(shown):
     np.testing.assert_array_equal(view.image.image, image)
     assert "dropped for 50%" in view.caption.text()
     assert view.curve.getData()[1].tolist() == [0.5, 0.7]
-    view.show_unit(UnitView(0, 1, image), ([], []))  # another unit's, late
+    view.show_unit(UnitView(0, 1, image), ([], []))  # a late message about another unit
     assert view.image.image is None
 
 
 def test_axes_grow_in_steps(shown):
-    """Every change of a range draws an axis anew, which takes longer than the curve."""
+    """Every change of a range redraws an axis, which takes longer than the curve."""
     assert [stepped(value) for value in (0, 0.3, 0.31, 1, 1.01, 99, 137, 8.1e6)] == [
         *(1.0, pytest.approx(0.3), pytest.approx(0.4), 1.0, 1.2, 100.0, 150.0, 1e7)
     ]

@@ -1,4 +1,4 @@
-"""What the tests of the benchmark share: tiny plans, and results with given times."""
+"""Helpers of the benchmark's tests: tiny plans, and results with given times."""
 
 from fastdrop.bench import plan, report, results
 from fastdrop.bench.measure import Timing
@@ -13,7 +13,7 @@ TINY = (
 
 
 def timing(seconds, own=1.0, size=8):
-    """A timing whose quartiles are one percent away; `own` is fastdrop's time."""
+    """A timing whose quartiles are one percent from the median; `own` is fastdrop's time."""
     relative = seconds / own
     return Timing(seconds, seconds * 0.99, seconds * 1.01, 9, relative, relative * 0.99, relative * 1.01, size)
 
@@ -43,5 +43,5 @@ def saved_run(path, found):
 
 
 def records(found):
-    """What is saved of results."""
+    """The results as saved records."""
     return [report.record(each) for each in found]

@@ -6,9 +6,9 @@ from fastdrop.experiments import ExperimentConfig, Trainer
 from fastdrop.experiments.sweeps.plan import train_run
 
 SMALL = ExperimentConfig(dataset="moons", hidden=(8,), epochs=2, learning_rate=0.01)
-"""Trains in milliseconds."""
+"""A configuration that trains in milliseconds."""
 WAIT = 30.0
-"""Seconds that something may take on a busy machine."""
+"""Timeout in seconds, for a busy machine."""
 
 
 def trained_runs(plan):
@@ -36,7 +36,7 @@ def poll_until(run, condition=lambda: False):
 
 
 def row_count(path):
-    """Rows of a table that may be replaced while it is read: opened once."""
+    """The number of rows of a table. The file is opened once, since it may be replaced while it is read."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:

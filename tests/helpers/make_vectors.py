@@ -20,7 +20,7 @@ LARGEST = 2**64 - 1
 KEY = 0x0123456789ABCDEF
 
 PROBABILITIES = [0.0, 2**-42, 2**-41, 3 * 2**-41, 0.1, 0.25, 0.3, 0.5, 0.7, 0.9, 1 - 2**-20, 1 - 1.5 * 2**-40, 1.0]
-"""With halves of 2^-40 on both sides, which are rounded to even thresholds."""
+"""Includes odd multiples of 2^-41, whose thresholds are rounded half to even."""
 
 MASKS = [
     # key, call, p, shape, shared axes
@@ -30,10 +30,10 @@ MASKS = [
     (42, 0, 0.5, (2, 3, 7), ()),
     (42, 1, 0.5, (2, 3, 7), ()),
     (42, 2**32, 0.25, (129,), ()),
-    (42, 0, 0.3, (4099,), ()),  # three tiles, and ties that need their tails
+    (42, 0, 0.3, (4099,), ()),  # three tiles, with ties that the tail bits decide
     (KEY, 7, 0.1, (65, 32), ()),
-    (KEY, 8, 1 - 2**-20, (2048,), ()),  # hardly any element is kept
-    (KEY, 9, 15 * 2**-12, (2049,), ()),  # below 1/256: the eight planes alone decide nothing
+    (KEY, 8, 1 - 2**-20, (2048,), ()),  # almost no element is kept
+    (KEY, 9, 15 * 2**-12, (2049,), ()),  # below 1/256: the eight bit planes alone keep no element
     (LARGEST, LARGEST, 0.3, (2100,), ()),
     (LARGEST, 0, 0.9, (513,), ()),
     (0, LARGEST, 0.7, (513,), ()),
@@ -52,7 +52,7 @@ SLICES = [
 ]
 SPAWNED = [(0, 0), (0, 1), (42, 0), (42, 3), (KEY, 2**31), (LARGEST, 2**32)]
 NORMALS = [(0, 0, 0, 4), (42, 1, 60, 8), (KEY, 2**32, 0, 64), (LARGEST, LARGEST, 1000, 8), (42, 0, 64 * 2**32, 4)]
-"""Key, call, the first element and how many."""
+"""Key, call, first element, count."""
 DROPBLOCK = [(42, 0, 0.2, (2, 3, 9, 8), 3), (KEY, 1, 0.5, (1, 2, 6, 6), 4), (KEY, 2, 0.1, (2, 1, 40), 7)]
 """Key, call, p, shape, block size; axes 0 and 1 are examples and channels."""
 CUTOUT = [(42, 0, (4, 1, 9, 8), 3), (KEY, 1, (3, 2, 12, 12), 6), (KEY, 2, (5, 1, 40), 7)]
@@ -60,7 +60,7 @@ CUTOUT = [(42, 0, (4, 1, 9, 8), 3), (KEY, 1, (3, 2, 12, 12), 6), (KEY, 2, (5, 1,
 
 
 def word(number, digits=16):
-    """An unsigned number as text: JSON's readers may keep 53 bits alone."""
+    """An unsigned number as text: JSON readers may keep only 53 bits."""
     return f"0x{number:0{digits}x}"
 
 
@@ -207,7 +207,7 @@ def vectors():
 
 
 def as_text(content):
-    """One case in a line."""
+    """The file's text, one case per line."""
     lines = []
     for name, value in content.items():
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Masks from plain numbers, and their keep bits by the reference: for tests of kernels."""
+"""Masks made of plain numbers, and their keep bits from the reference, for tests of kernels."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""What the tests of the app's sweeps share: the view alone in a window, and hands."""
+"""Helpers of the tests of the app's sweeps: the view alone in a window, and functions that operate it."""
 
 import pytest
 

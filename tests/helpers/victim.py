@@ -1,7 +1,7 @@
-"""A process that writes files and is killed: `Victim` has it write, and kills it at a moment or at a system call.
+"""A process that writes files and is killed: `Victim` starts a write, and kills it at a given time or system call.
 
-As a script it is the process itself: it loads the writers of a file once, and forks a child for each order, which
-costs milliseconds. The first argument names the file; it has a dictionary WRITERS of functions of (folder, version).
+Run as a script, this file is that process: it imports a module of writers once, and forks a child for each request, in
+milliseconds. The first argument is the module's file, with a dictionary WRITERS of functions of (folder, version).
 """
 
 import importlib
@@ -21,11 +21,11 @@ CHANGES = (
     "write,pwrite64,writev,fsync,fdatasync,rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat"
 )
 CHANGES += ",ftruncate,truncate,fallocate,chmod,fchmod,fchmodat,flock,mkdir,mkdirat,rmdir"
-"""Between two of these, and the opening of a file before one of them, nothing changes on a disk."""
+"""The system calls that change a disk, apart from opening a file."""
 
 
 def contents(folder):
-    """All files by their relative paths; what killed writers left is no content."""
+    """The bytes of all files by relative path, without the temporary files of killed writers."""
     found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     return {path: content for path, content in found.items() if not is_left(os.path.basename(path))}
 
@@ -39,7 +39,7 @@ def left(folder):
 
 
 class Victim:
-    """Children that write; `close` ends their parent."""
+    """Starts children that write; `close` ends their parent process."""
 
     def __init__(self, file: str | Path) -> None:
         self._child = 0
@@ -57,7 +57,7 @@ class Victim:
         )
 
     def write(self, name: str, folder: Path, version: int) -> float:
-        """Let a child write and come to its end; the seconds that it took."""
+        """Let a child write to its end; returns the seconds that it took."""
         self.begin(name, folder, version)
         begin = time.perf_counter()
         self.go()
@@ -67,7 +67,7 @@ class Victim:
         return seconds
 
     def write_in_vain(self, name: str, folder: Path, version: int) -> str:
-        """Let a child write where that cannot be; what it says, "" where it does not mind."""
+        """Let a child write where writing fails; returns its error message, or ""."""
         start = self._errors.seek(0, os.SEEK_END)
         self.begin(name, folder, version)
         self.go()
@@ -77,7 +77,7 @@ class Victim:
         return self._errors.read().decode(errors="replace") if status else ""
 
     def write_and_kill(self, name: str, folder: Path, version: int, seconds: float) -> bool:
-        """Kill the child after so many seconds; whether it still lived."""
+        """Kill the child after this many seconds; returns whether it was still running."""
         self.begin(name, folder, version)
         self.go()
         end = time.perf_counter() + seconds
@@ -89,7 +89,7 @@ class Victim:
         return status != 0
 
     def write_and_kill_at(self, name: str, folder: Path, version: int, call: tuple[str, int]) -> bool:
-        """Kill the child when a thread is about to make this call, for so many times; whether one came so far."""
+        """Kill the child before a thread's n-th call of this kind; returns whether a thread made that many."""
         status, _ = self._traced(name, folder, version, f"--inject={call[0]}:signal=SIGKILL:when={call[1]}")
         assert status in (0, -signal.SIGKILL), f"{name} ended with {status}: {self.errors()}"
         return status != 0
@@ -99,7 +99,7 @@ class Victim:
         return [call for _, call in self.calls_by_thread(name, folder, version)]
 
     def calls_by_thread(self, name: str, folder: Path, version: int) -> list[tuple[str, str]]:
-        """The same, each with its thread's number."""
+        """The same, each with its thread ID."""
         status, lines = self._traced(name, folder, version, f"--trace={CHANGES}")
         assert status == 0, f"{name} ended with {status}: {self.errors()}"
         calls = [tuple(line.split(maxsplit=1)) for line in lines]
@@ -119,9 +119,9 @@ class Victim:
             return status, log.read().splitlines()
 
     def begin(self, name: str, folder: Path, version: int) -> int:
-        """A child that waits for the word."""
+        """Fork a child that waits for the start signal."""
         assert self._process.stdin is not None
-        while select.select([self._go_read], [], [], 0)[0]:  # the word for a child that was killed before it heard it
+        while select.select([self._go_read], [], [], 0)[0]:  # a start signal that a killed child did not read
             os.read(self._go_read, 1)
         self._process.stdin.write(f"{name}\t{folder}\t{version}\n")
         self._process.stdin.flush()
@@ -129,16 +129,16 @@ class Victim:
         return self._child
 
     def go(self) -> None:
-        """Give the word."""
+        """Send the start signal."""
         os.write(self._go_write, b"!")
 
     def kill(self) -> None:
-        """Kill the child, if it has not come to its end."""
+        """Kill the child, if it is still running."""
         with suppress(ProcessLookupError):
             os.kill(self._child, signal.SIGKILL)
 
     def end(self) -> int:
-        """Wait for the child's end; its exit status, less than 0 the signal that killed it."""
+        """Wait for the child's end; returns its exit status, or minus the signal that killed it."""
         status, self._child = self._answer(), 0
         return status
 
@@ -154,7 +154,7 @@ class Victim:
         return self._errors.read().decode(errors="replace")[-2000:]
 
     def close(self) -> None:
-        if self._child:  # a test has failed between its begin and its end
+        if self._child:  # a test failed between begin and end
             self.kill()
         self._process.communicate()
         self._errors.close()
@@ -174,11 +174,11 @@ def serve(file: str, go: int) -> None:
             try:
                 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
                 os.dup2(2, 1)
-                if not os.read(go, 1):  # whoever wanted it is gone
+                if not os.read(go, 1):  # the parent has exited
                     os._exit(0)
                 writers[name](Path(folder), int(version))
                 status = 0
-            except SystemExit:  # a command, which has said why
+            except SystemExit:  # a command that exits has printed the reason
                 pass
             except BaseException as error:
                 print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
-"""Everything that the package writes, each as a function of a folder and a version: 0 the old content, 1 the new.
+"""Every kind of file that the package writes, as functions of a folder and a version: 0 is the old content, 1 the new.
 
-Who kills writers, or fills their disk, takes them from here; a new way of writing belongs here.
+Tests that kill writers or fill their disk use these functions. Add a function here for every new kind of file.
 """
 
 import os
@@ -35,7 +35,7 @@ def _trained(version: int) -> Trainer:
 
 TRAINED = [_trained(version) for version in range(2)]
 RESULTS = [train_run(run) for run in Sweep(CONFIG, "rate", (0.0, 0.5), [0]).runs()]
-"""Made when this module is loaded: whoever forks children that write need not make them again."""
+"""Computed at import, so that forked children need not compute them again."""
 
 
 def experiment(folder: Path, version: int) -> None:

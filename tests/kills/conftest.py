@@ -1,4 +1,4 @@
-"""Fixtures of the app's tests, for what is killed there."""
+"""Fixtures of the app's tests, used here as well."""
 
 import pytest
 

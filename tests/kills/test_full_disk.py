@@ -1,8 +1,8 @@
-"""A disk that is full, read-only, or gone while it is written to: part of `make kills`, a minute.
+"""Disks that become full, read-only or unavailable during a write: part of `make kills`, a minute.
 
-Real ones: a small tmpfs in a mount namespace that this process makes for itself, as root or within `unshare -rm`.
-Every writer of tests/helpers/writers.py says what is wrong and where, keeps the old content and leaves nothing else; a
-sweep keeps what was finished and can be continued; the app tells it and goes on.
+The disk is a small tmpfs in a mount namespace of this process, made as root or within `unshare -rm`. Every writer of
+tests/helpers/writers.py reports the error and the path, keeps the old content and leaves no other file. A sweep keeps
+its finished runs and can be continued. The app shows the error and continues.
 """
 
 import ctypes
@@ -27,12 +27,12 @@ pytestmark = [pytest.mark.native, pytest.mark.timeout(600)]
 _NEW_MOUNTS = 0x00020000
 _SIZE = 2 << 20
 SILENT = {"kernel"}
-"""A cache, which does not have to be written."""
+"""Writers of caches: an error is ignored."""
 
 
 @pytest.fixture(scope="module")
 def own_mounts():
-    """Nothing that is mounted from now on is seen by others, and all of it ends with this process."""
+    """Enter a mount namespace: later mounts are private, and end with this process."""
     if ctypes.CDLL(None, use_errno=True).unshare(_NEW_MOUNTS):
         pytest.fail(f"no mount namespace ({os.strerror(ctypes.get_errno())}): run it as root, or by `unshare -rm`")
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
@@ -48,7 +48,7 @@ class Disk:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", folder], check=True)
 
     def fill(self, left=0):
-        """Until so many bytes are left."""
+        """Fill the disk until this many bytes are free."""
         with self._filler.open("wb", buffering=0) as file:
             status = os.statvfs(self.folder)
             file.write(bytes(max(0, status.f_bavail * status.f_frsize - left)))
@@ -59,7 +59,7 @@ class Disk:
         self._filler.unlink()
 
     def set_read_only(self, wanted):
-        """By a mount over it: what is open for writing, a lock for one, forbids to make the file system itself so."""
+        """Mount it read-only on top: a file system with files open for writing, such as locks, cannot be remounted."""
         if wanted:
             subprocess.run(["mount", "--bind", self.folder, self.folder], check=True)
             subprocess.run(["mount", "-o", "remount,bind,ro", self.folder], check=True)
@@ -95,7 +95,7 @@ def test_a_full_disk(victim, disk, name, bytes_left):
     disk.fill(bytes_left)
     said = victim.write_in_vain(name, disk.folder, 1)
     if bytes_left and not said and disk.contents() != old:
-        return  # it is as small as that
+        return  # the content fits into so little space
     (path,) = old
     if name not in SILENT:
         assert f"{path}: the disk is full; make room, or choose another folder" in said.rstrip().rpartition("\n")[2]
@@ -146,7 +146,7 @@ def test_a_sweep_stops_with_what_was_finished_and_is_continued(disk, processes, 
     how = {"values": "0:0.5:0.1", "seeds": 10, "processes": processes, "save": path}
 
     def fill(run):
-        # opened once: `read_table` opens it twice, and the sweep may put another in its place between them
+        # opened once: `read_table` opens the file twice, and the sweep may replace it in between
         if not (disk.folder / "filler").exists() and path.exists() and pq.ParquetFile(path).metadata.num_rows >= 2:
             disk.fill()
 
@@ -165,7 +165,7 @@ def test_a_sweep_stops_with_what_was_finished_and_is_continued(disk, processes, 
 
 
 def test_commands_on_a_full_disk(disk, capsys):
-    """Refused before they work, where they can know it."""
+    """Commands refuse before they start working, where the error is already known."""
     disk.fill()
     config = disk.folder.parent / "a.toml"
     ExperimentConfig(dataset="moons", epochs=1, hidden=(4,)).save(config)
@@ -228,8 +228,8 @@ def test_the_app_on_a_full_disk(app_on_disk, qtbot, open_window):
 
 
 @pytest.mark.gui
-def test_a_configuration_that_was_not_autosaved_for_want_of_room_is_autosaved_later(app_on_disk, qtbot, open_window):
-    """The window itself writes where there is no network that fits."""
+def test_an_autosave_that_failed_on_a_full_disk_is_repeated(app_on_disk, qtbot, open_window):
+    """Without a network for the configuration, the window's process writes the file itself."""
     window = open_window()
     window.session.open_config(CONFIG.replace(dataset="file", data_file="/nowhere/a.csv"), "a test")
     qtbot.waitUntil(lambda: not window.session.model.can_save, timeout=WAIT)

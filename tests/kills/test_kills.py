@@ -1,8 +1,8 @@
-"""Whatever is written survives a kill: `make kills`, some ten minutes.
+"""Every file survives a kill of its writer: `make kills`, about ten minutes.
 
 Each writer of tests/helpers/writers.py is killed (SIGKILL) before each system call that changes files, and at 100
-moments spread over its run. Afterwards the old content is there, or the new, to the byte; the next write succeeds and
-leaves nothing else. strace makes the kills, so that nothing here knows how files are written.
+moments distributed over its run. Afterwards the file has exactly the old or the new content, and the next write
+succeeds and leaves no other file. strace sends the kills, so the tests do not depend on how files are written.
 """
 
 import os
@@ -34,7 +34,7 @@ def victim():
 
 
 class Stage:
-    """A folder with old content, and what a writer makes of it."""
+    """A folder with the old content, and the new content that a writer makes."""
 
     def __init__(self, victim, name, tmp_path):
         self.victim, self.name, self.folder = victim, name, tmp_path / "stage"
@@ -49,11 +49,11 @@ class Stage:
         self.found = {"old": 0, "new": 0}
 
     def check(self):
-        """After a kill: old or new; then a write that succeeds, and the old content again for the next kill."""
+        """After a kill, check for old or new content, write successfully, and restore the old content."""
         found = contents(self.folder)
         assert found in (self.old, self.new), f"torn: {sorted(found)} of {[len(each) for each in found.values()]} bytes"
         self.found["old" if found == self.old else "new"] += 1
-        if self.name == "kernel":  # a cache of the machine's; what is left there goes after an hour
+        if self.name == "kernel":  # a cache of the machine; its temporary files are removed after an hour
             for path in left(self.folder):
                 os.utime(path, (0, 0))
         self.victim.write(self.name, self.folder, 1)
@@ -85,7 +85,7 @@ def test_killed_before_each_system_call(stage):
         (thread, call.partition("(")[0]) for thread, call in stage.victim.calls_by_thread(stage.name, stage.folder, 1)
     ]
     stage.reset()
-    # strace counts the calls of each thread for itself.
+    # strace counts the calls of each thread separately.
     calls = sorted({(name, made[: number + 1].count((thread, name))) for number, (thread, name) in enumerate(made)})
     killed = 0
     for call in calls:
@@ -112,7 +112,7 @@ def test_killed_at_100_moments(stage):
 
 @every_writer
 def test_content_is_on_disk_before_it_has_its_name(stage):
-    """For a loss of power, which no test can make: written, synced, then renamed; and then the folder is synced."""
+    """For power loss, which a test cannot cause: the file is written, synced and renamed, then the folder is synced."""
     if stage.name == "kernel":
         pytest.skip("a cache: what a loss of power damages is compiled again, as its name has a hash of its content")
     calls = stage.victim.calls(stage.name, stage.folder, 1)
@@ -132,7 +132,7 @@ def test_content_is_on_disk_before_it_has_its_name(stage):
 
 
 def test_what_was_written_can_be_read(victim, tmp_path):
-    """The bytes that the kills are measured by are those of files that open."""
+    """The expected contents are valid files."""
     import json
 
     import pyarrow.parquet as pq

@@ -1,7 +1,7 @@
 """The app is killed 100 times while it autosaves and closes: part of `make kills`, 6 minutes.
 
-After each kill the experiment is there, whole, with at least the steps that were on disk before: as what a window left
-behind, or as the last session. The next window is not held up by it, and nothing else is left in the folder.
+After each kill the complete experiment can be recovered or restored as the last session, with at least the steps that
+were on disk before. The next window opens without delay, and the folder holds no other file.
 """
 
 import os
@@ -23,13 +23,13 @@ from fastdrop_gui.views.main_window import MainWindow
 pytestmark = [pytest.mark.native, pytest.mark.gui, pytest.mark.timeout(3600)]
 SEED = 40
 KILLS = 50
-"""While it runs, and as many while it closes."""
+"""Kills while the app runs, and the same number while it closes."""
 CONFIG = ExperimentConfig(dataset="moons", hidden=(16,), epochs=10_000)
 _CLOSED_AFTER_MS = 200
 
 
 def run_app(_folder, closes):
-    """A window that trains, autosaves all the time, and may close itself when something was autosaved."""
+    """A window that trains and autosaves continuously, and can close itself after an autosave."""
     os.setsid()
     autosave.AUTOSAVE_SECONDS = 0.02
     application = app.make_application()
@@ -65,7 +65,7 @@ def autosaved():
 
 
 def wait_for_group(number):
-    """Until the training's process, too, has noticed: it may have been writing, and ends its file."""
+    """Wait for the training process to end as well: it may still be writing its file."""
     end = time.monotonic() + 300
     while time.monotonic() < end:
         try:
@@ -106,5 +106,5 @@ def test_the_app_is_killed_again_and_again(victim, tmp_path, closes):
     last = recovery.AutosaveFile()
     save_experiment(last.path, Experiment(CONFIG))
     last.end()
-    (session,) = recovery.folder().iterdir()  # and nothing that is hidden
+    (session,) = recovery.folder().iterdir()  # and no hidden file
     assert recovery.sessions() == [session]

@@ -1,7 +1,7 @@
 """A sweep that is killed 100 times, in one process and in two: part of `make kills`, 2 minutes.
 
-After each kill the table opens, has every row that it had, and no run twice; the same sweep goes on from there. One
-that came to its end has the results of a sweep that nobody killed, bit for bit, and left nothing else in the folder.
+After each kill the table opens, has all its earlier rows, and no run twice; the same sweep continues from there. A
+finished table is bit for bit that of a sweep without kills, and the folder holds no other file.
 """
 
 import os
@@ -18,7 +18,7 @@ from fastdrop.experiments import ExperimentConfig, sweep
 pytestmark = [pytest.mark.native, pytest.mark.timeout(3600)]
 SEED = 30
 KILLS = 50
-"""With each number of processes."""
+"""Kills for each number of processes."""
 CONFIG = ExperimentConfig(dataset="moons", hidden=(8,), epochs=20, learning_rate=0.01)
 NAME = "rates.parquet"
 
@@ -50,7 +50,7 @@ def rows_of(path):
 
 
 def wait_for_writes(path, count, end):
-    """Until the table was written so many times more, or the sweep has come to its end."""
+    """Wait until the table was written this many more times, or the sweep has ended."""
     stamps = set()
     while len(stamps) <= count and os.listdir(path.parent) != [path.name] and time.monotonic() < end:
         stamps.add(path.stat().st_mtime_ns if path.exists() else 0)

@@ -4,7 +4,7 @@ import functools
 
 import ml_dtypes
 import numpy as np
-from casefile import MaskNumbers, bit_numbers_of
+from casefile import ANY_NAN, EXACT, MaskNumbers, bit_numbers_of
 
 from fastdrop import reference, rule
 
@@ -65,6 +65,15 @@ ONE_INPUT = ("dropout", "multiply", "alpha")
 def mask_of(p, key=0x0123456789ABCDEF, call=2**32 - 3):
     """Both halves of key and call number count."""
     return MaskNumbers(key, call, rule.threshold_of(p))
+
+
+def scale_of(mask):
+    return 1.0 / rule.keep_probability(mask.threshold) if mask.threshold else 0.0
+
+
+def nan_rule(operation):
+    """How NaNs are compared: exactly where they are copied; as any NaN where an operation makes or combines them."""
+    return EXACT if operation == "dropout" else ANY_NAN
 
 
 @np.errstate(all="ignore")

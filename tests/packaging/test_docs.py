@@ -1,4 +1,4 @@
-"""The documentation names files, headings and tests that are there."""
+"""Files, headings and tests that the documentation names exist."""
 
 import ast
 import functools
@@ -13,13 +13,13 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
 def prose_of(page):
-    """A page without its blocks of code."""
+    """A page without its code blocks."""
     return re.sub(r"^( *)```.*?^\1```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
 
 
 @functools.cache
 def headings_of(page):
-    """The anchors of a page, as GitHub makes them of its headings."""
+    """The anchors that GitHub generates from a page's headings."""
     found = re.findall(r"^#+ (.+)$", prose_of(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
 
@@ -52,7 +52,7 @@ def test_every_link_leads_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_every_test_that_is_named_is_there(page):
+def test_named_tests_exist(page):
     for file, name in re.findall(r"`(?:tests/)?([\w/]+\.py)::(\w+)", page.read_text(encoding="utf-8")):
         assert name in functions_of(ROOT / "tests" / file), f"{file}::{name}"
 
@@ -61,16 +61,16 @@ FOLDERS = ("fastdrop", "src_kernels", "gui", "tests", "docs", "examples")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_every_file_that_is_named_is_there(page):
-    """Paths from the root in code font."""
-    if page.name == "CHANGELOG.md":  # tells of what was, too
+def test_named_files_exist(page):
+    """Paths relative to the root, in code font."""
+    if page.name == "CHANGELOG.md":  # the changelog also names removed files
         return
     named = re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]+\.\w+)(?::[\w.]+)?`", page.read_text(encoding="utf-8"))
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_every_page_can_be_found():
-    """From the README, by links alone."""
+    """Every page is reachable by links from the README."""
     seen, left = set(), [ROOT / "README.md"]
     while left:
         page = left.pop()
@@ -82,8 +82,8 @@ def test_every_page_can_be_found():
     assert set(PAGES) - seen == set()
 
 
-def test_every_function_on_the_way_of_the_data_is_there():
-    """In the tables of the architecture: `file`: `function`, `function`."""
+def test_functions_of_the_data_flow_exist():
+    """The architecture page's tables have the form `file`: `function`, `function`."""
     page = ROOT / "docs" / "development" / "architecture.md"
     rows = re.findall(r"^\| \d+ \| (.+?) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(rows) > 25

@@ -1,4 +1,4 @@
-"""docs/guarantees.md names tests that are there."""
+"""The tests that docs/guarantees.md names exist."""
 
 import ast
 import re
@@ -22,12 +22,12 @@ def test_tests_are_named():
 
 
 @pytest.mark.parametrize("file", sorted({file for file, _ in NAMED}))
-def test_every_test_that_is_named_is_there(file):
+def test_named_tests_exist(file):
     missing = {name for where, name in NAMED if where == file} - defined(ROOT / "tests" / file)
     assert not missing
 
 
-def test_every_command_that_is_named_is_there():
+def test_named_commands_exist():
     commands = set(re.findall(r"^\| `make ([\w-]+)", PAGE, re.MULTILINE))
     assert len(commands) > 8
     assert commands <= set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))

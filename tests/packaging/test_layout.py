@@ -1,4 +1,4 @@
-"""What importing costs and pulls in, and what the public surface promises."""
+"""Imports load no heavy package, and the app's modules follow the rules of the project's layout."""
 
 import ast
 import subprocess
@@ -41,8 +41,8 @@ def app_modules():
     return found
 
 
-def test_no_property_of_qt_that_a_turkish_machine_has_not():
-    """PySide makes `setInterval` of `interval=` by C's toupper: there it is `setİnterval`, and no window opens."""
+def test_no_qt_property_fails_in_a_turkish_locale():
+    """PySide turns `interval=` into `setInterval` by C's toupper; in a Turkish locale that gives `setİnterval`."""
     found = []
     for path, tree in app_modules():
         for call in ast.walk(tree):
@@ -53,7 +53,7 @@ def test_no_property_of_qt_that_a_turkish_machine_has_not():
 
 
 def test_no_part_of_the_window_reaches_into_the_window():
-    """Parts get what they need as arguments, and have signals; the window connects them. A parent is for dialogs."""
+    """Parts get arguments and emit signals, which the window connects. Parents are for dialogs only."""
     found = []
     for path, tree in app_modules():
         for node in ast.walk(tree):
@@ -66,7 +66,7 @@ def test_no_part_of_the_window_reaches_into_the_window():
     assert found == []
 
 
-def test_names_on_disk_are_told_apart_and_folders_define_nothing():
+def test_module_names_are_unique_and_init_files_hold_docstrings():
     modules = app_modules()
     names = [path.stem for path, _ in modules if path.stem != "__init__"]
     folders = {path.parent.name for path, _ in modules if path.parent != Path()}

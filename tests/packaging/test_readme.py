@@ -1,4 +1,4 @@
-"""The Python of the README and of the pages for users runs as it is, block after block."""
+"""The Python of the README and of the pages for users runs unchanged, block by block."""
 
 import re
 import warnings
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 RUN = {"README", "cluster", "experiments", "functions", "gpu", "guide", "layers", "mask-rule", "torch"}
-"""The pages whose blocks are run: here, and those of the mask rule in test_mask_rule_vectors.py."""
+"""The pages whose code blocks run in this file; test_mask_rule_vectors.py runs those of the mask rule."""
 
 
 def blocks_of(path):
@@ -19,7 +19,7 @@ def blocks_of(path):
 
 
 def run(path, blocks):
-    """The names that a page defines; it has this number of blocks."""
+    """Run a page's code blocks, of which there must be this many; returns the names that they define."""
     found = blocks_of(path)
     assert len(found) == blocks
     namespace = {}
@@ -33,7 +33,7 @@ def run(path, blocks):
 def test_every_page_with_python_is_run():
     pages = [README, *DOCS.glob("*.md"), *DOCS.glob("development/**/*.md")]
     assert {page.stem for page in pages if blocks_of(page)} == RUN
-    for page in pages:  # no Python that the tests would not find
+    for page in pages:  # no Python block in a form that blocks_of misses
         assert "```py\n" not in page.read_text(encoding="utf-8"), page
 
 
@@ -43,7 +43,7 @@ def test_the_readme_runs(capsys):
     np.testing.assert_array_equal(found["dx"], found["mask"].factors())
     np.testing.assert_array_equal(found["y"], found["x"])
     assert (found["mask"].draw.call, found["mask"].p) == (2, 0.2)
-    assert found["stream"].calls == 3 + 20  # of the loop, and of the layer that shares the stream
+    assert found["stream"].calls == 3 + 20  # one of the loop, one of the layer that shares the stream
     assert len({found[name].key for name in ("stream", "first", "second")}) == 3
 
 

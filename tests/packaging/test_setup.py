@@ -1,4 +1,4 @@
-"""What setup.py decides: instruction sets, flags and OpenMP, by compiler, machine and system (fake compilers)."""
+"""setup.py's choice of instruction sets, flags and OpenMP for each compiler, machine and system (fake compilers)."""
 
 import shlex
 import sys
@@ -14,7 +14,7 @@ sys.exit(any(word in sys.argv for word in {unknown!r}))
 
 @pytest.fixture
 def decide(tmp_path):
-    """A function: with a compiler that does not know some flags, the flags by library, and the extension."""
+    """A function that returns the flags of each library, and the extension, for a compiler that rejects some flags."""
 
     def decide(machine, system="linux", unknown=()):
         script = tmp_path / "cc.py"
@@ -27,7 +27,7 @@ def decide(tmp_path):
 
 
 def dispatched(flags):
-    """The instruction sets that the library of calls chooses from."""
+    """The instruction sets that the dispatching library chooses from."""
     macros = [flag[2:].removesuffix("=1") for flag in flags["calls"] if flag[:2] in ("-D", "/D")]
     return {name.removeprefix("FASTDROP_HAVE_").lower() for name in macros}
 
@@ -71,7 +71,7 @@ def test_no_openmp_for_apples_clang(decide, capsys):
 
 @pytest.mark.parametrize("machine", ["x86_64", "arm64", "riscv64"])
 def test_results_do_not_depend_on_the_instruction_set(machine, decide):
-    """A fused multiply-add rounds once where others round twice."""
+    """Contraction is off: a fused multiply-add rounds once instead of twice."""
     flags, extension = decide(machine)
     for each in (*flags.values(), extension.extra_compile_args):
         assert "-ffp-contract=off" in each

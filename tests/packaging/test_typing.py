@@ -1,4 +1,4 @@
-"""Types as users meet them: strict checks of their code, and stubs that say all of the compiled module."""
+"""Types for users: strict checks of user code pass, and the stubs cover the whole compiled module."""
 
 import json
 import subprocess
@@ -19,14 +19,14 @@ USER = Path(__file__).parent / "typing" / "user.py"
 
 
 def checked(folder, *command):
-    """What a checker says where `folder` has the package as it is when installed: an editable one hides its files."""
+    """A checker's output for code that imports the package from `folder`: checkers do not find an editable install."""
     done = subprocess.run([sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """A folder in which the package lies as wheels install it."""
+    """A folder with the package as a wheel installs it."""
     (tmp_path / "fastdrop").mkdir()
     for entry in PACKAGE.iterdir():
         (tmp_path / "fastdrop" / entry.name).symlink_to(entry)
@@ -77,8 +77,8 @@ def test_users_mistakes_are_found(installed):
         assert any(found.startswith(f"user.py:{line}:") and f"[{code}]" in found for found in text.splitlines()), text
 
 
-def test_stubs_say_all_of_the_compiled_module(tmp_path, monkeypatch):
-    stubs = tmp_path / "stubs" / "fastdrop" / "_kernels"  # not in the working directory: Python would import it
+def test_stubs_cover_the_compiled_module(tmp_path, monkeypatch):
+    stubs = tmp_path / "stubs" / "fastdrop" / "_kernels"  # Python would import it from the working directory
     stubs.mkdir(parents=True)
     for folder in (stubs.parent, stubs):
         (folder / "__init__.pyi").touch()

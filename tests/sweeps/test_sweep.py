@@ -143,7 +143,7 @@ def test_sweeps_that_cannot_be(arguments, words):
         Sweep(CONFIG, *arguments)
 
 
-def test_what_changes_nothing_is_told():
+def test_a_sweep_without_effect_is_reported():
     own = CONFIG.replace(layer_dropout=("standard",))
     with pytest.raises(ConfigError, match="would change nothing"):
         Sweep(own, "dropout", ["none"], [0])

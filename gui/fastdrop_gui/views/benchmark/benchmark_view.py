@@ -255,9 +255,7 @@ class BenchmarkView(View):
         self.on_gpu.setEnabled(there and not running)
         self.progress.setValue(int(_STEPS * model.progress))
         remark = f"⚠ {model.remark}" if model.remark else ""
-        self.status.setText(
-            "\n".join(line for line in (self._state(), remark, model.comparison, self._problem) if line)
-        )
+        self.status.setText("\n".join(filter(None, (self._state(), remark, model.comparison, self._problem))))
         self.notes.setText(self._notes())
         self.run_button.setEnabled(not running and not self.choice.problem)
         self.stop_button.setEnabled(running)
@@ -310,11 +308,10 @@ class BenchmarkView(View):
         found = [*self.model.results, *(self.model.saved.results if self.model.saved else ())]
         names = figures.operations(found)
         if names != [self.shown_operation.itemText(number) for number in range(self.shown_operation.count())]:
-            blocker = QSignalBlocker(self.shown_operation)
-            self.shown_operation.clear()
-            self.shown_operation.addItems(names)
-            self.shown_operation.setCurrentIndex(max(0, self.shown_operation.findText(self._asked)))
-            blocker.unblock()
+            with QSignalBlocker(self.shown_operation):
+                self.shown_operation.clear()
+                self.shown_operation.addItems(names)
+                self.shown_operation.setCurrentIndex(max(0, self.shown_operation.findText(self._asked)))
 
     def _operation_chosen(self) -> None:
         self._asked = self.shown_operation.currentText()
