@@ -1,5 +1,5 @@
-/* The pool of src_kernels/cpu/pool.c from several threads at once, and with what NumPy seldom asks for. Prints "right".
- */
+/* The pool of src_kernels/cpu/pool.c from several threads at once, and with requests that NumPy seldom makes. Prints
+ * "right". */
 #include "cpu/pool.h"
 
 #include <pthread.h>

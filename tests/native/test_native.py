@@ -2,9 +2,9 @@
 
 make native
 
-tests/native/cases.py writes the cases, tests/native/replay.c runs them between guard pages. What a tool or a processor
-is missing for is skipped by name; with FASTDROP_REQUIRE_NATIVE=1, as in `make test-all`, a missing tool is a failure.
-test_platforms.py does the same for other operating systems.
+tests/native/cases.py writes the cases, tests/native/replay.c runs them between guard pages. A case whose tool or
+processor is missing is skipped and named; with FASTDROP_REQUIRE_NATIVE=1, as in `make test-all`, a missing
+tool is a failure. test_platforms.py does the same for other operating systems.
 """
 
 import subprocess
@@ -25,7 +25,7 @@ from native.flavours import (
 )
 
 SANITIZERS = ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-# Checks as calls, not inlined: half the time to compile, in which most of it goes.
+# Checks as calls, not inlined: this halves the compile time, which dominates.
 SANITIZERS += ["--param", "asan-instrumentation-with-call-threshold=0"]
 
 
@@ -98,7 +98,7 @@ POOL = {
 
 @pytest.mark.parametrize("name", POOL)
 def test_the_pool(name, tmp_path):
-    """Threads that take and give at once, forks among them, and what NumPy seldom asks for."""
+    """Threads that allocate and free concurrently, forks, and requests that NumPy seldom makes."""
     compiler, flags = POOL[name]
     flavour = Flavour(compiler, ["portable"])
     require(flavour)
@@ -120,7 +120,7 @@ def test_the_pool(name, tmp_path):
             str(target),
         ]
     )
-    # ThreadSanitizer has no threads in a child; and a lock of AddressSanitizer's malloc may be taken there for ever.
+    # ThreadSanitizer has no threads in a child; and AddressSanitizer's malloc may deadlock there.
     arguments = ["--no-fork"] if name in ("threads", "elsewhere") else []
     environment = {**ENVIRONMENT, "ASAN_OPTIONS": "allocator_may_return_null=1"}
     result = subprocess.run(
