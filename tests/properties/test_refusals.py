@@ -1,7 +1,7 @@
-"""What is refused is refused in words, and changes nothing: no number is drawn, no input and no `out` is written.
+"""A refusal has a message and changes nothing: no number is drawn, no input and no `out` is written.
 
-A valid call is drawn, one of its arguments is replaced by one that nobody could mean, and the error is to be a
-TypeError or ValueError (or MemoryError) whose message names that argument.
+One argument of a valid call is replaced by an invalid one. The error must be a TypeError or ValueError (or MemoryError)
+whose message names that argument.
 """
 
 import re
@@ -18,20 +18,20 @@ import fastdrop as fd
 
 
 class Fault(NamedTuple):
-    """An argument of another value."""
+    """An argument with an invalid value."""
 
     name: str
     value: Any
     words: str
-    """A regular expression for what the message names."""
+    """A regular expression that the message must match."""
 
 
 class Subclass(np.ndarray):
-    """An array that is more than its values."""
+    """A subclass of arrays."""
 
 
 class Liar:
-    """Looks like a number until it is asked."""
+    """Looks like a number, but cannot be converted."""
 
     def __float__(self) -> float:
         raise ValueError("no")
@@ -47,7 +47,7 @@ NO_FLAG = ["yes", None, 1, 0, [], np.array([True])]
 
 
 def faults(call: Call, x: np.ndarray) -> list[Fault]:
-    """All that can be wrong with this call."""
+    """All faults of this call."""
     found = [Fault("training", value, "training") for value in NO_FLAG]
     found += [Fault("rng", value, "rng|seeds?") for value in NO_RNG]
     found += [Fault(name, 3, name) for name in ("seed", "inplace", "keep_prob", "another")]
@@ -64,7 +64,7 @@ def faults(call: Call, x: np.ndarray) -> list[Fault]:
 
 
 def no_arrays(call: Call, name: str, array: np.ndarray) -> list[Any]:
-    """Arrays that this parameter does not take: dtypes without kernels, subclasses, shapes that do not fit."""
+    """Arrays that this parameter refuses: dtypes without kernels, subclasses, shapes that do not fit."""
     with np.errstate(all="ignore"):
         numbers = np.nan_to_num(array.astype(np.float64), posinf=1, neginf=-1).clip(-100, 100)
     kinds = [np.int32, np.uint8, np.bool_, np.complex64, np.longdouble, object, "S3", "M8[s]"]
@@ -79,7 +79,7 @@ def no_arrays(call: Call, name: str, array: np.ndarray) -> list[Any]:
 
 
 def no_outs(y: np.ndarray) -> list[Any]:
-    """Arrays that no result of this shape and dtype goes into."""
+    """Arrays that are invalid as `out` for this shape and dtype."""
     unfit: list[Any] = [[0.0], "out", 0, y.astype(np.int32), y[None], y.view(Subclass)]
     unfit.append(y.astype(np.float64 if y.dtype != np.float64 else np.float32))
     unfit.append(np.empty((*y.shape, 2), y.dtype))
@@ -130,14 +130,14 @@ def bytes_of(value: Any) -> bytes:
 
 @pytest.mark.parametrize("name", TABLE)
 @given(data=st.data())
-def test_a_backward_refuses_what_does_not_fit_the_mask(name, data):
+def test_a_backward_refuses_arguments_that_do_not_match_the_mask(name, data):
     call, source = data.draw(TABLE[name]()), data.draw(sources(("stream",)))
     _, mask = call.function(*call.arrays.values(), rng=source.rng, **call.keywords)
     shape, dtype = call.shape_of_y(), next(iter(call.arrays.values())).dtype
     gradient = np.ones(shape, dtype)
     unfit = [np.ones(shape, np.int32), gradient.astype(np.complex64), gradient.view(Subclass), None, "dy", object()]
     masks = [gradient, 0.5, "mask", True, [True], fd.Stream(1), object()]
-    if mask is not None or name in ("bias_activation_dropout", "softmax_dropout", "dropconnect"):  # these get x as well
+    if mask is not None or name in ("bias_activation_dropout", "softmax_dropout", "dropconnect"):  # these also take x
         unfit += [gradient[None], np.ones((*shape, 2), dtype)]
     is_mask = data.draw(st.booleans())
     dy, wrong = (gradient, data.draw(st.sampled_from(masks))) if is_mask else (data.draw(st.sampled_from(unfit)), mask)
