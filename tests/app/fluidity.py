@@ -6,7 +6,7 @@ Three figures, for several layouts, digits at full speed:
 - how many new snapshots are drawn per second;
 - batches per second, against the same training in a process without a window, before and after each round.
 
-It also measures the memory of both processes while 20,000 steps are trained. Needs a display, or QT_QPA_PLATFORM=offscreen.
+It also measures the memory of both processes over 20,000 steps. Needs a display, or QT_QPA_PLATFORM=offscreen.
 """
 
 import argparse

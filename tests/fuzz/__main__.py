@@ -1,8 +1,8 @@
 """`make fuzz`, or `PYTHONPATH=tests python -m fuzz [--inputs N] [--reader NAME ...]`: all readers, under atheris.
 
 Each reader runs in a separate process, two at a time. Inputs with new coverage are kept in build/fuzz, also after
-Ctrl-C, and the next run starts from them; a finding is written to tests/fuzz/corpus, where the tests replay it. The exit
-status is 1 where there was one. `--distil` chooses a new committed corpus; `--try FILE` prints the outcome of one file.
+Ctrl-C, and the next run starts from them. A finding is written to tests/fuzz/corpus, where the tests replay it; the
+exit status is then 1. `--distil` chooses a new committed corpus; `--try FILE` prints the outcome of one file.
 """
 
 import argparse
