@@ -141,7 +141,7 @@ def test_a_network_option_alone_is_enough(network, capsys):
     assert "test accuracy" in capsys.readouterr().out
 
 
-def test_a_network_that_cannot_read_the_data_says_so(capsys):
+def test_a_network_that_cannot_read_the_data_is_refused(capsys):
     assert cli.main(["train", "--network", "cnn", "--dataset", "wine"]) == 2
     assert "needs images; wine has none" in capsys.readouterr().err
 

@@ -144,7 +144,7 @@ def test_only_public_names():
     assert {name for name in used if name.isidentifier()} <= set(nn.__all__)
 
 
-def test_a_network_that_cannot_read_the_data_says_so():
+def test_a_network_that_cannot_read_the_data_is_refused():
     with pytest.raises(ConfigError, match="needs images"):
         to_python(CNN.replace(dataset="wine", train_fraction=0.8))
 

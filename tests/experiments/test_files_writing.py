@@ -1,4 +1,4 @@
-"""A file is written completely or not at all, whatever fails, under every name and permission."""
+"""After any failure, a file is written completely or not at all, under every name and permission."""
 
 import errno
 import os

@@ -199,7 +199,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_a_refused_state_leaves_the_trainer_as_it_was(name, trained):
+def test_a_refused_state_leaves_the_trainer_unchanged(name, trained):
     trainer = Trainer(CONFIG, trained.dataset)
     trainer.step()
     before = trainer.state()

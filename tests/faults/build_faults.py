@@ -120,7 +120,7 @@ def compile_with(first: str) -> None:
 
 
 def lay_out() -> None:
-    """Links to the sources in their installed layout, with these kernels; and the module that plants faults in Python."""
+    """Links to the sources in their installed layout, with these kernels; and the modules with faults of Python."""
     shutil.rmtree(LAYOUT, ignore_errors=True)
     kernels = LAYOUT / "fastdrop" / "_kernels"
     kernels.mkdir(parents=True)

@@ -63,7 +63,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "strided_piece": ("strided rows repeat their first 256 elements", "dropout"),
     "nothing_prefetched": ("no loop prefetches memory", "[dropout] a prefetch changes no value"),
     "cleared_short": ("a dropped row's last element stays", "dropout"),
-    "repeated_row_start": ("the start of repeated rows is wrong", "dropout"),
+    "repeated_row_start": ("repeated rows start at their first element", "dropout"),
     "slice_first": ("a slice begins with the whole's first keep bit", "slices"),
     "slice_step": ("a slice's steps are read as 1", "slices"),
     "axis_carry": ("keep bits go wrong where an axis is at its end", "dropout, slices"),

@@ -1,6 +1,7 @@
 """Plants one fault at a time and reports which test notices it: `python tests/faults/run.py`.
 
-Faults are FD_FAULT in src_kernels (kernel_faults.py describes each) and attributes of modules (python_faults.py).  For each fault the tests of its areas (areas.py) run in another process, first the one that noticed it the last time
+Faults are FD_FAULT in src_kernels (kernel_faults.py describes each) and attributes of modules (python_faults.py).
+For each fault the tests of its areas (areas.py) run in another process, first the one that noticed it the last time
 (noticed.json). At the end, all tests that noticed something must pass without a fault. The exit status is 1 if a fault
 is not noticed, or if a test notices a fault that must change nothing.
 """

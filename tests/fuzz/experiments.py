@@ -31,7 +31,7 @@ def same(one, other):
 
 
 class Restorer:
-    """A trainer that restores states of `CONFIG`: a refused one must leave it unchanged, an accepted one is its state."""
+    """A trainer that restores states of `CONFIG`: a refused one must not change it, an accepted one is its state."""
 
     def __init__(self, steps=5):
         self.trainer = Trainer(CONFIG)

@@ -77,7 +77,7 @@ class Exporter:
 
 
 class Capsule(Reader):
-    """The metadata of a DLPack capsule; its memory exists, whatever they claim."""
+    """The metadata of a DLPack capsule; its memory is always valid."""
 
     refused = (TypeError, BackendUnavailable)
 

@@ -123,7 +123,7 @@ def test_slices_of_slices_have_the_keep_bits_of_the_whole(data):
 
 
 @given(data=st.data())
-def test_chunks_put_together_are_the_whole(data):
+def test_chunks_have_the_mask_of_the_whole(data):
     """The pieces of an array, split anywhere along an axis, get the mask of the whole."""
     mask, _ = data.draw(masks(data.draw(shapes(1, 3, elements=3000, large=False))))
     x = data.draw(contents(mask.shape, data.draw(dtypes)))

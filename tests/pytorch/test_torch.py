@@ -122,7 +122,7 @@ def test_p_outside_and_wrong_inputs_are_refused():
         F.dropout(torch.ones(1).expand(4), inplace=True)
 
 
-def test_what_is_dropped_is_zero_where_torch_multiplies():
+def test_dropped_elements_are_zero_where_torch_multiplies():
     x = torch.tensor([float("inf"), float("nan"), -1.0, 2.0])
     for p in (1.0, 0.5):
         y = F.dropout(x, p, generator=fd.Stream(3))

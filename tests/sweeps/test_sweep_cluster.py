@@ -1,4 +1,4 @@
-"""Sweeps on a real cluster of several processes: the same results, whatever happens to the workers."""
+"""Sweeps on a real cluster of several processes: the same results, also when workers fail."""
 
 import asyncio
 import os
