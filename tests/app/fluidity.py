@@ -62,7 +62,7 @@ class Meter:
     def __init__(self, window) -> None:
         self._window = window
         self._timer = QTimer(interval=ASKED_MS, timerType=Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._turn)
+        self._timer.timeout.connect(self._tick)
         self._draw = window.training.refresh
         window.training.refresh = self._drawn
         self.late: list[float] = []
@@ -74,7 +74,7 @@ class Meter:
         if self._window.session.model.snapshot is not None:
             self.steps.add(self._window.session.model.snapshot.step)
 
-    def _turn(self) -> None:
+    def _tick(self) -> None:
         now = time.perf_counter()
         if self._last:
             self.late.append(1000 * (now - self._last))
@@ -85,7 +85,7 @@ class Meter:
         self.late, self.steps, self._last = [], set(), 0.0
         self._timer.start()
         first, begin = self._window.session.model.snapshot.step, time.perf_counter()
-        loop = QEventLoop()  # quitting the application would close the window, which would ask
+        loop = QEventLoop()  # quitting the application would close the window, which opens a dialog
         QTimer.singleShot(int(1000 * seconds), loop.quit)
         loop.exec()
         self._timer.stop()

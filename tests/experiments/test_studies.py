@@ -295,8 +295,8 @@ class TestMeasuring:
         sure, unsure = [0.98, 0.01, 0.01], [0.4, 0.3, 0.3]
         mean = np.array([unsure, sure] * 10)
         kept = uncertainty.kept_accuracy(mean, np.array([False, True] * 10))
-        assert kept[0] == 1.0  # half is kept
-        assert kept[-1] == 0.5  # all are
+        assert kept[0] == 1.0  # half of the examples are kept
+        assert kept[-1] == 0.5  # all are kept
         assert kept == sorted(kept, reverse=True)
 
     def test_the_reported_figure_has_a_standard_deviation(self):

@@ -46,7 +46,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "alpha_dropped": ("alpha dropout drops to 0", "noise, emulated"),
     "alpha_shift": ("alpha dropout shifts nothing", "noise, emulated"),
     "backward_without_bias": ("the derivative is taken at x without its bias", "fused, emulated"),
-    # cpu/contiguous.h, cpu/elementwise.h, cpu/transposed.h: how the CPU goes through arrays
+    # cpu/contiguous.h, cpu/elementwise.h, cpu/transposed.h: how the CPU walks arrays
     "scale_in_float32": ("float64 is scaled by a float32", "dropout"),
     "sums_before_dropping": ("a bias' gradient counts dropped elements", "fused"),
     "end_one_short": ("a row's last element is not written", "dropout"),

@@ -118,7 +118,7 @@ def attempt(task: Task, environment: dict[str, str], noticed: dict[str, str]) ->
     return pytest(files, environment, task.fault)
 
 
-def fail_anyway(tests: set[str], environment: dict[str, str]) -> set[str]:
+def fail_without_fault(tests: set[str], environment: dict[str, str]) -> set[str]:
     """The tests that fail without a fault, so that their failures show nothing."""
     files: dict[str, list[str]] = {}
     for test in sorted(tests):
@@ -180,7 +180,7 @@ def main() -> int:
             outcomes.append(outcome)
             if outcome.failed and outcome.test:
                 noticed[f"{task.fault}, {task.area}"] = outcome.test
-    anyway = fail_anyway({outcome.test for outcome in outcomes if outcome.failed and outcome.test}, environment)
+    anyway = fail_without_fault({outcome.test for outcome in outcomes if outcome.failed and outcome.test}, environment)
     for row, outcome in zip(rows, outcomes, strict=True):
         if outcome.failed and outcome.test in anyway:
             row["wrong"] = f"{outcome.test} fails without a fault, too"

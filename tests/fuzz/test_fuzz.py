@@ -17,7 +17,7 @@ MUTATIONS = 150
 
 @pytest.fixture(scope="module")
 def opened():
-    """The readers, made when they are first asked for."""
+    """The readers, created on first use."""
     with contextlib.ExitStack() as stack:
         made = {}
 

@@ -60,16 +60,16 @@ class CaseFile:
     def put(self, data):
         """The offset of these bytes in the file."""
         data = data.tobytes() if isinstance(data, np.ndarray) else bytes(data)
-        place = self.size
+        offset = self.size
         self.blobs.append(data)
         self.size += len(data)
-        return place
+        return offset
 
     def read(self, array):
         """A read-only operand: the memory that the array spans."""
         low, high = byte_bounds(array)
-        place = self.put(ctypes.string_at(low, high - low))
-        return Operand(array.dtype.name, place, high - low, array.ctypes.data - low, -1, array.strides)
+        offset = self.put(ctypes.string_at(low, high - low))
+        return Operand(array.dtype.name, offset, high - low, array.ctypes.data - low, -1, array.strides)
 
     def written(self, array, data=FILLED):
         """A written operand with the expected result; bytes between its elements must not change."""

@@ -1,4 +1,4 @@
-"""The kernels as C: built with every compiler, for every processor at hand, replayed against the reference's results.
+"""The kernels as C: built with every compiler, for every available processor, replayed against the reference's results.
 
 make native
 
@@ -32,7 +32,7 @@ SANITIZERS += ["--param", "asan-instrumentation-with-call-threshold=0"]
 FLAVOURS = {
     "gcc": Flavour("gcc", OWN_ISAS),
     "clang": Flavour("clang", OWN_ISAS),
-    # What a compiler without vector types and OpenMP gets, such as MSVC.
+    # The build of a compiler without vector types and OpenMP, such as MSVC.
     "scalar": Flavour("gcc", ["portable"], ("-DFD_SCALAR",), openmp=False),
     "sanitizers": Flavour("gcc", OWN_ISAS, tuple(SANITIZERS), options=("--quick",)),
     "aarch64": Flavour(

@@ -1,4 +1,4 @@
-"""What the property tests draw: shapes, dtypes, contents, memory layouts, rates, axes, sources of randomness."""
+"""Strategies of the property tests: shapes, dtypes, contents, memory layouts, rates, axes, sources of randomness."""
 
 import contextlib
 import copy

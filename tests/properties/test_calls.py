@@ -80,7 +80,7 @@ def agree(actual: np.ndarray, expected: Any) -> None:
     values, bound = expected
     assert actual.shape == values.shape
     far = np.abs(actual.astype(np.float64) - values) - bound
-    assert not far.size or far.max() <= 1e-7, far.max()  # 1e-7: what rounds to 0 in float16
+    assert not far.size or far.max() <= 1e-7, far.max()  # 1e-7 rounds to 0 in float16
 
 
 def run(call: Call, arrangement: Arranged, rng: Any, out: np.ndarray | None) -> tuple[np.ndarray, Any]:

@@ -51,7 +51,7 @@ def no_call_number(key, call, domain, index):
     return reference.draw(key, 0, domain, index)
 
 
-def half_a_call_number(key, call, domain, index):
+def halved_call_number(key, call, domain, index):
     """Two call numbers give the same draws."""
     return reference.draw(key, call // 2, domain, index)
 
@@ -98,7 +98,7 @@ FAULTS = {
     "a repeated counter, after the last full tile": (Rule(repeated_counter), "remainders", 0.5),
     "a repeated tile": (Rule(same_second_tile), "elements", 0.5),
     "the call number ignored": (Rule(no_call_number), "calls", 0.3),
-    "the call number halved": (Rule(half_a_call_number), "calls", 0.5),
+    "the call number halved": (Rule(halved_call_number), "calls", 0.5),
     "one tail per tile": (Rule(one_tail_per_tile), "tails", 0.5),
     "children are their parents": (Rule(child=lambda key, number: key), "children", 0.3),
     "children equal in pairs": (Rule(child=lambda key, number: Rule().spawned(key, number // 2)), "children", 0.5),

@@ -47,14 +47,14 @@ def run_round(pool, number, seed):
         own = seed + (number * 10000 + index << 40)
         running[pool.submit(measure, *case, own, factor)] = (*case, own, factor)
     for done, future in enumerate(as_completed(running), 1):
-        tool, order, p, asked, own, factor = running[future]
+        tool, order, p, option, own, factor = running[future]
         found = future.result()
         records += [
-            {"tool": tool, "order": order, "p": p, "option": asked, "test": test, "seed": own, "p_value": value}
+            {"tool": tool, "order": order, "p": p, "option": option, "test": test, "seed": own, "p_value": value}
             | {"factor": factor}
             for test, value in found.items()
         ]
-        print(f"{done}/{len(plan)} {tool} {order} p={p:g} {asked}: smallest {min(found.values()):.2g}", flush=True)
+        print(f"{done}/{len(plan)} {tool} {order} p={p:g} {option}: smallest {min(found.values()):.2g}", flush=True)
     return records
 
 

@@ -254,7 +254,7 @@ def test_an_address_that_does_not_answer(address, words, monkeypatch, start):
         time.sleep(0.01)
     assert run.problem.startswith(words)
     assert run.results == []
-    assert longest < 0.5  # half of what a call that waits for the address would take
+    assert longest < 0.5  # half of the time of a call that waits for the address
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ def sealed(rows):
     return parquet.seal(content.getvalue().to_pybytes())
 
 
-def about(change):
+def with_metadata(change):
     def changed(rows):
         metadata = dict(rows.schema.metadata)
         metadata[b"fastdrop"] = change(metadata[b"fastdrop"])
@@ -132,13 +132,16 @@ def replaced(**columns):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (about(lambda text: b"{"), "cannot be read as the table of a sweep"),
-        (about(lambda text: b"\xff"), "cannot be read as the table of a sweep"),
-        (about(lambda text: b"[" * 100_000), "cannot be read as the table of a sweep"),
-        (about(lambda text: b"[]"), "this is not the table of a sweep"),
-        (about(lambda text: b'{"format": 2}'), "this is not the table of a sweep"),
-        (about(lambda text: text.replace(b'"format": 2', b'"format": 1')), "its format is 1; this fastdrop reads"),
-        (about(lambda text: text.replace(b'"parameter"', b'"parametre"')), "parameter is not set there"),
+        (with_metadata(lambda text: b"{"), "cannot be read as the table of a sweep"),
+        (with_metadata(lambda text: b"\xff"), "cannot be read as the table of a sweep"),
+        (with_metadata(lambda text: b"[" * 100_000), "cannot be read as the table of a sweep"),
+        (with_metadata(lambda text: b"[]"), "this is not the table of a sweep"),
+        (with_metadata(lambda text: b'{"format": 2}'), "this is not the table of a sweep"),
+        (
+            with_metadata(lambda text: text.replace(b'"format": 2', b'"format": 1')),
+            "its format is 1; this fastdrop reads",
+        ),
+        (with_metadata(lambda text: text.replace(b'"parameter"', b'"parametre"')), "parameter is not set there"),
         (lambda rows: rows.drop_columns("seed"), "the columns are not"),
         (lambda rows: rows.append_column("more", rows["seed"]), "the columns are not"),
         (lambda rows: rows.set_column(1, "seed", rows["seed"].cast(pa.int32())), "the columns are not"),
