@@ -124,7 +124,7 @@ def test_what_is_left_out_is_named(monkeypatch, tmp_path, lacks):
         *(["bench"] if "sklearn" in lacks else []),
     }
     assert set(checks) == {"build", "kernels", "tests", "bench"} - set(left_out)
-    assert len(ran["tests"]) == run.SHARES
+    assert len(ran["tests"]) == run.SHARDS
     for file in run.TESTS:
         assert (str(TESTS / file) in ran["tests"][0]) == (file not in left_out)
 

@@ -1,4 +1,4 @@
-/* Memory for the operands of a case: nothing behind the last byte or before the first one may be touched.
+/* Memory for the operands of a case: no byte before the first or after the last one may be accessed.
  *
  * Each operand has an arena, a file's pages mapped twice: once writable, once read-only, which is how kernels get what
  * they only read. Both mappings have a page before and a page behind that nobody may touch.

@@ -26,7 +26,7 @@
 static void *allocate(size_t size) { return fd_pool_malloc(NULL, size); }
 static void release(void *data) { fd_pool_free(NULL, data, 1); }
 
-/* Both ends of a block, which nobody else may write to. */
+/* Marks both ends of a block, which no other thread may write to. */
 static void mark(unsigned char *data, size_t size, int number) { data[0] = data[size - 1] = (unsigned char)number; }
 static int is_marked(const unsigned char *data, size_t size, int number) {
     return data[0] == (unsigned char)number && data[size - 1] == (unsigned char)number;

@@ -63,7 +63,7 @@ def test_a_table_has_one_writer_under_any_name(path, tmp_path, no_patience, monk
     assert found == {"folder", "link.parquet", "loop", "others.parquet", "results.parquet"}
 
 
-def test_a_run_is_in_the_table_once_however_often_it_is_added(path):
+def test_a_run_added_twice_is_in_the_table_once(path):
     results = trained_runs(PLAN)
     table = SweepTable(path, PLAN)
     table.add(results[:2] * 2)
