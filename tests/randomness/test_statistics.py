@@ -115,7 +115,7 @@ def test_each_test_of_words_finds_its_fault(name, words):
 
 def test_ranks_have_their_known_probabilities():
     """Large random matrices over GF(2) lack 0, 1 and 2 of full rank with probability 0.2888, 0.5776 and 0.1284."""
-    assert [round(battery._share_of_rank(rank), 4) for rank in (32, 31, 30)] == [0.2888, 0.5776, 0.1284]
+    assert [round(battery._probability_of_rank(rank), 4) for rank in (32, 31, 30)] == [0.2888, 0.5776, 0.1284]
 
 
 class Pool:
