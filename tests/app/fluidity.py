@@ -1,12 +1,12 @@
-"""How fluid the window is while a network trains: `python tests/app/fluidity.py --save docs/benchmarks/app.json`.
+"""How responsive the window is while a network trains: `python tests/app/fluidity.py --save docs/benchmarks/app.json`.
 
 Three figures, for several layouts, digits at full speed:
 
-- how late the event loop gives a turn that was asked for every 5 ms: median, 99th percentile, longest;
-- how often a second the plots are drawn with a new snapshot;
-- batches a second, against the same training in a process without a window, before and after each turn.
+- the delay of a Qt timer of 5 ms in the event loop: median, 99th percentile, longest;
+- how many new snapshots are drawn per second;
+- batches per second, against the same training in a process without a window, before and after each round.
 
-And the memory of both processes while 20,000 steps are trained. Needs a display, or QT_QPA_PLATFORM=offscreen.
+It also measures the memory of both processes over 20,000 steps. Needs a display, or QT_QPA_PLATFORM=offscreen.
 """
 
 import argparse
@@ -39,7 +39,7 @@ LAYOUTS = {
 
 
 def alone(seconds: float) -> float:
-    """Batches a second of the trainer in a process without a window, as the app's is set up."""
+    """Batches per second of the trainer in a process without a window, set up as the app's."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_alone, (seconds,))
 
@@ -57,12 +57,12 @@ def _alone(seconds: float) -> float:
 
 
 class Meter:
-    """Asks the event loop for a turn every 5 ms, and counts the snapshots that are drawn."""
+    """Measures the delay of a 5 ms timer, and counts the snapshots that are drawn."""
 
     def __init__(self, window) -> None:
         self._window = window
         self._timer = QTimer(interval=ASKED_MS, timerType=Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._turn)
+        self._timer.timeout.connect(self._tick)
         self._draw = window.training.refresh
         window.training.refresh = self._drawn
         self.late: list[float] = []
@@ -74,18 +74,18 @@ class Meter:
         if self._window.session.model.snapshot is not None:
             self.steps.add(self._window.session.model.snapshot.step)
 
-    def _turn(self) -> None:
+    def _tick(self) -> None:
         now = time.perf_counter()
         if self._last:
             self.late.append(1000 * (now - self._last))
         self._last = now
 
     def run(self, seconds: float) -> dict[str, float]:
-        """Let the window live for so long, and measure it."""
+        """Run the event loop for this time, and measure it."""
         self.late, self.steps, self._last = [], set(), 0.0
         self._timer.start()
         first, begin = self._window.session.model.snapshot.step, time.perf_counter()
-        loop = QEventLoop()  # quitting the application would close the window, which would ask
+        loop = QEventLoop()  # quitting the application would close the window, which opens a dialog
         QTimer.singleShot(int(1000 * seconds), loop.quit)
         loop.exec()
         self._timer.stop()
@@ -111,8 +111,8 @@ def memory(process: int | str) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--save", type=Path, metavar="FILE.json")
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each turn of a layout")
-    parser.add_argument("--steps", type=int, default=20_000, help="while memory is looked at")
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each round of a layout")
+    parser.add_argument("--steps", type=int, default=20_000, help="while memory is measured")
     options = parser.parse_args()
     application = make_application()
     application.setApplicationName(f"fastdrop-fluidity-{os.getpid()}")
@@ -151,7 +151,7 @@ def main() -> int:
 
 
 def _compared(window, meter: Meter, seconds: float) -> dict[str, float]:
-    """Turns with and without the window, since machines have moods; the medians of all turns."""
+    """Alternate rounds with and without the window, since machine speed varies; returns the medians."""
     without, rounds = [alone(seconds / 2)], []
     for _ in range(ROUNDS):
         window.session.run()
@@ -167,7 +167,7 @@ def _compared(window, meter: Meter, seconds: float) -> dict[str, float]:
 
 
 def _memory_over(window, meter: Meter, steps: int) -> list[dict[str, float]]:
-    """The memory of window and trainer, ten times on the way."""
+    """The memory of window and trainer, measured ten times."""
     worker = window.session.model._process.pid
     first = window.session.model.snapshot.step
     rows = []

@@ -40,7 +40,7 @@ _STYLE = {"font.size": 10, "text.color": INK, "axes.edgecolor": FRAME, "lines.li
 
 
 def figure(columns: int = 1, **how: Any) -> tuple[Figure, list[Axes]]:
-    """An empty picture with panels that have no ticks and no frames."""
+    """An empty figure with axes without ticks and frames."""
     drawn = Figure(figsize=(SIZE[0] / DPI, SIZE[1] / DPI), dpi=DPI, facecolor=GROUND)
     places = {"left": 0.06, "right": 0.94, "bottom": 0.1, "top": 0.86, "wspace": 0.12, **how}
     axes = drawn.subplots(1, columns, squeeze=False, gridspec_kw=places)[0]
@@ -59,7 +59,7 @@ def kept_numbers(name: str) -> dict[str, Any]:
 
 
 def corner(axis: Axes, x: float, y: float, text: str, color: str = INK, **how: Any) -> None:
-    """Text at a share of the panel's width and height."""
+    """Text at a fraction of the panel's width and height."""
     axis.text(x, y, text, color=color, transform=axis.transAxes, **how)
 
 
@@ -323,7 +323,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
 
 
 def save(name: str) -> int:
-    """Draw one, and write it with few colours; its size in bytes."""
+    """Draw a picture and write it with few colours; returns its size in bytes."""
     buffer = io.BytesIO()
     DRAWN[name]().savefig(buffer, format="png", dpi=DPI, facecolor=GROUND)
     image = Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE)

@@ -1,6 +1,6 @@
-"""The app in a real X window, with keys from outside: run by tests/gui/test_gui_x11.py under Xvfb.
+"""The app in a real X window, with real key events: run by tests/gui/test_gui_x11.py under Xvfb.
 
-Presses F5, F6 and Ctrl+K as a person at the keyboard would, and prints what the window showed, as JSON.
+Presses F5, F6 and Ctrl+K as a person at the keyboard would, and prints the window's state as JSON.
 """
 
 import json

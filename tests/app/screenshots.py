@@ -2,7 +2,7 @@
 
 `xvfb-run -a -s "-screen 0 2560x1600x24" python tests/app/screenshots.py`
 
-The window is a real one, and trains; the pictures are of the screen. They go to docs/screenshots/.
+The window is real and trains; the pictures are taken from the screen. They go to docs/screenshots/.
 """
 
 import argparse
@@ -17,7 +17,7 @@ SCALES = ("1", "1.5")
 SIZE = (1280, 800)
 TARGET = Path(__file__).parents[2] / "docs" / "screenshots"
 COLORS = 255
-"""Of a picture: a third of the bytes, and nothing that can be seen is lost."""
+"""Colours of a picture: a third of the bytes without visible loss."""
 MOST_SECONDS = 150.0
 
 

@@ -1,4 +1,4 @@
-"""`fastdrop bits`: which draw follows which, fair words from unfair draws, and the pipe."""
+"""`fastdrop bits`: the order of draws, uniform words from biased draws, and the pipe."""
 
 import os
 import pty
@@ -46,7 +46,7 @@ def test_one_element_over_many_masks(order, masks):
     np.testing.assert_array_equal(second_chunk(order).reshape(2048, 32), np.stack(masks(), axis=1))
 
 
-def test_remainders_are_what_follows_the_last_full_tile():
+def test_remainders_follow_the_last_full_tile():
     expected = [kept(9, 32 + row, 0.3, 2048 + 1009)[2048:] for row in range(32)]
     np.testing.assert_array_equal(second_chunk("remainders"), np.concatenate(expected))
 
@@ -57,12 +57,12 @@ def test_planes_are_the_first_eight_bits():
     np.testing.assert_array_equal(bytes_first_bit_lowest, u)
 
 
-def test_tails_are_the_ninth_bit_of_those_that_need_it():
+def test_tails_are_the_ninth_bits_of_ties():
     expected = []
     for j in range(256):
         u = reference.uniform40(9, 256 + j, np.arange(512))
         tied = u[u >> np.uint64(32) == j]
-        expected.append((tied >> np.uint64(31) & np.uint64(1)) == 0)  # kept half-way, where the ninth bit is 0
+        expected.append((tied >> np.uint64(31) & np.uint64(1)) == 0)  # kept if the ninth bit is 0
     expected = np.concatenate(expected)
     np.testing.assert_array_equal(second_chunk("tails"), expected[: expected.size // 8 * 8])
 
@@ -83,12 +83,12 @@ def test_transposition():
 
 
 @pytest.mark.parametrize("q", [0.7, 0.1, 0.9, 0.993, 179.4 / 256, 0.5])
-def test_words_are_uniform_if_the_draws_are_what_they_should_be(q):
-    """And ordered as runs are: the first byte weighs most. At 0.993, one run in 40 is all ones, and must be filled."""
+def test_words_of_correct_draws_are_uniform(q):
+    """Words have the order of runs, by the first byte first. At 0.993, one run in 40 is all ones and needs filling."""
     size, ones = run_bytes(q), np.bitwise_count(np.arange(256)).astype(float)
     assert size * 8 * -(q * np.log2(q) + (1 - q) * np.log2(1 - q)) <= 32
-    share = q**ones * (1 - q) ** (8 - ones)
-    runs = np.random.default_rng(1).choice(256, (1 << 16, size), p=share).astype(np.uint8)
+    probabilities = q**ones * (1 - q) ** (8 - ones)
+    runs = np.random.default_rng(1).choice(256, (1 << 16, size), p=probabilities).astype(np.uint8)
     words = np.concatenate(list(uniform(iter([runs]), q, 0)), axis=None)
     if q == 0.5:
         np.testing.assert_array_equal(words, runs.ravel())
@@ -99,8 +99,8 @@ def test_words_are_uniform_if_the_draws_are_what_they_should_be(q):
     assert (np.diff(runs[np.argsort(words, kind="stable"), 0].astype(int)) >= 0).all()
 
 
-def test_equal_pairs_and_a_wrong_rate_show_in_the_words():
-    """What von Neumann's pairs would hide."""
+def test_equal_pairs_and_a_wrong_rate_make_words_uneven():
+    """Von Neumann's pairs would hide both faults."""
     rng = np.random.default_rng(2)
     for bits in (rng.random(1 << 20) < 0.74, np.repeat(rng.random(1 << 19) < 0.7, 2)):
         words = np.concatenate(list(uniform(iter([np.packbits(bits)]), 0.7, 0)))
@@ -123,7 +123,7 @@ def test_the_command_writes_the_stream(options):
     assert done.stdout == expected.tobytes()[:10001]
 
 
-def test_it_ends_quietly_when_the_reader_has_enough():
+def test_it_ends_without_an_error_when_the_reader_closes_the_pipe():
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as bits:
         assert len(bits.stdout.read(3_000_000)) == 3_000_000  # more than one chunk
         bits.stdout.close()
@@ -131,11 +131,11 @@ def test_it_ends_quietly_when_the_reader_has_enough():
         assert bits.stderr.read() == b""
 
 
-def test_no_bytes_are_no_bytes():
+def test_zero_bytes_print_nothing():
     assert run("--bytes", "0").stdout == b""
 
 
-def test_a_terminal_gets_none():
+def test_a_terminal_gets_no_bytes():
     terminal, end = pty.openpty()
     try:
         done = subprocess.run(COMMAND, stdout=end, stderr=subprocess.PIPE, timeout=100)
@@ -161,7 +161,7 @@ def test_a_terminal_gets_none():
         (("--bytes", "-1"), "--bytes is not negative"),
     ],
 )
-def test_what_it_refuses(options, said, capsys):
+def test_refused_options(options, said, capsys):
     assert cli.main(["bits", *options]) == 2
     assert said in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""The command line, run as its users do."""
+"""The command line, run as users run it."""
 
 import os
 import shutil
@@ -67,7 +67,7 @@ def test_errors_are_one_line(arguments, words, capsys):
     assert "Traceback" not in error
 
 
-def test_divergence_is_told(capsys):
+def test_divergence_is_reported(capsys):
     assert cli.main([*QUICK, "--optimizer", "sgd", "--learning-rate", "100", "--epochs", "100"]) == 1
     assert "learning rate" in capsys.readouterr().out
 
@@ -116,7 +116,7 @@ def test_gui_without_a_display_trains_in_the_terminal(monkeypatch, capsys, tmp_p
 
 
 def test_system_check_runs_without_any_package():
-    """The set-up runs it before there is a virtual environment."""
+    """The set-up runs it before the virtual environment exists."""
     script = machine.__file__
     result = subprocess.run([sys.executable, "-I", "-S", script, "build"], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -135,18 +135,18 @@ def test_system_check_names_compiler_and_command(tmp_path):
 
 
 @pytest.mark.parametrize("network", ["cnn", "lstm", "attention", "text"])
-def test_a_network_alone_brings_what_it_needs(network, capsys):
+def test_a_network_option_alone_is_enough(network, capsys):
     arguments = ["train", "--network", network, "--train-share", "0.05", "--epochs", "1", "--no-comparison"]
     assert cli.main(arguments) == 0
     assert "test accuracy" in capsys.readouterr().out
 
 
-def test_a_network_that_cannot_read_the_data_says_so(capsys):
+def test_a_network_that_cannot_read_the_data_is_refused(capsys):
     assert cli.main(["train", "--network", "cnn", "--dataset", "wine"]) == 2
     assert "needs images; wine has none" in capsys.readouterr().err
 
 
-def test_the_variance_shift_is_told(capsys):
+def test_the_variance_shift_is_reported(capsys):
     assert cli.main([*QUICK, "--hidden", "16", "16", "--batch-norm"]) == 0
     assert "there is dropout before batch normalisation" in " ".join(capsys.readouterr().out.split())
 
@@ -156,8 +156,8 @@ TABLE = "a,b\n" + "".join(f"{row},{'xy'[row % 2]}\n" for row in range(20))
 
 @pytest.mark.parametrize("option", ["--save-config", "--figure"])
 @pytest.mark.parametrize("name", ["mine.csv", "net.fastdrop", "notes.txt", "none"])
-def test_train_writes_over_no_file_of_another_kind(tmp_path, capsys, option, name):
-    """Its own input, for example."""
+def test_train_overwrites_no_file_of_another_kind(tmp_path, capsys, option, name):
+    """For example, its input."""
     path = tmp_path / name
     if name == "net.fastdrop":
         save_experiment(path, Experiment(ExperimentConfig(dataset="wine", hidden=(8,), epochs=1)))
@@ -174,7 +174,7 @@ def test_train_writes_over_no_file_of_another_kind(tmp_path, capsys, option, nam
     assert path.read_bytes() == before
 
 
-def test_train_writes_nothing_where_another_target_cannot_be(tmp_path):
+def test_train_writes_nothing_if_a_target_is_invalid(tmp_path):
     config = tmp_path / "run.toml"
     assert cli.main([*QUICK, "--save-config", str(config), "--figure", str(tmp_path / "curves.xyz")]) == 2
     assert os.listdir(tmp_path) == []
@@ -190,7 +190,7 @@ def test_train_writes_nothing_where_another_target_cannot_be(tmp_path):
         ({"dropout": "none"}, ""),
     ],
 )
-def test_train_compares_with_a_network_that_drops_nothing(monkeypatch, changes, names):
+def test_train_compares_with_a_network_without_dropout(monkeypatch, changes, names):
     """Kinds and rates of single layers count."""
     trained = {}
 
@@ -233,11 +233,11 @@ def test_without_a_display_a_table_is_trained_on(tmp_path, monkeypatch, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_without_unicode_gets_what_it_can_show(tmp_path, encoding):
+def test_a_terminal_without_unicode_gets_printable_text(tmp_path, encoding):
     path = tmp_path / "run.toml"
     ExperimentConfig(dataset="moons", hidden=(4,), epochs=1).save(path)
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
-    snow = os.fsdecode("tafel-☃.csv".encode())  # the same bytes, whatever the locale says of names
+    snow = os.fsdecode("tafel-☃.csv".encode())  # the same bytes in every locale
     for arguments in (
         ["sweep", str(path), "--param", "p=0,0.5", "--seeds", "2", "--processes", "1"],
         ["train", "--config", str(path)],
@@ -253,7 +253,7 @@ def test_a_terminal_without_unicode_gets_what_it_can_show(tmp_path, encoding):
 
 
 def test_every_field_is_an_option():
-    """And the former names of options are still understood."""
+    """The former names of options still work."""
     changes = {
         "dataset": "reviews", "label": "kind", "noise": 0.1, "train_fraction": 0.5, "split_seed": 1, "network": "text",
         "hidden": (8, 4), "activation": "tanh", "batch_norm": True, "dropout": "alpha", "dropout_layers": "last",

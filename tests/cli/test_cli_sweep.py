@@ -1,4 +1,4 @@
-"""`fastdrop sweep`, run as its users do."""
+"""`fastdrop sweep`, run as users run it."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def sweep(config, *options):
 
 
 def rows_of(printed):
-    """The table's cells by the value in front."""
+    """The table's cells by the value in the first column."""
     lines = [line.strip("│ ").split("│") for line in printed.splitlines() if line.startswith("│")]
     return {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in lines}
 
@@ -76,7 +76,7 @@ def test_seeds_from_text():
             seeds_from(text, 0)
 
 
-def test_so_many_seeds_are_refused_before_they_are_made():
+def test_too_many_seeds_are_refused_before_they_are_created():
     assert len(seeds_from("0005000", 0)) == 5000
     tracemalloc.start()
     for text in ("5001", "5000000", "00005001"):
@@ -86,7 +86,7 @@ def test_so_many_seeds_are_refused_before_they_are_made():
     tracemalloc.stop()
 
 
-def test_a_table_is_kept_and_grown(config, tmp_path, capsys):
+def test_a_table_is_saved_and_extended(config, tmp_path, capsys):
     pq = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "rates.parquet"
     options = ["--param", "p=0,0.5", "--save", path, "--processes", 1]
@@ -102,7 +102,7 @@ def test_a_table_is_kept_and_grown(config, tmp_path, capsys):
     assert error.startswith(f"fastdrop: {path}: this is the table of another sweep: parameter is rate there")
 
 
-def test_runs_that_diverge_are_told(tmp_path, capsys):
+def test_runs_that_diverge_are_reported(tmp_path, capsys):
     path = tmp_path / "config.toml"
     CONFIG.replace(optimizer="sgd", hidden=(64, 64), dropout="none", epochs=5).save(path)
     assert sweep(path, "--param", "learning_rate=0.01,100", "--seeds", 1, "--processes", 1) == 0
@@ -111,7 +111,7 @@ def test_runs_that_diverge_are_told(tmp_path, capsys):
     assert rows_of(printed)["100"] == ["–", "–", "–", "–", "–", "0"]
 
 
-def test_runs_that_fail_are_told(tmp_path, capsys):
+def test_runs_that_fail_are_reported(tmp_path, capsys):
     path = tmp_path / "config.toml"
     CONFIG.replace(dataset="file", data_file="none.csv").save(path)
     assert sweep(path, "--param", "p=0.1", "--seeds", 2, "--processes", 1) == 1
@@ -149,14 +149,14 @@ def test_errors_are_one_line(config, options, words, capsys):
     assert error.count("\n") == 1
 
 
-def test_nothing_is_said_at_the_end_about_an_address_that_is_none(config):
+def test_an_invalid_address_gives_one_line_of_error(config):
     command = [sys.executable, "-m", "fastdrop.cli.main", "sweep", str(config), "--param", "p=0.1", "--cluster", "none"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
 
 
-def test_no_configuration_there(tmp_path, capsys):
+def test_a_missing_configuration(tmp_path, capsys):
     assert sweep(tmp_path / "none.toml", "--param", "p=0.1") == 2
     assert "none.toml" in capsys.readouterr().err
 
@@ -189,8 +189,8 @@ def test_interrupted_and_continued(tmp_path, when, start_group):
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not (path.exists() and (when == "starting" or row_count(path) >= 1)):
         time.sleep(0.01)
-    if when == "starting":  # of the processes, which have not come to their own code
-        while time.monotonic() < deadline and len(children(child.pid)) < 3:  # one of them counts shared memory
+    if when == "starting":  # the processes are starting, before they run any code of fastdrop
+        while time.monotonic() < deadline and len(children(child.pid)) < 3:  # one of them is the resource tracker
             time.sleep(0.005)
         time.sleep(0.2)
     os.killpg(child.pid, signal.SIGINT)

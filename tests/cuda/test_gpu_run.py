@@ -72,7 +72,7 @@ def test_the_shares_are_all_tests_once(tmp_path):
         "@pytest.mark.parametrize('n', range(5))\ndef test_here(n): pass\n"
     )
     outputs = [
-        pytest_as_there("-p", "share", "-m", "gpu", "-v", str(file), GPU_SHARE=f"{number}/4").stdout
+        pytest_as_there("-p", "shard", "-m", "gpu", "-v", str(file), GPU_SHARD=f"{number}/4").stdout
         for number in range(4)
     ]
     ran = [line.partition("::")[2].split()[0] for output in outputs for line in output.splitlines() if "PASSED" in line]
@@ -124,7 +124,7 @@ def test_what_is_left_out_is_named(monkeypatch, tmp_path, lacks):
         *(["bench"] if "sklearn" in lacks else []),
     }
     assert set(checks) == {"build", "kernels", "tests", "bench"} - set(left_out)
-    assert len(ran["tests"]) == run.SHARES
+    assert len(ran["tests"]) == run.SHARDS
     for file in run.TESTS:
         assert (str(TESTS / file) in ran["tests"][0]) == (file not in left_out)
 

@@ -1,6 +1,6 @@
 /* Enough of CUDA C++ to run src_kernels' .cu files on the processor, for tests only.
  *
- * Included before the very same text that a GPU gets. A block's threads are coroutines of one thread: each runs until
+ * Included before the same source that a GPU gets. A block's threads are coroutines of one thread: each runs until
  * it must wait for others, at a barrier or in a shuffle (scheduler.h). Blocks run one after the other, so a
  * `__shared__` array is a static one.
  */
@@ -91,10 +91,10 @@ static inline float fd_widen(fd_bfloat16 x);
 static inline void fd_narrow(float x, fd_float16 *to);
 static inline void fd_narrow(float x, fd_bfloat16 *to);
 
-/* ---- shared memory that nobody wrote ----
+/* ---- unwritten shared memory ----
  *
  * Compiled with -fsanitize=thread and linked without it, the kernels call these functions at each access to memory.
- * Shared arrays are all that this library has without initial values. */
+ * Only shared arrays have no initial values in this library. */
 #if defined(__SANITIZE_THREAD__)
 #define EMULATED_UNCHECKED __attribute__((no_sanitize("thread")))
 extern char shared_begin[] __asm__("__bss_start");

@@ -1,4 +1,4 @@
-/* Included behind the kernels' text: what needs their types. */
+/* Included after the kernels' source: the parts that need its types. */
 #if defined(FASTDROP_CUDA_CUH)
 static inline float fd_widen(fd_float16 x) { return (float)reinterpreted<_Float16>(x.bits); }
 static inline float fd_widen(fd_bfloat16 x) { return __int_as_float((int32_t)((uint32_t)x.bits << 16)); }

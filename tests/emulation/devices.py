@@ -1,5 +1,5 @@
-"""Where the tests of CUDA run: on a GPU; on the emulated source of the kernels; on their PTX for two architectures
-(tests/ptx). And what they compare by.
+"""Devices of the tests of CUDA: a GPU, the emulated source of the kernels, or their PTX for two architectures
+(tests/ptx). And the comparison of results.
 """
 
 import importlib
@@ -27,7 +27,7 @@ UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
 class Gpu:
-    """Where a test runs: CuPy, or what stands in for it."""
+    """The device of a test: CuPy, or its emulation."""
 
     def __init__(self, cupy, emulated):
         self.cupy, self.emulated = cupy, emulated
@@ -44,7 +44,7 @@ PTX = [pytest.param(f"ptx{number}", marks=[pytest.mark.native, pytest.mark.ptx])
 
 
 def kernels_of(name, test):
-    """The function that stands in for the compiler's `kernel`: "emulated", or PTX for an architecture."""
+    """The function that replaces the compiler's `kernel`: "emulated", or PTX for an architecture."""
     if not name.startswith("ptx"):
         if shutil.which("g++") is None:
             (pytest.fail if os.environ.get("FASTDROP_REQUIRE_NATIVE") else pytest.skip)("the emulation needs g++")
@@ -76,13 +76,13 @@ def values(shape, dtype, seed=0, width=1):
     return (np.random.default_rng(seed).standard_normal(shape) * width).astype(dtype)
 
 
-def same(found, wanted):
-    """The same bits; NaNs as NaNs, whose other bits are each processor's own."""
-    assert found.dtype == wanted.dtype
-    assert found.shape == wanted.shape
-    nan = np.isnan(wanted.astype(np.float64))
-    np.testing.assert_array_equal(np.isnan(found.astype(np.float64)), nan)
-    unsigned = UNSIGNED[found.dtype.itemsize]
+def same(actual, expected):
+    """The same bits; NaNs may differ in their payload, which depends on the processor."""
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    nan = np.isnan(expected.astype(np.float64))
+    np.testing.assert_array_equal(np.isnan(actual.astype(np.float64)), nan)
+    unsigned = UNSIGNED[actual.dtype.itemsize]
     np.testing.assert_array_equal(
-        np.ascontiguousarray(found).view(unsigned)[~nan], np.ascontiguousarray(wanted).view(unsigned)[~nan]
+        np.ascontiguousarray(actual).view(unsigned)[~nan], np.ascontiguousarray(expected).view(unsigned)[~nan]
     )

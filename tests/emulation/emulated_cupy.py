@@ -1,7 +1,7 @@
-"""As much of CuPy's interface as fastdrop uses, over the processor's memory: arrays that are not NumPy's, on a device.
+"""The part of CuPy's interface that fastdrop uses, in host memory: device arrays that are not NumPy's.
 
-Like CuPy's, these arrays refuse to be mixed with NumPy's, and get their memory from the current allocator. What gives
-memory back to CuPy's pool is here the end of a `Memory`. Several devices share the processor's memory.
+Like CuPy's, these arrays refuse to be mixed with NumPy's, and get their memory from the current allocator. The
+end of a `Memory` takes the place of freeing memory to CuPy's pool. Several devices share the host's memory.
 """
 
 import contextlib
@@ -35,11 +35,11 @@ class Device:
 
 
 class Memory:
-    """That it lives is what counts; tests hold weak references."""
+    """Only its lifetime matters; tests hold weak references."""
 
 
 class MemoryPointer:
-    """What an allocator gives."""
+    """The result of an allocator."""
 
     def __init__(self, mem):
         self.mem = mem
@@ -66,7 +66,7 @@ class ndarray(np.ndarray):
     __module__ = "cupy"
 
     def __array_finalize__(self, other):
-        """A view has its array's memory; every other array gets some on the current device."""
+        """A view has its array's memory; every other array gets memory on the current device."""
         if isinstance(other, ndarray) and np.may_share_memory(_bare(self), _bare(other)):
             self.memory, self.number = other.memory, other.number
         else:
@@ -121,7 +121,7 @@ def _root(array):
 
 
 def allocations(words):
-    """The bounds of the devices' memory that these addresses lie in, as pairs; what else the words are is left out."""
+    """The bounds, as pairs, of the device memory at these addresses; words that are no device address are left out."""
     roots = [array for array in _roots.values() if array.nbytes]
     bounds = np.array([[array.ctypes.data, array.ctypes.data + array.nbytes] for array in roots], np.uint64)
     bounds = bounds.reshape(-1, 2)
@@ -171,7 +171,7 @@ def _copy_memory(target, source, size, kind, stream):
 
 
 class Graph:
-    """What a capture ends with. It replays nothing: what is captured here has run at once."""
+    """The result of a capture. It replays nothing: captured work has already run."""
 
     def __init__(self, host_funcargs):
         self.host_funcargs = host_funcargs
@@ -198,7 +198,7 @@ class Stream:
 
 
 def _own(array):
-    """NumPy's array as one of the device's: in new memory, unless it is a view of one there."""
+    """A NumPy array as a device array: in new memory, unless it is a view of a device array."""
     base = array
     while base is not None and not isinstance(base, ndarray):
         base = getattr(base, "base", None)
@@ -218,7 +218,7 @@ def make():
     module.__spec__ = importlib.machinery.ModuleSpec("cupy", None)
     module.ndarray = ndarray
     module.__version__ = "emulated"
-    # Memory of an array's own, poisoned: what no kernel writes is seen.
+    # Poisoned memory, so that elements that no kernel writes are noticed.
     module.empty = lambda shape, dtype=float: _own(_poisoned(np.empty(shape, dtype)))
     module.empty_like = lambda array: _own(_poisoned(np.empty_like(array.view(np.ndarray))))
     module.zeros = lambda shape, dtype=float: _own(np.zeros(shape, dtype))
@@ -233,7 +233,7 @@ def make():
     module.copyto = _copyto
     module.may_share_memory = lambda *arrays: np.may_share_memory(*(_bare(_checked(array)) for array in arrays))
     for name in ("maximum", "multiply", "sqrt"):
-        setattr(module, name, getattr(np, name))  # they go by their arguments' types
+        setattr(module, name, getattr(np, name))  # they dispatch on their arguments' types
     module.packbits = lambda array, bitorder: _own(np.packbits(_bare(_checked(array)), bitorder=bitorder))
     module.broadcast_to = lambda array, shape: _own(np.broadcast_to(array.view(np.ndarray), shape))
     module.lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=_as_strided))

@@ -1,8 +1,8 @@
-"""Runs the CUDA kernels on the processor: their very text, compiled as C++ behind cuda_emulation.h.
+"""Runs the CUDA kernels on the processor: the same source, compiled as C++ after cuda_emulation.h.
 
-`kernel` stands in for `fastdrop.backends.cuda.compiler.kernel`. FASTDROP_EMULATION_FLAGS adds compiler flags, such as
-a planted fault. This takes seconds and no wheel of NVIDIA's, so it is what `make test` has; accesses, races and orders
-are checked on what NVRTC makes of the same text (tests/ptx).
+`kernel` replaces `fastdrop.backends.cuda.compiler.kernel`. FASTDROP_EMULATION_FLAGS adds compiler flags, such as
+a planted fault. It takes seconds and needs no wheel of NVIDIA, so `make test` uses it; accesses, races and orders are
+checked on the PTX that NVRTC makes from the same source (tests/ptx).
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from fastdrop.backends.cuda import source
 HERE = Path(__file__).parent
 BUILD = HERE.parent.parent / "build" / "emulation"
 FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-fno-strict-aliasing"]
-FLAGS += ["-fno-gnu-unique"]  # every library has its shared arrays for itself
+FLAGS += ["-fno-gnu-unique"]  # every library has separate shared arrays
 FLAGS += [
     "-Wall",
     "-Wextra",
@@ -44,7 +44,7 @@ class Launch(ctypes.Structure):
 
 
 def launched(grid, block, order, seed=0):
-    """A launch's blocks and order, as the options ask."""
+    """A launch's blocks and order, by the options."""
     (blocks,), (threads,) = grid, block
     first = 0 if options.only_last_blocks is None else max(0, blocks - options.only_last_blocks)
     return Launch(blocks, first, blocks, threads, ORDERS.index(options.order or order), seed)
@@ -54,9 +54,9 @@ class Options:
     """How launches run; tests change it."""
 
     only_last_blocks = None
-    """Run so many blocks at the end of the grid, and leave the others out."""
+    """Run only this number of blocks, at the end of the grid."""
     order = None
-    """In which threads and blocks run: one of ORDERS; None: what the emulation chooses."""
+    """The order in which threads and blocks run: one of ORDERS; None: the emulation chooses."""
     watch_shared = False
     """Whether reads of shared memory that no thread of the block wrote are errors."""
 
@@ -125,7 +125,7 @@ def library(file, text=None, watch_shared=False):
 
 
 def kernel(expression, device=0, text=None):
-    """Something that is launched like CuPy's kernels."""
+    """An object that is launched like CuPy's kernels."""
     loaded, expressions = library(source.file_of(expression), text, options.watch_shared)
     function = getattr(loaded, f"run_{expressions.index(expression)}")
     function.restype = ctypes.c_char_p

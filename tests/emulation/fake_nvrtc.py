@@ -1,10 +1,10 @@
-"""What `fastdrop.backends.cuda.compiler` uses of CuPy: its bindings to NVRTC, without a compiler or a GPU."""
+"""The part of CuPy that `fastdrop.backends.cuda.compiler` uses: bindings to NVRTC, without a compiler or a GPU."""
 
 import struct
 
 
 def elf(program_headers=2, code=b"machine code"):
-    """What has the headers of a cubin: the code, the section headers, the program headers at the end."""
+    """A file with the headers of a cubin: the code, the section headers, the program headers at the end."""
     sections = 64 + len(code)
     programs = sections + 3 * 64
     header = b"\x7fELF\x02\x01".ljust(0x20, b"\1") + struct.pack(

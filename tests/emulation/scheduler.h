@@ -1,16 +1,16 @@
-/* The order in which a launch's blocks and threads run, and how threads wait for each other: what the emulation of the
- * kernels' source (cuda_emulation.h) and that of their PTX (tests/ptx/machine.cpp) share.
+/* The order in which a launch's blocks and threads run, and how threads wait for each other: shared by the emulation of
+ * the kernels' source (cuda_emulation.h) and that of their PTX (tests/ptx/machine.cpp).
  *
  * One thread runs at a time, until it must wait or has ended. What would hang or be undefined on a GPU (a lane that
- * leaves while its warp waits, threads that wait at different barriers) ends the launch with a message. Who includes
- * this defines the three functions that are only declared here.
+ * leaves while its warp waits, threads that wait at different barriers) ends the launch with a message. The
+ * including file defines the three functions that are only declared here.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What is the emulation's own; all other variables are the kernels' shared memory, or constants. */
+/* Variables of the emulation; all others are the kernels' shared memory, or constants. */
 #define EMULATION static __attribute__((section("emulation")))
 
 struct emulated_index {
@@ -60,8 +60,8 @@ static bool arrive(scheduled_barrier &barrier, unsigned expected, unsigned site)
     return true;
 }
 
-/* A shuffle offers a word, arrives at the warp's barrier, and takes a word. Two places for each lane, used in turns:
- * nobody can come round to the first again before all have read it. */
+/* A shuffle offers a word, arrives at the warp's barrier, and takes a word. Two places for each lane, used alternately:
+ * no lane can reuse the first before all have read it. */
 static unsigned offer(uint64_t word) {
     const unsigned warp = current / LANES, turn = warp_barriers[warp].generation % 2;
     exchanged[warp][turn][current % LANES] = word;
@@ -71,7 +71,7 @@ static uint64_t offered(unsigned turn, unsigned lane) { return exchanged[current
 
 /* ---- launches ---- */
 
-/* Blocks [first, last) of a grid. Another order than FORWARDS shows what is right only because lower numbers run
+/* Blocks [first, last) of a grid. Orders other than FORWARDS detect code that relies on lower numbers running
  * earlier. */
 enum { FORWARDS, BACKWARDS, RANDOM };
 struct launch {

@@ -1,4 +1,4 @@
-"""A configuration's Python script: it trains the network that the trainer trains, to the last bit."""
+"""A configuration's Python script trains the same network as the trainer, bit for bit."""
 
 import contextlib
 import io
@@ -29,8 +29,8 @@ CONFIGS = {
     **{f"{name}, {kind}": NETWORKS[name].replace(dropout=kind) for name, kinds in FITTING.items() for kind in kinds},
     "first layer": SMALL.replace(dropout_layers="first"),
     "last layer": LSTM.replace(dropout_layers="last"),
-    "rates of their own": SMALL.replace(hidden=(16, 8, 8), **MIXED),
-    "rates of their own, growing": SMALL.replace(hidden=(16, 8, 8), dropout_schedule="cosine", **MIXED),
+    "rates per layer": SMALL.replace(hidden=(16, 8, 8), **MIXED),
+    "rates per layer, growing": SMALL.replace(hidden=(16, 8, 8), dropout_schedule="cosine", **MIXED),
     "nothing at rate 0": LSTM.replace(dropout="zoneout", rate=0.0),
     "everything": SMALL.replace(rate=1.0),
     "batch norm": SMALL.replace(batch_norm=True, dropout_layers="last", activation="tanh"),
@@ -54,7 +54,7 @@ CONFIGS = {
 
 
 def names_of(text):
-    """What the script's names stand for after it ran, and what it printed."""
+    """The script's variables after it ran, and its output."""
     names, printed = {}, io.StringIO()
     with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
         warnings.simplefilter("ignore", nn.VarianceShiftWarning)
@@ -72,7 +72,7 @@ def trained(config):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_script_trains_as_the_trainer_to_the_last_bit(name):
+def test_script_trains_bit_for_bit_as_the_trainer(name):
     config = CONFIGS[name]
     trainer = trained(config)
     script, printed = names_of(to_python(config))
@@ -144,12 +144,12 @@ def test_only_public_names():
     assert {name for name in used if name.isidentifier()} <= set(nn.__all__)
 
 
-def test_a_network_that_cannot_read_the_data_says_so():
+def test_a_network_that_cannot_read_the_data_is_refused():
     with pytest.raises(ConfigError, match="needs images"):
         to_python(CNN.replace(dataset="wine", train_fraction=0.8))
 
 
-def test_a_data_set_that_is_there_is_not_loaded_again(monkeypatch):
+def test_a_loaded_data_set_is_not_loaded_again(monkeypatch):
     dataset = SMALL.load_dataset()
     monkeypatch.setattr(ExperimentConfig, "load_dataset", lambda config: pytest.fail("loaded"))
     assert "nn.Linear(64, 16, rng=rng)" in to_python(SMALL, dataset)
@@ -188,7 +188,7 @@ def test_is_formatted_as_ruff_does(name, tmp_path):
     assert formatted.returncode == 0, formatted.stdout
 
 
-def test_a_long_path_gets_lines_of_its_own(tmp_path):
+def test_a_long_path_is_put_on_separate_lines(tmp_path):
     table = tmp_path / ("a-long-name" * 8 + ".csv")
     rows = "\n".join(f"{place / 10},{place % 3},{'ab'[place % 2]}" for place in range(40))
     table.write_text(f"x,y,kind\n{rows}\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Experiment files, a trainer's state, and configurations as lines: what is put back is what was there."""
+"""Experiment files, trainer states and share codes restore exactly what was saved."""
 
 import json
 import math
@@ -50,7 +50,7 @@ def config(**changes):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("steps", [0, 3, 9])
-def test_a_restored_trainer_goes_on_as_if_nothing_had_happened(kind, steps):
+def test_a_restored_trainer_trains_bit_for_bit_as_the_original(kind, steps):
     first = Trainer(config(**KINDS[kind]))
     for _ in range(steps):
         first.step()
@@ -85,7 +85,7 @@ def test_a_state_of_another_network_is_refused_by_name():
         Trainer(config()).restore(state)
 
 
-def test_training_can_be_made_longer_and_not_shorter_than_it_was():
+def test_training_can_be_extended_but_not_shortened():
     trainer = Trainer(config(epochs=1))
     while not trainer.finished:
         trainer.step()
@@ -113,7 +113,7 @@ def test_a_file_holds_configuration_weights_curves_and_kept_runs(tmp_path):
         np.testing.assert_array_equal(archive["main/weight 0.weight"], trainer.weights()["0.weight"])
 
 
-def test_a_configuration_alone_is_an_experiment_too(tmp_path):
+def test_an_experiment_may_hold_only_a_configuration(tmp_path):
     config(rate=0.3).save(tmp_path / "run.toml")
     assert load_experiment(tmp_path / "run.toml") == Experiment(config(rate=0.3))
 
@@ -125,7 +125,7 @@ def test_data_beside_the_file_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04damaged"])
-def test_what_is_no_experiment_is_named(tmp_path, content):
+def test_a_file_that_is_no_experiment_is_named(tmp_path, content):
     path = tmp_path / "run.fastdrop"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"run\.fastdrop: not an experiment of fastdrop, or damaged"):
@@ -169,13 +169,13 @@ def test_saving_over_a_file_keeps_the_old_one_when_it_fails(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_lines_give_the_configuration_back(kind):
+def test_share_codes_restore_the_configuration(kind):
     there = config(**KINDS[kind])
     assert ExperimentConfig.from_share_code(there.to_share_code()) == there
     assert ExperimentConfig.from_share_code("  " + there.to_share_code().replace("&", "&\n ") + "\n") == there
 
 
-def test_lines_with_names_that_need_quoting():
+def test_share_codes_with_names_that_need_quoting():
     there = config(dataset="file", data_file="/data/my & own? 100%.csv", label="a=b")
     assert ExperimentConfig.from_share_code(there.to_share_code()) == there
 
@@ -192,7 +192,7 @@ def test_lines_with_names_that_need_quoting():
         ("fastdrop1?rate=1.5", "rate must be from 0 to 1"),
     ],
 )
-def test_lines_that_are_none_are_refused(line, message):
+def test_invalid_share_codes_are_refused(line, message):
     with pytest.raises(ConfigError, match=message):
         ExperimentConfig.from_share_code(line)
 
@@ -269,7 +269,7 @@ def test_the_example_of_a_sweep_can_be_swept(name):
     assert [FIELDS[name].checked(value) for value in values] == list(values)
 
 
-# -- what cannot be read again is not written
+# -- experiments that could not be read are not written
 
 
 HISTORY = (EpochRecord(0, 0.7, 0.7, 0.5, 0.5), EpochRecord(1, 0.6, math.inf, 0.6, 0.5))
@@ -280,7 +280,7 @@ UNREADABLE = {
         "name of a pinned run .* 1,000 characters",
     ),
     "a name with a bell": ({"runs": (Run("a\x07b", config(), HISTORY),)}, r"control characters.*'a\\x07b'"),
-    "half a character": ({"runs": (Run("\ud83d", config(), HISTORY),)}, "must be Unicode text"),
+    "a lone surrogate": ({"runs": (Run("\ud83d", config(), HISTORY),)}, "must be Unicode text"),
     "no curve": ({"runs": (Run("run", config(), (EpochRecord(0, 1.0, 1.0, 1.5, 0.5),)),)}, "accuracies must be from 0"),
     "another state": (
         {"states": {"other": {"x": np.ones(1)}}},
@@ -294,13 +294,13 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_what_cannot_be_read_again_is_not_written(tmp_path, name):
+def test_an_experiment_that_could_not_be_read_is_not_written(tmp_path, name):
     contents, words = UNREADABLE[name]
     path = tmp_path / "run.fastdrop"
     path.write_bytes(b"old")
-    with pytest.raises(ConfigError, match=rf"run\.fastdrop: .*{words}") as told:
+    with pytest.raises(ConfigError, match=rf"run\.fastdrop: .*{words}") as error:
         save_experiment(path, Experiment(config(), **contents))
-    assert len(str(told.value)) < 600 + len(str(path))
+    assert len(str(error.value)) < 600 + len(str(path))
     assert path.read_bytes() == b"old"
 
 
@@ -321,7 +321,7 @@ def test_a_curve_that_hardly_compresses_is_read_again(tmp_path):
     assert load_experiment(path).runs == (run,)
 
 
-def test_the_longest_curve_of_a_run_fits_and_more_is_told(tmp_path, monkeypatch):
+def test_the_longest_curve_of_a_run_fits_and_longer_ones_are_refused(tmp_path, monkeypatch):
     longest = json.dumps([MOST_EPOCHS, *(1.2345678901234567e-100,) * 2, *(1.2345678901234567e-5,) * 2])
     assert (len(longest) + 2) * MOST_EPOCHS + (1 << 20) < experiment_file._LARGEST_TEXT
     monkeypatch.setattr(experiment_file, "_LARGEST_TEXT", 5000)

@@ -89,10 +89,11 @@ def test_networks_that_cannot_read_the_data(fields, words):
 
 
 def test_the_layers_with_dropout():
-    for where, wanted in (("all", [True, True, True]), ("first", [True, False, False]), ("last", [False, False, True])):
+    cases = (("all", [True, True, True]), ("first", [True, False, False]), ("last", [False, False, True]))
+    for where, expected in cases:
         network = Trainer(config(hidden=(8, 8, 8), dropout_layers=where)).network
-        assert [block.dropper is not None for block in network.blocks] == wanted
-        assert len(network.droppers) == sum(wanted)
+        assert [block.dropper is not None for block in network.blocks] == expected
+        assert len(network.droppers) == sum(expected)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +134,8 @@ def test_weight_decay_reaches_the_optimizer():
         ({}, False),
     ],
 )
-def test_a_configuration_tells_of_the_variance_shift(fields, warned, recwarn):
-    """As the warning of `fastdrop.nn` does for the same network."""
+def test_a_configuration_warns_of_the_variance_shift(fields, warned, recwarn):
+    """It warns where `fastdrop.nn` warns of the same network."""
     tested = ExperimentConfig(**fields)
     assert bool(tested.warnings) == warned
     layers = Trainer(tested).network.layers
@@ -146,7 +147,7 @@ def test_a_configuration_tells_of_the_variance_shift(fields, warned, recwarn):
         nn.Sequential(*layers)
 
 
-def test_reviews_mean_what_their_class_says():
+def test_words_of_reviews_match_their_class():
     words, labels = reviews(300, 0.0, 5)
     assert words.shape == (300, 20)
     for row, label in zip(words, labels, strict=True):

@@ -147,7 +147,7 @@ def test_another_seed_gives_another_run():
     assert next(Trainer(SMALL).run()).latest != next(Trainer(SMALL.replace(seed=1)).run()).latest
 
 
-def test_looking_does_not_change_the_training():
+def test_snapshots_do_not_change_the_training():
     watched, alone = Trainer(SMALL), Trainer(SMALL)
     for _ in range(20):
         watched.step()
@@ -157,10 +157,10 @@ def test_looking_does_not_change_the_training():
         np.testing.assert_array_equal(watched.weights()[name], value)
 
 
-def test_twins_start_from_the_same_weights():
-    twin = Trainer(SMALL.replace(dropout="none")).weights().values()
+def test_baselines_start_from_the_same_weights():
+    baseline = Trainer(SMALL.replace(dropout="none")).weights().values()
     for kind in ("standard", "dropconnect"):
-        for value, same in zip(Trainer(SMALL.replace(dropout=kind)).weights().values(), twin, strict=True):
+        for value, same in zip(Trainer(SMALL.replace(dropout=kind)).weights().values(), baseline, strict=True):
             np.testing.assert_array_equal(value, same)
 
 
@@ -292,13 +292,13 @@ def test_data_that_cannot_be_split_or_scaled(tmp_path):
             load_dataset("file", data_file=str(path))
 
 
-def test_a_relative_data_file_stands_beside_its_configuration(tmp_path):
+def test_a_data_file_is_relative_to_its_configuration(tmp_path):
     config = ExperimentConfig(dataset="file", data_file="my.csv")
     config.save(tmp_path / "run.toml")
     assert ExperimentConfig.load(tmp_path / "run.toml").data_file == str(tmp_path / "my.csv")
 
 
-def test_blas_is_held_to_one_thread():
+def test_blas_is_limited_to_one_thread():
     import threadpoolctl
 
     with one_blas_thread():

@@ -44,12 +44,12 @@ def killed_while_it_writes(path):
 
 
 @pytest.mark.slow
-def test_what_killed_writers_left_is_removed_by_the_next_write(tmp_path):
+def test_files_of_killed_writers_are_removed_by_the_next_write(tmp_path):
     path = tmp_path / "file"
     write_atomically(path, b"a" * 4_000_000)
     left = sum(killed_while_it_writes(path) for _ in range(4))
     assert left
-    assert len(list(tmp_path.glob(".fastdrop-*"))) <= 2  # each removed what the one before had left
+    assert len(list(tmp_path.glob(".fastdrop-*"))) <= 2  # each removed the files of the one before
     content = path.read_bytes()
     assert len(content) == 4_000_000
     assert len(set(content)) == 1
@@ -57,7 +57,7 @@ def test_what_killed_writers_left_is_removed_by_the_next_write(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["file", "other"]
 
 
-def test_what_a_living_writer_needs_is_left_alone(tmp_path):
+def test_files_of_a_running_writer_are_kept(tmp_path):
     child = endless(tmp_path / "file")
     try:
         for number in range(200):
@@ -71,7 +71,7 @@ def test_what_a_living_writer_needs_is_left_alone(tmp_path):
     FileLock(tmp_path / "file-locked").release()
 
 
-def test_only_our_own_names_are_removed(tmp_path):
+def test_only_files_with_our_names_are_removed(tmp_path):
     names = [".fastdrop-notes.part", ".fastdrop-0123456789abcdef.part~", "fastdrop-0123456789abcdef.lock", ".x.part"]
     for name in names:
         (tmp_path / name).write_bytes(b"")
@@ -83,7 +83,7 @@ def test_only_our_own_names_are_removed(tmp_path):
     assert set(os.listdir(tmp_path)) == (before | {"a"}) - {".fastdrop-0123456789abcded.lock"}
 
 
-def test_a_temporary_file_that_is_taken_for_left_behind_is_made_anew(tmp_path, monkeypatch):
+def test_a_temporary_file_that_another_writer_removes_is_created_again(tmp_path, monkeypatch):
     """Another writer removes it between its creation and its lock."""
     flock, taken = own_files.fcntl.flock, []
 
@@ -101,7 +101,7 @@ def test_a_temporary_file_that_is_taken_for_left_behind_is_made_anew(tmp_path, m
 
 
 def test_a_file_system_without_locks(tmp_path, monkeypatch):
-    """Files can be written; a caller that needs a lock is told."""
+    """Files can be written; a caller that needs a lock gets an error."""
 
     def fail(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -176,7 +176,7 @@ def as_user(number):
         os.seteuid(before)
 
 
-def dead_lock(path, umask=0o022):
+def stale_lock(path, umask=0o022):
     """The lock file that a dead process left for this name."""
     child = os.fork()
     if not child:
@@ -194,32 +194,32 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="other users are neede
 @needs_root
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o277, 0o777])
 @pytest.mark.parametrize("mode", [0o777, 0o1777])
-def test_another_users_dead_lock_is_no_obstacle(ordinary_user, umask, mode):
+def test_another_users_stale_lock_is_ignored(ordinary_user, umask, mode):
     path = ordinary_user / "table"
     with as_user(0):
         ordinary_user.chmod(mode)
     with as_user(1234):
-        left = dead_lock(path, umask)
+        left = stale_lock(path, umask)
     assert left.exists()
     lock = FileLock(path)
     with pytest.raises(LockHeld, match="this program" if mode == 0o777 else "process"):
         FileLock(path)
-    with as_user(1234), pytest.raises(LockHeld):  # nor can they take it from us
+    with as_user(1234), pytest.raises(LockHeld):  # they cannot take our lock
         FileLock(path)
     lock.release()
-    assert left.exists() == (mode == 0o1777)  # where nobody can remove another's files
+    assert left.exists() == (mode == 0o1777)  # a sticky folder: only a file's owner can remove it
     FileLock(path).release()
 
 
 @needs_root
-def test_another_users_lock_holds_while_they_live(ordinary_user):
+def test_another_users_lock_holds_while_their_process_runs(ordinary_user):
     path = ordinary_user / "table"
     with as_user(1234):
         lock = FileLock(path)
     for _ in range(2):
         with pytest.raises(LockHeld):
             FileLock(path)
-        write_atomically(ordinary_user / "other", b"")  # which removes what is left behind
+        write_atomically(ordinary_user / "other", b"")  # this removes stale files
     with as_user(1234):
         lock.release()
     FileLock(path).release()
@@ -229,7 +229,7 @@ def test_another_users_lock_holds_while_they_live(ordinary_user):
 def test_a_lock_that_cannot_be_opened_is_named(ordinary_user):
     path = ordinary_user / "table"
     with as_user(1234):
-        left = dead_lock(path)
+        left = stale_lock(path)
         left.chmod(0)
     with pytest.raises(PermissionError, match=rf"table: the lock .*{left.name} is another user's.*; remove it if no"):
         FileLock(path)

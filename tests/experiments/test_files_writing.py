@@ -1,4 +1,4 @@
-"""A file is written completely or not at all, whatever fails, under every name and permission."""
+"""After any failure, a file is written completely or not at all, under every name and permission."""
 
 import errno
 import os
@@ -66,21 +66,21 @@ def test_a_folder_without_permission(ordinary_user):
         ("", OSError, "^'': this is a folder"),
     ],
 )
-def test_names_that_cannot_be_are_told(tmp_path, monkeypatch, name, kind, words):
+def test_invalid_names_are_reported(tmp_path, monkeypatch, name, kind, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "folder").mkdir()
     (tmp_path / "loop").symlink_to("loop")
-    controller, terminal = os.openpty()  # a device in a folder where nothing can be made: no fault can replace it
+    controller, terminal = os.openpty()  # a device in a folder that takes no files: no fault can replace it
     (tmp_path / "device").symlink_to(os.ttyname(terminal))
     os.mkfifo(tmp_path / "pipe")
     before = sorted(os.listdir(tmp_path))
     for write in (lambda path: write_atomically(path, b"new"), check_target):
-        with pytest.raises(kind, match=words) as told:
+        with pytest.raises(kind, match=words) as error:
             write(name)
-        assert "\n" not in str(told.value)
-        assert "[Errno" not in str(told.value)
-        assert told.value.errno
+        assert "\n" not in str(error.value)
+        assert "[Errno" not in str(error.value)
+        assert error.value.errno
     assert sorted(os.listdir(tmp_path)) == before
     assert stat.S_ISCHR((tmp_path / "device").stat().st_mode)
     os.close(controller)
@@ -105,10 +105,10 @@ def test_a_disk_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatc
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, step, fail)
-    with pytest.raises(OSError, match=rf"a\.json: {words}") as told:
+    with pytest.raises(OSError, match=rf"a\.json: {words}") as error:
         write_atomically(path, b"new")
     monkeypatch.undo()
-    assert told.value.errno == code
+    assert error.value.errno == code
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.json"]
 
@@ -116,7 +116,7 @@ def test_a_disk_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     "name", ["x" * 255, "é" * 127, os.fsdecode(b"\xff\xfe.toml"), ".hidden", "a b\nc", "[red]"], ids=range(6)
 )
-def test_every_name_that_a_file_can_have(tmp_path, name):
+def test_valid_names(tmp_path, name):
     check_target(tmp_path / name)
     for content in (b"first", b"second"):
         write_atomically(tmp_path / name, content)
@@ -142,7 +142,7 @@ def test_a_name_that_is_no_text_can_be_printed(tmp_path, capfd):
 
 @pytest.mark.skipif(sys.getfilesystemencoding() != "utf-8", reason="in other encodings all bytes are text")
 def test_data_with_a_name_that_is_no_text(tmp_path, capfd):
-    """Neither a configuration file nor a share code can hold it: refused in words, before anything is written."""
+    """Neither a configuration file nor a share code can hold it: it is refused before anything is written."""
     data = tmp_path / os.fsdecode(b"\xff.csv")
     data.write_text("a,b,c\n" + "1,2,x\n2,3,y\n" * 30)
     with pytest.raises(ConfigError, match=r"data_file must be Unicode text"):
@@ -180,13 +180,13 @@ def test_a_private_file_is_private_while_it_is_written(tmp_path, monkeypatch):
     seen = []
     fsync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda file: (seen.append(os.fstat(file)), fsync(file)))
-    monkeypatch.setattr(os, "fchmod", lambda *_: None)  # from the first moment on
+    monkeypatch.setattr(os, "fchmod", lambda *_: None)  # it is private from its creation
     write_atomically(path, b"secret")
     assert stat.S_IMODE(seen[0].st_mode) == 0o600
-    assert stat.S_ISDIR(seen[1].st_mode)  # the folder is brought to disk, after the file
+    assert stat.S_ISDIR(seen[1].st_mode)  # the folder is synced after the file
 
 
-def test_a_link_stays_and_what_it_names_is_written(tmp_path):
+def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path):
     (tmp_path / "link").symlink_to("folder/file")
     (tmp_path / "folder").mkdir()
     for content in (b"first", b"second"):
@@ -195,7 +195,7 @@ def test_a_link_stays_and_what_it_names_is_written(tmp_path):
     assert (tmp_path / "link").is_symlink()
 
 
-def test_threads_that_save_the_same_file_leave_one_of_theirs(tmp_path):
+def test_threads_that_save_the_same_file_leave_one_complete_file(tmp_path):
     path = tmp_path / "file"
     contents = [bytes([letter]) * 100_000 for letter in b"abcd"]
     threads = [
@@ -247,7 +247,7 @@ def test_commands_refuse_a_write_protected_file_before_they_work(ordinary_user, 
     ("study", "name"),
     [("rates", "rates.png"), ("rates", "rates.svg"), ("rates", "CONFIG"), ("all", "README.md"), ("all", "scaling.svg")],
 )
-def test_experiments_are_not_begun_where_one_of_their_files_cannot_be_written(ordinary_user, capsys, study, name):
+def test_studies_do_not_start_if_a_file_cannot_be_written(ordinary_user, capsys, study, name):
     name = studies.STUDIES[study].config_file(next(iter(studies.STUDIES[study].configs))) if name == "CONFIG" else name
     (ordinary_user / name).write_bytes(b"old")
     (ordinary_user / name).chmod(0o444)

@@ -1,4 +1,4 @@
-"""Damaged and hostile files: one clear error that names the file, nothing changed, no memory taken."""
+"""Damaged and hostile files: one clear error names the file, nothing changes, no memory is allocated."""
 
 import csv
 import errno
@@ -32,11 +32,11 @@ STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 X, Y = npy(np.arange(24.0).reshape(8, 3)), npy(np.arange(8) % 2)
 
 
-# -- archives: tables, what is shown of them, experiments
+# -- archives: tables, previews, experiments
 
 
 def patched(content, mark, offset, value):
-    """The same archive with a field of all its headers of a kind replaced."""
+    """The archive with one field replaced in all headers of a kind."""
     places = [at for at in range(len(content) - 4) if content[at : at + 4] == mark]
     for at in places:
         content = content[: at + offset] + value + content[at + offset + len(value) :]
@@ -44,7 +44,7 @@ def patched(content, mark, offset, value):
 
 
 def points(last):
-    """Texts of one character; the last one is none."""
+    """Texts of one character; the last code point may be invalid."""
     return np.array([65, 66, 65, 66, 65, 66, 65, last], "u4").view("U1")
 
 
@@ -66,7 +66,7 @@ ARCHIVES = {
     "large members": patched(GOOD, DIRECTORY, 24, b"\xf0\xff\xff\xff"),
     "large compressed members": patched(GOOD, DIRECTORY, 20, b"\xf0\xff\xff\xff"),
     "wrong checksum": patched(GOOD, DIRECTORY, 16, b"\x00\x00\x00\x00"),
-    "members elsewhere": patched(GOOD, DIRECTORY, 42, b"\xff\xff\xff\x7f"),
+    "members at a wrong offset": patched(GOOD, DIRECTORY, 42, b"\xff\xff\xff\x7f"),
     "large directory": patched(GOOD, END, 12, b"\xff\xff\xff\x7f"),
     "no such name": patched(GOOD, DIRECTORY, 46, b"\xff\xff"),
     "a name that is no UTF-8": patched(patched(GOOD, DIRECTORY, 8, b"\x00\x08"), DIRECTORY, 46, b"\xff"),
@@ -74,14 +74,14 @@ ARCHIVES = {
     "one array": X,
     "nothing": b"",
     "values missing": archive([("x.npy", X[:-8], DEFLATED), ("y.npy", Y, STORED)]),
-    "values too many": archive([("x.npy", X + b"12345678", DEFLATED), ("y.npy", Y, STORED)]),
+    "too many values": archive([("x.npy", X + b"12345678", DEFLATED), ("y.npy", Y, STORED)]),
     "objects": archive([("x.npy", npy(np.array([[{}], [1]], object)), STORED), ("y.npy", Y, STORED)]),
     "structured": archive([("x.npy", npy(np.zeros((8, 3), [("a", "f4")])), STORED), ("y.npy", Y, STORED)]),
     "complex": archive([("x.npy", npy(np.zeros((8, 3), complex)), STORED), ("y.npy", Y, STORED)]),
     "dates": archive([("x.npy", X, STORED), ("y.npy", npy(np.arange(8).astype("M8[s]")), STORED)]),
     "no truth": archive([("x.npy", X, STORED), ("y.npy", npy((np.arange(8, dtype="u1") + 6).view("?")), STORED)]),
-    "no characters": archive([("x.npy", X, STORED), ("y.npy", npy(points(0x110000)), STORED)]),
-    "halves of characters": archive([("x.npy", X, STORED), ("y.npy", npy(points(0xD800)), STORED)]),
+    "invalid code points": archive([("x.npy", X, STORED), ("y.npy", npy(points(0x110000)), STORED)]),
+    "lone surrogates": archive([("x.npy", X, STORED), ("y.npy", npy(points(0xD800)), STORED)]),
     "a header of 4 GB": archive([("x.npy", with_header("", b" " * 99_999, 2, 2**32 - 1), DEFLATED)]),
     "a header of 60 kB": archive([("x.npy", with_header("(" * 60_000), DEFLATED), ("y.npy", Y, STORED)]),
 }  # fmt: skip
@@ -92,7 +92,7 @@ ARCHIVES |= {
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
-def test_what_is_no_archive_of_plain_arrays_is_refused_by_all_who_read_it(name, tmp_path):
+def test_invalid_archives_are_refused_by_every_reader(name, tmp_path):
     for suffix, read, refused in (
         (".npz", read_table, DataError),
         (".npz", lambda path: load_dataset("file", data_file=str(path)), DataError),
@@ -103,12 +103,12 @@ def test_what_is_no_archive_of_plain_arrays_is_refused_by_all_who_read_it(name, 
         with pytest.raises(refused, match=rf"given\{suffix}: (not an|no|holds|x)") as error:
             read(path)
         assert len(str(error.value).splitlines()) == 1
-    try:  # of what is not looked at, nothing is said
+    try:  # a reader need not report entries that it does not read
         preview_table(tmp_path / "given.npz")
     except DataError as problem:
         assert "given.npz: not an NPZ archive of plain arrays: " in str(problem)  # noqa: PT017
     else:
-        assert name in ("no members", "values too many", "wrong checksum", "header 15", "header 18", "header 23")
+        assert name in ("no members", "too many values", "wrong checksum", "header 15", "header 18", "header 23")
 
 
 @pytest.mark.parametrize("name", ["a\x1b[31m\nb", "a\x9bb", "a\udcff"])
@@ -123,7 +123,7 @@ def test_what_is_no_archive_of_plain_arrays_is_refused_by_all_who_read_it(name, 
         (".json", report.load),
     ],
 )
-def test_a_message_has_a_name_that_a_terminal_can_take(tmp_path, name, suffix, read):
+def test_file_names_in_messages_are_printable(tmp_path, name, suffix, read):
     path = tmp_path / f"{name}{suffix}"
     path.write_bytes(b"x")
     with pytest.raises(ValueError, match=r"a.*: ") as error:
@@ -135,19 +135,19 @@ def nested(levels):
     return [nested(levels - 1)] * 16 if levels else "x" * 90
 
 
-def test_what_a_message_shows_is_short():
+def test_values_in_messages_are_short():
     for value in (nested(5), "x" * 1000, 10**1000, 10**5000, {number: nested(2) for number in range(9)}):
         assert len(shown(value)) <= 301
 
 
 @pytest.mark.parametrize("character", ["\0", "\x07", "\x1b", "\x7f", "\x85", "\x9b", "\ud800"])
-def test_control_characters_are_no_text(character):
+def test_control_characters_are_not_text(character):
     assert not is_text(f"a{character}b")
     assert cleaned(f"a{character}b") == "a?b"
     assert is_text("ä€\U0001f600\t")
 
 
-def test_what_is_declared_takes_no_memory(tmp_path):
+def test_declared_sizes_allocate_no_memory(tmp_path):
     path = tmp_path / "given.npz"
     huge = with_header("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }", bytes(800))
     bomb = with_header("{'descr': '<f8', 'fortran_order': False, 'shape': (1000, 1000), }", bytes(8_000_000))
@@ -155,7 +155,7 @@ def test_what_is_declared_takes_no_memory(tmp_path):
     for content in (archive([("x.npy", huge, DEFLATED)]), declares_more, ARCHIVES["a header of 4 GB"]):
         path.write_bytes(content)
         with pytest.raises(Damaged):
-            Archive(path)  # what is imported on first use is imported now
+            Archive(path)  # triggers imports on first use
         tracemalloc.start()
         with pytest.raises(Damaged):
             Archive(path)
@@ -175,7 +175,7 @@ def test_more_than_the_limit_is_refused_before_it_is_read(tmp_path, monkeypatch)
         read_table(path)
 
 
-def test_memory_that_is_not_there_is_an_error_in_words(tmp_path, monkeypatch):
+def test_a_memory_error_is_reported_with_the_file(tmp_path, monkeypatch):
     def full(*_, **__):
         raise MemoryError
 
@@ -186,7 +186,7 @@ def test_memory_that_is_not_there_is_an_error_in_words(tmp_path, monkeypatch):
         read_table(path)
 
 
-def test_what_other_programs_write_is_read(tmp_path):
+def test_files_of_other_programs_are_read(tmp_path):
     x, y = np.arange(24.0).reshape(8, 3), np.array(["no", "yes"] * 4)
     plain = tmp_path / "plain.npz"
     np.savez(plain, x=x, y=y)
@@ -246,7 +246,7 @@ def test_a_long_label_takes_no_memory_in_the_rows_of_others(tmp_path, longest):
     assert peak < 30_000_000
 
 
-def test_archives_are_measured_by_what_is_made_of_them(tmp_path, monkeypatch):
+def test_archives_are_limited_by_their_converted_size(tmp_path, monkeypatch):
     monkeypatch.setattr(npz_table, "LARGEST", 1 << 20)
     monkeypatch.setattr(Archive, "read", lambda archive, name: pytest.fail(f"{name} is read"))
     path = tmp_path / "given.npz"
@@ -267,8 +267,8 @@ def test_archives_are_measured_by_what_is_made_of_them(tmp_path, monkeypatch):
     [("", "\n", None), ("", " \r\n", None), (ROWS, "\n", 3), (ROWS, ' ,\t\n', 3), (ROWS + '2,"', "y\n", 3),
      ("", '"x\ny",', 0), ("", '"x\ny"\n', 20), ("", "1,", 1)],
 )  # fmt: skip
-def test_the_head_of_a_file_is_no_more_than_that(tmp_path, monkeypatch, begin, rest, rows):
-    """Whatever stands in the rest: what a preview reads is counted."""
+def test_a_preview_reads_only_the_head_of_a_file(tmp_path, monkeypatch, begin, rest, rows):
+    """The characters that a preview reads are counted."""
     path, taken = tmp_path / "given.csv", []
     monkeypatch.setattr(csv_table, "HEAD", 1 << 12)
     monkeypatch.setattr(csv, "reader", lambda lines: READER(taken.append(line) or line for line in lines))
@@ -283,14 +283,14 @@ def test_the_head_of_a_file_is_no_more_than_that(tmp_path, monkeypatch, begin, r
 
 
 @pytest.mark.parametrize("label", ["²", "9" * 5000, "١٢", "1_0", "\0", "x" * 5000])
-def test_labels_that_name_no_column(label, tmp_path):
+def test_unknown_label_columns(label, tmp_path):
     path = tmp_path / "given.csv"
     path.write_text("a,b\n1,x\n2,y\n3,x\n4,y\n")
     with pytest.raises(DataError, match="no column"):
         read_table(path, label)
 
 
-def test_values_that_numbers_of_single_precision_do_not_reach(tmp_path):
+def test_values_beyond_float32(tmp_path):
     path = tmp_path / "given.npz"
     for scale in (1e300, 1e39):
         np.savez(path, x=np.arange(16.0).reshape(8, 2) * scale, y=np.arange(8) % 2)
@@ -300,8 +300,8 @@ def test_values_that_numbers_of_single_precision_do_not_reach(tmp_path):
     assert np.isfinite(load_dataset("file", data_file=str(path), train_fraction=0.5).x_train).all()
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such files here")
-def test_what_is_no_file_is_refused_at_once(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_pipes_and_folders_are_refused_at_once(tmp_path):
     pipe = tmp_path / "pipe"
     for suffix, read, refused in (
         (".npz", read_table, DataError),
@@ -371,8 +371,8 @@ def test_a_table_that_cannot_be_read_fails_each_run_of_a_sweep(tmp_path, capsys)
     assert printed.err == ""
 
 
-def test_the_safe_reader_is_numpys_own(tmp_path):
-    """What `numpy.savez` wrote comes back, as from `numpy.load`."""
+def test_the_safe_reader_agrees_with_numpy(tmp_path):
+    """It reads files of `numpy.savez` as `numpy.load` does."""
     written = {"a": np.arange(3), "b/c": np.array("text"), "d": np.ones((2, 0, 3), "f2"), "e": np.array(["", "é"])}
     path = tmp_path / "given.npz"
     np.savez_compressed(path, **written)

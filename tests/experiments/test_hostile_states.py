@@ -1,4 +1,4 @@
-"""Hostile experiment files and states: refused by name, and a trainer that refuses one is what it was."""
+"""Hostile experiment files and states are refused by name; a refused state leaves the trainer unchanged."""
 
 import json
 import math
@@ -51,15 +51,15 @@ EXPERIMENTS = {
     "a format that is true": text_of({**HEADER, "format": True}),
     "another kind of format": text_of({**HEADER, "format": {"a": "x" * 9999}}),
     "no configuration": text_of({"format": 1, "runs": []}),
-    "a configuration that is none": text_of({**HEADER, "config": 3}),
-    "half a character": text_of({**HEADER, "config": CONFIG.to_toml().replace("moons", "\ud800")}),
-    "runs that are none": text_of({**HEADER, "runs": {}}),
-    "a run that is none": text_of({**HEADER, "runs": [3]}),
+    "a configuration that is a number": text_of({**HEADER, "config": 3}),
+    "a lone surrogate": text_of({**HEADER, "config": CONFIG.to_toml().replace("moons", "\ud800")}),
+    "runs that are a dict": text_of({**HEADER, "runs": {}}),
+    "a run that is a number": text_of({**HEADER, "runs": [3]}),
     "too many runs": text_of({**HEADER, "runs": [RUN] * 1001}),
-    "a name that is none": runs(name=3),
-    "a name of halves": runs(name="\ud800"),
+    "a name that is a number": runs(name=3),
+    "a name with a lone surrogate": runs(name="\ud800"),
     "a long name": runs(name="x" * 5000),
-    "a history that is none": runs(history=3),
+    "a history that is a number": runs(history=3),
     "a history of texts": runs(history=[["0", "1", "1", "0", "0"]]),
     "a history without figures": runs(history=[[0]]),
     "a history of 10**400": runs(history=[[0, 10**400, 1.0, 0.5, 0.5]]),
@@ -137,9 +137,9 @@ STATES = {
     "an order of floats": array("order", lambda value: value.astype(float)),
     "an order of two axes": array("order", lambda value: value[None]),
     "a short order": array("order", lambda value: value[:-1]),
-    "an order that names one twice": array("order", set_to(0, slice(2))),
-    "an order beyond": array("order", set_to(10**6, 0)),
-    "an order below": array("order", set_to(-1, 0)),
+    "an order with a repeated index": array("order", set_to(0, slice(2))),
+    "an order above the range": array("order", set_to(10**6, 0)),
+    "an order below the range": array("order", set_to(-1, 0)),
     "no newest rows": array("newest_rows", lambda value: value[:0]),
     "too many newest rows": array("newest_rows", lambda value: np.tile(value, 9)),
     "newest rows of NaN": array("newest_rows", lambda value: np.full(3, math.nan)),
@@ -150,13 +150,13 @@ STATES = {
     "a history of integers": array("history", lambda value: value.astype(int)),
     "a history that is shorter": array("history", lambda value: value[:-1]),
     "a history that is longer": array("history", lambda value: np.concatenate([value, value])),
-    "a history that counts otherwise": array("history", set_to(7, 0, 0)),
+    "a history with a wrong epoch": array("history", set_to(7, 0, 0)),
     "a history of infinite epochs": array("history", set_to(math.inf, 0, 0)),
     "a history of no accuracy": array("history", set_to(math.nan, 0, 3)),
     "numbers that are no text": array("numbers", lambda value: np.zeros(3)),
     "numbers that are bytes": array("numbers", lambda value: np.array(b"{}")),
     "numbers that are no JSON": array("numbers", lambda value: np.array("{")),
-    "numbers that are deep": array("numbers", lambda value: np.array("[" * 100_000)),
+    "numbers that are deeply nested": array("numbers", lambda value: np.array("[" * 100_000)),
     "numbers that are a list": array("numbers", lambda value: np.array("[]")),
     "another number": numbers(more=3),
     "a negative step": numbers(step_count=-1),
@@ -166,7 +166,7 @@ STATES = {
     "a step of 10**400": numbers(step_count=10**400),
     "another step": numbers(step_count=lambda steps: steps + 1),
     "a later epoch": numbers(step_count=lambda steps: steps + 100),
-    "rates that are none": numbers(rates=None),
+    "rates that are None": numbers(rates=None),
     "rates beyond": numbers(rates=[0.5, 1.5]),
     "rates of NaN": numbers(rates=[0.5, math.nan]),
     "rates of text": numbers(rates=["0.5", "0.5"]),
@@ -175,14 +175,14 @@ STATES = {
     "an infinite learning rate": numbers(learning_rate=math.inf),
     "a learning rate of 10**400": numbers(learning_rate=10**400),
     "no streams": numbers(streams=[]),
-    "streams that are none": numbers(streams=[1, 2]),
+    "streams that are a list": numbers(streams=[1, 2]),
     "a stream of another key": stream(key=1),
     "a stream of a negative key": stream(key=-1),
     "a stream of a later rule": stream(rule_version=99),
     "a stream that is nearly used up": stream(calls=2**64 - 1),
     "a stream before its newest batch": stream(calls=0),
     "a stream with more": stream(more=0),
-    "newest calls that are none": numbers(newest_calls=3),
+    "newest calls that are a number": numbers(newest_calls=3),
     "negative newest calls": numbers(newest_calls=[-1, -1]),
     "one newest call": numbers(newest_calls=[1]),
     "no generator": numbers(order_rng=None),
@@ -190,8 +190,8 @@ STATES = {
     "a generator of text": order_rng(state="1"),
     "a generator of 2**200": order_rng(state=2**200),
     "a generator of -1": order_rng(state=-1),
-    "a generator of an even increment": order_rng(inc=2),
-    "losses that are none": numbers(epoch_losses={}),
+    "a generator with an even increment": order_rng(inc=2),
+    "losses that are a dict": numbers(epoch_losses={}),
     "losses of NaN": numbers(epoch_losses=lambda losses: [math.nan] * len(losses)),
     "losses of 10**400": numbers(epoch_losses=lambda losses: [10**400] * len(losses)),
     "losses of another epoch": numbers(epoch_losses=[]),
@@ -199,7 +199,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_a_refused_state_leaves_the_trainer_as_it_was(name, trained):
+def test_a_refused_state_leaves_the_trainer_unchanged(name, trained):
     trainer = Trainer(CONFIG, trained.dataset)
     trainer.step()
     before = trainer.state()
@@ -223,19 +223,19 @@ def test_a_refused_state_is_an_error_of_its_file(name, trained, tmp_path):
         Trainer(CONFIG, trained.dataset).restore(load_experiment(tmp_path / "given.fastdrop").states["main"])
 
 
-def test_states_that_trainers_make_are_taken(trained):
+def test_states_of_trainers_are_accepted(trained):
     for steps in (0, 1, 4, 7):
         trainer = Trainer(CONFIG.replace(epochs=1), trained.dataset)
         for _ in range(steps):
             trainer.step()  # also beyond the last epoch
         found = trainer.state()
-        found[WEIGHT] = found[WEIGHT].astype(">f4")  # another machine's
+        found[WEIGHT] = found[WEIGHT].astype(">f4")  # as on a big-endian machine
         again = Trainer(CONFIG.replace(epochs=1), trained.dataset)
         again.restore(found)
         assert same(trainer.state(), again.state())
 
 
-def test_what_diverged_can_be_opened_again(trained):
+def test_a_diverged_experiment_can_be_restored(trained):
     state = trained.state()
     state[WEIGHT] = np.full_like(state[WEIGHT], math.nan)
     state["history"][:, 1:3] = math.nan

@@ -1,4 +1,4 @@
-"""Hostile configurations, as TOML and as lines, and hostile benchmarks: one clear, short error."""
+"""Hostile configurations, as TOML and as share codes, and hostile benchmarks: one clear, short error."""
 
 import itertools
 import json
@@ -44,7 +44,7 @@ from fastdrop.experiments.formats import config_toml
         ("rate=0.5&" * 20_000, "has at most 131,072 characters"),
     ],
 )
-def test_hostile_lines(line, message):
+def test_hostile_share_codes(line, message):
     with pytest.raises(ConfigError, match=message) as error:
         ExperimentConfig.from_share_code(f"fastdrop1?{line}")
     assert len(str(error.value)) < 600
@@ -95,15 +95,15 @@ def test_formats_that_are_no_number(version):
     assert len(str(error.value)) < 300
 
 
-def test_names_with_many_dots_and_quotes_are_no_nesting():
+def test_dots_and_quotes_in_names_are_not_nesting():
     there = ExperimentConfig(dataset="file", data_file='a.b.c.d/e."f".g.h\'i.csv', label="x.y.z.w.v # u.t.s.r.q")
     assert ExperimentConfig.from_toml(there.to_toml()) == there
     assert ExperimentConfig.from_share_code(there.to_share_code()) == there
 
 
 @pytest.mark.parametrize("rest", ['\\"', '"', "'", '""', "''", "\\", "'\"", '"\\', '#"', '"\n', '"""\\'])
-def test_strings_without_an_end_are_looked_through_once(rest):
-    """Each quote begins a string or stands in one: none is tried in vain, which would take the square of the length."""
+def test_unterminated_strings_are_scanned_once(rest):
+    """The scan is linear: it does not start again at each quote, which would take quadratic time."""
     begins = ('x = "', 'x = """', "x = '", "x = '''", 'x = """"', "x", "#", 'x = "a"\n')
     for begin, end in itertools.product(begins, ("", "\\", "\n")):
         text = begin + rest * 500 + end
@@ -116,8 +116,8 @@ def test_strings_without_an_end_are_looked_through_once(rest):
 @pytest.mark.parametrize(
     "string", ['""""a""""', '"""a"""""', "''''a''''", "'''a'''''", '"""\\""""""', '"\\\\"', "'\\'"]
 )
-def test_what_stands_behind_a_string_is_seen(string):
-    """So nesting does not hide behind quotes."""
+def test_text_after_a_string_is_scanned(string):
+    """Nesting cannot hide behind quotes."""
     tomllib.loads(f"x = {string}")
     with pytest.raises(ConfigError, match="nested too deeply"):
         ExperimentConfig.from_toml(f"[experiment]\nx = [{string}, {{{'a.' * 50_000}a = 1}}]")
@@ -174,7 +174,7 @@ def test_benchmarks_with_hostile_values(tmp_path, capsys):
 @pytest.mark.parametrize(
     "content", ["[" * 100_000, "1" * 5000, "{", "", "null", '{"format": ' * 5000, "\x00", "\ufeff{}"]
 )
-def test_what_is_no_benchmark(content, tmp_path, capsys):
+def test_files_that_are_no_benchmark(content, tmp_path, capsys):
     path = tmp_path / "given.json"
     path.write_text(content, "utf-8")
     assert cli.main(["bench", "compare", str(path), str(path)]) == 2

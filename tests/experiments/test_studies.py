@@ -47,9 +47,9 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_runs_and_is_saved(name, tmp_path):
     study = STUDIES[name]
-    shares = []
-    finding = study.measure(StudyRunner(None, quick=True, report=shares.append))
-    assert shares[-1] == 1.0
+    progress = []
+    finding = study.measure(StudyRunner(None, quick=True, report=progress.append))
+    assert progress[-1] == 1.0
     assert finding.parts
     assert finding.sentence.endswith(".")
     assert all(len(row) == len(finding.columns) for row in finding.rows)
@@ -88,7 +88,7 @@ def assert_seeds_first(figures):
 
 
 def assert_readable(figure):
-    """Titles no wider than their panels, and no words outside the picture or struck through by a panel's frame."""
+    """Titles no wider than their panels, and no text outside the figure or across a panel's frame."""
     FigureCanvasAgg(figure).draw()
     for axis in figure.axes:
         panel = axis.get_window_extent()
@@ -108,7 +108,7 @@ def check_rates(figure):
         assert sorted(styles) == ["-"] * 5 + ["--"] * 5  # test and train, of five rates
         low, high = axis.get_ylim()
         assert all(low <= value <= high for line in axis.lines for value in line.get_ydata())
-        assert axis.get_legend() is None  # it stands below, over no curve
+        assert axis.get_legend() is None  # it is below the axes and covers no curve
 
 
 def check_weights(figure):
@@ -120,7 +120,7 @@ def check_weights(figure):
 
 
 def check_forgetting(figure):
-    """One line stands for evaluation mode at every rate, whose calls are shown as differences from it."""
+    """One line shows evaluation mode for every rate; calls are shown as differences from it."""
     *calls, evaluation = figure.axes[0].lines
     assert set(evaluation.get_ydata()) == {0.0}
     assert all(np.mean(line.get_ydata()) < 0 for line in calls)
@@ -142,7 +142,7 @@ def test_estimates():
     assert estimate.interval("+.2f") == "+2.00 ± 1.15"
 
 
-def test_what_neighbours_tell():
+def test_information_from_neighbours():
     x = np.repeat(np.random.default_rng(0).standard_normal((50, 4, 16)), 2, axis=2)  # every value twice
     kept = np.ones(x.shape, bool)
     kept[:, :, ::2] = False
@@ -158,7 +158,7 @@ def test_calibration_error():
     assert bins[:, 9] == pytest.approx([0.95, 1.0, 2])
 
 
-def test_two_processes_give_what_one_gives():
+def test_two_processes_give_the_results_of_one():
     configs = [config(epochs=1, seed=seed) for seed in range(3)]
     with processes(2) as executor:
         found = StudyRunner(executor, quick=False).train(configs)
@@ -252,7 +252,7 @@ class TestMeasuring:
         assert found.accuracy[0] == last.history[-1].test_accuracy
         assert found.loss[0] == pytest.approx(last.history[-1].test_loss, rel=1e-5)
 
-    def test_what_is_gained_behind_batch_normalisation(self):
+    def test_gains_behind_batch_normalisation(self):
         accuracy = {
             "no dropout": np.array([0.9, 0.9, 0.9]),
             "one before": np.array([0.70, 0.71, 0.72]),
@@ -291,12 +291,12 @@ class TestMeasuring:
         assert shifts["first-plain"].ratios == ()
         assert shifts["one-before"].history.shape == (6, 4)
 
-    def test_the_least_sure_are_rejected_first(self):
+    def test_the_least_confident_are_rejected_first(self):
         sure, unsure = [0.98, 0.01, 0.01], [0.4, 0.3, 0.3]
         mean = np.array([unsure, sure] * 10)
         kept = uncertainty.kept_accuracy(mean, np.array([False, True] * 10))
-        assert kept[0] == 1.0  # half is kept
-        assert kept[-1] == 0.5  # all are
+        assert kept[0] == 1.0  # half of the examples are kept
+        assert kept[-1] == 0.5  # all are kept
         assert kept == sorted(kept, reverse=True)
 
     def test_the_reported_figure_has_a_standard_deviation(self):

@@ -63,7 +63,7 @@ class TestRule:
         assert counted(True, "7 of 7").outcome == HOLDS
         assert counted(False, "6 of 7").outcome == FAILS
 
-    def test_the_measure_says_how_near_it_is(self):
+    def test_the_measure_states_its_distance_from_the_border(self):
         measure = judged(Estimate(0.0046, 0.005, 0.001), 0.002).measure
         assert measure == "0.0046 ± 0.0020 against above 0.002, 2.6 standard errors away"
         assert "against below 1," in judged(around(0.5), high=1).measure
@@ -112,7 +112,7 @@ ARRAY = np.random.default_rng(0).normal(0.9, 0.01, 20)
 
 
 def document(**changes):
-    """Of a study as it is saved."""
+    """The content of a saved study."""
     fresh = {
         "parts": {"one": {"outcome": HOLDS, "measure": ""}, "two": {"outcome": FAILS, "measure": ""}},
         "exact": {"masks": {"a": "abc", "b": [0.25, 0.5]}},
@@ -249,8 +249,8 @@ class TestCommand:
         assert not (tmp_path / "new").exists()
 
     def test_a_machine_without_a_name_for_its_blas(self, tmp_path):
-        told = json.loads((COMMITTED / "sub-networks.json").read_text()) | {"machine": {}, "quick": True}
-        (tmp_path / "sub-networks.json").write_text(json.dumps(told))
+        content = json.loads((COMMITTED / "sub-networks.json").read_text()) | {"machine": {}, "quick": True}
+        (tmp_path / "sub-networks.json").write_text(json.dumps(content))
         assert cli.main([*self.arguments, str(tmp_path / "new"), "--compare", str(tmp_path)]) == 1
 
 
@@ -283,7 +283,7 @@ print(json.dumps({"exact": masks, "data": {"figures": figures}, "parts": {}, "ma
 
 
 def trains(kernel):
-    """What a process finds under a kernel of OpenBLAS."""
+    """The results of a process with this kernel of OpenBLAS."""
     environment = os.environ | {"OPENBLAS_CORETYPE": kernel}
     ran = subprocess.run([sys.executable, "-c", TRAINS], env=environment, capture_output=True, text=True, check=True)
     return json.loads(ran.stdout)
@@ -296,7 +296,7 @@ def test_kernels_of_blas_change_no_mask():
     kernels = ("Haswell", "SkylakeX" if "avx512" in configuration()["available"] else "Sandybridge")
     one, other = map(trains, kernels)
     if "openblas" not in one["machine"]["blas"] or platform.machine() not in ("x86_64", "AMD64"):
-        pytest.skip(f"{one['machine']['blas']} on {platform.machine()} has no choice of kernels that is known here")
+        pytest.skip(f"{one['machine']['blas']} on {platform.machine()} has no known choice of kernels")
     assert (one["machine"]["blas kernel"], other["machine"]["blas kernel"]) == kernels
     assert any(mask != "none" for mask in one["exact"]["first"])
     assert len(one["exact"]["last"]) == 2

@@ -1,4 +1,4 @@
-"""The head of the user's own files, and what would be trained on."""
+"""Previews of the user's files, and the facts about their training data."""
 
 import multiprocessing
 
@@ -14,7 +14,7 @@ def test_csv(tmp_path):
     path.write_text("﻿a, b,kind\r\n1,2.50,x\r\n\r\n3,,y\r\n5,6\r\n", "utf-8")
     preview = preview_table(path)
     assert preview.columns == ("a", "b", "kind")
-    assert preview.rows == (("1", "2.50", "x"), ("3", "", "y"), ("5", "6"))  # as they stand, right or wrong
+    assert preview.rows == (("1", "2.50", "x"), ("3", "", "y"), ("5", "6"))  # unconverted, valid or not
     assert preview.row_count == 3
     assert preview.arrays == {}
 

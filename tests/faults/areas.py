@@ -14,7 +14,7 @@ CUDA = (
 )
 
 AREAS = {
-    # the rule and the CPU's kernels
+    # the mask rule and the CPU's kernels
     "philox": "core/philox",
     "rule": "core/rule",
     "dropout": "core/dropout",

@@ -1,7 +1,7 @@
-"""The package as a fault run gets it: links to the sources beside kernels that were built with all of their faults.
+"""The package of a fault run: links to the sources, and kernels that are built with all their faults.
 
-One build serves all faults of C++, CUDA and Cython: a header that every file includes first makes `wrong` of a
-FD_FAULT(name, right, wrong) whose name the environment variable FASTDROP_FAULT says, and `right` of all others.
+One build serves all faults of C++, CUDA and Cython. Every file includes a header first, in which
+FD_FAULT(name, right, wrong) is `wrong` if the environment variable FASTDROP_FAULT is this name, else `right`.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ BUILD = ROOT / "build" / "faults"
 LAYOUT = BUILD / "layout"
 
 NO_HOOKS = ("faults.h", "kernels.pxi", "cpu.c")
-"""Where FD_FAULT is declared; and what Cython makes."""
+"""The file that declares FD_FAULT; and the files that Cython generates."""
 
 HEADER = """#include <stdlib.h>
 #include <string.h>
 
 enum {{ FD_FAULT_none, {members} }};
-__attribute__((section("emulation"))) /* where the emulation of CUDA keeps what no kernel's check is to see */
+__attribute__((section("emulation"))) /* the emulation of CUDA checks no variable in this section */
 static int fd_fault;
 __attribute__((constructor)) static void fd_choose_fault(void) {{
     static const char *const names[] = {{"", {names}}};
@@ -42,7 +42,7 @@ __attribute__((constructor)) static void fd_choose_fault(void) {{
 EMULATED = """
 import itertools, multiprocessing.pool, emulator
 from fastdrop.backends.cuda.source import FILES
-with multiprocessing.pool.ThreadPool(2) as pool:  # beforehand: no test waits for it, and takes too long
+with multiprocessing.pool.ThreadPool(2) as pool:  # compiled beforehand, so that no test times out
     pool.starmap(emulator.library, itertools.product(FILES, (None,), (False, True)))
 """
 
@@ -61,7 +61,7 @@ def hooks() -> dict[str, str]:
 
 
 def header() -> Path:
-    """Written; each content has another name, so that what was built with another one is not used."""
+    """Write the header. Its name depends on its content, so that no build with another header is used."""
     names = list(hooks())
     text = HEADER.format(
         members=", ".join(f"FD_FAULT_{name}" for name in names),
@@ -75,7 +75,7 @@ def header() -> Path:
 
 
 def environment(first: Path) -> dict[str, str]:
-    """Python with the package from `LAYOUT` and nowhere else, in child processes too; emulation with the faults."""
+    """Environment of Python with the package from `LAYOUT` only, in child processes too; emulation with the faults."""
     own = {
         "PYTHONPATH": str(LAYOUT),
         "PYTHONSAFEPATH": "1",  # the working folder has a package of the same name
@@ -104,7 +104,7 @@ def build() -> dict[str, str]:
 
 
 def compile_with(first: str) -> None:
-    """What setup.py does, with this header first, and in a fraction of the time: with few optimisations."""
+    """Build as setup.py does, with this header first, and with few optimisations to save time."""
     with mock.patch("setuptools.setup") as setup:
         runpy.run_path("setup.py")
     arguments = setup.call_args.kwargs
@@ -120,7 +120,7 @@ def compile_with(first: str) -> None:
 
 
 def lay_out() -> None:
-    """Links to the sources as they are installed, with these kernels; and the module that plants faults in Python."""
+    """Links to the sources in their installed layout, with these kernels; and the modules with faults of Python."""
     shutil.rmtree(LAYOUT, ignore_errors=True)
     kernels = LAYOUT / "fastdrop" / "_kernels"
     kernels.mkdir(parents=True)

@@ -9,11 +9,11 @@ import os
 import sys
 
 ROTTEN = 97
-"""The exit status where a fault's module has no such attribute any more."""
+"""The exit status if a fault's module no longer has the attribute."""
 
 
 class Planter:
-    """A finder that finds one module, by the others, and changes it once it was executed."""
+    """A finder that finds one module through the other finders, and changes it after it was executed."""
 
     def __init__(self, fault):
         self.fault = fault

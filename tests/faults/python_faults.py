@@ -1,7 +1,7 @@
-"""Faults of the Python side: each replaces one attribute of one module by something that is wrong with it.
+"""Faults of the Python side: each replaces one attribute of a module by a faulty version.
 
-`plant.py` plants them. A change gets the attribute from its owner's namespace and returns what takes its place. They
-are in two modules: these helpers and the package without its experiments; python_more.py has the others.
+`plant.py` plants them. A change gets the attribute from its owner's namespace and returns the replacement. They are
+in two modules: these helpers and the package without its experiments; python_more.py has the others.
 """
 
 import functools
@@ -16,7 +16,7 @@ class Fault(NamedTuple):
     attribute: str
     breaks: str
     areas: str
-    """Of areas.py, comma-separated: each is to catch it."""
+    """Areas of areas.py, comma-separated: each must catch it."""
     change: Change
 
 
@@ -30,7 +30,7 @@ def fault(name: str, place: str, breaks: str, areas: str, change: Change) -> Non
 
 
 def instead(result: Callable[..., Any]) -> Change:
-    """Of a function or method: `result(right, *arguments)` is returned."""
+    """Replace a function or method by one that returns `result(right, *arguments)`."""
 
     def change(right: Any) -> Any:
         function = right.__func__ if isinstance(right, staticmethod) else right
@@ -45,7 +45,7 @@ def instead(result: Callable[..., Any]) -> Change:
 
 
 def returning(value: Any) -> Change:
-    """Of a function or method: it does nothing, and returns this."""
+    """Replace a function or method by one that does nothing and returns this."""
     return instead(lambda right, *arguments, **keywords: value)
 
 
@@ -54,7 +54,7 @@ def getting(result: Callable[[Any], Any]) -> Change:
     return lambda right: property(result)
 
 
-# ---- the rule, arguments, masks and streams
+# ---- the mask rule, arguments, masks and streams
 
 fault(
     "threshold_cut_off",
@@ -84,7 +84,7 @@ fault(
     "refusals",
     instead(lambda right, p, name="p": 0.5 if p != p else right(p, name)),
 )
-fault("any_version", "fastdrop.rule:check_version", "states of other versions are taken", "dropout", returning(None))
+fault("any_version", "fastdrop.rule:check_version", "states of other versions are accepted", "dropout", returning(None))
 fault(
     "nothing_left_at_p_one",
     "fastdrop.rule:evaluation_scale",
@@ -137,35 +137,35 @@ fault(
 fault(
     "saved_scale_lost",
     "fastdrop.mask:Mask.__setstate__",
-    "a mask that was pickled has scale 1",
+    "an unpickled mask has scale 1",
     "masks",
     instead(lambda right, mask, state: right(mask, {**state, "scale": 1.0})),
 )
 fault(
     "noise_shape_is_shape",
     "fastdrop.mask:Mask.noise_shape",
-    "a mask that one looks at has keep bits for each element, shared or not",
+    "a mask as an array has a keep bit for each element, shared or not",
     "dropout",
     getting(lambda mask: mask.shape),
 )
 fault(
     "call_after_failure",
     "fastdrop.stream:Drawing.__exit__",
-    "a call that fails takes a number",
+    "a failed call uses up a call number",
     "refusals",
     returning(None),
 )
 fault(
     "generator_after_failure",
     "fastdrop.stream:_undo",
-    "a call that fails advances NumPy's generator",
+    "a failed call advances NumPy's generator",
     "refusals",
     returning(None),
 )
 fault(
     "large_seeds_cut",
     "fastdrop.stream:_key_of",
-    "of a large seed the lower word is the key",
+    "the key of a large seed is its lower word",
     "users",
     instead(lambda right, seed: seed % 2**64 if type(seed) is int and seed >= 2**64 else right(seed)),
 )
@@ -179,7 +179,7 @@ fault(
 fault(
     "restored_stream_begins",
     "fastdrop.stream:_restore",
-    "a stream that was pickled begins again",
+    "an unpickled stream starts again",
     "streams",
     instead(lambda right, kind, state, attributes: right(kind, {**state, "calls": 0}, attributes)),
 )
@@ -189,14 +189,14 @@ fault(
 fault(
     "shared_axes_numbered",
     "fastdrop.bit_layout:whole",
-    "slices number keep bits that are shared",
+    "slices give shared keep bits separate numbers",
     "slices",
     instead(lambda right, shape, shared_axes: right(shape, ())),
 )
 fault(
     "steps_forgotten",
     "fastdrop.bit_layout:_normal",
-    "slices with steps go on one by one",
+    "slices with steps advance by 1",
     "slices",
     instead(lambda right, shape, first, strides: right(shape, first, [max(-1, min(s, 1)) for s in strides])),
 )
@@ -218,7 +218,7 @@ def _as_native(array: Any) -> Any:
 fault(
     "bytes_in_any_order",
     "fastdrop.backends.cpu:as_input",
-    "arrays of the other byte order are read as they lie",
+    "arrays of the other byte order are read without swapping",
     "layouts",
     instead(lambda right, array, name: right(_as_native(array), name)),
 )
@@ -284,7 +284,7 @@ fault(
 fault(
     "width_of_any_address",
     "fastdrop.backends.cuda.geometry:_width",
-    "wide accesses at any address",
+    "wide accesses are used at any address",
     "adapter",
     instead(lambda right, operands, itemsize, axes=(): 16 // itemsize),
 )
@@ -305,7 +305,7 @@ fault(
 fault(
     "captured_memory_freed",
     "fastdrop.backends.cuda.capture:keep",
-    "what a graph uses is freed",
+    "memory that a graph uses is freed",
     "graphs",
     returning(None),
 )
@@ -319,14 +319,14 @@ fault(
 fault(
     "chunk_from_the_begin",
     "fastdrop.chunks:_apply_to_chunk",
-    "chunks of a Dask array all have the first one's keep bits",
+    "all chunks of a Dask array have the keep bits of the first",
     "dask",
     instead(lambda right, chunk, place, mask: right(chunk, [slice(each.stop - each.start) for each in place], mask)),
 )
 fault(
     "unknown_chunks",
     "fastdrop.chunks:as_input",
-    "chunks of unknown sizes are taken",
+    "chunks of unknown sizes are accepted",
     "dask",
     instead(lambda right, array, name: array),
 )
@@ -347,7 +347,7 @@ fault(
 fault(
     "torch_softmax_gradient",
     "fastdrop.torch.autograd:SoftmaxDropout.backward",
-    "the gradient of attention's weights is half of it",
+    "the gradient of attention's weights is halved",
     "torch",
     instead(lambda right, ctx, *dy: (right(ctx, *dy)[0] * 0.5, None, None)),
 )
@@ -361,14 +361,14 @@ fault(
 fault(
     "torch_channels",
     "fastdrop.torch.functional:_positions",
-    "a batch's channels are taken for positions",
+    "a batch's channels are treated as positions",
     "torch",
     instead(lambda right, x, batched: right(x, False)),
 )
 fault(
     "torch_state_lost",
     "fastdrop.torch.modules:OwnMasks.set_extra_state",
-    "a loaded module begins its masks again",
+    "a loaded module starts its masks again",
     "torch",
     returning(None),
 )

@@ -54,14 +54,14 @@ fault(
 fault(
     "batch_norm_of_constants",
     "fastdrop.nn.layers:BatchNorm.backward",
-    "the batch's mean and variance are taken as constants",
+    "the batch's mean and variance are treated as constants",
     "layers",
     instead(_constant_statistics),
 )
 fault(
     "max_pool_halves",
     "fastdrop.nn.convolution:MaxPool2d.backward",
-    "a maximum gets half of its gradient",
+    "a maximum gets half of the gradient",
     "layers",
     instead(lambda right, layer, dy: right(layer, dy * 0.5)),
 )
@@ -82,7 +82,7 @@ fault(
 fault(
     "gradient_of_last_layer",
     "fastdrop.nn.module:Sequential.backward",
-    "gradients go through the last layer alone",
+    "gradients pass only the last layer",
     "layers",
     instead(lambda right, model, dy: model.layers[-1].backward(dy)),
 )
@@ -103,7 +103,7 @@ fault(
 fault(
     "loss_not_averaged",
     "fastdrop.nn.losses:softmax_cross_entropy",
-    "the loss' gradient is that of a sum",
+    "the gradient of the loss is that of a sum",
     "layers",
     instead(_summed_loss),
 )
@@ -134,14 +134,14 @@ fault(
 fault(
     "members_unchecked",
     "fastdrop.experiments.formats.npz:_checked",
-    "archives may hold a name twice, or declare any size",
+    "archives may have duplicate names, or declare any size",
     "archives",
     instead(lambda right, members, size: {each.filename.removesuffix(".npy"): each for each in members}),
 )
 fault(
     "values_unchecked",
     "fastdrop.experiments.formats.npz:_checked_values",
-    "bytes that are no text or truth value pass",
+    "bytes that are no text or bool are accepted",
     "archives",
     instead(lambda right, name, array: array),
 )
@@ -155,7 +155,7 @@ fault(
 fault(
     "underscores_are_digits",
     "fastdrop.experiments.tables.csv_table:_number",
-    "1_0 is a number in a table",
+    "1_0 is accepted as a number in a table",
     "tables",
     instead(lambda right, cell: right(cell.replace("_", ""))),
 )
@@ -211,28 +211,28 @@ fault(
 fault(
     "lock_for_everybody",
     "fastdrop.experiments.formats.locks:FileLock._acquire",
-    "locks hold nobody off",
+    "locks do not exclude other processes",
     "files",
     instead(lambda right, lock, path, end: None),
 )
 fault(
     "unknown_fields",
     "fastdrop.experiments.formats.config_toml:by_present_names",
-    "unknown fields are not refused in words",
+    "unknown fields are not refused with a message",
     "configuration texts",
     instead(lambda right, fields, known: dict(fields)),
 )
 fault(
     "numbers_as_python_reads",
     "fastdrop.experiments.formats.share_code:_value",
-    "1_0 is a number in a share code",
+    "1_0 is accepted as a number in a share code",
     "configuration texts",
     instead(lambda right, kind, text: kind(text)),
 )
 fault(
     "tables_of_any_sweep",
     "fastdrop.experiments.sweeps.plan:Sweep.identity",
-    "tables of other sweeps fit",
+    "tables of other sweeps are accepted",
     "sweep table",
     getting(lambda sweep: {"rule": 1, "parameter": sweep.parameter}),
 )
@@ -250,7 +250,7 @@ fault(
 fault(
     "seal_unchecked",
     "fastdrop.experiments.sweeps.parquet:seal",
-    "damaged tables are read",
+    "damaged tables are accepted",
     "sweep table",
     instead(lambda right, content: content),
 )
@@ -260,21 +260,21 @@ fault(
 fault(
     "targets_always_met",
     "fastdrop.bench.targets:Target.is_met",
-    "a target is met whatever was measured",
+    "a target counts as met for any result",
     "bench",
     returning(True),
 )
 fault(
     "speeds_turned_over",
     "fastdrop.bench.targets:Target.measured",
-    "speeds are turned over",
+    "speeds are inverted",
     "bench",
     instead(lambda right, target, result: 1 / (right(target, result) or 1.0)),
 )
 fault(
     "others_unseen",
     "fastdrop.bench.noise:between",
-    "what others used is not seen",
+    "CPU use by other processes is not reported",
     "bench",
     instead(lambda right, before, after, *more, **keywords: right(None, None, *more, **keywords)),
 )

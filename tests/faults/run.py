@@ -1,9 +1,9 @@
-"""Breaks the project in many ways, one at a time, and says which test notices: `python tests/faults/run.py`.
+"""Plants one fault at a time and reports which test notices it: `python tests/faults/run.py`.
 
-Faults are beside what they break: FD_FAULT in src_kernels (kernel_faults.py says what each does) and attributes of
-modules (python_faults.py). For each fault the tests of its areas (areas.py) run in another process, first the
-one that noticed it the last time (noticed.json). In the end all tests that noticed something have to pass without a
-fault. The exit status is 1 where a fault is not noticed, or where one is that is said to change nothing.
+Faults are FD_FAULT in src_kernels (kernel_faults.py describes each) and attributes of modules (python_faults.py).
+For each fault the tests of its areas (areas.py) run in another process, first the one that noticed it the last time
+(noticed.json). At the end, all tests that noticed something must pass without a fault. The exit status is 1 if a fault
+is not noticed, or if a test notices a fault that must change nothing.
 """
 
 import argparse
@@ -25,20 +25,20 @@ from build_faults import BUILD, ROOT, build, hooks
 NOTICED = Path(__file__).with_name("noticed.json")
 ROTTEN = 97  # plant.py's
 PROCESSES = 2
-LONGEST = 120  # seconds of a test: what takes longer hangs, and fails
+LONGEST = 120  # seconds of a test: a longer one counts as a hang, and fails
 BEGUN = re.compile(r"^((?:tests|fastdrop)/\S+\.py::.+?)(?= (?:PASSED|FAILED|ERROR|SKIPPED|Fatal)| *$)", re.MULTILINE)
 FAILED = re.compile(r"^(?:FAILED|ERROR) ((?:tests|fastdrop)/\S+\.py.*?)(?: - .*)?$", re.MULTILINE)
 
 
 class Task(NamedTuple):
-    """A fault, and one list of tests that is to notice it."""
+    """A fault, and one list of tests that must notice it."""
 
     fault: str
     place: str
     breaks: str
     area: str
     reason: str
-    """Why it changes nothing, if it does not."""
+    """Why the fault changes nothing, if that is so."""
 
 
 class Outcome(NamedTuple):
@@ -49,7 +49,7 @@ class Outcome(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """Whether a test did: an error of the tests' own, a crash or a hang count as well."""
+        """Whether a test failed; an error in a test, a crash or a hang count as well."""
         return self.status in (1, 2, "hang") or (isinstance(self.status, int) and self.status < 0)
 
 
@@ -107,7 +107,7 @@ def not_here(environment: dict[str, str]) -> set[str]:
 
 
 def attempt(task: Task, environment: dict[str, str], noticed: dict[str, str]) -> Outcome:
-    """Run what is to notice a fault."""
+    """Run the tests that must notice a fault."""
     before = noticed.get(f"{task.fault}, {task.area}")
     if before and not task.reason:
         outcome = pytest([before], environment, task.fault)
@@ -118,8 +118,8 @@ def attempt(task: Task, environment: dict[str, str], noticed: dict[str, str]) ->
     return pytest(files, environment, task.fault)
 
 
-def fail_anyway(tests: set[str], environment: dict[str, str]) -> set[str]:
-    """Those of these tests that fail without a fault: what they noticed means nothing."""
+def fail_without_fault(tests: set[str], environment: dict[str, str]) -> set[str]:
+    """The tests that fail without a fault, so that their failures show nothing."""
     files: dict[str, list[str]] = {}
     for test in sorted(tests):
         files.setdefault(test.partition("::")[0], []).append(test)
@@ -135,13 +135,13 @@ def fail_anyway(tests: set[str], environment: dict[str, str]) -> set[str]:
 
 
 def verdict(task: Task, outcome: Outcome) -> str:
-    """Empty where all is as it should be."""
+    """The problem; empty without one."""
     if outcome.status == ROTTEN:
         return "its attribute is gone"
     if not outcome.failed and outcome.status != 0:
         return f"pytest ended with {outcome.status}"
     if task.reason:
-        return "noticed, though it is said to change nothing" if outcome.failed else ""
+        return "noticed, although it must change nothing" if outcome.failed else ""
     return "" if outcome.failed else "NOT NOTICED"
 
 
@@ -180,7 +180,7 @@ def main() -> int:
             outcomes.append(outcome)
             if outcome.failed and outcome.test:
                 noticed[f"{task.fault}, {task.area}"] = outcome.test
-    anyway = fail_anyway({outcome.test for outcome in outcomes if outcome.failed and outcome.test}, environment)
+    anyway = fail_without_fault({outcome.test for outcome in outcomes if outcome.failed and outcome.test}, environment)
     for row, outcome in zip(rows, outcomes, strict=True):
         if outcome.failed and outcome.test in anyway:
             row["wrong"] = f"{outcome.test} fails without a fault, too"

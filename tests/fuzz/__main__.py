@@ -1,8 +1,8 @@
 """`make fuzz`, or `PYTHONPATH=tests python -m fuzz [--inputs N] [--reader NAME ...]`: all readers, under atheris.
 
-Each reader runs in a process of its own, two at a time. What brought new coverage is kept in build/fuzz, also after
-Ctrl-C, and the next run starts from it; a finding is written to tests/fuzz/corpus, where the tests replay it. The exit
-status is 1 where there was one. `--distil` chooses the committed corpus anew; `--try FILE` says what one file comes to.
+Each reader runs in a separate process, two at a time. Inputs with new coverage are kept in build/fuzz, also after
+Ctrl-C, and the next run starts from them. A finding is written to tests/fuzz/corpus, where the tests replay it; the
+exit status is then 1. `--distil` chooses a new committed corpus; `--try FILE` prints the outcome of one file.
 """
 
 import argparse
@@ -23,7 +23,7 @@ PROGRESS = 10
 
 
 class Run:
-    """One reader's process, and what its log says of it."""
+    """One reader's process and its log."""
 
     def __init__(self, name, inputs, seed):
         self.name, self.inputs, self.begin = name, inputs, time.monotonic()
@@ -47,7 +47,7 @@ class Run:
         )
 
     def problem(self):
-        """What was found; empty where nothing was."""
+        """The finding; empty without one."""
         if self.process.returncode == 0:
             return ""
         text = self.log.read_text(errors="replace")
@@ -56,15 +56,15 @@ class Run:
 
 
 def fuzz(names, inputs, seed, processes):
-    """Give the readers so many inputs together; 1 where there was a finding."""
+    """Run the readers on this number of inputs in all; returns 1 if there was a finding."""
     from fuzz.readers import readers
 
     known = readers()
-    total = sum(known[name].share for name in names)
-    plan = [(name, max(1, round(inputs * known[name].share / total))) for name in names]
-    plan.sort(key=lambda each: -each[1] / known[each[0]].share)
+    total = sum(known[name].weight for name in names)
+    plan = [(name, max(1, round(inputs * known[name].weight / total))) for name in names]
+    plan.sort(key=lambda each: -each[1] / known[each[0]].weight)
     print(f"{inputs:,} inputs, {len(names)} readers, {processes} processes, seed {seed}", flush=True)
-    running, problems, told = [], [], time.monotonic()
+    running, problems, last_report = [], [], time.monotonic()
     try:
         while plan or running:
             while plan and len(running) < processes:
@@ -74,21 +74,21 @@ def fuzz(names, inputs, seed, processes):
                 running.remove(run)
                 print(f"{run}{'' if run.process.returncode == 0 else '  FOUND'}", flush=True)
                 problems += filter(None, [run.problem()])
-            if time.monotonic() - told > PROGRESS:
-                told = time.monotonic()
+            if time.monotonic() - last_report > PROGRESS:
+                last_report = time.monotonic()
                 print(*(f"  .. {run}" for run in running), sep="\n", flush=True)
     except KeyboardInterrupt:
-        for run in running:  # who has had Ctrl-C as well, has ended
+        for run in running:  # they get Ctrl-C as well and may have ended
             run.process.kill()
             run.process.wait()
-        print(f"stopped; what was kept is in {WORK}")
+        print(f"stopped; the inputs that were kept are in {WORK}")
         return 130
     print(*problems or ["nothing found"], sep="\n")
     return 1 if problems else 0
 
 
 def attempt(path):
-    """Say what one file comes to; the folder names the reader."""
+    """Print the outcome of one file; the folder names the reader."""
     from fuzz.readers import Finding, limited_memory, readers
 
     path = Path(path)
@@ -106,10 +106,10 @@ def main():
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--inputs", type=int, default=1_000_000, help="of all readers together (%(default)s)")
     parser.add_argument("--reader", nargs="*", default=[], metavar="NAME", help="these alone")
-    parser.add_argument("--seed", type=int, default=0, help="a number above 0; drawn where it is not given")
+    parser.add_argument("--seed", type=int, default=0, help="a number above 0 (default: random)")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--distil", action="store_true", help="choose the committed corpus from build/fuzz and itself")
-    parser.add_argument("--try", dest="file", help="say what this file of the corpus comes to")
+    parser.add_argument("--try", dest="file", help="print the outcome of this file of the corpus")
     given = parser.parse_args()
     if given.file:
         attempt(given.file)

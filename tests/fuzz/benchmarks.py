@@ -1,4 +1,4 @@
-"""The reader of the benchmark's files, and what is made of them."""
+"""The reader of the benchmark's files, and the use of their content."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Readers of configurations: TOML, the line to share, and a sweep's values and plan."""
+"""Readers of configurations: TOML, share codes, and a sweep's values and plan."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ CONFIGS = [
 
 
 def check_config(config):
-    """A configuration comes back from each of its texts, and what is asked of it has an answer."""
+    """A configuration is restored from each of its texts, and its methods work."""
     assert ExperimentConfig.from_toml(config.to_toml()) == config
     assert ExperimentConfig.from_share_code(config.to_share_code()) == config
     assert len(config.kinds) == len(config.rates) == len(config.hidden)
@@ -69,7 +69,7 @@ class Line(Reader):
 
 
 class SweepPlan(Reader):
-    """A parameter, its values and the seeds, a line each, as the command line and the app have them."""
+    """A parameter, its values and the seeds, one per line, as in the command line and the app."""
 
     refused = (ConfigError,)
 

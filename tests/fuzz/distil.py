@@ -1,6 +1,6 @@
-"""Chooses the committed corpus: the smallest inputs that together go all the ways through the product's code.
+"""Chooses the committed corpus: the smallest inputs that together cover all edges of the product's code.
 
-A way is a line that follows another in the same function. Findings stay, whatever they cover.
+An edge is a pair of lines executed one after the other in a function. Findings always stay.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ LARGEST = 16_000
 """Bytes of a file."""
 MOST_CANDIDATES = 3000
 MUTATIONS = 100
-"""Of a reader with the usual share, beside what a run has kept."""
+"""For a reader of weight 1, in addition to the inputs that a run has kept."""
 
 
-def _ways(work):
-    """Which lines follow which while `work` runs, and what it returns."""
+def _edges(work):
+    """The edges that are covered while `work` runs, and its result."""
     found, last = set(), {}
 
     def line(frame, event, _):
@@ -44,7 +44,7 @@ def _ways(work):
 
 
 def distil(names, work):
-    """Write the corpus of these readers; 1 where one of the candidates is a finding."""
+    """Write the corpus of these readers; returns 1 if one of the candidates is a finding."""
     status = 0
     for name in names:
         folder = CORPUS / name
@@ -53,7 +53,7 @@ def distil(names, work):
         with tempfile.TemporaryDirectory() as place:
             reader = readers()[name](place)
             candidates = {path.read_bytes() for path in (*old, *Path(work, name).glob("*")) if path.is_file()}
-            candidates |= set(mutations(reader, name, round(MUTATIONS * reader.share)))
+            candidates |= set(mutations(reader, name, round(MUTATIONS * reader.weight)))
             chosen, problems, count = _chosen(reader, candidates)
         status |= bool(problems)
         for path in old:
@@ -61,27 +61,27 @@ def distil(names, work):
         for outcome, content in chosen:
             (folder / f"{outcome}-{hashlib.sha256(content).hexdigest()[:16]}").write_bytes(content)
         size = sum(len(content) for _, content in chosen)
-        said = f"{name}: {len(chosen)} of {len(candidates)} inputs, {size:,} bytes, {count:,} ways"
+        said = f"{name}: {len(chosen)} of {len(candidates)} inputs, {size:,} bytes, {count:,} edges"
         print(said, *problems, sep="\n  ", flush=True)
     return status
 
 
 def _chosen(reader, candidates):
-    """Outcome and content of those that go a way which no smaller one goes."""
+    """Outcome and content of the inputs with an edge that no smaller one covers."""
     covered, chosen, problems, size = set(), [], [], 0
     ordered = sorted((content for content in candidates if len(content) <= LARGEST), key=lambda each: (len(each), each))
     seeds = [content for content in reader.seeds() if len(content) <= LARGEST]
     with limited_memory():
         for content in [*seeds, *ordered[:MOST_CANDIDATES]]:
             try:
-                ways, outcome = _ways(lambda content=content: reader.outcome(content))
+                edges, outcome = _edges(lambda content=content: reader.outcome(content))
             except Finding as finding:
                 problems.append(f"{finding!s:.200}: {content[:80]!r}")
                 continue
-            new = ways - covered
+            new = edges - covered
             if not new or outcome == "no input" or len(chosen) >= MOST_FILES or size + len(content) > MOST_BYTES:
                 continue
-            covered |= ways
+            covered |= edges
             size += len(content)
             chosen.append((outcome, content))
     return chosen, problems, len(covered)

@@ -1,7 +1,7 @@
-"""Runs one reader under atheris, in a process of its own: `python -m fuzz.engine READER INPUTS SEED WORK`.
+"""Runs one reader under atheris, in this process: `python -m fuzz.engine READER INPUTS SEED WORK`.
 
-libFuzzer keeps what brings new coverage in WORK, and writes a finding into the committed corpus. Structure is kept by
-the readers' own mutations; libFuzzer's take a share of the turns.
+libFuzzer keeps inputs with new coverage in WORK, and writes a finding into the committed corpus. The readers' mutations
+keep the structure; libFuzzer's are used for the rest.
 """
 
 import os
@@ -14,19 +14,19 @@ import atheris
 
 INSTRUMENTED = ["fastdrop", "fastdrop_gui"]
 NOT_INSTRUMENTED = ["fastdrop.nn", "fastdrop.reference", "fastdrop.functional", "fastdrop.experiments.trainer"]
-"""What trains: its branches say nothing about inputs, and tracing takes its time."""
+"""The training code: its branches do not depend on inputs, and tracing is slow."""
 LONGEST = 1 << 17
 """Bytes of an input."""
 OWN = 0.85
-"""Share of the mutations that keep the structure."""
+"""Fraction of the mutations that keep the structure."""
 HANG = 300
-"""Seconds on the clock, however busy the machine is; `readers.SECONDS` of the processor come first, but in C code."""
+"""Seconds of wall time; the limit `readers.SECONDS` of CPU time comes first, except in C code."""
 RSS = 3000
-"""Megabytes of memory: what no limit of address space has seen."""
+"""Megabytes of memory that the limit of address space did not stop."""
 
 
 def main(name, inputs, seed, work):
-    """Give the reader so many inputs; the exit status is libFuzzer's."""
+    """Run the reader on this number of inputs; the exit status is libFuzzer's."""
     with atheris.instrument_imports(include=INSTRUMENTED, exclude=NOT_INSTRUMENTED):
         from fuzz.readers import CORPUS, limited_memory, readers
 
@@ -58,7 +58,7 @@ def main(name, inputs, seed, work):
             custom_mutator=mutate,
         )
         with limited_memory():
-            atheris.Fuzz()  # which ends the process
+            atheris.Fuzz()  # this ends the process
 
 
 if __name__ == "__main__":

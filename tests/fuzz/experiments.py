@@ -22,7 +22,7 @@ from fuzz.readers import Finding, NoInput, Reader
 
 
 def same(one, other):
-    """Whether two states are the same, each array to the last bit."""
+    """Whether two states are equal, each array bit for bit."""
     return one.keys() == other.keys() and all(
         (one[key].shape, one[key].dtype) == (other[key].shape, other[key].dtype)
         and one[key].tobytes() == other[key].tobytes()
@@ -31,7 +31,7 @@ def same(one, other):
 
 
 class Restorer:
-    """A trainer that takes states of `CONFIG`: a refused one must leave it as it was, an accepted one is the state."""
+    """A trainer that restores states of `CONFIG`: a refused one must not change it, an accepted one is its state."""
 
     def __init__(self, steps=5):
         self.trainer = Trainer(CONFIG)
@@ -49,14 +49,14 @@ class Restorer:
             raise
 
     def use(self, state):
-        """Go on with what was accepted."""
+        """Train on with an accepted state."""
         now = self.trainer.state()
         assert now.keys() == state.keys()
         for name in now.keys() - {"numbers"}:
-            wanted = state[name].astype(now[name].dtype)
+            expected = state[name].astype(now[name].dtype)
             assert np.can_cast(state[name].dtype, now[name].dtype, "equiv") or state[name].dtype.kind == "i", name
-            assert wanted.shape == now[name].shape, name
-            assert wanted.tobytes() == now[name].tobytes(), name
+            assert expected.shape == now[name].shape, name
+            assert expected.tobytes() == now[name].tobytes(), name
         theirs, ours = json.loads(str(state["numbers"])), json.loads(str(now["numbers"]))
         assert theirs == ours
         with suppress(TrainingDiverged):
@@ -69,7 +69,7 @@ class Restorer:
 class ExperimentFile(Reader):
     refused = (ConfigError,)
     suffix = ".fastdrop"
-    share = 0.15
+    weight = 0.15
     mutate = staticmethod(of_archive)
 
     def prepare(self):
@@ -112,10 +112,10 @@ class ExperimentFile(Reader):
 
 
 class State(Reader):
-    """The arrays of a trainer's state, as they are after NumPy has read them; no file's reader has looked at them."""
+    """The arrays of a trainer's state as NumPy reads them, without the checks of the file's reader."""
 
     refused = (CheckpointError,)
-    share = 0.15
+    weight = 0.15
 
     def prepare(self):
         self.restorer = Restorer()

@@ -1,4 +1,4 @@
-"""Readers of what other packages and earlier processes left: DLPack capsules, compiled kernels in the cache."""
+"""Readers of data from other packages and earlier processes: DLPack capsules, compiled kernels in the cache."""
 
 import ctypes
 import hashlib
@@ -48,7 +48,7 @@ MEMORY = np.arange(4096, dtype=np.uint8)
 
 
 class Exporter:
-    """Another package's array: all that it says comes from a dict."""
+    """Another package's array: all its metadata come from a dict."""
 
     def __init__(self, found):
         self.device = found["device"]
@@ -77,7 +77,7 @@ class Exporter:
 
 
 class Capsule(Reader):
-    """The metadata of a DLPack capsule; its memory is there, whatever it says."""
+    """The metadata of a DLPack capsule; its memory is always valid."""
 
     refused = (TypeError, BackendUnavailable)
 
@@ -108,7 +108,7 @@ class Capsule(Reader):
         try:
             exporter = Exporter(json.loads(given))
             if (exporter.name == b"dltensor_versioned") != (type(exporter.managed) is _Versioned):
-                raise NoInput  # the name says which structure is there: memory is read by it
+                raise NoInput  # the name decides which structure is read from memory
             where = tuple(exporter.__dlpack_device__())
             if not where or not all(type(number) is int and abs(number) < 1 << 31 for number in where):
                 raise NoInput
@@ -131,7 +131,7 @@ class Capsule(Reader):
 
 
 class Nvrtc:
-    """What of CuPy's bindings the cache is filled with."""
+    """The part of CuPy's bindings that fills the cache."""
 
     NVRTCError = RuntimeError
 
@@ -142,9 +142,9 @@ class Nvrtc:
 
 
 class KernelCache(Reader):
-    """A file of the cache: its name, a line, and its content. START and DIGEST stand for what they would be."""
+    """A file of the cache: its name, a newline, its content. START and DIGEST are replaced by the valid ones."""
 
-    share = 0.3
+    weight = 0.3
 
     def prepare(self):
         self.cache = self.folder / "cache"
@@ -187,7 +187,7 @@ class KernelCache(Reader):
         if found != self.made:
             parts = re.fullmatch(rf"{self.start}\.([^.]*)\.{digest}\.ptx", os.fsdecode(name), re.DOTALL)
             if not parts or found != (content, parts[1]):
-                raise Finding(f"the cache gives what it was not given: {found!r:.300}")
+                raise Finding(f"the cache returns what it did not store: {found!r:.300}")
         return found
 
     def use(self, found):

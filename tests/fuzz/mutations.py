@@ -1,4 +1,4 @@
-"""Mutations with a seed: each takes a random.Random and what is there, and returns something that is wrong with it."""
+"""Mutations with a seed: each takes a random.Random and an input, and returns a damaged input."""
 
 import copy
 import io
@@ -11,13 +11,13 @@ import zipfile
 import numpy as np
 
 MOST_BYTES = 1 << 18
-"""Of what is unpacked to be mutated."""
+"""The most that is unpacked to be mutated."""
 VALUES = [
     None, True, False, 0, 1, -1, 2, 1.5, -0.0, 1e-320, 1e308, math.inf, -math.inf, math.nan, 2**31, 2**63, -(2**63),
     2**64, 10**400, "", "0", "nan", "\x00", "\ud800", "a\x1bb", "x" * 5000, "../x", "moons", "file", "cnn", [], {},
     [[]], [1], [0.5, 0.5], ["standard"], {"a": 1}, {"error": 3}, json.loads("[" * 200 + "]" * 200),
 ]  # fmt: skip
-"""What stands in place of a value of JSON or of a state."""
+"""Replacements of a value in JSON or in a state."""
 LITERALS = [
     "-1", "1e999", "nan", "inf", "-inf", "true", "0x" + "f" * 5000, "1" * 400, "1" * 5000, '""', '"\\u0000"',
     "'" + "x" * 5000 + "'", "[]", "[" * 2000, "[[1]]", "{}", "{a = 1}", "{" + "a.b.c.d.e.f." * 50 + "g = 1}",
@@ -26,12 +26,12 @@ LITERALS = [
 QUOTED = [
     "%00", "%", "%zz", "%ED%A0%80", "%FF", "1_0", "\u0661\u0662", "+5", " 5", "1e5", "%31",
 ]  # fmt: skip
-"""Values in a line of fields."""
+"""Replacements of a value in a share code."""
 CELLS = [
     "", " ", "nan", "inf", "-1e999", "1_0", "\u0661", "0x10", "1e308", "1e-320", '"', '""', '"a', "'", "a", "x" * 1001,
     "\x00", "\ufeff", "1;2", "True", "1,", "9" * 400,
 ]  # fmt: skip
-"""Cells of a table of text."""
+"""Replacements of a cell in a table of text."""
 HEADERS = [
     "{(", "{", "", "{}", "None", "[" * 200 + "]" * 200, "-" * 900 + "1", "(" * 900, "'\\", '"""', "{'descr'",
     "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }",
@@ -83,7 +83,7 @@ def of_bytes(rng, content):
 
 
 def of_text(rng, text):
-    """Swap, cut, repeat, insert, anything that a text can have."""
+    """Swap, cut, repeat, or insert anything that a text can have."""
     for _ in range(rng.choice([1, 1, 2, 8])):
         place, size = rng.randrange(len(text) + 1), rng.choice([1, 2, 8, 40])
         match rng.randrange(5):
@@ -104,7 +104,7 @@ def of_text(rng, text):
 
 
 def of_json(rng, document):
-    """Another value somewhere, a key gone, a list longer or shorter."""
+    """Replace a value, remove a key, lengthen or shorten a list."""
     document = copy.deepcopy(document)
     for _ in range(rng.choice([1, 1, 2])):
         place = document
@@ -138,7 +138,7 @@ def json_text(rng, document):
 
 
 def of_toml(rng, text):
-    """A literal in place of a value, a line gone or twice, or any change of text."""
+    """Replace a value by a literal, remove or repeat a line, or change the text."""
     lines = text.splitlines() or [""]
     place = rng.randrange(len(lines))
     match rng.randrange(8):
@@ -156,7 +156,7 @@ def of_toml(rng, text):
 
 
 def of_line(rng, text):
-    """Of name?field=value&field=value: another value, a field gone or twice, or any change of text."""
+    """In name?field=value&field=value, replace a value, remove or repeat a field, or change the text."""
     head, _, rest = text.partition("?")
     parts = rest.split("&")
     place = rng.randrange(len(parts))
@@ -173,7 +173,7 @@ def of_line(rng, text):
 
 
 def of_cells(rng, text):
-    """Of lines with commas: another cell, a line gone or twice, or any change of text."""
+    """In comma-separated lines, replace a cell, remove or repeat a line, or change the text."""
     lines = text.splitlines() or [""]
     place = rng.randrange(len(lines))
     match rng.randrange(8):
@@ -191,12 +191,12 @@ def of_cells(rng, text):
 
 
 def encoded(text):
-    """As bytes, halves of characters as well, which makes them no UTF-8."""
+    """The text as bytes; lone surrogates make invalid UTF-8."""
     return text.encode("utf-8", "surrogatepass")
 
 
 def as_text(change):
-    """A change of text as one of bytes; bytes that are no text are mutated as such, and so is one in ten."""
+    """Turn a change of text into one of bytes; one in ten, and bytes that are no text, are mutated as bytes."""
 
     def changed(rng, content):
         if rng.random() < 0.1:
@@ -211,7 +211,7 @@ def as_text(change):
 
 
 def change_json(rng, text):
-    """A text of JSON; what is none, is changed as a text."""
+    """Change JSON; other text is changed as text."""
     try:
         document = json.loads(text)
         mutated = json_text(rng, document)
@@ -227,14 +227,14 @@ def npy(array):
 
 
 def with_header(header, values=b"", version=1, size=None):
-    """An array's file with any text in place of its header; `size` is what it says that the text has."""
+    """An array's file with any text as its header; `size` is the length that it declares for the text."""
     text = header.encode("latin1")
     declared = struct.pack("<H" if version == 1 else "<I", len(text) if size is None else size)
     return b"\x93NUMPY" + bytes([version, 0]) + declared + text + values
 
 
 def of_array(rng, array):
-    """Other values, dtype, order or shape."""
+    """Change values, dtype, order or shape."""
     match rng.randrange(12):
         case 0 if array.dtype.kind == "f" and array.size:
             array = array.copy()
@@ -269,7 +269,7 @@ def of_array(rng, array):
 
 
 def plain_array(content):
-    """The array of a member; None where it is none, or a large one."""
+    """The array of a member; None if it is no array, or a large one."""
     if len(content) > MOST_BYTES:
         return None
     try:
@@ -279,7 +279,7 @@ def plain_array(content):
             if version != (1, 0):
                 return None
             shape, _, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=2000)
-            # Also where a side or an element takes nothing: NumPy walks through all others to copy it.
+            # Also if a side or an element has size 0: NumPy iterates over all other sides to copy it.
             if dtype.hasobject or math.prod(max(side, 1) for side in (*shape, dtype.itemsize)) > MOST_BYTES:
                 return None
             return np.load(io.BytesIO(content), allow_pickle=False)
@@ -288,7 +288,7 @@ def plain_array(content):
 
 
 def members_of(content):
-    """The members of an archive by name; empty where it is none, or a large one."""
+    """The members of an archive by name; empty if it is no archive, or a large one."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
             if sum(member.file_size for member in file.infolist()) > MOST_BYTES:
@@ -324,14 +324,14 @@ def archive(members):
     """An NPZ archive of (name, content, method)."""
     buffer = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as file:
-        warnings.simplefilter("ignore")  # names that are there twice
+        warnings.simplefilter("ignore")  # duplicate names
         for name, content, method in members:
             file.writestr(name, content, method)
     return buffer.getvalue()
 
 
 def of_archive(rng, content):
-    """An archive with correct checksums around something that is wrong, or with a directory that is."""
+    """An archive with a damaged member and correct checksums, or with a damaged directory."""
     members = list(members_of(content).items())
     if not members:
         return of_bytes(rng, content)

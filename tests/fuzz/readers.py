@@ -1,4 +1,4 @@
-"""What every reader has in common: its inputs, its documented errors, and what is a finding."""
+"""The base of all readers: inputs, documented errors, and the conditions of a finding."""
 
 import contextlib
 import importlib
@@ -18,25 +18,25 @@ from fuzz.mutations import of_bytes
 CORPUS = Path(__file__).with_name("corpus")
 LONGEST_MESSAGE = 2000
 SECONDS = 5
-"""Of processor time that a small input may take."""
+"""CPU time that a small input may take."""
 MEMORY = 1 << 30
 """Bytes of address space that it may take."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""What a terminal may take for a command, and what cannot be written."""
+"""Control characters of terminals, and lone surrogates."""
 MODULES = ("configs", "experiments", "tables", "sweeps", "benchmarks", "states", "memory", "worker")
-"""Those of this package that have readers."""
+"""The modules of this package that have readers."""
 
 
 class Finding(AssertionError):
-    """What an input must not come to."""
+    """A forbidden outcome of an input."""
 
 
 class NoInput(Exception):
-    """Bytes that stand for no input of this reader."""
+    """Bytes that encode no input of this reader."""
 
 
 class _TooSlow(BaseException):
-    """Not an Exception: what is tested must not catch it."""
+    """Not an Exception, so that the tested code does not catch it."""
 
 
 class Reader:
@@ -46,14 +46,14 @@ class Reader:
     ----------
     refused : tuple of exception types
     suffix : str
-        Of the file that an input is written to, whose name each message has to have; empty where there is no file.
-    share : float
-        Of a run's inputs, beside others: slow readers get fewer.
+        Of the file that holds an input; each message must have its name. Empty if there is no file.
+    weight : float
+        Relative number of inputs in a run: slow readers get fewer.
     """
 
     refused = ()
     suffix = ""
-    share = 1.0
+    weight = 1.0
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -61,32 +61,32 @@ class Reader:
         self.prepare()
 
     def prepare(self):
-        """Make what all inputs are read with."""
+        """Prepare what all inputs need."""
 
     def seeds(self):
         """Valid inputs, made by this version of the product."""
         raise NotImplementedError
 
     def mutate(self, rng, content):
-        """Other bytes, of the same structure if that can be."""
+        """Mutated bytes, of the same structure if possible."""
         raise NotImplementedError
 
     def read(self, given):
-        """What the product makes of the file at the path `given`, or of these bytes; raises one of `refused`."""
+        """Read the file at the path `given`, or these bytes, with the product; raises one of `refused`."""
         raise NotImplementedError
 
     def use(self, found):
-        """Work with what was accepted: that raises nothing."""
+        """Use an accepted input: this must raise nothing."""
 
     def mutated(self, rng, content):
-        """As `mutate`; what stands for nothing any more is mutated as bytes."""
+        """As `mutate`; bytes without structure are mutated as bytes."""
         try:
             return self.mutate(rng, content)
-        except Exception:  # of bytes that were mutated often before
+        except Exception:  # bytes that earlier mutations have damaged
             return of_bytes(rng, content)
 
     def outcome(self, content):
-        """ "accepted", "refused" or "no input"; a `Finding` where it is anything else."""
+        """ "accepted", "refused" or "no input"; anything else raises a `Finding`."""
         try:
             with _limited_time():
                 return self._outcome(content)
@@ -117,7 +117,7 @@ class Reader:
 
     def _check_message(self, error):
         cause = error
-        while cause is not None:  # in whatever words: to ask for so much memory is wrong
+        while cause is not None:  # a MemoryError is a finding, also behind another error
             if isinstance(cause, MemoryError):
                 raise Finding(f"asks for too much memory: {error!s:.500}") from error
             cause = cause.__cause__ or cause.__context__
@@ -132,7 +132,7 @@ class Reader:
 
 @contextlib.contextmanager
 def _limited_time():
-    """Of the processor, so that a busy machine changes nothing."""
+    """Limit the CPU time, so that a busy machine changes nothing."""
 
     if resource is None:
         yield
@@ -152,15 +152,15 @@ def _limited_time():
 
 @contextlib.contextmanager
 def limited_memory():
-    """No more than `MEMORY` beyond what this process has now, until the end."""
+    """Limit the address space to `MEMORY` more than this process has now."""
     if resource is None or not os.path.exists("/proc/self/statm"):
         yield
         return
     with open("/proc/self/statm") as file:
         now = int(file.read().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = now + MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
+    limit = now + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard < 0 else min(limit, hard), hard))
     try:
         yield
     finally:
@@ -179,7 +179,7 @@ def corpus(name):
 
 
 def mutations(reader, name, count, seed=0):
-    """So many inputs, each mutated once to three times from a seed or a file of the corpus."""
+    """`count` inputs, each mutated one to three times from a seed or a file of the corpus."""
     pool = [*reader.seeds(), *(path.read_bytes() for path in corpus(name))]
     for number in range(count):
         rng = random.Random(f"{name} {seed} {number}")

@@ -1,4 +1,4 @@
-"""Readers of saved states: of streams, masks and noises, which are dicts and what `__setstate__` takes."""
+"""Readers of saved states of streams, masks and noises: dicts, and arguments of `__setstate__`."""
 
 import copy
 import json
@@ -14,18 +14,18 @@ from fuzz.readers import Finding, NoInput, Reader
 
 KINDS = {kind.__name__: kind for kind in (fd.Mask, GaussianNoise, BlockMask, CutoutMask)}
 MOST_ELEMENTS = 1 << 12
-"""Of a mask that is looked at."""
+"""The largest mask whose keep bits are read."""
 
 
 def _plain(value):
-    """An object as JSON has it: its kind and its state."""
+    """An object for JSON: its kind and its state."""
     if type(value).__name__ in KINDS:
         return {type(value).__name__: value.__getstate__()}
     raise TypeError(value)
 
 
 def _restored(found):
-    """The object that such a dict stands for, made as `copy` and `pickle` do it."""
+    """The object of such a dict, made as `copy` and `pickle` make it."""
     if len(found) != 1 or next(iter(found)) not in KINDS:
         return found
     ((name, state),) = found.items()

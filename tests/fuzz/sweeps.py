@@ -1,4 +1,4 @@
-"""Reader of a sweep's table, a Parquet file that has a digest of itself in its metadata."""
+"""Reader of a sweep's table, a Parquet file with its digest in the metadata."""
 
 import hashlib
 import io
@@ -29,7 +29,7 @@ _OTHERS = [
 
 
 def sealed(content):
-    """With the digest of what is there now, in the last place that has one."""
+    """The content with a correct digest, in the last place that has one."""
     places = list(_DIGEST.finditer(content))
     if not places:
         return content
@@ -39,7 +39,7 @@ def sealed(content):
 
 
 def _other_column(rng, column):
-    """Of a table: other values, some of them missing, or another type."""
+    """Change a column of a table: other values, some of them missing, or another type."""
     values = column.to_pylist()
     place = rng.randrange(len(values)) if values else 0
     match rng.randrange(6):
@@ -84,7 +84,7 @@ def _other_table(rng, table):
 class SweepFile(Reader):
     refused = (TableError,)
     suffix = ".parquet"
-    share = 0.1
+    weight = 0.1
 
     def prepare(self):
         pa.set_memory_pool(pa.system_memory_pool())  # the usual one reserves gigabytes of addresses
@@ -112,7 +112,7 @@ class SweepFile(Reader):
                 return of_bytes(rng, content)
             case 1:
                 return sealed(of_bytes(rng, content))
-            case 2:  # what is said about the pages, which no checksum of Parquet's own covers
+            case 2:  # page headers, which Parquet's checksums do not cover
                 footer = max(len(content) - 8 - int.from_bytes(content[-8:-4], "little"), 0)
                 return sealed(content[:footer] + of_bytes(rng, content[footer:]))
         table = pq.read_table(io.BytesIO(content))
@@ -127,7 +127,7 @@ class SweepFile(Reader):
         try:
             table.wait()
         except TableError:
-            with suppress(TableError):  # the same again
+            with suppress(TableError):  # the same result again
                 table.close()
             raise
         return table

@@ -1,4 +1,4 @@
-"""Readers of tables: their preview, the whole of them, and the data set that is made of them."""
+"""Readers of tables: the preview, the whole table, and its data set."""
 
 import csv
 
@@ -18,7 +18,7 @@ class Table(Reader):
     refused = (DataError,)
 
     def read(self, given):
-        """All that reads the file; where one refuses it, the last error, once the others have had it, too."""
+        """Run every reader of the file, also after one refuses it; then raise the last error."""
         found, refusals = {}, []
         for use in (preview_table, read_table, _load):
             try:
@@ -32,7 +32,7 @@ class Table(Reader):
             self._check_table(found[read_table])
         if refusals:
             if _load in found:
-                raise Finding("a data set is made of a file that is refused otherwise")
+                raise Finding("a data set is made from a file that another reader refuses")
             raise refusals[-1]
         return found.values()
 
@@ -63,7 +63,7 @@ class Table(Reader):
 
 class NpzTable(Table):
     suffix = ".npz"
-    share = 0.4
+    weight = 0.4
     mutate = staticmethod(of_archive)
 
     def seeds(self):
@@ -79,7 +79,7 @@ class NpzTable(Table):
 
 class CsvTable(Table):
     suffix = ".csv"
-    share = 0.7
+    weight = 0.7
     mutate = staticmethod(as_text(of_cells))
 
     def seeds(self):

@@ -1,4 +1,4 @@
-"""Each reader with the committed corpus and with some mutations; and that what is broken is found."""
+"""Each reader with the committed corpus and some mutations; and the detection of broken readers."""
 
 import contextlib
 import os
@@ -12,12 +12,12 @@ from fuzz.readers import SECONDS, Finding, Reader, corpus, limited_memory, mutat
 READERS = readers()
 PROCESSOR = getattr(signal, "ITIMER_PROF", None)
 MUTATIONS = 150
-"""Of each reader that has the usual share."""
+"""For each reader of weight 1."""
 
 
 @pytest.fixture(scope="module")
 def opened():
-    """The readers, made when they are first asked for."""
+    """The readers, created on first use."""
     with contextlib.ExitStack() as stack:
         made = {}
 
@@ -37,8 +37,8 @@ def test_valid_inputs_are_accepted(name, opened):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_the_corpus_has_the_outcomes_that_it_had(name, opened):
-    """Its findings are mended, what was refused is refused, and what was accepted is accepted."""
+def test_the_corpus_has_its_recorded_outcomes(name, opened):
+    """Findings are fixed; refused inputs are refused, and accepted ones accepted."""
     assert corpus(name), f"no corpus of {name}: python -m fuzz --distil --reader {name}"
     wrong = []
     with limited_memory():
@@ -55,8 +55,8 @@ def test_the_corpus_has_the_outcomes_that_it_had(name, opened):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_mutations_end_with_the_documented_error_or_with_what_works(name, opened):
-    count = max(40, round(MUTATIONS * READERS[name].share))
+def test_mutations_raise_documented_errors_or_work(name, opened):
+    count = max(40, round(MUTATIONS * READERS[name].weight))
     outcomes, problems = [], []
     with limited_memory():
         for number, content in enumerate(mutations(opened(name), name, count)):
@@ -70,18 +70,18 @@ def test_mutations_end_with_the_documented_error_or_with_what_works(name, opened
     assert "refused" in outcomes or not READERS[name].refused
 
 
-def test_no_folder_of_the_corpus_is_without_its_reader():
+def test_each_folder_of_the_corpus_has_a_reader():
     from fuzz.readers import CORPUS
 
     assert {path.name for path in CORPUS.iterdir()} == set(READERS)
     assert sum(path.stat().st_size for path in CORPUS.rglob("*") if path.is_file()) < 1 << 20
 
 
-# -- what is broken is found
+# -- broken readers are found
 
 
 class Broken(Reader):
-    """Has whatever fault its input names."""
+    """Has the fault that its input names."""
 
     refused = (ValueError,)
     suffix = ".txt"
@@ -127,7 +127,7 @@ class Broken(Reader):
         ("useless", "accepted, but then ValueError: of no use"),
     ],
 )
-def test_what_is_broken_is_a_finding(fault, words, tmp_path, monkeypatch):
+def test_broken_readers_are_findings(fault, words, tmp_path, monkeypatch):
     monkeypatch.setattr("fuzz.readers.SECONDS", 0.2 if fault == "loop" else SECONDS)
     reader = Broken(tmp_path)
     assert [reader.outcome(content) for content in (b"good", b"refused")] == ["accepted", "refused"]
@@ -135,7 +135,7 @@ def test_what_is_broken_is_a_finding(fault, words, tmp_path, monkeypatch):
         reader.outcome(fault.encode())
 
 
-def test_limits_end_with_what_they_are_for(tmp_path):
+def test_limits_are_removed_afterwards(tmp_path):
     resource = pytest.importorskip("resource")
 
     def limits():

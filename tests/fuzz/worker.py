@@ -1,4 +1,4 @@
-"""Reader of messages: what the app's training process does with those of a window that has gone mad."""
+"""Reader of messages: the app's training process gets arbitrary ones from the window."""
 
 import gc
 import json
@@ -18,21 +18,21 @@ from fuzz.readers import NoInput, Reader
 
 KINDS = get_args(Kind)
 MOST_STEPS = 20
-"""Of training between two messages."""
+"""Training steps between two messages."""
 
 
 class Refused(Exception):
-    """The process has said that something failed."""
+    """The process has reported a failure."""
 
 
 class Connection:
-    """The process's end of a pipe: messages that are there already, and what is sent."""
+    """The process's end of a pipe: waiting messages, and those that it sends."""
 
     def __init__(self, messages):
         self.messages, self.sent, self.polls = messages, [], 0
 
     def poll(self, patience=0.0):
-        """There is one, but where the process is busy, only every now and then."""
+        """A message is waiting; while the process trains, only every `MOST_STEPS` polls."""
         self.polls += 1
         return patience != 0.0 or self.polls % MOST_STEPS == 0
 
@@ -40,14 +40,14 @@ class Connection:
         return self.messages.pop(0) if self.messages else ("stop", None)
 
     def send(self, message):
-        self.sent.append(pickle.loads(pickle.dumps(message)))  # as a pipe takes it
+        self.sent.append(pickle.loads(pickle.dumps(message)))  # as a pipe does
 
 
 class Messages(Reader):
     """[kind, value] in JSON, each; afterwards a good experiment must train."""
 
     refused = (Refused,)
-    share = 0.02
+    weight = 0.02
 
     def mutate(self, rng, content):
         messages = json.loads(content)
@@ -91,13 +91,13 @@ class Messages(Reader):
             messages = json.loads(given, object_hook=self._object)
             for kind, value in messages:
                 if kind == "stop":
-                    raise NoInput  # it does
+                    raise NoInput  # it would end the process
                 if kind == "threads" and (not isinstance(value, int) or value > 2):
-                    raise NoInput  # a machine would make so many
+                    raise NoInput  # the machine would start that many threads
                 if kind == "save" and isinstance(value, list) and value and isinstance(value[0], str):
                     value[0] = str(self.folder / Path(value[0]).name)
                 if kind == "save" and not (isinstance(value, list) and value and isinstance(value[0], str)):
-                    raise NoInput  # a number is a file's descriptor
+                    raise NoInput  # a number would be a file descriptor
         except (ValueError, TypeError, AttributeError, RecursionError):
             raise NoInput from None
         return [tuple(message) for message in messages]
@@ -115,7 +115,7 @@ class Messages(Reader):
             worker.serve(connection)
         sent = connection.sent
         assert all(isinstance(message, (Failure, Notice, Saved, Update)) for message in sent)
-        assert any(isinstance(message, Update) and message.run == 99 for message in sent), "it trains no more"
+        assert any(isinstance(message, Update) and message.run == 99 for message in sent), "it no longer trains"
         problems = [message.message for message in sent if isinstance(message, Failure)]
         problems += [message.problem for message in sent if isinstance(message, Saved) and message.problem]
         if problems:

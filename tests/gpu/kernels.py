@@ -13,7 +13,7 @@ from fastdrop.backends.cuda import compiler, device, source
 
 
 def size(expression: str, capability: str) -> int:
-    """Bytes of a compiled kernel, which is in the cache then."""
+    """Compile a kernel into the cache; returns its size in bytes."""
     return len(compiler.compiled(expression, capability)[0])
 
 

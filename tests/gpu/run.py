@@ -1,11 +1,11 @@
-"""Builds, checks and measures fastdrop on a machine with an NVIDIA GPU, offline, in one go and less than 6 minutes.
+"""Builds, checks and measures fastdrop on a machine with an NVIDIA GPU, offline, in less than 6 minutes.
 
 python3 tests/gpu/run.py --save gpu.json
 
-It needs a C compiler, and Python 3.11 or newer with pip, setuptools, Cython, NumPy, CuPy and pytest. What needs other
-packages is left out where they are missing, and named: bfloat16 (ml_dtypes), fastdrop.torch (torch), Dask's chunks
+It needs a C compiler, and Python 3.11 or newer with pip, setuptools, Cython, NumPy, CuPy and pytest. Tests
+whose other packages are missing are left out and named: bfloat16 (ml_dtypes), fastdrop.torch (torch), Dask's chunks
 (dask), training and the benchmark (rich, scikit-learn, threadpoolctl). The JSON is that of `fastdrop bench --device
-cuda`, with what was built, tested and left out beside it. Exit status 0: everything passed.
+cuda`, with added records of what was built, tested and left out. Exit status 0: everything passed.
 """
 
 import argparse
@@ -26,10 +26,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TOTAL = 340
 LIMITS = {"build": 150, "kernels": 40, "tests": 120, "bench": 130}
-"""Seconds for all steps and for each; one that takes longer is stopped, the benchmark so that it keeps its figures."""
+"""Seconds for all steps and for each. A slower step is stopped; the benchmark keeps its figures."""
 GRACE = 8
-"""Seconds to end in when interrupted, and again when killed."""
-SHARES = min(8, os.cpu_count() or 1)
+"""Seconds to wait after an interrupt, and again after a kill."""
+SHARDS = min(8, os.cpu_count() or 1)
 """Processes that run the tests, on one GPU."""
 
 TRAINING = ["rich", "sklearn", "threadpoolctl"]
@@ -53,7 +53,7 @@ TESTS: dict[str, list[str]] = {
     "core/test_dask.py": ["dask", "distributed", "ml_dtypes"],
     "experiments/test_experiment_code.py": TRAINING,
 }
-"""The files with tests for a GPU, and the packages that they need beside the others."""
+"""The files with tests for a GPU, and the additional packages that they need."""
 
 
 def missing(packages: Sequence[str]) -> str:
@@ -62,7 +62,7 @@ def missing(packages: Sequence[str]) -> str:
 
 
 def step(name: str, commands: list[list[str]], folder: str, limit: float) -> dict:
-    """Run commands beside each other, outside the repository, whose own folders have nothing compiled."""
+    """Run commands in parallel, outside the repository, whose source folders have no compiled kernels."""
     print(f"\n== {name}, at most {limit:.0f} s: {' '.join(commands[0])}", flush=True)
     begin = time.perf_counter()
     runs = [Run(command, folder, number, len(commands)) for number, command in enumerate(commands)]
@@ -79,10 +79,10 @@ def step(name: str, commands: list[list[str]], folder: str, limit: float) -> dic
 
 
 class Run:
-    """A command that runs; its output is shown as it comes."""
+    """A running command; its output is shown as it arrives."""
 
     def __init__(self, command: list[str], folder: str, number: int, count: int) -> None:
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "GPU_SHARE": f"{number}/{count}"}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "GPU_SHARD": f"{number}/{count}"}
         self.process = subprocess.Popen(
             command,
             cwd=folder,
@@ -104,16 +104,16 @@ class Run:
 
     @property
     def status(self) -> int:
-        """Its exit status; one that says failure where it cannot be killed."""
+        """Its exit status; a failure if it cannot be killed."""
         return 1 if self.process.returncode is None else self.process.returncode
 
     def wait(self, until: float) -> None:
-        """Let it end by then."""
+        """Wait for its end until this time."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(max(0.0, until - time.perf_counter()))
 
     def stop(self, how: signal.Signals | None) -> None:
-        """End it, and what it has started, if it has not ended by itself; None: no more is done about it."""
+        """Stop it and its child processes if it still runs; None: do nothing more."""
         if self.process.poll() is None and how is not None:
             print(f"== stopped by {how.name}: process {self.process.pid}", flush=True)
             os.killpg(self.process.pid, how)
@@ -143,17 +143,17 @@ def skipped(outputs: Sequence[str]) -> dict[str, str]:
 
 
 def steps(folder: str, figures: Path, build: bool, left_out: dict[str, str]) -> dict[str, dict]:
-    """Run all steps; what is left out, and why, is written down."""
+    """Run all steps; `left_out` gets what is left out, and why."""
     python, checks, begin = [sys.executable, "-m"], {}, time.perf_counter()
     here = Path(__file__).parent
     install = ["pip", "install", "--no-build-isolation", "--no-deps", "--force-reinstall", "--quiet", str(ROOT)]
-    suite = ["pytest", "-c", str(here / "pytest.ini"), "--confcutdir", str(ROOT / "tests"), "-p", "share", "-m", "gpu"]
+    suite = ["pytest", "-c", str(here / "pytest.ini"), "--confcutdir", str(ROOT / "tests"), "-p", "shard", "-m", "gpu"]
     files = [str(ROOT / "tests" / file) for file, packages in TESTS.items() if not missing(packages)]
     left_out |= {file: f"not installed: {missing(packages)}" for file, packages in TESTS.items() if missing(packages)}
     commands = {
         "build": [python + install] if build else [],
         "kernels": [[sys.executable, str(here / "kernels.py")]],
-        "tests": [[*python, *suite, "-q", "-rs", "--tb=short", *files]] * SHARES,
+        "tests": [[*python, *suite, "-q", "-rs", "--tb=short", *files]] * SHARDS,
         "bench": [[*python, "fastdrop.cli.main", "bench", "--device", "cuda", "--save", str(figures)]],
     }
     if missing([*TRAINING, "ml_dtypes"]):
@@ -166,7 +166,7 @@ def steps(folder: str, figures: Path, build: bool, left_out: dict[str, str]) -> 
         if all_of_it and left > 10:
             checks[name] = step(name, all_of_it, folder, min(LIMITS[name], left))
         elif all_of_it:
-            left_out[name] = f"no time was left of {TOTAL} s"
+            left_out[name] = f"no time left of {TOTAL} s"
             checks[name] = {"status": 1, "seconds": 0.0, "output": []}
     return checks
 

@@ -3,8 +3,8 @@
 `cases.bin` holds the operands' bytes, `cases.txt` a line of words for each case, which refers to them:
 
     name kernel dtype operation threads stores nan sweep large key call threshold scale shift first_tile operands ndim
-    then for each operand: type, place of its bytes, their number, place of the first element in them, place of the
-    expected bytes (-1: it is only read); then the shape, the keep bits' strides, and each operand's strides
+    then for each operand: type, offset of its bytes, their number, offset of the first element in them, offset of the
+    expected bytes (-1: read-only); then the shape, the keep bits' strides, and each operand's strides
 
 first_tile is where the bits begin, of elementwise kernels the first keep bit, of Gaussian noise the first group.
 threads is the largest number to run with (1 or 3), stores 1 or 2 (with non-temporal stores as well; 3 for the kinds of
@@ -58,21 +58,21 @@ class CaseFile:
         self.blobs, self.size, self.lines, self.largest = [], 0, [], 0
 
     def put(self, data):
-        """The place of these bytes in the file."""
+        """The offset of these bytes in the file."""
         data = data.tobytes() if isinstance(data, np.ndarray) else bytes(data)
-        place = self.size
+        offset = self.size
         self.blobs.append(data)
         self.size += len(data)
-        return place
+        return offset
 
     def read(self, array):
-        """An operand that is only read: the memory that the array spans, whatever its strides."""
+        """A read-only operand: the memory that the array spans."""
         low, high = byte_bounds(array)
-        place = self.put(ctypes.string_at(low, high - low))
-        return Operand(array.dtype.name, place, high - low, array.ctypes.data - low, -1, array.strides)
+        offset = self.put(ctypes.string_at(low, high - low))
+        return Operand(array.dtype.name, offset, high - low, array.ctypes.data - low, -1, array.strides)
 
     def written(self, array, data=FILLED):
-        """An operand that holds the expected result; what its memory has between the elements must stay as it is."""
+        """A written operand with the expected result; bytes between its elements must not change."""
         operand = self.read(array)
         return operand._replace(data=data, expected=operand.data)
 
@@ -131,7 +131,7 @@ class CaseFile:
 
 
 def walk(shape, strides, bit_strides):
-    """Neighbouring axes that one stride can walk made one, as src_kernels/cpu/elementwise.pxi does it."""
+    """Merge neighbouring axes that one stride covers, as src_kernels/cpu/elementwise.pxi does."""
     axes = []  # from the last to the first: size, keep bit stride, operands' strides
     for axis in reversed(range(len(shape))):
         if shape[axis] == 1:

@@ -34,7 +34,7 @@ PS = [0.5, 0.25, 0.3, 0.1, 0.0, 1.0]
 
 
 def contiguous(file):
-    """Runs of every size, all alignments. They share one array of inputs and one of results: each takes its start."""
+    """Runs of every size, all alignments. They share one array of inputs and one of results; each uses the start."""
     most = max(LARGE) + 1
     for name, dtype in DTYPES.items():
         for operation in (name for name in OPERATIONS if not name.endswith("backward")):
@@ -69,7 +69,7 @@ def sizes(file, label, operation, mask, scale, y, places):
         )
         sweep = 2 if thorough and around else int(n % 8 == 1)
         add(f"{label}-{n}", "elementwise", operands, [n], stores=2, sweep=sweep)
-        if n % 16 == 1:  # in place: the first input is what is written
+        if n % 16 == 1:  # in place: the first input is overwritten
             same = [operands[0]._replace(data=places[0]), operands[1]._replace(data=SAME_AS_FIRST), *operands[2:]]
             add(f"{label}-{n}-in-place", "elementwise", same, [n])
 
@@ -153,7 +153,7 @@ def softmax(file):
 
 
 def gaussian(file):
-    """Noise on runs of every size, from near and far elements on; sigma is in the place of the scale."""
+    """Noise on runs of every size, at small and large element numbers; sigma takes the place of the scale."""
     most, sigma, mask = 2 * TILE + 33, 0.65, mask_of(0.5)
     sizes = [*range(1, 70), 127, 128, 129, TILE - 1, TILE, TILE + 1, most]
     for name, dtype in DTYPES.items():
@@ -239,7 +239,7 @@ def bits(file):
 
 
 def many_ties(file):
-    """Tiles with more ties than a vector takes, and with three in one word: rare, so the call was searched for."""
+    """Tiles with more ties than a vector takes, and with three in one word: rare, so a search found the call."""
     mask, tiles = mask_of(0.3, call=51), 40
     drawn = expected.uniform(mask.key, mask.call, tiles * TILE)
     ties = (drawn >> np.uint64(32) == mask.threshold >> 32).reshape(tiles, -1, 32).sum(axis=-1)

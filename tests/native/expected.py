@@ -1,4 +1,4 @@
-"""What the reference says of each operation, in the operands' order of kernels.h; and values to give to them."""
+"""The reference's result of each operation, with operands in the order of kernels.h; and input values."""
 
 import functools
 
@@ -30,12 +30,12 @@ SPECIAL = [
 
 @functools.cache
 def uniform(key, call, count):
-    """U of the first elements: drawn once for all the cases that want them."""
+    """U of the first elements, drawn once for all cases."""
     return reference.uniform40(key, call, np.arange(count))
 
 
 def keep(mask, shape, strides, first=0):
-    """The keep bits of elements whose axes step through them by these strides, from the first one on."""
+    """The keep bits of elements, by the keep bit strides of their axes, starting at `first`."""
     if list(strides) == [1] and first == 0:
         return uniform(mask.key, mask.call, shape[0]) < np.uint64(mask.threshold)
     numbers, place = np.unique(bit_numbers_of(shape, strides) + np.uint64(first), return_inverse=True)
@@ -43,7 +43,7 @@ def keep(mask, shape, strides, first=0):
 
 
 def values(count, dtype, seed, special=True):
-    """Normal random numbers, and now and then a zero, an infinity, a NaN, a subnormal or a very large number."""
+    """Normal random numbers, and sometimes a zero, an infinity, a NaN, a subnormal or a very large number."""
     random = np.random.default_rng(seed)
     x = random.standard_normal(count) * random.choice([0.01, 1, 1, 1, 30], count)
     if special:
@@ -58,12 +58,12 @@ def values(count, dtype, seed, special=True):
 
 
 SHIFT = 0.37
-"""Alpha dropout's: no half dtype has this number."""
+"""The shift of alpha dropout, a number that no half dtype represents."""
 ONE_INPUT = ("dropout", "multiply", "alpha")
 
 
 def mask_of(p, key=0x0123456789ABCDEF, call=2**32 - 3):
-    """Both halves of key and call number count."""
+    """Both 32-bit halves of key and call number are used."""
     return MaskNumbers(key, call, rule.threshold_of(p))
 
 
@@ -78,7 +78,7 @@ def nan_rule(operation):
 
 @np.errstate(all="ignore")
 def elementwise(operation, inputs, kept, scale):
-    """The written array; of a backward operation also the unrounded gradient, which is what gets added up."""
+    """The written array; for a backward operation also the unrounded gradient, which enters the sums."""
     if operation == "dropout":
         return reference.apply(inputs[0], kept, scale)
     if operation == "multiply":
@@ -98,7 +98,7 @@ def elementwise(operation, inputs, kept, scale):
 
 @np.errstate(all="ignore")
 def group_sums(inputs, activation, kept, scale, start):
-    """Of a backward operation: what each group of rows adds to what was there, row after row."""
+    """For a backward operation: the sums after each group of rows is added, row by row."""
     wide = [a.astype(reference.compute_dtype(a.dtype)) for a in inputs]
     dx = elementwise(f"bias_{activation}_backward", wide, kept, scale)
     group = max(1, 2**16 // dx.shape[1])
@@ -110,7 +110,7 @@ def group_sums(inputs, activation, kept, scale, start):
 
 @np.errstate(all="ignore")
 def gaussian(x, mask, sigma, group):
-    """x with noise, its first element being the first of a group."""
+    """x with noise; its first element is the first of a group."""
     wide = reference.compute_dtype(x.dtype).type
     number = np.arange(x.size, dtype=np.uint64) + np.uint64(group * rule.NORMAL_GROUP)
     noise = wide(1) + wide(sigma) * reference.normals(mask.key, mask.call, number).astype(wide)

@@ -1,7 +1,7 @@
 """Ways to build the kernels and to run them: compilers, processors, operating systems.
 
-A flavour is built by setup.py's own flags, warnings as errors, and replays the cases of cases.py by replay.c, where
-something here can run it. test_native.py and test_platforms.py say which flavours there are.
+A flavour is built by setup.py's own flags, warnings as errors, and replays the cases of cases.py by replay.c, if
+this machine can run it. test_native.py and test_platforms.py say which flavours there are.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ class Flavour(NamedTuple):
     isas: list[str]
     flags: tuple[str, ...] = ()
     machine: str = platform.machine()
-    runner: tuple[str, ...] | None = ()  # what runs the program; None: nothing here can
+    runner: tuple[str, ...] | None = ()  # the command that runs the program; None: it cannot run here
     openmp: bool = True
     options: tuple[str, ...] = ()  # of replay
     needs: tuple[str, ...] = ()  # Python packages
@@ -116,7 +116,7 @@ def build_flavour(flavour, folder):
 
 
 def is_of_another(flag, isas):
-    """Whether it is the macro of an instruction set that is not built."""
+    """Whether this flag is the macro of an instruction set that is not built."""
     return flag.startswith("-DFASTDROP_HAVE_") and flag.split("_")[2].split("=")[0].lower() not in isas
 
 
@@ -159,7 +159,7 @@ class Replays:
 
 
 def processor_has(isa):
-    """Whether this processor has an instruction set, by what the system says; an emulator has all of its machine's."""
+    """Whether this processor has an instruction set, as the system reports it; an emulator has all of its machine's."""
     needed = {"avx512": "avx512f avx512bw avx512dq avx512vl avx512cd bmi2 popcnt", "avx2": "avx2 f16c bmi2"}
     words = set(Path("/proc/cpuinfo").read_text().split())
     return words.issuperset(needed.get(isa, "").split())

@@ -1,4 +1,4 @@
-/* Memory for the operands of a case: nothing behind the last byte or before the first one may be touched.
+/* Memory for the operands of a case: no byte before the first or after the last one may be accessed.
  *
  * Each operand has an arena, a file's pages mapped twice: once writable, once read-only, which is how kernels get what
  * they only read. Both mappings have a page before and a page behind that nobody may touch.
@@ -19,8 +19,8 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
-#define MARGIN 256  /* bytes around a written operand that are looked at afterwards */
-#define UNSET 0xA5  /* what they, and outputs before the call, are filled with */
+#define MARGIN 256  /* bytes around a written operand that are checked afterwards */
+#define UNSET 0xA5  /* fill of the margins, and of outputs before the call */
 #define INSIDE 4096 /* where an operand with a given alignment begins: room for a margin on both sides */
 
 /* Touching a guard page: behind the operand, before it. An alignment from 0 to 63 bytes, with a margin. A block from
@@ -43,7 +43,7 @@ static arena make_arena(int64_t bytes) {
     return a;
 }
 
-/* Where an operand of this many bytes begins: the address for us, who fill it. */
+/* The writable address of an operand of this many bytes, where the test fills it. */
 static char *place(arena *a, placement where, int64_t bytes, int64_t alignment) {
     if (where == AT_END) return a->writable + a->size - bytes;
     if (where == AT_BEGIN) return a->writable;
@@ -65,7 +65,7 @@ static void release(arena *a, int64_t alignment) {
     a->block = NULL;
 }
 
-/* The same address as a kernel gets it that must not write there. */
+/* The read-only address of the same operand, for a kernel that must not write it. */
 static char *read_only(const arena *a, char *at) { return a->block ? at : a->readable + (at - a->writable); }
 
 /* The margins around an operand, cut off at the guard pages. */
@@ -82,7 +82,7 @@ static void paint_margins(const arena *a, char *at, int64_t bytes) {
     memset(at + bytes, UNSET, (size_t)behind);
 }
 
-/* How far from the operand's first byte the first byte was written that is not its own; 0: none. */
+/* Offset from the operand's first byte to the first byte written outside the operand; 0: none. */
 static int64_t stray_write(const arena *a, const char *at, int64_t bytes) {
     int64_t before, behind;
     margins(a, at, bytes, &before, &behind);

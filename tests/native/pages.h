@@ -1,14 +1,13 @@
-/* Pages that nobody may touch, and what happens when one is touched: what POSIX, Windows and WebAssembly do
- * differently.
+/* Guard pages, and the handlers that report an access to one, for POSIX, Windows and WebAssembly.
  *
- * WebAssembly has neither such pages nor signals: there a stray write is found in an operand's margins, a stray read
- * not.
+ * WebAssembly has neither such pages nor signals: there an operand's margins show a stray write, and nothing shows
+ * a stray read.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MOST_SECONDS 100 /* for one case, POSIX alone: a hang shall say where */
+#define MOST_SECONDS 100 /* for one case, POSIX alone: so that a hang is reported */
 
 /* Called with what happened, and the address that was touched: NULL where that is not known. */
 typedef void crash_handler(const char *what, const char *address);
@@ -30,7 +29,7 @@ static LONG CALLBACK exception(EXCEPTION_POINTERS *found) {
     snprintf(what, sizeof what, "exception %08lx", record->ExceptionCode);
     if (record->ExceptionCode == EXCEPTION_ACCESS_VIOLATION)
         on_crash(what, (const char *)record->ExceptionInformation[1]);
-    if (record->ExceptionCode >= 0xC0000000) on_crash(what, NULL); /* errors; others go on to who wants them */
+    if (record->ExceptionCode >= 0xC0000000) on_crash(what, NULL); /* errors; other exceptions go to their handlers */
     return EXCEPTION_CONTINUE_SEARCH;
 }
 

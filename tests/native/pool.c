@@ -1,5 +1,5 @@
-/* The pool of src_kernels/cpu/pool.c from several threads at once, and with what NumPy seldom asks for. Prints "right".
- */
+/* The pool of src_kernels/cpu/pool.c from several threads at once, and with requests that NumPy seldom makes. Prints
+ * "right". */
 #include "cpu/pool.h"
 
 #include <pthread.h>
@@ -23,16 +23,16 @@
         }                                                                                                              \
     } while (0)
 
-static void *take(size_t size) { return fd_pool_malloc(NULL, size); }
-static void give(void *data) { fd_pool_free(NULL, data, 1); }
+static void *allocate(size_t size) { return fd_pool_malloc(NULL, size); }
+static void release(void *data) { fd_pool_free(NULL, data, 1); }
 
-/* Both ends of a block, which nobody else may write to. */
+/* Marks both ends of a block, which no other thread may write to. */
 static void mark(unsigned char *data, size_t size, int number) { data[0] = data[size - 1] = (unsigned char)number; }
 static int is_marked(const unsigned char *data, size_t size, int number) {
     return data[0] == (unsigned char)number && data[size - 1] == (unsigned char)number;
 }
 
-static void *hammer(void *argument) {
+static void *stress(void *argument) {
     const int number = (int)(intptr_t)argument;
     unsigned random = (unsigned)number;
     unsigned char *held[HELD] = {0};
@@ -49,24 +49,24 @@ static void *hammer(void *argument) {
             fd_pool_set_limit((20 + (size_t)rand_r(&random) % 180) * MB);
             break;
         case 2: {
-            unsigned char *moved = fd_pool_realloc(NULL, held[k], size);
-            CHECK(moved);
-            if (held[k]) CHECK(moved[0] == (unsigned char)number);
-            held[k] = moved;
+            unsigned char *resized = fd_pool_realloc(NULL, held[k], size);
+            CHECK(resized);
+            if (held[k]) CHECK(resized[0] == (unsigned char)number);
+            held[k] = resized;
             sizes[k] = size;
-            mark(moved, size, number);
+            mark(resized, size, number);
             break;
         }
         default:
-            give(held[k]);
-            held[k] = take(size);
+            release(held[k]);
+            held[k] = allocate(size);
             CHECK(held[k]);
             sizes[k] = size;
             mark(held[k], size, number);
         }
         CHECK(fd_pool_free_bytes() <= 200 * MB);
     }
-    for (int k = 0; k < HELD; k++) give(held[k]);
+    for (int k = 0; k < HELD; k++) release(held[k]);
     return NULL;
 }
 
@@ -77,9 +77,9 @@ static void forks(void) {
         if (child == 0) {
             fd_pool_empty();
             fd_pool_set_limit(64 * MB);
-            unsigned char *data = take(32 * MB);
+            unsigned char *data = allocate(32 * MB);
             mark(data, 32 * MB, 1);
-            give(data);
+            release(data);
             _exit(fd_pool_free_bytes() == 32 * MB ? 0 : 1);
         }
         int status;
@@ -87,47 +87,47 @@ static void forks(void) {
     }
 }
 
-static void seldom(void) {
+static void rare_requests(void) {
     fd_pool_set_limit(128 * MB);
-    give(NULL);
-    void *nothing = take(0);
+    release(NULL);
+    void *nothing = allocate(0);
     CHECK(nothing);
-    give(fd_pool_realloc(NULL, nothing, 0));
-    give(fd_pool_realloc(NULL, NULL, 8));
-    void *kept = take(33 * MB + 1);
+    release(fd_pool_realloc(NULL, nothing, 0));
+    release(fd_pool_realloc(NULL, NULL, 8));
+    void *kept = allocate(33 * MB + 1);
     memset(kept, 7, 33 * MB + 1);
     CHECK((uintptr_t)kept % 64 == 0);
-    give(kept);
+    release(kept);
     CHECK(fd_pool_free_bytes() >= 33 * MB + 1);
     unsigned char *zeros = fd_pool_calloc(NULL, 33, MB); /* the same memory */
     CHECK(zeros == kept);
     for (size_t k = 0; k < 33 * MB; k++) CHECK(zeros[k] == 0);
     CHECK(!fd_pool_realloc(NULL, zeros, SIZE_MAX) && zeros[0] == 0);
-    CHECK(!take(SIZE_MAX) && !take(SIZE_MAX / 2 + 1) && !take(SIZE_MAX - 100) && !take(SIZE_MAX / 4));
+    CHECK(!allocate(SIZE_MAX) && !allocate(SIZE_MAX / 2 + 1) && !allocate(SIZE_MAX - 100) && !allocate(SIZE_MAX / 4));
     CHECK(!fd_pool_calloc(NULL, SIZE_MAX / 2, 3) && !fd_pool_calloc(NULL, 3, SIZE_MAX / 2));
     unsigned char *none = fd_pool_calloc(NULL, 0, 8);
     CHECK(none);
-    give(none);
-    give(zeros);
+    release(none);
+    release(zeros);
     fd_pool_set_limit(SIZE_MAX);
     CHECK(fd_pool_keeps(SIZE_MAX) && !fd_pool_keeps(FD_POOL_SMALLEST - 1));
-    give(take(500 * MB));
+    release(allocate(500 * MB));
     CHECK(fd_pool_free_bytes() >= 500 * MB);
     fd_pool_set_limit(0);
     CHECK(fd_pool_free_bytes() == 0 && !fd_pool_keeps(FD_POOL_SMALLEST));
-    give(take(64 * MB));
+    release(allocate(64 * MB));
     CHECK(fd_pool_free_bytes() == 0);
 }
 
 int main(int count, char **arguments) {
     CHECK(fd_pool_start() == 0 && fd_pool_limit() == 0);
-    seldom();
+    rare_requests();
     fd_pool_set_limit(150 * MB);
     pthread_t threads[THREADS];
-    for (intptr_t k = 0; k < THREADS; k++) CHECK(pthread_create(&threads[k], NULL, hammer, (void *)k) == 0);
+    for (intptr_t k = 0; k < THREADS; k++) CHECK(pthread_create(&threads[k], NULL, stress, (void *)k) == 0);
     if (count < 2 || strcmp(arguments[1], "--no-fork") != 0) forks();
     for (int k = 0; k < THREADS; k++) CHECK(pthread_join(threads[k], NULL) == 0);
-    give(take(32 * MB)); /* something is kept at the end */
+    release(allocate(32 * MB)); /* something is kept at the end */
     printf("right\n");
     return 0;
 }

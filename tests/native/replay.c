@@ -59,7 +59,7 @@ static void describe_run(void) {
     printf("\n");
 }
 
-/* A guard page was touched, something read-only written, or time is over: the process ends, but can say what ran. */
+/* A guard page was touched, something read-only written, or time is over: the process reports what ran, and ends. */
 static void crashed(const char *what, const char *address) {
     printf("CRASH, %s\n", what);
     if (now.test) describe_run();
@@ -128,7 +128,7 @@ static void report(const char *what, int k, int64_t element, const char *got, co
     fflush(stdout);
 }
 
-/* Whether this processor's arithmetic hands on what a NaN carries. */
+/* Whether this processor's arithmetic propagates a NaN's payload. */
 static int keeps_payloads(void) {
     volatile uint32_t word = 0x7FC01234;
     volatile float number, factor = 1.5f;
@@ -245,7 +245,7 @@ static void run_at(placement where, int64_t first, int64_t others, const fd_kern
         now.at[k] = place(&arenas[k], where, o->bytes, now.alignment[k]);
         fill(k);
     }
-    /* threads begin at whole tiles, so alignments have nothing new for them, and waking a team takes long */
+    /* threads begin at whole tiles, so alignment makes no difference to them, and starting a team is slow */
     const int most_threads = where == AT_END || where == AT_BEGIN ? t->threads : 1;
     for (int i = 0; kernels[i]; i++)
         for (int threads = 1; threads <= most_threads; threads += 2)

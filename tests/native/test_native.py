@@ -1,10 +1,10 @@
-"""The kernels as C: built with every compiler, for every processor at hand, replayed against the reference's results.
+"""The kernels as C: built with every compiler, for every available processor, replayed against the reference's results.
 
 make native
 
-tests/native/cases.py writes the cases, tests/native/replay.c runs them between guard pages. What a tool or a processor
-is missing for is skipped by name; with FASTDROP_REQUIRE_NATIVE=1, as in `make test-all`, a missing tool is a failure.
-test_platforms.py does the same for other operating systems.
+tests/native/cases.py writes the cases, tests/native/replay.c runs them between guard pages. A case whose tool or
+processor is missing is skipped and named; with FASTDROP_REQUIRE_NATIVE=1, as in `make test-all`, a missing
+tool is a failure. test_platforms.py does the same for other operating systems.
 """
 
 import subprocess
@@ -25,14 +25,14 @@ from native.flavours import (
 )
 
 SANITIZERS = ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-# Checks as calls, not inlined: half the time to compile, in which most of it goes.
+# Checks as calls, not inlined: this halves the compile time, which dominates.
 SANITIZERS += ["--param", "asan-instrumentation-with-call-threshold=0"]
 
 
 FLAVOURS = {
     "gcc": Flavour("gcc", OWN_ISAS),
     "clang": Flavour("clang", OWN_ISAS),
-    # What a compiler without vector types and OpenMP gets, such as MSVC.
+    # The build of a compiler without vector types and OpenMP, such as MSVC.
     "scalar": Flavour("gcc", ["portable"], ("-DFD_SCALAR",), openmp=False),
     "sanitizers": Flavour("gcc", OWN_ISAS, tuple(SANITIZERS), options=("--quick",)),
     "aarch64": Flavour(
@@ -98,7 +98,7 @@ POOL = {
 
 @pytest.mark.parametrize("name", POOL)
 def test_the_pool(name, tmp_path):
-    """Threads that take and give at once, forks among them, and what NumPy seldom asks for."""
+    """Threads that allocate and free concurrently, forks, and requests that NumPy seldom makes."""
     compiler, flags = POOL[name]
     flavour = Flavour(compiler, ["portable"])
     require(flavour)
@@ -120,7 +120,7 @@ def test_the_pool(name, tmp_path):
             str(target),
         ]
     )
-    # ThreadSanitizer has no threads in a child; and a lock of AddressSanitizer's malloc may be taken there for ever.
+    # ThreadSanitizer has no threads in a child; and AddressSanitizer's malloc may deadlock there.
     arguments = ["--no-fork"] if name in ("threads", "elsewhere") else []
     environment = {**ENVIRONMENT, "ASAN_OPTIONS": "allocator_may_return_null=1"}
     result = subprocess.run(

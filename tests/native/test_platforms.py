@@ -1,4 +1,4 @@
-"""The kernels as C for Windows, macOS, musl, RISC-V and WebAssembly: built by zig, replayed where something here can.
+"""The kernels as C for Windows, macOS, musl, RISC-V and WebAssembly: built by zig, replayed where possible.
 
 make platforms
 
@@ -18,7 +18,7 @@ ARM_ISAS = ["neon", "portable"]
 
 
 def zig(target, machine, isas, runner, *flags):
-    # Warnings come before code is made: where nothing runs it, it need not be fast.
+    # Warnings come before code generation: what is not run need not be optimised.
     flags = flags if runner is not None else (*flags, "-O1")
     command = shlex.join([sys.executable, "-m", "ziglang", "cc", "-target", target])
     return Flavour(command, isas, flags, machine, runner, openmp=False, options=("--quick",), needs=("ziglang",))

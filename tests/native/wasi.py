@@ -1,4 +1,4 @@
-"""Runs a WebAssembly program with the files of its first argument's folder; what a runner such as qemu is elsewhere.
+"""Runs a WebAssembly program with the files of its first argument's folder: a runner, as qemu is.
 
 python tests/native/wasi.py PROGRAM ARGUMENTS...
 """

@@ -1,4 +1,4 @@
-"""Against Keras 3 on PyTorch (`make baselines`): semantics and statistics of what Keras has; masks differ."""
+"""Against Keras 3 on PyTorch (`make baselines`): semantics and statistics of shared layers; masks differ."""
 
 import os
 import warnings
@@ -16,7 +16,7 @@ def keras():
     os.environ.setdefault("KERAS_BACKEND", "torch")
     pytest.importorskip("torch")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own imports
+        warnings.simplefilter("ignore")  # warnings of Keras' imports
         keras = pytest.importorskip("keras")
     if keras.backend.backend() != "torch":
         pytest.skip(f"Keras runs on {keras.backend.backend()}; KERAS_BACKEND=torch chooses PyTorch")
@@ -37,7 +37,7 @@ def made(keras, name, *arguments, **how):
 
 
 def test_gaussian_dropout(keras):
-    """Noise of mean 1 and variance p / (1 - p), independent of x, another for every element; its gradient too."""
+    """Noise of mean 1 and variance p / (1 - p), independent of x and between elements; the gradient too."""
     ones = np.ones((400, 500))
     for p in (0.1, 0.5, 0.8):
         sigma = np.sqrt(p / (1 - p))
@@ -68,7 +68,7 @@ def test_gradient_of_gaussian_dropout(keras):
 @pytest.mark.parametrize("channels", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 def test_spatial_dropout(keras, dimensions, channels):
-    """Whole feature maps, each example's own, at the rate p; kept ones divided by 1 - p."""
+    """Whole feature maps are dropped, separately for each example, at the rate p; kept ones are divided by 1 - p."""
     if dimensions == 1 and channels == "channels_first":
         pytest.skip("Keras' SpatialDropout1D has its channels last")
     last = channels == "channels_last"
@@ -123,7 +123,7 @@ def test_locked_dropout_is_a_noise_shape(keras):
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.7])
 def test_alpha_dropout(keras, p):
-    """The same two functions of x, for what is dropped and what is kept; mean and variance stay."""
+    """The same two functions of x, for dropped and for kept elements; mean and variance are preserved."""
     x = normal((400, 500))
     theirs = called(made(keras, "AlphaDropout", p), x)
     ours, mask = fd.alpha_dropout(x, p, rng=1)
@@ -133,13 +133,13 @@ def test_alpha_dropout(keras, p):
     np.testing.assert_allclose(ours[~np.asarray(mask)], value, atol=2e-6)
     both = ~dropped & np.asarray(mask)
     np.testing.assert_allclose(ours[both], theirs[both], atol=1e-5)
-    for y, share in ((theirs, dropped.mean()), (ours, (~np.asarray(mask)).mean())):
-        assert share == pytest.approx(p, abs=0.006)
+    for y, fraction in ((theirs, dropped.mean()), (ours, (~np.asarray(mask)).mean())):
+        assert fraction == pytest.approx(p, abs=0.006)
         assert y.mean() == pytest.approx(0, abs=0.02)
         assert y.var() == pytest.approx(1, abs=0.03)
 
 
-def test_nothing_happens_in_evaluation(keras):
+def test_evaluation_is_the_identity(keras):
     x = normal((4, 5, 6))
     for name, ours in (
         ("Dropout", fd.dropout),

@@ -1,4 +1,4 @@
-"""Kinds and rates of single layers in a configuration, and what observing a training run sees."""
+"""Kinds and rates of single layers in a configuration, and the diagnostics of a training run."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ def config(**changes):
     return ExperimentConfig(**{"dataset": "moons", "hidden": (16, 8), "epochs": 3, **changes})
 
 
-def test_one_kind_and_rate_serve_all_layers_unless_layers_have_their_own():
+def test_one_kind_and_rate_apply_to_all_layers_unless_set_per_layer():
     assert config(rate=0.3).kinds == ("standard", "standard")
     assert config(rate=0.3).rates == (0.3, 0.3)
     assert config(dropout_layers="last").kinds == ("none", "standard")
@@ -33,7 +33,7 @@ def test_one_kind_and_rate_serve_all_layers_unless_layers_have_their_own():
         ("text", (8, 16, 8), "standard", ("none", "standard", "standard")),
     ],
 )
-def test_a_kind_goes_where_it_has_a_place(network, hidden, dropout, kinds):
+def test_a_kind_applies_to_the_layers_that_support_it(network, hidden, dropout, kinds):
     assert config(network=network, hidden=hidden, dropout=dropout).kinds == kinds
 
 
@@ -58,7 +58,7 @@ def test_a_wrong_field_is_named(changes, field, message):
     assert raised.value.field == field
 
 
-def test_layers_drop_at_their_own_rates():
+def test_rates_per_layer():
     trainer = Trainer(
         config(hidden=(400, 400, 8), layer_dropout=("standard", "standard", "none"), layer_rates=(0.1, 0.8, 0.5))
     )
@@ -74,7 +74,7 @@ def test_layers_drop_at_their_own_rates():
 
 
 @pytest.mark.parametrize("network", ["mlp", "cnn", "lstm"])
-def test_the_newest_batchs_own_masks_are_shown(network):
+def test_a_snapshot_shows_the_masks_of_the_newest_batch(network):
     hidden, dropout = {"mlp": ((16, 8), "standard"), "cnn": ((4, 8, 16), "spatial"), "lstm": ((8,), "locked")}[network]
     trainer = Trainer(config(dataset="digits", network=network, hidden=hidden, dropout=dropout, batch_size=50))
     for _ in range(3):
@@ -89,7 +89,7 @@ def test_the_newest_batchs_own_masks_are_shown(network):
             np.testing.assert_array_equal(view, mask.reshape(len(mask), -1).T)
 
 
-def test_looking_draws_the_same_masks_again_and_a_higher_rate_only_drops_more():
+def test_snapshots_repeat_their_masks_and_a_higher_rate_only_drops_more():
     trainer = Trainer(config(rate=0.3))
     trainer.step()
     before, again = trainer.snapshot().layers[0].kept, trainer.snapshot().layers[0].kept
@@ -100,7 +100,7 @@ def test_looking_draws_the_same_masks_again_and_a_higher_rate_only_drops_more():
     assert not (after & ~before).any()
 
 
-def test_looking_at_everything_does_not_change_the_training():
+def test_diagnostics_do_not_change_the_training():
     first, second = (Trainer(config(dataset="digits", batch_norm=True)) for _ in range(2))
     for _ in range(4):
         first.step()
@@ -113,7 +113,7 @@ def test_looking_at_everything_does_not_change_the_training():
         np.testing.assert_array_equal(value, second.state()[name], err_msg=name)
 
 
-def test_the_boundary_is_what_the_network_says_of_the_plane():
+def test_the_boundary_is_the_networks_prediction_on_the_plane():
     trainer = Trainer(config(hidden=(32, 16), epochs=60, rate=0.1, noise=0.1))
     while not trainer.finished:
         trainer.step()
@@ -131,7 +131,7 @@ def test_the_boundary_is_what_the_network_says_of_the_plane():
     assert diagnostics.boundary(Trainer(config(dataset="wine"))) is None
 
 
-def test_mistakes_are_those_of_the_test_set():
+def test_misclassified_examples_are_those_of_the_test_set():
     trainer = Trainer(config(dataset="digits", epochs=1))
     while not trainer.finished:
         trainer.step()
@@ -156,7 +156,7 @@ def test_quantiles_are_those_of_the_weights():
     assert found.means["hidden 2"].shape == (8,)
 
 
-def test_a_unit_shows_the_weights_that_lead_to_it():
+def test_a_unit_shows_its_incoming_weights():
     trainer = Trainer(config(dataset="digits"))
     views = trainer.snapshot().layers
     first = trainer.network.blocks[0].layers[0].weight.value

@@ -1,4 +1,4 @@
-"""Monte Carlo dropout: statistics, what stays as it was, reproducibility, cancellation; and the two warnings."""
+"""Monte Carlo dropout: statistics, unchanged models, reproducibility, cancellation; and the two warnings."""
 
 import warnings
 
@@ -22,7 +22,7 @@ def model(p=0.5, batch_norm=True):
 
 
 def sampled(network, samples):
-    """The probabilities of so many forward passes, dropout alone on: slowly, one by one."""
+    """The probabilities of this number of forward passes, with dropout alone on: slow, one by one."""
     network.eval()
     for module in network.modules():
         if isinstance(module, nn.DropoutModule):
@@ -32,7 +32,7 @@ def sampled(network, samples):
 
 def test_it_is_the_mean_over_many_sub_networks():
     network = model()
-    network(X)  # so that batch normalisation has gathered something
+    network(X)  # so that batch normalisation has running statistics
     result = fd.mc_dropout(network, X, samples=4000, rng=1)
     slow = sampled(network, 4000)
     error = 5 * slow.std(axis=0).max() / np.sqrt(4000)
@@ -49,8 +49,8 @@ def test_it_is_the_mean_over_many_sub_networks():
     assert (result.mutual_information <= result.predictive_entropy).all()
 
 
-def test_parts_make_no_difference_to_the_statistics(monkeypatch):
-    """Means and deviations of parts are put together without loss: exactly those of all samples at once."""
+def test_parts_do_not_change_the_statistics(monkeypatch):
+    """The combined means and deviations of parts are exactly those of all samples at once."""
     drawn = RNG.standard_normal((50, 7, 3)) + 1000
     calls = iter(range(50))
 
@@ -66,7 +66,7 @@ def test_parts_make_no_difference_to_the_statistics(monkeypatch):
     assert result.mutual_information is None
 
 
-def test_the_model_is_as_it_was():
+def test_the_model_is_unchanged():
     network = model()
     network(X)
     norm, dropout = network.layers[1], network.layers[3]
@@ -88,7 +88,7 @@ def test_the_model_is_as_it_was():
     assert [module.training for module in network.modules()] == modes
 
 
-def test_batch_norm_uses_what_it_has_gathered():
+def test_batch_norm_uses_its_running_statistics():
     network = model(p=0.0)
     network(X)
     result = fd.mc_dropout(network, X, samples=3)
@@ -129,7 +129,7 @@ def test_every_kind_varies_from_sample_to_sample(layer):
     assert len({sample.tobytes() for sample in samples}) == 20
 
 
-def test_what_comes_before_dropout_is_computed_once():
+def test_layers_before_dropout_are_computed_once():
     network = model()
     calls = []
     first = network.layers[0].forward
@@ -149,7 +149,7 @@ def test_progress_and_cancellation():
     stops = []
     halfway = fd.mc_dropout(model(), x, samples=9, rng=0, progress=lambda done, _: stops.append(done) or done < 2.5)
     assert stops[-1] == 2.5
-    assert halfway.samples == 2  # the third was not whole
+    assert halfway.samples == 2  # the third was incomplete
     np.testing.assert_array_equal(halfway.mean, fd.mc_dropout(model(), x, samples=2, rng=0).mean)
     stops.clear()
     first = fd.mc_dropout(model(), x, samples=9, rng=0, progress=lambda done, _: stops.append(done) or False)
@@ -187,9 +187,9 @@ class TestManyRows:
         network(X)
         split = fd.mc_dropout(network, self.x, samples=1500, rng=1)
         slow = sampled(network, 1500)
-        for name, wanted in (("mean", slow.mean(axis=0)), ("std", slow.std(axis=0))):
-            found = getattr(split, name).reshape(7, 5, 4)  # every example five times, with masks of their own
-            np.testing.assert_allclose(found.mean(axis=1), wanted, atol=0.02)
+        for name, expected in (("mean", slow.mean(axis=0)), ("std", slow.std(axis=0))):
+            found = getattr(split, name).reshape(7, 5, 4)  # every example five times, with separate masks
+            np.testing.assert_allclose(found.mean(axis=1), expected, atol=0.02)
             assert (found[:, 0] != found[:, 1]).any()
 
     def test_samples_of_one_mask_share_it_over_the_parts(self):
@@ -214,7 +214,7 @@ class TestManyRows:
 class TestFunctions:
     @pytest.mark.parametrize("training", [True, False])
     @pytest.mark.parametrize("name", ["forward", "__call__"])
-    def test_a_models_forward_is_the_model(self, name, training):
+    def test_a_models_forward_equals_the_model(self, name, training):
         network = model()
         network(X)
         network.train(training)
@@ -234,13 +234,13 @@ class TestFunctions:
         with pytest.warns(DropoutInactiveWarning):
             fd.mc_dropout(Ours(nn.Dropout(0.5)).eval().predict, X, samples=3)
 
-    def test_equal_samples_are_told_of(self):
+    def test_equal_samples_are_reported(self):
         network = model().eval()
         with pytest.warns(DropoutInactiveWarning, match="all 5 samples are the same") as caught:
             result = fd.mc_dropout(lambda x: network.forward(x), X, samples=5)
         assert caught[0].filename == __file__
         assert result.std.max() < 1e-6
-        fd.mc_dropout(lambda x: network.forward(x), X, samples=1)  # one is always the same as itself
+        fd.mc_dropout(lambda x: network.forward(x), X, samples=1)  # a single sample gives no warning
         network.train()
         fd.mc_dropout(lambda x: network.forward(x), X, samples=5)  # warnings are errors here
         fd.mc_dropout(lambda x: 1e4 * network.forward(x), X[:1], samples=50)  # though probabilities are 0 and 1
@@ -297,7 +297,7 @@ class TestDropoutActiveWarning:
         with pytest.warns(nn.DropoutActiveWarning):
             nn.accuracy(network(X)[:4], self.labels[:4])
 
-    def test_the_loss_of_training_is_meant_to_have_dropout(self):
+    def test_the_training_loss_does_not_warn(self):
         nn.softmax_cross_entropy(model()(X), self.labels)
 
     @pytest.mark.parametrize("how", [{"p": 0.5, "training": False}, {"p": 0.0, "training": True}])
@@ -305,12 +305,12 @@ class TestDropoutActiveWarning:
         network = model(how["p"]).train(how["training"])
         nn.accuracy(nn.softmax(network(X)), self.labels)
 
-    def test_others_predictions_are_not_meant(self):
+    def test_predictions_of_other_code_do_not_warn(self):
         model()(X)
         nn.accuracy(RNG.standard_normal((7, 4)), self.labels)
 
-    def test_none_in_another_models_place_in_memory(self):
-        """What is remembered goes with its array: an array that gets its memory is not taken for it."""
+    def test_none_for_an_array_that_reuses_the_memory(self):
+        """The record ends with its array: a new array in the same memory does not warn."""
         network = model()
         for _ in range(50):
             del_me = network.train()(X)
@@ -332,7 +332,7 @@ class TestEvaluate:
     labels = np.arange(7) % 4
 
     @pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
-    def test_batches_make_no_difference(self, batch_size):
+    def test_batches_do_not_change_the_result(self, batch_size):
         network = model()
         network(X)
         network.layers[1].training = False
@@ -346,7 +346,7 @@ class TestEvaluate:
         assert found.accuracy == pytest.approx(nn.accuracy(logits, self.labels))
         assert found.loss == pytest.approx(nn.softmax_cross_entropy(logits, self.labels)[0], rel=1e-5)
 
-    def test_modes_come_back_after_an_error(self):
+    def test_modes_are_restored_after_an_error(self):
         network = model()
         with pytest.raises(ValueError, match="matmul"):
             evaluate(network, X[:, :3], self.labels)

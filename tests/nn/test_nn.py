@@ -71,7 +71,7 @@ def test_eval_turns_dropout_off():
     assert all(module.training for module in model.train().modules())
 
 
-def test_evaluation_leaves_streams_and_statistics_alone():
+def test_evaluation_does_not_change_streams_and_statistics():
     dropout, norm = nn.Dropout(0.5, rng=1), nn.BatchNorm(3)
     model = nn.Sequential(norm, dropout).eval()
     model(RNG.standard_normal((9, 3)).astype(np.float32))
@@ -79,7 +79,7 @@ def test_evaluation_leaves_streams_and_statistics_alone():
     assert (norm.running_mean == 0).all()
 
 
-def test_batch_norm_gathers_mean_and_variance():
+def test_batch_norm_tracks_mean_and_variance():
     norm = nn.BatchNorm(2, dtype=np.float64)
     x = RNG.normal([3.0, -1.0], [2.0, 0.5], (4000, 2))
     for _ in range(100):
@@ -88,7 +88,7 @@ def test_batch_norm_gathers_mean_and_variance():
     np.testing.assert_allclose(norm.running_var, x.var(axis=0, ddof=1), rtol=1e-3)
 
 
-def test_rate_may_change_but_stays_a_probability():
+def test_rate_may_change_but_must_be_a_probability():
     layer = nn.Dropout(0.5, rng=1)
     layer.p = 1.0
     assert not layer(np.ones(9)).any()
@@ -134,8 +134,8 @@ def test_dropout_layer_is_the_public_function():
     np.testing.assert_array_equal(nn.Dropout(0.3, rng=5)(x), fd.dropout(x, 0.3, rng=5)[0])
 
 
-def test_a_layer_that_stands_in_a_network_twice_is_refused():
-    """It keeps what its backward needs of one forward pass: the gradient would be wrong without a word."""
+def test_a_layer_used_twice_in_a_network_is_refused():
+    """It saves one forward pass for its backward, so the gradient would be silently wrong."""
     layer, relu = nn.Linear(3, 3, rng=0), nn.ReLU()
     for layers in (
         (layer, relu, layer),
@@ -146,7 +146,7 @@ def test_a_layer_that_stands_in_a_network_twice_is_refused():
             nn.Sequential(*layers)
 
 
-def test_a_forward_pass_that_fails_leaves_the_last_one():
+def test_a_failed_forward_pass_keeps_the_saved_one():
     x, other = np.ones((2, 4)), np.full((2, 4), 3.0)
     layer = nn.DropConnectLinear(4, 3, rng=0, mask_rng=1, dtype=np.float64)
     dy = np.ones((2, 3))
@@ -163,7 +163,7 @@ def test_a_forward_pass_that_fails_leaves_the_last_one():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_recurrent_dropout_selects(bad):
-    """With p = 1 nothing of a step reaches the next one's gates, whatever it was."""
+    """With p = 1, no value of a step reaches the gates of the next one."""
     layer = nn.LSTM(2, 3, recurrent_p=1.0, rng=0, mask_rng=0, dtype=np.float64)
     layer.recurrent_weight.value[...] = 1.0
     x = np.ones((1, 3, 2))

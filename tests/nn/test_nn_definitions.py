@@ -51,8 +51,8 @@ def test_convolution_by_definition(size, stride, padding):
     assert y.shape == (2, 4, (6 + 2 * padding - size) // stride + 1, (5 + 2 * padding - size) // stride + 1)
     for row, column in np.ndindex(y.shape[2:]):
         window = padded[:, :, row * stride : row * stride + size, column * stride : column * stride + size]
-        wanted = np.einsum("bchw,ochw->bo", window, layer.weight.value) + layer.bias.value
-        np.testing.assert_allclose(y[:, :, row, column], wanted)
+        expected = np.einsum("bchw,ochw->bo", window, layer.weight.value) + layer.bias.value
+        np.testing.assert_allclose(y[:, :, row, column], expected)
 
 
 def test_lstm_by_definition():
@@ -73,8 +73,8 @@ def test_zoneout_of_states_and_cells_by_definition(training):
     """Krueger et al. 2017: an updated hidden unit uses the new cell state, even if the cell keeps its previous one."""
     layer = nn.LSTM(3, 4, zoneout=0.3, zoneout_cell=0.4, **DROPPING).train(training)
     x = RNG.standard_normal((2, 6, 3))
-    shares = {"zoneout": [], "zoneout_cell": []}  # of the new value, for every step
-    for name, seen in shares.items():
+    fractions = {"zoneout": [], "zoneout_cell": []}  # of the new value, for every step
+    for name, seen in fractions.items():
         zoneout = getattr(layer, name)
 
         def mix(new, previous, zoneout=zoneout, seen=seen):
@@ -85,7 +85,7 @@ def test_zoneout_of_states_and_cells_by_definition(training):
         zoneout.mix = mix
     y = layer(x)
     state = memory = np.zeros((2, 4))
-    for step, (of_state, of_cell) in enumerate(zip(*shares.values(), strict=True)):
+    for step, (of_state, of_cell) in enumerate(zip(*fractions.values(), strict=True)):
         sums = x[:, step] @ layer.weight.value.T + state @ layer.recurrent_weight.value.T + layer.bias.value
         enter, forget, leave = (1 / (1 + np.exp(-sums[:, part * 4 : part * 4 + 4])) for part in range(3))
         new = forget * memory + enter * np.tanh(sums[:, 12:])
@@ -93,12 +93,12 @@ def test_zoneout_of_states_and_cells_by_definition(training):
         memory = (1 - of_cell) * memory + of_cell * new
         np.testing.assert_allclose(y[:, step], state, rtol=1e-7)  # fractions are multiples of 2**-32
     if training:
-        decisions = np.concatenate([*shares["zoneout"], *shares["zoneout_cell"]])
-        assert decisions.shape == (24, 4)
-        assert 0.4 < decisions.mean() < 0.9
+        masks = np.concatenate([*fractions["zoneout"], *fractions["zoneout_cell"]])
+        assert masks.shape == (24, 4)
+        assert 0.4 < masks.mean() < 0.9
 
 
-def test_zoneout_of_cells_at_rate_0_moves_no_other_mask():
+def test_zoneout_of_cells_at_rate_0_shifts_no_other_mask():
     x = RNG.standard_normal((2, 6, 3))
     layer = nn.LSTM(3, 4, p=0.2, zoneout=0.3, **DROPPING)
     layer(x)
@@ -120,7 +120,7 @@ def test_attention_by_definition():
     np.testing.assert_allclose(layer(x[np.newaxis])[0], heads @ layer.output.weight.value.T, rtol=1e-10)
 
 
-def test_max_pooling_gives_a_gradient_to_one_of_equals():
+def test_max_pooling_gives_the_gradient_to_one_of_equal_values():
     layer = nn.MaxPool2d(2)
     layer(np.ones((1, 1, 5, 4)))
     dx = layer.backward(np.full((1, 1, 2, 2), 3.0))
@@ -136,15 +136,15 @@ def test_embedding_takes_whole_numbers_of_any_dtype():
     assert layer(ids[:, :0]).shape == (1, 0, 4)
 
 
-def test_embedding_drops_words_wherever_they_stand():
+def test_embedding_drops_words_at_all_positions():
     layer = nn.Embedding(50, 4, p=0.5, rng=0, mask_rng=1)
     ids = RNG.integers(0, 50, (20, 30))
     y = layer(ids)
-    wanted, mask = fd.dropout(layer.weight.value, 0.5, rng=1, shared_axes=1)
-    np.testing.assert_array_equal(y, wanted[ids])
+    expected, mask = fd.dropout(layer.weight.value, 0.5, rng=1, shared_axes=1)
+    np.testing.assert_array_equal(y, expected[ids])
     assert layer.mask == mask
     assert layer.p == 0.5
-    assert 10 < (wanted == 0).all(axis=1).sum() < 40
+    assert 10 < (expected == 0).all(axis=1).sum() < 40
 
 
 def test_recurrent_dropout_reuses_its_mask():
@@ -178,7 +178,7 @@ def test_zoneout_evaluates_the_expectation():
     np.testing.assert_array_equal(zoneout.mix(np.array([1.0]), np.array([5.0])), [2.0])
 
 
-def test_forget_gates_begin_open():
+def test_forget_gates_start_open():
     layer = nn.LSTM(3, 4, rng=0)
     np.testing.assert_array_equal(layer.bias.value, [0] * 4 + [1] * 4 + [0] * 8)
 
@@ -192,7 +192,7 @@ def test_causal_attention_does_not_look_ahead():
     assert (layer(x)[:, 4:] != before[:, 4:]).all()
 
 
-def test_a_dropped_branch_leaves_the_example_alone():
+def test_a_dropped_branch_leaves_the_example_unchanged():
     block = nn.TransformerBlock(8, 2, 16, drop_path=1.0, rng=0, mask_rng=0)
     x = RNG.standard_normal((4, 3, 8)).astype(np.float32)
     np.testing.assert_array_equal(block(x), x)

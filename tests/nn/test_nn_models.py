@@ -26,7 +26,7 @@ COMPOSITES = {
 
 
 @pytest.mark.parametrize("name", COMPOSITES)
-def test_whoever_walks_the_modules_finds_all_rates_and_one_stream(name):
+def test_modules_lists_all_rates_with_one_stream(name):
     make, rates = COMPOSITES[name]
     stream = fd.Stream(4)
     droppers = [module for module in make(stream).modules() if hasattr(module, "p")]
@@ -139,12 +139,12 @@ def test_summary_of_a_model_that_diverged():
     assert model.summary((1, 8, 8)).count("\n") == network().summary((1, 8, 8)).count("\n")
 
 
-def test_summary_leaves_the_model_alone():
+def test_summary_does_not_change_the_model():
     x = RNG.standard_normal((5, 1, 8, 8)).astype(np.float32)
     model, untouched = network(), network()
     model.layers[3].eval()
     untouched.layers[3].eval()
-    y, wanted = model(x), untouched(x)
+    y, expected = model(x), untouched(x)
     before = [{**vars(module)} for module in model.modules()]
     statistics = model.layers[1].running_mean.copy()
     model.summary((1, 8, 8))
@@ -154,12 +154,12 @@ def test_summary_leaves_the_model_alone():
         assert vars(module).keys() == attributes.keys()
         assert all(vars(module)[name] is value for name, value in attributes.items())
     np.testing.assert_array_equal(model.layers[1].running_mean, statistics)
-    np.testing.assert_array_equal(y, wanted)
+    np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(model.backward(y), untouched.backward(y))
     np.testing.assert_array_equal(model(x), untouched(x))
 
 
-def test_words_in_a_network_may_be_summarised():
+def test_a_network_of_words_can_be_summarised():
     model = nn.Sequential(nn.Embedding(20, 4), nn.LSTM(4, 3), nn.LastStep())
     assert "Embedding(p=0)" in model.summary((6,))
     assert model.training

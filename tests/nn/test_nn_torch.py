@@ -17,10 +17,10 @@ class TestTorch:
         """`pairs` are our parameters and PyTorch's of the same values."""
         torch = pytest.importorskip("torch")
         there = torch.tensor(x, requires_grad=True)
-        y, wanted = ours(x), theirs(there)
-        np.testing.assert_allclose(y, wanted.detach().numpy(), rtol=1e-10, atol=1e-12)
+        y, expected = ours(x), theirs(there)
+        np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-10, atol=1e-12)
         dy = RNG.standard_normal(y.shape)
-        wanted.backward(torch.tensor(dy))
+        expected.backward(torch.tensor(dy))
         np.testing.assert_allclose(ours.backward(dy), there.grad.numpy(), rtol=1e-9, atol=1e-11)
         for parameter, other in pairs:
             np.testing.assert_allclose(parameter.grad, other.grad.numpy(), rtol=1e-9, atol=1e-11)

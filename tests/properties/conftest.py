@@ -1,4 +1,4 @@
-"""How long properties are tried: in `make test` a little and always alike, by `run.py` for a time."""
+"""How many examples properties get: in `make test` a few fixed ones, in `run.py` as many as the time allows."""
 
 import os
 import random
@@ -16,12 +16,12 @@ COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": list(He
 settings.register_profile("quick", derandomize=True, max_examples=40, database=None, **COMMON)
 settings.register_profile("round", derandomize=False, max_examples=25, **COMMON)
 ROUND_ENDS = float(os.environ.get("FASTDROP_PROPERTIES_UNTIL", "0"))
-"""When the rounds of `run.py` are over, in seconds since 1970; 0 without it."""
+"""The end of the rounds of `run.py`, in seconds since 1970; 0 without it."""
 settings.load_profile("round" if ROUND_ENDS else "quick")
 
 
 def pytest_collection_modifyitems(config, items):
-    """A counterexample is made small before it is shown, which takes a while. Each round has another order."""
+    """Allow time to shrink a counterexample. Each round has another order."""
     if ROUND_ENDS:
         random.Random(config.getoption("--hypothesis-seed")).shuffle(items)
     for item in items:
@@ -30,13 +30,13 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_runtest_setup(item):
-    """In a round by the clock no property begins after its end."""
+    """In a timed round, no property begins after its end."""
     if ROUND_ENDS and time.time() > ROUND_ENDS:
         pytest.exit("the time is over", returncode=0)
 
 
 def pytest_runtest_teardown(item):
-    """And each says what it has tried."""
+    """Each property prints its number of examples."""
     found = re.findall(r"(\d+) passing", getattr(item, "hypothesis_statistics", ""))
     if ROUND_ENDS and found:
         print(f" {item.name}: {sum(map(int, found))} examples", flush=True)

@@ -1,6 +1,6 @@
-"""Every function that draws, in one table: what it can be called with, and what it and its backward then give.
+"""A table of every function that draws: its valid calls, and the expected results of forward and backward.
 
-An entry draws a `Call`: arrays by parameter, keywords, and what `oracle.py` says of the results. The property tests
+An entry draws a `Call`: arrays by parameter, keywords, and the results by `oracle.py`. The property tests
 go over the table, and the inventory compares it with the public names.
 """
 
@@ -28,19 +28,19 @@ class Call:
     arrays: Arrays
     """In the order of the parameters; a bias may be None."""
     keywords: dict[str, Any]
-    """p among them, as it is given."""
+    """With p, as it is given."""
     forward: Callable[[Arrays, int, int], Any]
     """y from the arrays, the key and the call number; with a bound where a matrix product is in between."""
     backward: Callable[[Any, Any, Arrays], Any]
     """Calls the backward function with mask, dy and the arrays."""
     gradients: Callable[[bool, np.ndarray, Arrays, int, int], tuple[Any, ...]]
-    """What it is to return, from whether the forward call trained, dy, the arrays, key and call number."""
+    """The expected gradients, from whether the forward call trained, dy, the arrays, key and call number."""
     kept: Callable[[int, int], np.ndarray] | None = None
-    """What `numpy.asarray(mask)` is to be; None where the mask is noise."""
+    """The expected `numpy.asarray(mask)`; None where the mask is noise."""
     out: bool = True
     """Whether it takes `out`."""
     wrong: dict[str, list[Any]] = field(default_factory=dict)
-    """Values of keywords that no call of this function takes."""
+    """Values of keywords that this function refuses."""
 
     @property
     def training(self) -> bool:
@@ -94,7 +94,7 @@ def shared(draw: Any, name: str) -> Call:
     def forward(arrays: Arrays, key: int, call: int) -> np.ndarray:
         x = arrays[parameter]
         if not training:
-            return oracle.evaluated(x, oracle.share(rate) if scaling == "classic" else 1.0)
+            return oracle.evaluated(x, oracle.evaluation_scale(rate) if scaling == "classic" else 1.0)
         return reference.apply(x, kept(key, call), factor)
 
     def kept(key: int, call: int) -> np.ndarray:
@@ -110,7 +110,7 @@ def shared(draw: Any, name: str) -> Call:
 
 @st.composite
 def axes_of(draw: Any, name: str, shape: tuple[int, ...]) -> tuple[tuple[int, ...], dict[str, Any], dict[str, Any]]:
-    """The axes along which one keep bit is shared, the keywords that say so, and values that these do not take."""
+    """The axes along which one keep bit is shared, the keywords for them, and values that these refuse."""
     ndim = len(shape)
     if name == "dropout":
         said, axes = draw(several_axes(ndim))
@@ -322,7 +322,7 @@ def regions(draw: Any, name: str) -> Call:
 
 
 def block_start_probability(p: float, shape: tuple[int, ...], axes: tuple[int, ...], size: int) -> float:
-    """How likely a block begins at a place, by the mask; checked to drop the fraction p on average."""
+    """The mask's probability that a block begins at a position; checked to drop the fraction p on average."""
     rate: float = fd.BlockMask(shape, p, size, axes, 0).seeds.p
     assert abs(oracle.mean_kept_by_blocks(rate, shape, axes, size) - (1.0 - p)) < 1e-9
     return rate
@@ -357,7 +357,7 @@ def dropconnect(draw: Any, name: str) -> Call:
         if exact:
             return reference.dropconnect(*layer, kept(key, call), factor).astype(dtype)
         layer = oracle.with_bias_as_input(*arrays.values()) if drop_bias else arrays.values()
-        mean = oracle.share(rate) if scaling == "classic" else 1.0
+        mean = oracle.evaluation_scale(rate) if scaling == "classic" else 1.0
         chosen = kept(key, call) if training else np.ones((outputs, inputs + drop_bias), np.bool_)
         return oracle.connect(*layer, chosen, factor if training else mean)
 

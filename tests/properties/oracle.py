@@ -1,4 +1,4 @@
-"""What each function is to return, by the documentation and `fastdrop.reference`; nothing of it asks the kernels."""
+"""The expected result of each function, by the documentation and `fastdrop.reference`, without the kernels."""
 
 import functools
 import math
@@ -23,8 +23,8 @@ def scale(p: float) -> float:
     return float(drawn > 0) if drawn in (0, ALL) else 1.0 / (1.0 - p)
 
 
-def share(p: float) -> float:
-    """By what evaluation multiplies where training does not scale."""
+def evaluation_scale(p: float) -> float:
+    """The factor in evaluation, where training does not scale."""
     drawn = threshold(p)
     return float(drawn > 0) if drawn in (0, ALL) else 1.0 - p
 
@@ -55,16 +55,16 @@ def alpha_scale(p: float) -> float:
 
 
 def zoneout_mean(new: np.ndarray, previous: np.ndarray, p: float) -> np.ndarray:
-    if share(p) in (0.0, 1.0):
-        return new if share(p) else previous
+    if evaluation_scale(p) in (0.0, 1.0):
+        return new if evaluation_scale(p) else previous
     wide = reference.compute_dtype(new.dtype)
     mean = wide.type(1.0 - p) * new.astype(wide) + wide.type(p) * previous.astype(wide)
     return mean.astype(new.dtype)
 
 
 def zoneout_mean_backward(dy: np.ndarray, p: float) -> tuple[np.ndarray, np.ndarray]:
-    if share(p) in (0.0, 1.0):
-        return evaluated(dy, share(p)), evaluated(dy, 1.0 - share(p))
+    if evaluation_scale(p) in (0.0, 1.0):
+        return evaluated(dy, evaluation_scale(p)), evaluated(dy, 1.0 - evaluation_scale(p))
     return evaluated(dy, 1.0 - p), evaluated(dy, p)
 
 
@@ -72,7 +72,7 @@ def zoneout_mean_backward(dy: np.ndarray, p: float) -> tuple[np.ndarray, np.ndar
 
 
 def blocks(key: int, call: int, rate: float, shape: tuple[int, ...], axes: tuple[int, ...], size: int) -> np.ndarray:
-    """Which elements DropBlock keeps: seeds lie where a whole block fits, and each drops the block from it on."""
+    """The elements that DropBlock keeps: seeds lie where a whole block fits, and each drops the block begun there."""
     places, sizes = list(shape), [max(1, min(size, shape[axis])) for axis in axes]
     for axis, block in zip(axes, sizes, strict=True):
         places[axis] = max(0, shape[axis] - block + 1)
@@ -148,7 +148,7 @@ def bias_backward(
 def connect(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, chosen: np.ndarray, factor: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """y in float64, and how far a matrix product may be from it: its rounding errors, in whatever order it adds."""
+    """y in float64, and a bound on the rounding errors of a matrix product with any order of summation."""
     wide = [np.zeros(()) if array is None else array.astype(np.float64) for array in (x, weight, bias)]
     masked = np.where(chosen, wide[1], 0.0) * factor
     y, size = wide[0] @ masked.T + wide[2], np.abs(wide[0]) @ np.abs(masked).T + np.abs(wide[2])

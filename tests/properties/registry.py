@@ -9,6 +9,6 @@ COVERED: set[str] = set()
 
 
 def covers(*names: str) -> Callable[[T], T]:
-    """Say of a test that it is about these public names, `Class.method` for methods."""
+    """Mark a test as covering these public names, `Class.method` for methods."""
     COVERED.update(names)
     return lambda test: test

@@ -2,7 +2,7 @@
 
     make properties                    15 minutes, from a random seed that is printed
     make properties MINUTES=300        hours
-    make properties SEED=123           begins with the round of this seed: what a run printed, again
+    make properties SEED=123           begins with the round of this seed, which an earlier run printed
 
 Each round tries every property with one seed, the next round with the next. The first counterexample ends the run, with
 the arguments, Hypothesis' `@reproduce_failure` line and the round's seed; after a sanitizer's report, which ends the
@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "sanitized"
 PACKAGE = BUILD / "package"
 FLAGS = "-O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
-FLAGS += " --param asan-instrumentation-with-call-threshold=0"  # checks as calls: half the time to compile
+FLAGS += " --param asan-instrumentation-with-call-threshold=0"  # checks as calls: halves the compile time
 
 
 def build() -> None:
-    """The extension as setup.py builds it, by a compiler that adds these flags behind all others.
+    """The extension as setup.py builds it, by a compiler that adds these flags after all others.
 
     The package is the checkout's Python files, as links, with this extension in it.
     """
@@ -56,7 +56,7 @@ def build() -> None:
 
 
 def environment(until: float) -> dict[str, str]:
-    """The sanitizers' library comes first, and memory is the system's, whose borders it watches."""
+    """The sanitizers' library is loaded first, and memory comes from the system's malloc, which it checks."""
     library = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
     more = {
         "LD_PRELOAD": library.stdout.strip(),
@@ -73,7 +73,7 @@ def environment(until: float) -> dict[str, str]:
 
 
 def check_build(variables: dict[str, str]) -> None:
-    """Raise unless the tests will get the package that was built here."""
+    """Raise unless the tests would import the package that was built here."""
     code = "from fastdrop._kernels import cpu; print(cpu.__file__)"
     found = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)
     if not found.stdout.startswith(str(PACKAGE)):

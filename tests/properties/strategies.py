@@ -1,4 +1,4 @@
-"""What the property tests draw: shapes, dtypes, contents, memory layouts, rates, axes, sources of randomness."""
+"""Strategies of the property tests: shapes, dtypes, contents, memory layouts, rates, axes, sources of randomness."""
 
 import contextlib
 import copy
@@ -27,7 +27,7 @@ WORD = 2**64
 
 @st.composite
 def shapes(draw, least: int = 0, most: int = 4, elements: int = 6000, large: bool = True) -> tuple[int, ...]:
-    """Sizes around the borders of registers, words and tiles; now and then an empty array or a large one."""
+    """Sizes around those of registers, words and tiles; sometimes an empty array or a large one."""
     ndim = draw(st.integers(least, most))
     kind = draw(st.sampled_from(["usual"] * 14 + ["empty", "large"]))
     if kind == "large" and large and ndim:
@@ -42,13 +42,13 @@ def shapes(draw, least: int = 0, most: int = 4, elements: int = 6000, large: boo
 
 
 def spelled(axis: int, ndim: int) -> st.SearchStrategy[Any]:
-    """The ways to say an axis."""
+    """The equivalent spellings of an axis."""
     return st.sampled_from([axis, axis - ndim, np.int64(axis)])
 
 
 @st.composite
 def several_axes(draw, ndim: int) -> tuple[Any, tuple[int, ...]]:
-    """Some axes, in one of the ways to say them, and the axes themselves."""
+    """Some axes in one of their spellings, and the axes themselves."""
     chosen = tuple(axis for axis in range(ndim) if draw(st.booleans()))
     said: Any = [draw(spelled(axis, ndim)) for axis in draw(st.permutations(chosen))]
     kinds = [tuple, list] + [lambda axes: None] * (not chosen) + [lambda axes: axes[0]] * (len(chosen) == 1)
@@ -77,22 +77,22 @@ class Layout(NamedTuple):
     """How an array lies in memory."""
 
     order: tuple[int, ...]
-    """The axes, from the one with the largest stride on."""
+    """The axes, by decreasing stride."""
     steps: tuple[int, ...]
-    """For each axis, by how many times the dense stride it steps: negative is backwards, 0 repeats one element."""
+    """For each axis, its stride over the dense stride: negative is backwards, 0 repeats one element."""
     gap: int = 0
     """Elements between rows of each axis."""
     shift: int = 0
-    """Elements between a 64-byte border and the memory's first element."""
+    """Elements between a 64-byte boundary and the memory's first element."""
     unaligned: bool = False
     swapped: bool = False
     at_end: bool = False
-    """Memory ends with the array: what is read or written behind it is outside the allocation."""
+    """Memory ends with the array: an access behind it is outside the allocation."""
 
 
 @st.composite
 def layouts(draw, ndim: int, writable: bool = False) -> Layout:
-    """C order in every third case; else any. What is written to repeats no element and has the native byte order."""
+    """C order in every third case; else any. A writable array repeats no element and has the native byte order."""
     order, steps = tuple(range(ndim)), (1,) * ndim
     kind = draw(st.sampled_from(["C", "F", "any"]))
     shift, at_end = draw(st.integers(0, 17)), draw(st.booleans())
@@ -136,7 +136,7 @@ GUARD = 64
 
 
 def memory_of(size: int, at_end: bool) -> np.ndarray:
-    """Bytes behind a 64-byte border, or so that the allocation ends with them."""
+    """Bytes that begin at a 64-byte boundary, or that end with the allocation."""
     if at_end:
         memory = np.empty(size, np.uint8)
     else:
@@ -152,10 +152,10 @@ class Placed(NamedTuple):
     array: np.ndarray
     memory: np.ndarray
     first: int
-    """Where in the memory the array's first element begins."""
+    """The offset of the array's first element in the memory."""
 
     def untouched_since(self, before: np.ndarray, written: np.ndarray | None = None) -> bool:
-        """Whether the memory is as it was before, but for the elements of the array `written`, which lies in it."""
+        """Whether the memory is unchanged, except for the elements of the array `written`, which lies in it."""
         changed = self.memory != before
         if written is not None:
             start = written.ctypes.data - self.memory.ctypes.data
@@ -197,21 +197,21 @@ AS_NUMBER = [float, float, float, np.float64, np.float32, np.array, Fraction]
 
 @st.composite
 def rates(draw, most: float = 1.0) -> Any:
-    """A probability as one of the kinds of numbers that are taken."""
+    """A probability as one of the accepted kinds of numbers."""
     p = draw(st.sampled_from(RATES) | st.floats(0.0, 1.0, allow_subnormal=False))
     kind = draw(st.sampled_from(AS_NUMBER))
     return kind(p) if float(kind(p)) <= most and (most == 1.0 or float(kind(p)) < 1.0) else 0.5
 
 
 class Source(NamedTuple):
-    """What is given as `rng`, which mask it is to give next, and how far it has advanced."""
+    """A value of `rng`, the mask that it gives next, and how far it has advanced."""
 
     rng: Any
     key: int
     call: int
     state: Callable[[], Any]
     after: Any
-    """The state behind one draw."""
+    """The state after one draw."""
 
 
 KEYS = st.sampled_from([0, 1, 42, 2**32 - 1, 2**32, WORD - 1]) | st.integers(0, WORD - 1)
@@ -260,7 +260,7 @@ machines = st.builds(Machine, st.sampled_from(cpu.available_isas()), st.integers
 
 @contextlib.contextmanager
 def running_on(machine: Machine) -> Iterator[None]:
-    """With this instruction set and number of threads, also where a call is too small to get them by itself."""
+    """With this instruction set and number of threads, also for calls too small to get them by default."""
     before = cpu.current_isa(), fd.get_num_threads(), threads.SMALLEST_SHARE
     cpu.use_isa(machine.isa)
     fd.set_num_threads(machine.threads)

@@ -1,9 +1,8 @@
-"""Every function that draws: its values, its gradients, what it reads and what it writes.
+"""Every function that draws: its values, its gradients, and the memory that it reads and writes.
 
-`operations.py` says what can be called and what comes out of it. Here are the properties: the results are the
-reference's bit for bit, however arrays lie in memory, wherever the result goes, on every instruction set and number of
-threads, from every kind of `rng`; nothing but the result is written, and nothing warns; the backward function draws the
-same mask.
+`operations.py` has the calls and their expected results. The properties: the results equal the reference's bit for bit,
+for any memory layout, any `out`, every instruction set and number of threads, and every kind of `rng`; only the result
+is written, and there are no warnings; the backward function draws the same mask.
 """
 
 from typing import Any, NamedTuple
@@ -25,13 +24,13 @@ class Arranged(NamedTuple):
     placed: dict[str, Placed | None]
     out: np.ndarray | None
     memory_of_out: Placed | None
-    """The array whose memory `out` lies in: its own, or that of an input."""
+    """The array whose memory `out` lies in: `out` itself, or an input."""
 
     def arrays(self) -> list[np.ndarray | None]:
         return [None if each is None else each.array for each in self.placed.values()]
 
     def values(self) -> dict[str, np.ndarray | None]:
-        """What the arrays hold, as new arrays in C order and native byte order."""
+        """The arrays' values, as new arrays in C order and native byte order."""
         return {name: None if each is None else plain(each.array) for name, each in self.placed.items()}
 
 
@@ -41,7 +40,7 @@ def plain(array: np.ndarray) -> np.ndarray:
 
 @st.composite
 def arranged(draw: Any, call: Call) -> Arranged:
-    """Each array in another layout; the result in a new array, in one that is given, in or across an input."""
+    """Each array in another layout; the result in a new array, in a given one, or in memory that overlaps an input."""
     shape, ndim = call.shape_of_y(), len(call.shape_of_y())
     kinds = ["new", "new", "own", "same", "overlapping"] if call.out else ["new"]
     kind = draw(st.sampled_from(kinds))
@@ -73,15 +72,15 @@ def is_of(array: np.ndarray | None, shape: tuple[int, ...]) -> bool:
     return array is not None and array.shape == shape
 
 
-def agree(found: np.ndarray, wanted: Any) -> None:
-    """The same bits, or within the bound that comes with what is wanted."""
-    if not isinstance(wanted, tuple):
-        same(found, wanted)
+def agree(actual: np.ndarray, expected: Any) -> None:
+    """The same bits, or within the bound that comes with the expected values."""
+    if not isinstance(expected, tuple):
+        same(actual, expected)
         return
-    values, bound = wanted
-    assert found.shape == values.shape
-    far = np.abs(found.astype(np.float64) - values) - bound
-    assert not far.size or far.max() <= 1e-7, far.max()  # 1e-7: what rounds to 0 in float16
+    values, bound = expected
+    assert actual.shape == values.shape
+    far = np.abs(actual.astype(np.float64) - values) - bound
+    assert not far.size or far.max() <= 1e-7, far.max()  # 1e-7 rounds to 0 in float16
 
 
 def run(call: Call, arrangement: Arranged, rng: Any, out: np.ndarray | None) -> tuple[np.ndarray, Any]:
@@ -92,24 +91,24 @@ def run(call: Call, arrangement: Arranged, rng: Any, out: np.ndarray | None) -> 
 
 @pytest.mark.parametrize("name", TABLE)
 @given(data=st.data())
-def test_results_are_the_references_and_nothing_else_is_written(name, data):
+def test_results_equal_the_references_and_nothing_else_is_written(name, data):
     call, source = data.draw(TABLE[name]()), data.draw(sources())
     arrangement, machine, other = data.draw(arranged(call)), data.draw(machines), data.draw(machines)
     values, before = arrangement.values(), memories(arrangement)
     with np.errstate(all="ignore"):
-        wanted = call.forward(values, source.key, source.call)
+        expected = call.forward(values, source.key, source.call)
     again = fd.Stream(source.key)
     again.state = {**again.state, "calls": source.call}
     with running_on(other):
         first, first_mask = run(call, arrangement, again, None)
     check_memory(arrangement, before, written=False)
-    agree(first, wanted)
+    agree(first, expected)
     untouched = source.state()
     with running_on(machine):
         y, mask = run(call, arrangement, source.rng, arrangement.out)
     assert type(y) is np.ndarray
     assert arrangement.out is None or y is arrangement.out
-    agree(y, wanted)
+    agree(y, expected)
     same(y, first)
     check_memory(arrangement, before, written=True)
     assert source.state() == (source.after if call.training else untouched)
@@ -137,7 +136,7 @@ def check_mask(call: Call, mask: Any, same_mask: Any, key: int, number: int) -> 
 
 @pytest.mark.parametrize("name", TABLE)
 @given(data=st.data())
-def test_gradients_are_the_references(name, data):
+def test_gradients_equal_the_references(name, data):
     """The backward function draws the forward call's mask again, from arrays in any layout."""
     call, source = data.draw(TABLE[name]()), data.draw(sources())
     machine, other = data.draw(machines), data.draw(machines)
@@ -154,11 +153,11 @@ def test_gradients_are_the_references(name, data):
     before, values = memories(arrangement), arrangement.values()
     gradient = values.pop("dy")
     with np.errstate(all="ignore"):
-        wanted = call.gradients(mask is not None, gradient, values, source.key, source.call)
+        expected = call.gradients(mask is not None, gradient, values, source.key, source.call)
     with running_on(other):
         found = call.backward(mask, dy.array, {key: each and each.array for key, each in inputs.items()})
     check_memory(arrangement, before, written=False)
-    for one, two in zip(found if isinstance(found, tuple) else (found,), wanted, strict=True):
+    for one, two in zip(found if isinstance(found, tuple) else (found,), expected, strict=True):
         agree(one, two)
 
 

@@ -28,7 +28,7 @@ NO_METHODS = {
 
 
 def load_all() -> None:
-    """The modules say what they cover when they are imported."""
+    """Modules register what they cover when they are imported."""
     for path in sorted(Path(__file__).parent.glob("test_*.py")):
         if path.name != Path(__file__).name:
             importlib.import_module(path.stem)
@@ -63,7 +63,7 @@ def test_every_public_method_has_a_property():
 @settings(max_examples=2)
 @given(data=st.data())
 def test_an_entry_of_the_table_calls_the_function_that_it_is_named_after(name, data):
-    """With that, the properties of the table are about each of its names, and about each backward function."""
+    """So the properties of the table cover each of its names, and each backward function."""
     call = data.draw(operations.TABLE[name]())
     assert call.function is getattr(fd, name)
     assert (call.backward is operations.linear) == (not hasattr(fd, f"{name}_backward") or name == "dropout")

@@ -1,6 +1,6 @@
-"""Masks and noises by themselves: calling, `*`, slicing, looking at them, saving them.
+"""Masks and noises by themselves: calling, `*`, slicing, reading, saving.
 
-Whatever made a mask, it is a linear operator with one factor for each element; its slices have the whole's keep bits.
+Every mask is a linear operator with one factor for each element; its slices have the keep bits of the whole mask.
 """
 
 import copy
@@ -30,7 +30,7 @@ dtypes = st.sampled_from(DTYPES)
 
 @st.composite
 def masks(draw: Any, shape: Any = None, key: int = 5, call: int = 7) -> tuple[fd.Mask, np.ndarray]:
-    """A mask by its constructor, and which elements it keeps by the rule."""
+    """A mask from its constructor, and the elements that the mask rule keeps."""
     size = draw(shapes(elements=3000, large=False)) if shape is None else shape
     said, axes = draw(several_axes(len(size)))
     p, scaling = draw(rates()), draw(st.sampled_from(["inverted", "classic"]))
@@ -55,19 +55,19 @@ def test_calling_multiplies_by_the_factors(name, data):
     out = place(np.zeros(mask.shape, dtype), data.draw(layouts(len(mask.shape), writable=True)))
     out_before = out.memory.copy()
     with running_on(data.draw(machines)):
-        wanted = mask(dy.array)
-        for found in (mask * dy.array, dy.array * mask, np.multiply(dy.array, mask), mask(dy.array, out.array)):
-            same(found, wanted)
+        expected = mask(dy.array)
+        for actual in (mask * dy.array, dy.array * mask, np.multiply(dy.array, mask), mask(dy.array, out.array)):
+            same(actual, expected)
         factors = mask.factors(dtype)
         same(factors, mask(ones))
         if name in LINEAR:
-            same(fd.dropout_backward(dy.array, mask), wanted)
+            same(fd.dropout_backward(dy.array, mask), expected)
             same(fd.dropout_backward(ones, mask), factors)
     assert dy.untouched_since(before)
     assert out.untouched_since(out_before, out.array)
     if isinstance(mask, fd.Mask):
         with np.errstate(all="ignore"):
-            same(wanted, reference.apply(dy.array.astype(dtype, order="C"), np.asarray(mask), mask.scale))
+            same(expected, reference.apply(dy.array.astype(dtype, order="C"), np.asarray(mask), mask.scale))
 
 
 @covers("Mask", "Mask.packed", "Mask.booleans", "Mask.keep_prob", "Mask.threshold", "Mask.scale", "Mask.noise_shape")
@@ -94,7 +94,7 @@ def test_a_mask_shows_the_keep_bits_of_the_rule(data):
 
 
 def packed(kept: np.ndarray, mask: fd.Mask) -> np.ndarray:
-    """What `mask.packed()` is to be, from which elements are kept."""
+    """The expected `mask.packed()`, from the kept elements."""
     bits = kept[tuple(slice(1) if axis in mask.shared_axes else slice(None) for axis in range(kept.ndim))]
     return np.packbits(bits.ravel(), bitorder="little")
 
@@ -123,8 +123,8 @@ def test_slices_of_slices_have_the_keep_bits_of_the_whole(data):
 
 
 @given(data=st.data())
-def test_chunks_put_together_are_the_whole(data):
-    """However an array is split along an axis, its pieces get the whole's mask."""
+def test_chunks_have_the_mask_of_the_whole(data):
+    """The pieces of an array, split anywhere along an axis, get the mask of the whole."""
     mask, _ = data.draw(masks(data.draw(shapes(1, 3, elements=3000, large=False))))
     x = data.draw(contents(mask.shape, data.draw(dtypes)))
     axis = data.draw(st.integers(0, x.ndim - 1))
@@ -140,8 +140,8 @@ def test_chunks_put_together_are_the_whole(data):
 @covers("BlockMask.dropped", "CutoutMask.dropped", "CutoutMask.centres")
 @covers(*(f"{kind}.{name}" for kind in ("GaussianNoise", "BlockMask", "CutoutMask") for name in ("__array__", "p")))
 @given(data=st.data())
-def test_a_mask_is_its_constructors_and_can_be_saved(name, data):
-    """The mask that a function returns is what its class makes of the same rng; copies and pickles are equal."""
+def test_a_mask_equals_its_constructors_and_can_be_saved(name, data):
+    """A function returns the mask that its class makes from the same rng; copies and pickles are equal."""
     call = data.draw(TABLE[name]())
     source = data.draw(sources(("stream",)))
     _, mask = call.function(*call.arrays.values(), rng=source.rng, **call.keywords)
@@ -183,7 +183,7 @@ def check_saved(mask: Any) -> None:
 @covers(*(f"{kind}.__getitem__" for kind in ("GaussianNoise", "BlockMask", "CutoutMask")))
 @pytest.mark.parametrize("name", TABLE)
 @given(data=st.data())
-def test_what_would_lose_the_scale_is_refused(name, data):
+def test_operations_that_would_lose_the_scale_are_refused(name, data):
     call, source = data.draw(TABLE[name]()), data.draw(sources(("stream",)))
     _, mask = call.function(*call.arrays.values(), rng=source.rng, **call.keywords)
     if mask is None:

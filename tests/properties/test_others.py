@@ -20,7 +20,7 @@ from fastdrop import reference
 
 
 class Foreign:
-    """Another package's array, which speaks DLPack."""
+    """Another package's array, which supports DLPack."""
 
     def __init__(self, array: np.ndarray, device: tuple[int, int] = (1, 0)) -> None:
         self.array, self.device = array, device
@@ -68,7 +68,7 @@ def layers(draw: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def moments(arrays: dict[str, Any], p: float, drop_bias: bool, scaling: str) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance over masks of what the layer returns, in float64."""
+    """Mean and variance of the layer's result over masks, in float64."""
     x, weight, bias = (array.astype(np.float64) for array in arrays.values())
     factor = 1.0 - p if scaling == "classic" else 1.0
     spread = p * (1.0 - p) if scaling == "classic" else p / (1.0 - p)
@@ -92,14 +92,16 @@ def test_moments_and_the_average_over_their_draws(layer, samples, source, data):
         average = fd.dropconnect_inference(
             *arrays.values(), **keywords, samples=samples, activation=positive, rng=source.rng
         )
-    wanted = np.zeros(mean.shape)
+    expected = np.zeros(mean.shape)
     for sample in range(samples):
         number = (source.call + sample) % 2**64
         z = reference.gaussian(np.ones(mean.shape), source.key, number, 1.0) - 1.0
-        wanted += positive(mean + np.sqrt(variance) * z) / samples
+        expected += positive(mean + np.sqrt(variance) * z) / samples
     unit = oracle.unit(np.dtype(np.float32) if dtype.itemsize == 2 else dtype)
-    far = 20 * size * np.sqrt(unit) if keywords["p"] else 20 * size * unit  # a root of what rounded towards 0
-    np.testing.assert_allclose(average.astype(np.float64), wanted, rtol=0, atol=far + size * oracle.unit(dtype))
+    far = (
+        20 * size * np.sqrt(unit) if keywords["p"] else 20 * size * unit
+    )  # the square root of values rounded towards 0
+    np.testing.assert_allclose(average.astype(np.float64), expected, rtol=0, atol=far + size * oracle.unit(dtype))
     assert source.rng.calls == (source.call + samples) % 2**64
 
 
@@ -133,11 +135,11 @@ def test_moments_refuse_and_draw_nothing(layer, data):
 @covers("mc_dropout", "MonteCarlo")
 @given(data=st.data(), key=KEYS, samples=st.integers(2, 9), batch=st.integers(1, 5), outputs=st.integers(2, 6))
 def test_monte_carlo_is_the_mean_of_its_samples(data, key, samples, batch, outputs):
-    """Samples are stacked in one call here: its mask's rows are theirs, in order."""
+    """Samples are stacked in one call here: the rows of its mask are the samples' masks, in order."""
     stream = make_source("stream", key, 0).rng
     x = data.draw(contents((batch, outputs), np.dtype(np.float64), finite=True))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # samples may be equal, where there are few
+        warnings.simplefilter("ignore")  # a few samples may be equal
         result = fd.mc_dropout(lambda rows: fd.dropout(rows, 0.5, rng=stream)[0], x, samples, outputs="values")
     kept = oracle.kept(key, 0, 0.5, (samples * batch, outputs)).reshape(samples, batch, outputs)
     drawn = np.where(kept, 2.0 * x, 0.0)
@@ -164,7 +166,7 @@ def test_monte_carlo_refuses(wrong):
 @given(threads=st.integers(1, 1024), wrong=st.sampled_from([0, -1, 1025, 2**70, True, 1.5, "2", None]))
 def test_the_number_of_threads(threads, wrong):
     before = fd.get_num_threads()
-    with threadpool_limits(1024, user_api="openmp"):  # else what torch limits OpenMP to, when it is imported, counts
+    with threadpool_limits(1024, user_api="openmp"):  # else torch's limit for OpenMP counts, once torch is imported
         try:
             fd.set_num_threads(threads)
             assert fd.get_num_threads() == threads
@@ -184,7 +186,7 @@ def test_the_pool_keeps_no_more_than_its_limit(limit, wrong):
         with pytest.raises((TypeError, ValueError), match="bytes"):
             fd.set_pool_limit(wrong)
         assert fd.get_pool_limit() == limit
-        y = fd.dropout(np.broadcast_to(np.float32(1), 2**23), 0.0, rng=1)[0]  # 32 MiB: of the pool, where that has any
+        y = fd.dropout(np.broadcast_to(np.float32(1), 2**23), 0.0, rng=1)[0]  # 32 MiB, from the pool if that is enabled
         assert (y[::4096] == 1).all()
         del y
         assert fd.pool_free_bytes() <= limit

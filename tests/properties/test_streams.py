@@ -1,6 +1,6 @@
-"""The life of streams, as a machine of rules: whatever is done, in any order, a model of three numbers foresees it.
+"""Streams as a state machine: a model of three numbers predicts the state after any operations in any order.
 
-Draws, refused draws, spawned children, copies, pickles, states saved and put back, steps in between by other functions.
+Draws, refused draws, spawned children, copies, pickles, saved and restored states, and calls of other functions.
 """
 
 import copy
@@ -23,14 +23,14 @@ X = np.ones(70, np.float32)
 
 
 class Model:
-    """A stream beside the key, calls and children that it is to have."""
+    """A stream, with its expected key, calls and number of children."""
 
     def __init__(self, stream: fd.Stream, key: int, calls: int = 0, spawned: int = 0) -> None:
         self.stream, self.key, self.calls, self.spawned = stream, key, calls, spawned
 
     def check(self) -> None:
-        wanted = {"rule_version": 1, "key": self.key, "calls": self.calls, "spawned": self.spawned}
-        assert self.stream.state == wanted
+        expected = {"rule_version": 1, "key": self.key, "calls": self.calls, "spawned": self.spawned}
+        assert self.stream.state == expected
         assert (self.stream.key, self.stream.calls) == (self.key, self.calls)
         assert repr(self.stream) == f"Stream({self.key}, calls={self.calls})"
 
@@ -115,7 +115,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule(target=streams, model=streams, how=st.sampled_from(["copy", "deepcopy", "pickle", "state"]))
     def duplicate(self, model: Model, how: str) -> Model:
-        """A copy goes its own way from here on."""
+        """A copy advances independently."""
         if how == "state":
             stream = fd.Stream(0)
             stream.state = model.stream.state
@@ -143,7 +143,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule(model=streams)
     def take_a_draw(self, model: Model) -> None:
-        """A mask of a draw that was taken before draws nothing more."""
+        """A mask made from an existing draw draws nothing more."""
         draw = model.stream.draw()
         assert (draw.key, draw.call) == (model.key, model.calls)
         model.calls = (model.calls + 1) % WORD

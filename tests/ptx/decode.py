@@ -1,4 +1,4 @@
-"""Reads the PTX of a kernel into the tables that machine.cpp executes. What it does not know, it refuses by name."""
+"""Reads the PTX of a kernel into the tables that machine.cpp executes. It refuses unknown instructions by name."""
 
 import re
 
@@ -23,7 +23,7 @@ DIRECTIVES = (".pragma", ".loc", ".file", ".maxntid", ".minnctapersm", ".version
 
 
 class UnknownInstruction(Exception):
-    """PTX that this decoder, or instructions.h, has no meaning for."""
+    """PTX that this decoder or instructions.h does not know."""
 
 
 class Kernel:
@@ -67,14 +67,14 @@ class Kernel:
         if found := re.fullmatch(r"([$\w]+):", line):
             self.labels[found[1]] = len(self.rows)
         elif line.startswith((".reg ", *DIRECTIVES)):
-            pass  # registers get their places when they are used
+            pass  # registers get their numbers when they are used
         elif found := re.fullmatch(r"\.param \.align \d+ \.b8 (\w+)\[\d+\],?", line):
             if self.symbols:
                 raise UnknownInstruction("a kernel takes one struct")
             self.symbols[found[1]] = 0
         elif found := re.fullmatch(r"\.shared \.align (\d+) \.b8 (\w+)\[(\d+)\];", line):
             align, end = int(found[1]), self.shared[-1][1] if self.shared else 0
-            begin = -(-(end + 1) // align) * align  # a byte between variables: what runs beyond one is seen
+            begin = -(-(end + 1) // align) * align  # a byte between variables detects an access beyond one
             self.shared.append((begin, begin + int(found[3])))
             self.symbols[found[2]] = begin
         elif found := STATEMENT.fullmatch(line):

@@ -3,7 +3,7 @@
  * Included twice: for the names, and as the cases of a switch. A name that is missing here is refused when a kernel is
  * decoded. What is left out on purpose, since results would differ from the CPU's or between runs: fma and mad on floats
  * (a product that is not rounded), .approx and .ftz, conversions and operations without a rounding mode of IEEE 754's
- * nearest-even, atomics, local memory, and generic addresses, whose bounds nobody could check.
+ * nearest-even, atomics, local memory, and generic addresses, whose bounds cannot be checked.
  *
  * IN(T, n) is operand n as a T, OUT(T) writes the first one. Registers are 64-bit words, whose upper bits are 0 for
  * narrower values; half types and predicates are integers.
@@ -182,7 +182,7 @@ OP("bar.sync", {
 OP("bar.warp.sync", {
     if (IN(uint32_t, 0) != 0xFFFFFFFFu) fail_at("a barrier of a part of the warp");
     if (arrive(warp_barriers[current / LANES], LANES, at.line)) { places[current] = next; return; }
-    warp_epochs[current / LANES]++; /* the last lane: what follows is ordered behind */
+    warp_epochs[current / LANES]++; /* the last lane: later accesses are ordered after it */
 })
 OP("shfl.sync.bfly.b32", SHUFFLE((lane ^ by), from <= limit))
 OP("shfl.sync.idx.b32", SHUFFLE(((lane & segments) | (by & ~segments)), from <= limit))

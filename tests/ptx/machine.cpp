@@ -1,7 +1,7 @@
 /* Executes PTX on the processor, for tests: decode.py's tables, one instruction after the other, every access checked.
  *
- * A thread is its registers and the number of its next instruction, so that it stops and goes on anywhere. Threads take
- * turns as scheduler.h says.
+ * A thread is its registers and the number of its next instruction, so that it can stop and continue anywhere.
+ * scheduler.h decides which thread runs.
  */
 #include "scheduler.h"
 

@@ -32,10 +32,10 @@ ARCHITECTURES = ("75", "90")
 
 SEED = int(os.environ.get("FASTDROP_PTX_SEED", "0"))
 
-cupy.cuda.nvrtc.getVersion()  # finds its library now, while CuPy has its name
+cupy.cuda.nvrtc.getVersion()  # loads its library now, before tests replace CuPy
 
 _test = ""
-"""The name of the test that runs, and the number of its launches: what decides their orders."""
+"""The name of the test that runs, and the number of its launches: they decide the orders."""
 _count = 0
 
 launches: dict[tuple[str, str], set[str]] = {}
@@ -58,7 +58,7 @@ class Code(ctypes.Structure):
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """The machine, compiled once for each of its texts."""
+    """The machine, compiled once for each version of its source."""
     texts = [path.read_bytes() for folder in (HERE, emulator.HERE) for path in sorted(folder.glob("*.[hc]*"))]
     BUILD.mkdir(parents=True, exist_ok=True)
     path = BUILD / f"machine-{hashlib.sha256(b''.join(texts) + repr(FLAGS).encode()).hexdigest()[:24]}.so"
@@ -83,14 +83,14 @@ def operations() -> dict[str, int]:
 
 @contextlib.contextmanager
 def compiling():
-    """The product's compiler with CuPy itself, whatever replaces it in tests, and with a cache in the build folder."""
+    """The product's compiler with the real CuPy, even where tests replace it, and with a cache in the build folder."""
     changed = {"CUPY_CACHE_DIR": str(BUILD / "compiled")}
     with mock.patch.object(compiler, "cupy", return_value=cupy), mock.patch.dict(os.environ, changed):
         yield
 
 
 def ptx_of(expression: str, architecture: str) -> tuple[str, str]:
-    """What the product hands to a driver whose GPU NVRTC does not know: PTX; and the function's name in it."""
+    """The PTX that the driver gets for a GPU that NVRTC does not know, and the function's name in it."""
     with compiling():
         image, function = compiler.compiled(expression, str(int(architecture) + 1))
     text = image.decode().rstrip("\0")
@@ -107,7 +107,7 @@ def decoded(expression: str, architecture: str) -> decode.Kernel:
 
 
 def kernel_for(architecture: str):
-    """The function that replaces the compiler's: it gives something that is launched like CuPy's kernels."""
+    """The function that replaces the compiler's: it returns an object that is launched like CuPy's kernels."""
     return lambda expression, device=0: Launcher(decoded(expression, architecture), expression, architecture)
 
 
@@ -150,7 +150,7 @@ def begin_test(name: str) -> None:
 
 
 def next_order() -> tuple[str, int]:
-    """The order of a launch, and the seed of a random one: the same whatever runs before or beside a test."""
+    """The order of a launch, and the seed of a random one; other tests do not change them."""
     global _count
     _count += 1
     number = zlib.crc32(f"{SEED} {_test} {_count}".encode())

@@ -1,4 +1,4 @@
-/* Memory of a launch, with a record of every access: bounds, alignment, races, and shared memory that nobody wrote.
+/* Memory of a launch, with a record of every access: bounds, alignment, races, and reads of unwritten shared memory.
  *
  * A race is two accesses of one byte by two threads, at least one of them a write, and no barrier between them that
  * both threads reached: `bar.sync` for threads of a block, `bar.warp.sync` also for lanes of a warp; nothing for two
@@ -6,8 +6,8 @@
  */
 #include <sys/mman.h>
 
-/* Who wrote a byte last, or read it since: a thread of a block between two barriers. `readers` says that it is one of
- * several, of its warp or of the block. */
+/* The last writer of a byte, or a reader since: a thread of a block between two barriers. `readers` says whether it is
+ * one of several, of its warp or of the block. */
 enum { ONE, SOME_OF_WARP, SOME_OF_BLOCK, SOME_OF_GRID };
 struct access {
     uint32_t block; /* number of all blocks ever run; 0: none */
@@ -43,8 +43,7 @@ static void fail_at(const char *what) {
     fail(message);
 }
 
-/* Histories for all regions, page by page as they are used. What earlier launches left there has lower block numbers.
- */
+/* Histories for all regions; pages are allocated on use. Records of earlier launches have lower block numbers. */
 static bool give_histories() {
     EMULATION history *all;
     EMULATION uint64_t room;

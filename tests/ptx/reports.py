@@ -1,4 +1,4 @@
-"""A plugin of pytest's: what this process launched, as a file that run.py reads."""
+"""A pytest plugin that writes the launches of this process to a file, which run.py reads."""
 
 import json
 import os

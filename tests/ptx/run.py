@@ -4,12 +4,12 @@ machine code.
 python tests/ptx/run.py [--seed 1]
 
 PTX for sm_75 and sm_90 is executed by an interpreter (machine.cpp) that knows which memory a launch may use: each
-access is inside of it and aligned, no two threads race, nobody reads shared memory that nobody wrote, and threads and
+access is inside of it and aligned, no two threads race, no thread reads unwritten shared memory, and threads and
 blocks run forwards, backwards and at random. An instruction that the interpreter does not know ends the run:
 instructions.h says which are left out on purpose. Every kernel must be launched in every order. Machine code for sm_75
 and sm_90 is read by nvdisasm: no stack, no spills, and on sm_90 no more instructions than recorded (sass.py).
 
-What is compiled is kept in build/ptx: a second run compiles nothing. Another seed is another set of orders.
+Compiled files are kept in build/ptx, so a second run compiles nothing. Another seed gives other orders.
 """
 
 import argparse
@@ -30,7 +30,7 @@ PROCESSES = 2
 
 
 def compile_all() -> None:
-    """Everything that the tests need, side by side."""
+    """Compile everything that the tests need, in parallel."""
     from ptx import machine, sass
 
     machine.library()

@@ -1,7 +1,7 @@
 """Counts the machine instructions of every kernel for sm_90, and compares them with the recorded budgets: a test of the
 kernels' speed that needs no GPU.
 
-python tests/ptx/sass.py --record    writes budgets.json anew: after a change that is meant to cost what it costs
+python tests/ptx/sass.py --record    rewrites budgets.json, after a change whose cost is intended
 
 A budget is the instructions of the whole kernel, and those of the shortest way through its main loop for each 16 bytes
 that are stored there. Budgets belong to one version of NVRTC, which pyproject.toml pins.
@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-if __name__ == "__main__":  # its folders, as pytest finds them
+if __name__ == "__main__":  # the folders that pytest adds to the path
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "emulation")]
 
 import cupy
@@ -43,19 +43,19 @@ def nvdisasm() -> str | None:
 
 
 def cubin_of(expression: str, architecture: str) -> tuple[bytes, str]:
-    """What the product hands to the driver, and the function's name in it."""
+    """The cubin that the product gives to the driver, and the function's name in it."""
     with machine.compiling():
         return compiler.compiled(expression, architecture)
 
 
 def disassembled(expression: str, architecture: str) -> list[dict]:
-    """The kernel's instructions, as nvdisasm reads them in the file that users' machines have."""
+    """The kernel's instructions, as nvdisasm reads them from the cubin that users run."""
     image, function = cubin_of(expression, architecture)
     folder = machine.BUILD / "sass"
     folder.mkdir(parents=True, exist_ok=True)
     listing = folder / f"{hashlib.sha256(function.encode() + image).hexdigest()[:32]}.json"
     if not listing.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as own:  # other processes may want the same
+        with tempfile.TemporaryDirectory(dir=folder) as own:  # other processes may write the same file
             path, part = Path(own, "kernel.cubin"), Path(own, "listing.json")
             path.write_bytes(image)
             result = subprocess.run([nvdisasm(), "-json", str(path)], capture_output=True, text=True, check=False)
@@ -86,7 +86,7 @@ def jump(instruction: dict) -> int | None:
 
 
 def shortest(instructions: list[dict], begin: int, end: int) -> list[dict]:
-    """From one instruction to another, past what a branch can leave out and stores nothing: drawing, and slow cases."""
+    """The instructions of a range without those that a branch can skip and that store nothing: drawing, slow cases."""
     path, at = [], begin
     while at <= end:
         each = instructions[at]
@@ -99,7 +99,7 @@ def shortest(instructions: list[dict], begin: int, end: int) -> list[dict]:
 
 
 def counts(instructions: list[dict]) -> dict[str, float]:
-    """A kernel's figures. The main loop is the one without loops in it that stores most; without one, it is all."""
+    """A kernel's figures. The main loop is the innermost loop that stores most; without loops, the whole kernel."""
     jumps = [(jump(each), number) for number, each in enumerate(instructions)]
     loops = [(a, b) for a, b in jumps if a is not None and a <= b and any(map(stored, instructions[a : b + 1]))]
     inner = [(a, b) for a, b in loops if not any((c, d) != (a, b) and a <= c and d <= b for c, d in loops)]
@@ -114,7 +114,7 @@ def work(instructions: list[dict]) -> int:
 
 
 def exceeded(found: dict[str, dict], budgets: dict[str, dict]) -> list[str]:
-    """What takes more than its budget, and kernels without one, or the other way round."""
+    """Kernels over their budget, kernels without a budget, and budgets without a kernel."""
     lines = [f"{name} has no budget" for name in sorted(found.keys() - budgets.keys())]
     lines += [f"{name} has a budget, and is no kernel" for name in sorted(budgets.keys() - found.keys())]
     for name in sorted(found.keys() & budgets.keys()):
@@ -125,7 +125,7 @@ def exceeded(found: dict[str, dict], budgets: dict[str, dict]) -> list[str]:
 
 
 def lower(found: dict[str, dict], budgets: dict[str, dict]) -> list[str]:
-    """What takes less than its budget."""
+    """Kernels under their budget."""
     return [
         f"{name}: {figure} {value}, budget {budgets[name][figure]}"
         for name in sorted(found.keys() & budgets.keys())
@@ -135,7 +135,7 @@ def lower(found: dict[str, dict], budgets: dict[str, dict]) -> list[str]:
 
 
 def version() -> str:
-    """NVRTC's, as far as its binding tells."""
+    """NVRTC's version, as its binding reports it."""
     return ".".join(map(str, cupy.cuda.nvrtc.getVersion()))
 
 

@@ -31,14 +31,14 @@ FORMS = {
 
 
 def by_mask(x, p, seed, shared_axes=None):
-    """What fastdrop's own function makes of the same numbers."""
+    """The result of `fastdrop.dropout` on the same numbers."""
     array = x.detach().float().numpy() if x.dtype is torch.bfloat16 else x.detach().numpy(force=True)
     return torch.from_numpy(fd.dropout(array, p, rng=seed, shared_axes=shared_axes)[0])
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("p", [0.5, 0.3, 1.0])
-def test_masks_are_fastdrops_and_memory_is_laid_out_as_torch_does_it(form, p):
+def test_values_are_fastdrops_and_strides_are_torchs(form, p):
     x = FORMS[form]()
     y = F.dropout(x, p, generator=fd.Stream(5))
     torch.testing.assert_close(y, by_mask(x, p, 5), rtol=0, atol=0)
@@ -69,14 +69,14 @@ def test_modules_are_torchs_by_arguments_mode_and_statistics(module):
     assert ours(0.0)(x) is x
     y, z = ours(0.3)(x), theirs(0.3)(x)
     assert y.shape == z.shape
-    # Torch's shared decisions differ from ours; mean, variance and the share of unchanged signs are the same.
+    # Torch draws other masks than fastdrop; mean and variance agree.
     assert abs(y.mean() - z.mean()) < 0.1
     assert abs(y.var() / z.var() - 1) < 0.25
     assert not torch.equal(y, ours(0.3)(x))
 
 
 @pytest.mark.parametrize(
-    ("function", "shape", "decisions"),
+    ("function", "shape", "mask_shape"),
     [
         ("dropout1d", (7, 5), (7, 1)),
         ("dropout1d", (3, 7, 5), (3, 7, 1)),
@@ -85,15 +85,15 @@ def test_modules_are_torchs_by_arguments_mode_and_statistics(module):
         ("dropout3d", (3, 7, 5, 4, 2), (3, 7, 1, 1, 1)),
     ],
 )
-def test_channels_share_a_decision_with_and_without_a_batch(function, shape, decisions):
+def test_channels_share_a_keep_bit_with_and_without_a_batch(function, shape, mask_shape):
     y = getattr(F, function)(torch.ones(shape), 0.5, generator=fd.Stream(2))
-    few = F.dropout(torch.ones(decisions), 0.5, generator=fd.Stream(2))
+    few = F.dropout(torch.ones(mask_shape), 0.5, generator=fd.Stream(2))
     assert torch.equal(y, few.expand(shape))
     torch_shape = getattr(torch.nn.functional, function)(torch.ones(shape), 0.5)
-    assert torch.equal(torch_shape, torch_shape[(..., *(slice(0, 1),) * decisions.count(1))].expand(shape))
+    assert torch.equal(torch_shape, torch_shape[(..., *(slice(0, 1),) * mask_shape.count(1))].expand(shape))
 
 
-def test_feature_maps_of_other_ranks_are_treated_as_torch_treats_them():
+def test_feature_maps_of_other_ranks_are_handled_as_by_torch():
     with pytest.warns(UserWarning, match="3D input"):
         y = F.dropout2d(torch.ones(3, 7, 50), 0.5)
     assert torch.equal(y, y[..., :1].expand(3, 7, 50))
@@ -122,7 +122,7 @@ def test_p_outside_and_wrong_inputs_are_refused():
         F.dropout(torch.ones(1).expand(4), inplace=True)
 
 
-def test_what_is_dropped_is_zero_where_torch_multiplies():
+def test_dropped_elements_are_zero_where_torch_multiplies():
     x = torch.tensor([float("inf"), float("nan"), -1.0, 2.0])
     for p in (1.0, 0.5):
         y = F.dropout(x, p, generator=fd.Stream(3))
@@ -130,7 +130,7 @@ def test_what_is_dropped_is_zero_where_torch_multiplies():
         assert dropped.any()
         assert torch.equal(y[dropped], torch.zeros(int(dropped.sum())))
         assert not torch.signbit(y[dropped]).any()
-    assert torch.nn.functional.dropout(x, 1.0)[:2].isnan().all()  # the difference that the docstring tells
+    assert torch.nn.functional.dropout(x, 1.0)[:2].isnan().all()  # the difference that the docstring states
     assert torch.equal(F.alpha_dropout(torch.randn(9), 1.0, True).abs(), torch.zeros(9))
 
 
@@ -166,7 +166,7 @@ def test_softmax_dropout_gradients_and_values():
     assert F.softmax_dropout(torch.tensor(3.0), 0.4).item() in (0.0, pytest.approx(1 / 0.6))
 
 
-def test_gradient_is_the_same_mask_and_nothing_is_saved_for_it():
+def test_gradient_uses_the_same_mask_and_saves_no_tensors():
     saved = []
     x = torch.randn(50, 60, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
@@ -174,7 +174,7 @@ def test_gradient_is_the_same_mask_and_nothing_is_saved_for_it():
         z = F.alpha_dropout(x, 0.3, training=True)
         assert saved == []
         (x * x).sum()
-        assert saved  # the hooks see what others save
+        assert saved  # the hooks do see tensors that other operations save
     dy = torch.randn(60, 50).T
     (dx,) = torch.autograd.grad(y, x, dy)
     assert torch.equal(dx == 0, y == 0)
@@ -205,7 +205,7 @@ def test_generators():
     generator = torch.Generator().manual_seed(3)
     first, second = F.dropout(x, generator=generator), F.dropout(x, generator=generator)
     assert not torch.equal(first, second)
-    torch.manual_seed(1)  # has no say in it
+    torch.manual_seed(1)  # does not affect the result
     assert torch.equal(first, F.dropout(x, generator=generator.manual_seed(3)))
     torch.manual_seed(8)
     a, b = F.dropout(x), F.dropout(x)
@@ -224,7 +224,7 @@ def _at(key, calls):
     return stream
 
 
-def test_making_a_module_draws_nothing_and_its_first_mask_is_manual_seeds():
+def test_a_new_module_draws_nothing_and_its_first_mask_follows_manual_seed():
     x = torch.ones(1000)
     torch.manual_seed(2)
     state = torch.get_rng_state()
@@ -236,7 +236,7 @@ def test_making_a_module_draws_nothing_and_its_first_mask_is_manual_seeds():
     assert torch.equal(y, ft.Dropout()(x))
     assert not torch.equal(y, ft.Dropout()(x))
     assert not torch.equal(y, layer(x))
-    torch.manual_seed(2)  # does not take a stream back that has begun
+    torch.manual_seed(2)  # does not reset a stream that has started
     assert not torch.equal(y, layer(x))
 
 
@@ -244,7 +244,7 @@ def _model():
     return torch.nn.Sequential(torch.nn.Linear(50, 50), ft.Dropout(0.5), ft.AlphaDropout(0.2), ft.Dropout1d(0.3))
 
 
-def test_a_resumed_run_draws_the_masks_it_would_have_drawn():
+def test_a_resumed_run_continues_the_masks():
     model, x = _model(), torch.randn(20, 50)
     model(x)
     file = io.BytesIO()
@@ -252,7 +252,7 @@ def test_a_resumed_run_draws_the_masks_it_would_have_drawn():
     expected = [model(x) for _ in range(3)]
     torch.manual_seed(77)
     resumed = _model()
-    resumed(x)  # it has streams of its own, that the state replaces
+    resumed(x)  # starts streams, which the state replaces
     resumed.load_state_dict(torch.load(io.BytesIO(file.getvalue()), weights_only=True))
     assert all(torch.equal(y, resumed(x)) for y in expected)
 
@@ -277,7 +277,7 @@ def test_states_of_other_versions_of_other_models_and_before_the_first_mask():
 @pytest.mark.parametrize(
     "state", [None, "x", [1, 1, 2, 0], torch.tensor([1.0, 1.7, 2.2, 0.0]), torch.tensor([1, 1, 2]), torch.tensor(1)]
 )
-def test_states_that_no_module_saved(state):
+def test_invalid_states(state):
     layer = ft.Dropout(generator=fd.Stream(5))
     with pytest.raises((ValueError, RuntimeError), match="4 or 0 int64"):
         layer.load_state_dict({"_extra_state": state})
@@ -313,13 +313,13 @@ def test_other_devices_are_refused_and_meta_has_a_shape():
         ft.interop.check_tensor(Elsewhere())
 
 
-def test_nothing_warns():
+def test_no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ft.Dropout()(torch.ones(3, requires_grad=True)).sum().backward()
 
 
-def test_without_torch_the_error_says_how_to_get_it():
+def test_without_torch_the_error_names_the_extra():
     code = "import sys; sys.modules['torch'] = None; import fastdrop.torch"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "BackendUnavailable: fastdrop.torch needs the package torch" in found.stderr
@@ -327,7 +327,7 @@ def test_without_torch_the_error_says_how_to_get_it():
 
 
 def test_a_call_that_fails_draws_nothing():
-    """Neither from a stream nor from torch's generators: not even the number that checkpoints go by."""
+    """It advances no stream and no generator of torch's, not even the number by which checkpoints find their masks."""
     x, stream, generator = torch.ones(4, 4), fd.Stream(1), torch.Generator().manual_seed(1)
     calls = [
         lambda function, source: function(x, 2.0, True, generator=source),
@@ -374,16 +374,16 @@ def test_a_call_that_fails_draws_nothing():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_tensor_that_holds_the_other_sign():
+def test_a_tensor_with_the_negative_bit():
     z = torch.view_as_complex(torch.ones(400, 2)).conj().imag
     assert z.is_neg()
     for function in (ft.functional.dropout, ft.functional.alpha_dropout):
-        wanted = function(z.resolve_neg(), 0.5, True, generator=fd.Stream(1))
-        assert torch.equal(function(z, 0.5, True, generator=fd.Stream(1)), wanted)
+        expected = function(z.resolve_neg(), 0.5, True, generator=fd.Stream(1))
+        assert torch.equal(function(z, 0.5, True, generator=fd.Stream(1)), expected)
         written = z.clone(memory_format=torch.preserve_format)
         again = torch.view_as_complex(torch.ones(400, 2)).conj().imag
-        assert torch.equal(function(again, 0.5, True, True, generator=fd.Stream(1)), wanted)
-        assert torch.equal(again, wanted)
+        assert torch.equal(function(again, 0.5, True, True, generator=fd.Stream(1)), expected)
+        assert torch.equal(again, expected)
         assert torch.equal(written, z)
     for call in (fd.from_dlpack, lambda tensor: fd.dropout(tensor, rng=1)):
         with pytest.raises(TypeError, match=r"resolve_neg\(\)"):

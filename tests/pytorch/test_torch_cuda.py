@@ -1,6 +1,6 @@
-"""fastdrop.torch on CUDA tensors: the CPU's masks and values, on torch's streams, in everything that uses them.
+"""fastdrop.torch on CUDA tensors: the masks and values of the CPU, on torch's streams.
 
-Without a GPU, tests/pytorch/test_torch_models.py has a stand-in for CuPy's part.
+Without a GPU, tests/pytorch/test_torch_models.py uses a fake CuPy.
 """
 
 import copy
@@ -46,14 +46,14 @@ def bfloat16_or_skip(dtype):
     return dtype
 
 
-def same(found, wanted):
-    assert found.is_cuda
-    torch.testing.assert_close(found.cpu(), wanted, rtol=0, atol=0, equal_nan=True)
+def same(actual, expected):
+    assert actual.is_cuda
+    torch.testing.assert_close(actual.cpu(), expected, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("form", FORMS)
-def test_dropout_is_the_cpus(form, dtype):
+def test_dropout_equals_the_cpus(form, dtype):
     x = FORMS[form]().to(bfloat16_or_skip(dtype))
     for p in (0.5, 0.3, 1.0):
         y = F.dropout(x.cuda(), p, generator=fd.Stream(5))
@@ -74,7 +74,7 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions_and_their_gradients_are_the_cpus(name, dtype):
+def test_functions_and_their_gradients_equal_the_cpus(name, dtype):
     shape, function = FUNCTIONS[name]
     x, dy = (torch.randn(shape).to(bfloat16_or_skip(dtype)) for _ in range(2))
     results = []
@@ -82,8 +82,8 @@ def test_functions_and_their_gradients_are_the_cpus(name, dtype):
         there = x.to(device).requires_grad_()
         y = function(there, 0.4, generator=fd.Stream(2))
         results.append((y.detach(), *torch.autograd.grad(y, there, dy.to(device))))
-    for found, wanted in zip(results[1], results[0], strict=True):
-        same(found, wanted)
+    for actual, expected in zip(results[1], results[0], strict=True):
+        same(actual, expected)
 
 
 def test_inplace():
@@ -118,7 +118,7 @@ def test_torchs_current_stream_is_used():
 
 
 def test_modules_train_alike():
-    """The same masks, so the same numbers but for the order in which products are added."""
+    """The masks are the same; the values differ only by the order of summation in matrix products."""
 
     def trained(device):
         torch.manual_seed(0)
@@ -150,7 +150,7 @@ def test_modules_train_alike():
 
 
 def on_both(module, *tensors):
-    """What a module and its copy on CUDA give, and their inputs' gradients."""
+    """Results and input gradients of a module and of its copy on CUDA."""
     results = []
     for device in ("cpu", "cuda"):
         layer = copy.deepcopy(module).to(device)
@@ -164,15 +164,15 @@ def on_both(module, *tensors):
 @pytest.mark.parametrize("how", [{}, {"per_example": False}, {"drop_bias": True}], ids=str)
 def test_dropconnect(how):
     layer = ft.DropConnectLinear(33, 9, 0.4, generator=fd.Stream(4), **how)
-    for wanted, found in on_both(layer, torch.randn(7, 33)):
-        torch.testing.assert_close(found.cpu(), wanted, rtol=1e-4, atol=1e-4)
+    for expected, actual in on_both(layer, torch.randn(7, 33)):
+        torch.testing.assert_close(actual.cpu(), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_attention():
     layer = ft.MultiheadAttention(16, 4, dropout=0.3, batch_first=True)
     layer._masks.stream = fd.Stream(6)
-    for wanted, found in on_both(layer, *(torch.randn(3, 9, 16) for _ in range(3))):
-        torch.testing.assert_close(found.cpu(), wanted, rtol=1e-3, atol=1e-4)
+    for expected, actual in on_both(layer, *(torch.randn(3, 9, 16) for _ in range(3))):
+        torch.testing.assert_close(actual.cpu(), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_checkpoints_draw_the_same_masks_again():
@@ -188,7 +188,7 @@ def test_the_operator_of_compiled_programs():
     function = torch.compile(lambda x, layer: layer(x) * 2, backend="aot_eager")
     layer, x = ft.Dropout(0.5), torch.ones(1000, device="cuda", requires_grad=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, while it compiles
+        warnings.simplefilter("ignore")  # torch's warnings while it compiles
         y = function(x, layer)
         (dx,) = torch.autograd.grad(y.sum(), x)
     assert set(y.unique().tolist()) == {0.0, 4.0}
@@ -202,7 +202,7 @@ def test_autocast():
         assert layer(torch.randn(4, 8, device="cuda")).dtype == torch.bfloat16
 
 
-def test_a_captured_call_is_refused_in_words():
+def test_a_captured_call_is_refused():
     x = torch.ones(1000, device="cuda")
     F.dropout(x)  # compiled
     torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""Whole models: what `replace_dropout` swaps, attention, DropConnect; CUDA tensors by a stand-in."""
+"""Whole models: what `replace_dropout` swaps, attention, DropConnect; CUDA tensors with a fake CuPy."""
 
 import collections
 import contextlib
@@ -20,7 +20,7 @@ def _kinds(model):
     return collections.Counter(type(module) for module in model.modules())
 
 
-def test_replace_dropout_swaps_every_kind_in_place_and_says_how_many():
+def test_replace_dropout_swaps_every_kind_in_place_and_returns_their_number():
     shared = nn.Dropout(0.25, inplace=True)
 
     class Own(nn.Dropout):
@@ -70,7 +70,7 @@ def test_states_of_a_swapped_model_keep_their_keys():
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("case", ["self", "cross", "key is value", "other sizes", "no bias"])
 @pytest.mark.parametrize("masks", ["none", "causal", "3-D", "padding", "padding and bool", "float"])
-def test_attention_is_torchs_where_nothing_is_dropped(case, masks, batch_first, monkeypatch):
+def test_attention_equals_torchs_where_nothing_is_dropped(case, masks, batch_first, monkeypatch):
     sizes = {"kdim": 6, "vdim": 10} if case == "other sizes" else {}
     layer = ft.MultiheadAttention(8, 2, dropout=1e-13, batch_first=batch_first, bias=case != "no bias", **sizes)
     theirs = nn.MultiheadAttention(8, 2, batch_first=batch_first, bias=case != "no bias", **sizes)
@@ -113,7 +113,7 @@ def test_attention_is_torchs_where_nothing_is_dropped(case, masks, batch_first, 
             torch.testing.assert_close(ours, other, rtol=1e-4, atol=1e-5)
 
 
-def test_who_may_attend_to_nothing_gets_what_torch_gives():
+def test_fully_masked_queries_equal_torchs():
     ours, theirs = ft.MultiheadAttention(8, 2, dropout=1e-13), nn.MultiheadAttention(8, 2)
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(5, 3, 8, requires_grad=True)
@@ -143,7 +143,7 @@ def test_attention_drops_its_weights_and_scales_them():
     torch.testing.assert_close(y, layer.out_proj(heads))
 
 
-def test_attention_leaves_to_torch_what_it_has_not():
+def test_unsupported_attention_options_are_left_to_torch():
     for options in ({"add_bias_kv": True}, {"add_zero_attn": True}):
         layer = ft.MultiheadAttention(8, 2, dropout=0.5, **options)
         x = torch.randn(5, 3, 8)
@@ -163,7 +163,7 @@ def test_attention_leaves_to_torch_what_it_has_not():
 
 @pytest.mark.parametrize("drop_bias", [False, True])
 @pytest.mark.parametrize("per_example", [False, True])
-def test_dropconnect_is_fastdrops_and_differentiable_twice(per_example, drop_bias):
+def test_dropconnect_equals_fastdrops_and_is_differentiable_twice(per_example, drop_bias):
     layer = ft.DropConnectLinear(
         6, 3, 0.4, per_example=per_example, drop_bias=drop_bias, dtype=torch.float64, generator=fd.Stream(5)
     )
@@ -211,13 +211,13 @@ def test_dropconnect_in_evaluation_with_leading_axes_and_wrong_inputs():
 
 
 @pytest.fixture(params=["CuPy 13", "CuPy 14"])
-def stand_in(monkeypatch, request):
-    """CuPy's part in a call, on NumPy's arrays, and what was asked of it."""
-    asked = []
+def fake_cupy(monkeypatch, request):
+    """A fake CuPy on NumPy arrays; returns its recorded calls."""
+    calls = []
 
     @contextlib.contextmanager
     def entered(*what):
-        asked.append(what)
+        calls.append(what)
         yield
 
     cuda = types.SimpleNamespace(Device=lambda index: entered("device", index), Stream=types.SimpleNamespace())
@@ -230,11 +230,11 @@ def stand_in(monkeypatch, request):
     monkeypatch.setattr(
         torch.cuda, "current_stream", lambda device: types.SimpleNamespace(cuda_stream=4711, device=device)
     )
-    return asked
+    return calls
 
 
 class OnCuda:
-    """A CPU tensor that says it is on CUDA."""
+    """A CPU tensor that claims to be on CUDA."""
 
     is_cpu, is_cuda, device = False, True, torch.device("cuda", 1)
 
@@ -258,16 +258,16 @@ class OnCuda:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_cuda_tensors_go_by_dlpack_on_torchs_stream(stand_in, dtype):
+def test_cuda_tensors_use_dlpack_and_torchs_stream(fake_cupy, dtype):
     x, y = torch.randn(300).to(dtype), torch.empty(300, dtype=dtype)
     mask = fd.Mask((300,), 0.5, fd.Stream(3))
     ft.autograd.masked(OnCuda(x), mask, OnCuda(y))
     assert torch.equal(y, ft.functional.dropout(x, generator=fd.Stream(3)))
-    assert stand_in == [("device", 1), ("stream", 0, 4711)]
+    assert fake_cupy == [("device", 1), ("stream", 0, 4711)]
 
 
-def test_torchs_stream_is_taken_without_a_warning():
-    """By the installed CuPy, whose old way warns."""
+def test_torchs_stream_is_used_without_a_warning():
+    """With the installed CuPy, whose older interface is deprecated."""
     cupy = pytest.importorskip("cupy")
     entered = ft.interop._OnStream(cupy, 0, 4711)
     assert entered._stream().ptr == 4711

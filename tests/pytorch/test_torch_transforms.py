@@ -1,4 +1,4 @@
-"""What torch does to programs: checkpoints, compilation, autocast, function transforms. Masks stay right under all."""
+"""Masks stay right under torch's checkpoints, compilation, autocast and function transforms."""
 
 import pytest
 
@@ -10,13 +10,13 @@ F = ft.functional
 checkpoint = pytest.importorskip("torch.utils.checkpoint").checkpoint
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),  # what torch finds in itself
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),  # torch's warnings about itself
     pytest.mark.slow,
 ]
 
 
 class Twice(torch.nn.Module):
-    """Draws several masks, from one module twice."""
+    """Draws three masks, two of them from one module."""
 
     def __init__(self):
         super().__init__()
@@ -53,7 +53,7 @@ def test_a_checkpoint_draws_the_same_masks_again(source, use_reentrant):
 
     def run(x):
         outputs.append(layer(x))
-        return outputs[-1].square()  # what is squared is needed again
+        return outputs[-1].square()  # square saves its input, which the checkpoint recomputes
 
     first, second = (checkpoint(run, x, use_reentrant=use_reentrant) for _ in range(2))
     first.sum().backward()  # the second's masks were drawn in between
@@ -64,7 +64,7 @@ def test_a_checkpoint_draws_the_same_masks_again(source, use_reentrant):
     assert not torch.equal(outputs[0], outputs[1])
 
 
-def test_gradients_through_a_checkpoint_are_those_without_it():
+def test_a_checkpoint_does_not_change_gradients():
     x = torch.randn(40, 50, requires_grad=True)
     layer = Twice()
     layer(x)
@@ -75,10 +75,10 @@ def test_gradients_through_a_checkpoint_are_those_without_it():
         (gradient,) = torch.autograd.grad(run(x).sum(), x)
         gradients.append(gradient)
     assert torch.equal(*gradients)
-    assert layer.drop.stream.calls == int(state["drop._extra_state"][2]) + 2  # the second forward counts nothing
+    assert layer.drop.stream.calls == int(state["drop._extra_state"][2]) + 2  # the recomputation advances no stream
 
 
-def test_what_is_remembered_for_checkpoints_is_bounded(monkeypatch):
+def test_the_record_for_checkpoints_is_bounded(monkeypatch):
     monkeypatch.setattr(ft.randomness, "REMEMBERED", 100)
     ft.randomness._drawn.clear()
     layer, x = ft.Dropout(), torch.randn(4, requires_grad=True)
@@ -145,8 +145,8 @@ def test_compiled_checkpoints_use_the_mask_of_the_forward():
     torch.testing.assert_close(dx, -(x.sin() * kept).sin() * kept * x.cos())
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own, while it resumes behind a graph break
-def test_what_breaks_the_graph_keeps_working_compiled():
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # raised by torch when it resumes after a graph break
+def test_graph_breaks_work_when_compiled():
     stream = fd.Stream(2)
     x = torch.randn(6, 8)
     alpha, connect = ft.AlphaDropout(0.5), ft.DropConnectLinear(8, 5)

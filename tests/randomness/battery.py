@@ -1,9 +1,9 @@
-"""Statistical tests of draws: each takes what an order of `fastdrop bits` gives and returns p-values by name.
+"""Statistical tests of draws: each takes the draws of an order of `fastdrop bits` and returns p-values by name.
 
 If the draws are independent and have the probability that the mask says, every p-value is uniform on [0, 1], or larger
 where counts are few. P-values are two-sided where too even is as wrong as too uneven. `bit_tests` takes the keep bits
 themselves, `word_tests` the uniform 32-bit words that `fastdrop bits` makes of them, `normal_tests` normal numbers.
-Tests whose approximation is poor for few or lopsided draws leave themselves out.
+Tests whose approximation is poor for few or lopsided draws are skipped.
 """
 
 import itertools
@@ -21,7 +21,7 @@ _LARGEST_SKEWNESS = 0.04
 
 
 def two_sided(lower, upper):
-    """The p-value of a statistic with these chances of being at most, and at least, what it is."""
+    """The p-value of a statistic with these probabilities of being at most, and at least, its value."""
     return float(min(1.0, 2 * min(lower, upper)))
 
 
@@ -42,9 +42,9 @@ def of_squares(z):
     return two_sided(stats.chi2.cdf(total, degrees), stats.chi2.sf(total, degrees))
 
 
-def of_counts(counts, shares):
-    """Pearson's chi-square of counts whose shares are known; cells that expect fewer than 10 are put together."""
-    counts, expected = np.asarray(counts, float).ravel(), np.asarray(shares, float).ravel() * np.sum(counts)
+def of_counts(counts, probabilities):
+    """Pearson's chi-square of counts with known probabilities; cells that expect fewer than 10 are merged."""
+    counts, expected = np.asarray(counts, float).ravel(), np.asarray(probabilities, float).ravel() * np.sum(counts)
     order = np.argsort(expected)
     counts, expected = counts[order], expected[order]
     group = np.floor(np.cumsum(expected) / 10).astype(int)
@@ -65,8 +65,8 @@ def of_poisson(count, mean):
     return two_sided(stats.poisson.cdf(count, mean), stats.poisson.sf(count - 1, mean))
 
 
-def of_binomial(count, n, share):
-    return two_sided(stats.binom.cdf(count, n, share), stats.binom.sf(count - 1, n, share))
+def of_binomial(count, n, p):
+    return two_sided(stats.binom.cdf(count, n, p), stats.binom.sf(count - 1, n, p))
 
 
 def bit_tests(bits, q):
@@ -84,7 +84,7 @@ def bit_tests(bits, q):
 
 
 def _runs(bits):
-    """Wald and Wolfowitz: how many runs, given how many ones."""
+    """Wald and Wolfowitz: the number of runs, given the number of ones."""
     ones, n = int(bits.sum()), bits.size
     both = 2.0 * ones * (n - ones)
     if both == 0:
@@ -99,20 +99,20 @@ def _patterns(bits, q):
     for name, values in (("patterns of 8", packed), ("patterns of 16", packed.view(">u2"))):
         width = 8 * values.itemsize
         ones = np.bitwise_count(np.arange(1 << width)).astype(int)
-        shares = q**ones * (1 - q) ** (width - ones)
-        found[name] = of_counts(np.bincount(values, minlength=1 << width), shares)
+        probabilities = q**ones * (1 - q) ** (width - ones)
+        found[name] = of_counts(np.bincount(values, minlength=1 << width), probabilities)
     return found
 
 
 def _gaps(bits, q):
     """Distances between occurrences of the rarer value: geometric."""
-    value, share = (0, 1 - q) if q >= 0.5 else (1, q)
+    value, rate = (0, 1 - q) if q >= 0.5 else (1, q)
     gaps = np.diff(np.flatnonzero(bits == value)) - 1
     if gaps.size < 100:
-        return 0.0  # with the amounts used here, hundreds are expected
-    longest = int(np.log(10 / gaps.size) / np.log1p(-share)) + 1
+        return 0.0  # with the counts used here, hundreds are expected
+    longest = int(np.log(10 / gaps.size) / np.log1p(-rate)) + 1
     counts = np.bincount(np.minimum(gaps, longest), minlength=longest + 1)
-    return of_counts(counts, [*stats.geom.pmf(np.arange(1, longest + 1), share), (1 - share) ** longest])
+    return of_counts(counts, [*stats.geom.pmf(np.arange(1, longest + 1), rate), (1 - rate) ** longest])
 
 
 def _blocks(bits, q):
@@ -125,8 +125,8 @@ def _skewness(q, count):
 
 
 def _centred(bits, q):
-    """Draws less their mean, over their root mean square: with that of the sample, sums of squares of products are
-    what they should be, and the keep rate has another test."""
+    """Draws less their mean, over their root mean square: with the sample's, sums of squares of products have
+    their expected values; another test checks the keep rate."""
     ones = np.count_nonzero(bits) / bits.size
     scale = np.sqrt(ones * (1 - q) ** 2 + (1 - ones) * q**2)
     return np.where(bits, np.float32((1 - q) / scale), np.float32(-q / scale))
@@ -171,10 +171,10 @@ def _weights(bits, q):
     ones = bits.reshape(-1, _WORD).sum(axis=1, dtype=np.int64)
     middle = int((_WORD + 1) * q)
     kind = np.sign(ones - middle) + 1
-    shares = np.array([stats.binom.cdf(middle - 1, _WORD, q), stats.binom.pmf(middle, _WORD, q), 0])
-    shares[2] = 1 - shares.sum()
+    probabilities = np.array([stats.binom.cdf(middle - 1, _WORD, q), stats.binom.pmf(middle, _WORD, q), 0])
+    probabilities[2] = 1 - probabilities.sum()
     pairs = np.bincount(kind[0::2] * 3 + kind[1::2], minlength=9)
-    return {"weights of words": of_counts(pairs, np.outer(shares, shares))}
+    return {"weights of words": of_counts(pairs, np.outer(probabilities, probabilities))}
 
 
 def word_tests(words):
@@ -208,17 +208,17 @@ def _ranks(words):
         below = (rows >> np.uint32(bit) & np.uint32(1)).astype(bool) & (np.arange(32) > target[:, None])
         rows ^= np.where(below & found[:, None], chosen[:, None], np.uint32(0))
         rank += found
-    shares = [_share_of_rank(r) for r in (32, 31, 30)]
+    probabilities = [_probability_of_rank(r) for r in (32, 31, 30)]
     counts = [np.count_nonzero(rank == r) for r in (32, 31, 30)]
-    return of_counts([*counts, count - sum(counts)], [*shares, 1 - sum(shares)])
+    return of_counts([*counts, count - sum(counts)], [*probabilities, 1 - sum(probabilities)])
 
 
-def _share_of_rank(rank, size=32):
+def _probability_of_rank(rank, size=32):
     """The probability of a random square matrix over GF(2) to have this rank."""
-    share = 2.0 ** (rank * (2 * size - rank) - size * size)
+    probability = 2.0 ** (rank * (2 * size - rank) - size * size)
     for i in range(rank):
-        share *= (1 - 2.0 ** (i - size)) ** 2 / (1 - 2.0 ** (i - rank))
-    return share
+        probability *= (1 - 2.0 ** (i - size)) ** 2 / (1 - 2.0 ** (i - rank))
+    return probability
 
 
 def _birthdays(words, birthdays=4096):
@@ -230,7 +230,7 @@ def _birthdays(words, birthdays=4096):
 
 
 def _collisions(words, balls=1 << 14, cells=1 << 24):
-    """Balls that fall in a cell which has one: the mean is exact, and Poisson's law near enough."""
+    """Balls that fall into an occupied cell: the mean is exact, and Poisson's law close enough."""
     thrown = np.sort(words[: words.size // balls * balls].reshape(-1, balls) >> np.uint32(8), axis=1)
     hits = np.count_nonzero(thrown[:, 1:] == thrown[:, :-1])
     mean = balls - cells * -np.expm1(balls * np.log1p(-1 / cells))
@@ -238,7 +238,7 @@ def _collisions(words, balls=1 << 14, cells=1 << 24):
 
 
 def _permutations(words, length=5):
-    """In which order of size runs of words come."""
+    """The orders of size of consecutive words."""
     order = np.argsort(words[: words.size // length * length].reshape(-1, length), axis=1)
     place = length ** np.arange(length)
     codes = np.array(list(itertools.permutations(range(length)))) @ place

@@ -1,4 +1,4 @@
-"""What is tested: the orders of `fastdrop bits` with some p, and all p-values of one of them."""
+"""The tested cases: the orders of `fastdrop bits` with some p, and all p-values of one case."""
 
 import numpy as np
 from randomness.battery import bit_tests, normal_tests, word_tests

@@ -31,7 +31,7 @@ def command(order, p, seed):
 
 
 def p_values(order, p, seed, test, factor=1):
-    """Of one of its tests, with `factor` times as many samples as it takes by itself."""
+    """The p-values of one test, with `factor` times its default number of samples."""
     samples = ["-p", str(100 * factor)] if factor > 1 else []
     battery = ["dieharder", "-g", "200", "-d", *test.split(), *samples, "-c", ","]
     shown = [word for name in ("test_name", "ntuple", "pvalues") for word in ("-D", name)]

@@ -1,4 +1,4 @@
-"""Mask rules with a fault each, as sources of draws: what the battery must find. The reference, drawn wrongly."""
+"""Mask rules with one fault each, which the battery must find: the reference with a faulty draw."""
 
 import functools
 
@@ -9,7 +9,7 @@ from fastdrop.rule import DOMAIN_TAIL, TILE, TILE_COUNTERS, threshold_of
 
 
 class Rule:
-    """The mask rule of the reference, drawn by this function; what `fastdrop.cli.bits` calls a source."""
+    """The mask rule of the reference with this draw function, as a source of `fastdrop.cli.bits`."""
 
     def __init__(self, draw=reference.draw, child=None, normal=lambda z: z, key=lambda key: key):
         self.draw, self.child, self.normal, self.key = draw, child or self.spawned, normal, key
@@ -51,8 +51,8 @@ def no_call_number(key, call, domain, index):
     return reference.draw(key, 0, domain, index)
 
 
-def half_a_call_number(key, call, domain, index):
-    """As if the call number were counted in twos."""
+def halved_call_number(key, call, domain, index):
+    """Two call numbers give the same draws."""
     return reference.draw(key, call // 2, domain, index)
 
 
@@ -88,7 +88,7 @@ def one_radius(key, call, domain, index):
     return words
 
 
-# The fault, the order in which it must show, and p: None for all that do not matter.
+# The fault, the order in which it must show, and p: None if p does not matter.
 FAULTS = {
     "7 planes instead of 8": (Rule(seven_planes), "planes", 0.5),
     "7 planes instead of 8, by the rate": (Rule(seven_planes), "elements", 77 / 256),
@@ -98,7 +98,7 @@ FAULTS = {
     "a repeated counter, after the last full tile": (Rule(repeated_counter), "remainders", 0.5),
     "a repeated tile": (Rule(same_second_tile), "elements", 0.5),
     "the call number ignored": (Rule(no_call_number), "calls", 0.3),
-    "the call number halved": (Rule(half_a_call_number), "calls", 0.5),
+    "the call number halved": (Rule(halved_call_number), "calls", 0.5),
     "one tail per tile": (Rule(one_tail_per_tile), "tails", 0.5),
     "children are their parents": (Rule(child=lambda key, number: key), "children", 0.3),
     "children equal in pairs": (Rule(child=lambda key, number: Rule().spawned(key, number // 2)), "children", 0.5),

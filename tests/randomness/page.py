@@ -1,4 +1,4 @@
-"""docs/statistics.md, its figures as JSON and its picture: what `make statistics` writes."""
+"""docs/statistics.md, its figures as JSON and its picture, as written by `make statistics`."""
 
 import json
 import platform
@@ -92,7 +92,7 @@ def _cell(values):
 
 
 def _picture(records, path):
-    """Quantiles against a uniform distribution's, both logarithmic: the small ones are what matters."""
+    """Quantiles against a uniform distribution's, both logarithmic, since the small ones matter."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 6), layout="constrained")

@@ -1,7 +1,7 @@
-"""`make statistics`: every order of draws through the battery and dieharder. docs/statistics.md says what came of it.
+"""`make statistics`: every order of draws through the battery and dieharder. docs/statistics.md has the results.
 
 `PYTHONPATH=tests python -m randomness.run [--hours H] [--seed N]`. A round takes some minutes. With --hours, further
-rounds follow while there is time, each with a fresh seed, four times the data and all of dieharder's tests. A p-value
+rounds follow until time is up, each with a fresh seed, four times the data and all of dieharder's tests. A p-value
 below SUSPICIOUS is measured again with a fresh seed and four times the data. The run fails if the second one is below a
 bound that makes the false-alarm rate of the whole run at most FALSE_ALARM, by Bonferroni. The seed is printed, and a
 run with it repeats the p-values.
@@ -31,7 +31,7 @@ def measure(tool, order, p, test, seed, factor):
 
 
 def planned(everything):
-    """What a round measures; the longest first."""
+    """The cases of a round; the longest first."""
     tests = dieharder.ALL if everything else dieharder.QUICK
     battery = [("battery", order, p, "") for order, p in sorted(cases.CASES, key=lambda case: case[0] != "tails")]
     return battery + [("dieharder", order, p, test) for order, p in dieharder.STREAMS for test in tests]
@@ -43,23 +43,23 @@ def run_round(pool, number, seed):
     factor = 4 if number else 1
     running = {}
     for index, case in enumerate(plan):
-        # Far apart, so that no case's neighbouring seeds are another's.
+        # Far apart, so that neighbouring seeds of a case belong to no other case.
         own = seed + (number * 10000 + index << 40)
         running[pool.submit(measure, *case, own, factor)] = (*case, own, factor)
     for done, future in enumerate(as_completed(running), 1):
-        tool, order, p, asked, own, factor = running[future]
+        tool, order, p, option, own, factor = running[future]
         found = future.result()
         records += [
-            {"tool": tool, "order": order, "p": p, "option": asked, "test": test, "seed": own, "p_value": value}
+            {"tool": tool, "order": order, "p": p, "option": option, "test": test, "seed": own, "p_value": value}
             | {"factor": factor}
             for test, value in found.items()
         ]
-        print(f"{done}/{len(plan)} {tool} {order} p={p:g} {asked}: smallest {min(found.values()):.2g}", flush=True)
+        print(f"{done}/{len(plan)} {tool} {order} p={p:g} {option}: smallest {min(found.values()):.2g}", flush=True)
     return records
 
 
-def look_again(pool, records):
-    """Measure what is suspicious a second time, and say what that gives."""
+def measure_again(pool, records):
+    """Measure suspicious p-values a second time, and report the results."""
     suspicious = [record for record in records if record["p_value"] < SUSPICIOUS]
     running = []
     for record in suspicious:
@@ -84,14 +84,14 @@ def main():
     parser.add_argument("--hours", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of the processes that follow
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # for child processes
     print(f"seed {options.seed}", flush=True)
     start, records, number = time.monotonic(), [], 0
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
         while number == 0 or time.monotonic() - start < 3600 * options.hours:
             records += run_round(pool, number, options.seed)
             number += 1
-        look_again(pool, records)
+        measure_again(pool, records)
     bound = second_bound(len(records))
     failed = [record for record in records if record.get("second", 1.0) < bound]
     run = {"seed": options.seed, "rounds": number, "minutes": (time.monotonic() - start) / 60, "bits": BITS}

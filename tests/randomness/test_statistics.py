@@ -1,4 +1,4 @@
-"""The battery of `make statistics`, small: fastdrop's draws pass, every faulty rule fails in the order that shows it.
+"""The battery of `make statistics`, small: fastdrop's draws pass, every faulty rule fails in its order of draws.
 
 All seeds are fixed, so that a test fails always or never. The faulty rules are marked `native`.
 """
@@ -37,7 +37,7 @@ def test_more_elements_pass(p):
 @pytest.mark.native
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(fault):
-    """Far beyond doubt in its order, where the true rule passes with the same seed."""
+    """The fault is significant in its order, where the true rule passes with the same seed."""
     rule, order, p = FAULTS[fault]
     assert min(p_values(rule, order, p).values()) < 1e-7
     found = p_values(Rule(), order, p)
@@ -53,8 +53,8 @@ def test_some_faults_are_found_at_once(fault):
 @pytest.mark.parametrize(
     "order", ["elements", "calls", "seeds", "children", "remainders", "planes", "tails", "gaussian"]
 )
-def test_the_reference_and_the_kernels_are_one_source(order):
-    """So what is shown for the faulty references holds for the kernels."""
+def test_the_reference_and_the_kernels_are_equal_sources(order):
+    """So results for the faulty references hold for the kernels."""
     size = cases.Size(rows=16, elements=256)
     one, other = (next(cases.draws(source, order, 0.3, 5, size)) for source in (Rule(), Fastdrop()))
     np.testing.assert_array_equal(one, other)
@@ -63,7 +63,7 @@ def test_the_reference_and_the_kernels_are_one_source(order):
 
 @pytest.mark.parametrize(("q", "count"), [(0.5, 1 << 17), (0.7, 1 << 17), (0.1, 1 << 17), (0.993, 1 << 19)])
 def test_p_values_of_a_good_generator_are_uniform(q, count):
-    """By NumPy's PCG64: of each test, not too many are below 0.1, and none is as small as one in 100 runs has it."""
+    """With NumPy's PCG64: in each test, few p-values are below 0.1, and none is below that of one in 100 runs."""
     found = {}
     for seed in range(30):
         rng = np.random.Generator(np.random.PCG64([seed, 7]))
@@ -91,7 +91,7 @@ def test_p_values_of_a_good_generator_are_uniform(q, count):
         ("weights of words", lambda rng: np.tile((rng.random((4096, 1, 32)) < 0.5), (1, 2, 1))),
     ],
 )
-def test_each_test_finds_what_it_is_for(name, bits):
+def test_each_test_finds_its_fault(name, bits):
     drawn = np.asarray(bits(np.random.default_rng(3)), np.uint8).ravel()
     assert battery.bit_tests(drawn, 0.5)[name] < 1e-7
 
@@ -108,18 +108,18 @@ def test_each_test_finds_what_it_is_for(name, bits):
         ("words: bits", lambda w: w | np.uint32(1) << np.uint32(9)),
     ],
 )
-def test_each_test_of_words_finds_what_it_is_for(name, words):
+def test_each_test_of_words_finds_its_fault(name, words):
     drawn = np.random.default_rng(3).integers(0, 1 << 32, 1 << 17, dtype=np.uint32)
     assert battery.word_tests(words(drawn))[name] < 1e-7
 
 
-def test_ranks_have_their_known_shares():
-    """0.2888, 0.5776 and 0.1284 of large random matrices over GF(2) lack 0, 1 and 2 of full rank."""
-    assert [round(battery._share_of_rank(rank), 4) for rank in (32, 31, 30)] == [0.2888, 0.5776, 0.1284]
+def test_ranks_have_their_known_probabilities():
+    """Large random matrices over GF(2) lack 0, 1 and 2 of full rank with probability 0.2888, 0.5776 and 0.1284."""
+    assert [round(battery._probability_of_rank(rank), 4) for rank in (32, 31, 30)] == [0.2888, 0.5776, 0.1284]
 
 
 class Pool:
-    """Runs at once what is submitted."""
+    """Runs submitted work immediately."""
 
     def submit(self, function, *arguments):
         class Done:
@@ -128,14 +128,14 @@ class Pool:
         return Done
 
 
-def test_what_is_suspicious_is_measured_again(monkeypatch, capsys):
+def test_suspicious_p_values_are_measured_again(monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(run, "measure", lambda *case: asked.append(case) or {"runs": 0.25})
     records = [
         {"tool": "battery", "order": "calls", "p": 0.3, "option": "", "test": "runs", "seed": 7, "factor": 1} | more
         for more in ({"p_value": 1e-5}, {"p_value": 1e-3})
     ]
-    run.look_again(Pool(), records)
+    run.measure_again(Pool(), records)
     assert [record.get("second") for record in records] == [0.25, None]
     (case,) = asked
     assert case[-1] == 4
@@ -150,7 +150,7 @@ def test_the_false_alarm_rate_of_a_run():
 
 
 @pytest.mark.parametrize(("second", "outcome"), [(0.5, "passed"), (1e-9, "failed: battery's runs (calls, p = 0.3)")])
-def test_the_page_says_what_was_found(tmp_path, monkeypatch, second, outcome):
+def test_the_page_states_the_outcome(tmp_path, monkeypatch, second, outcome):
     monkeypatch.setattr(page, "DOCS", tmp_path)
     monkeypatch.setattr(page.dieharder, "version", lambda: "3.31.1")
     base = {"tool": "battery", "order": "calls", "p": 0.3, "option": "", "test": "runs", "seed": 7, "factor": 1}

@@ -1,4 +1,4 @@
-"""Sweeps without a window: what is trained, in processes, and what is told when it fails."""
+"""Sweeps without the app: their runs, processes and reports of failures."""
 
 import os
 import signal
@@ -77,7 +77,7 @@ def test_values_from_text(parameter, text, values):
         ("seed", "8", "cannot be swept"),
     ],
 )
-def test_text_that_is_no_values(parameter, text, words):
+def test_invalid_texts_of_values(parameter, text, words):
     with pytest.raises(ConfigError, match=words):
         values_from(text, parameter)
 
@@ -106,14 +106,14 @@ def test_seeds_and_data():
     assert [(run.config.seed, run.config.split_seed) for run in runs] == [(5, 5), (6, 6)]
 
 
-def test_a_rate_is_that_of_all_layers_that_drop():
+def test_a_swept_rate_applies_to_all_dropout_layers():
     config = CONFIG.replace(hidden=(8, 8), layer_dropout=("none", "standard"), layer_rates=(0.1, 0.2))
     (run,) = Sweep(config, "rate", [0.7], [0]).runs()
     (dropper,) = Trainer(run.config).network.droppers
     assert dropper.p == 0.7
 
 
-def test_a_data_set_takes_the_place_of_a_file(tmp_path):
+def test_a_swept_data_set_replaces_a_file(tmp_path):
     config = CONFIG.replace(dataset="file", data_file=str(tmp_path / "own.csv"))
     (run,) = Sweep(config, "dataset", ["xor"], [0]).runs()
     assert (run.config.dataset, run.config.data_file) == ("xor", "")
@@ -138,7 +138,7 @@ def test_a_data_set_takes_the_place_of_a_file(tmp_path):
         (("epochs", range(1, 101), range(MOST_RUNS // 100 + 1)), f"at most {MOST_RUNS} runs"),
     ],
 )
-def test_sweeps_that_cannot_be(arguments, words):
+def test_invalid_sweeps(arguments, words):
     with pytest.raises(ConfigError, match=words):
         Sweep(CONFIG, *arguments)
 
@@ -210,7 +210,7 @@ def test_data_that_cannot_be_read_is_a_result(tmp_path):
     assert result.history == ()
 
 
-def test_own_tables_are_swept(tmp_path):
+def test_the_users_tables_are_swept(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("a,kind,b\n" + "".join(f"{n},{'xy'[n % 2]},{n % 2}\n" for n in range(40)))
     (run,) = Sweep(CONFIG.replace(dataset="file", data_file=str(path), label="kind"), "rate", [0.1], [0]).runs()
@@ -218,7 +218,7 @@ def test_own_tables_are_swept(tmp_path):
 
 
 @pytest.mark.slow
-def test_cancel_keeps_what_is_there(start):
+def test_cancel_keeps_finished_runs(start):
     run = start(Sweep(CONFIG.replace(epochs=200), "rate", [0.1, 0.2, 0.3], range(20)))
     assert run.seconds_left is None
     poll_until(run, lambda: run.results and run.seconds_left is not None)
@@ -231,9 +231,9 @@ def test_cancel_keeps_what_is_there(start):
     assert run.problem == ""
     assert run.seconds_left is None
     assert 1 <= len(run.results) < 60
-    for process in run._processes:  # without being killed
+    for process in run._processes:  # they exit without being killed
         assert wait([process.sentinel], timeout=30)
-        while process.exitcode is None:  # the pool's thread is about to learn it
+        while process.exitcode is None:  # the pool's thread has not reaped it yet
             time.sleep(0.01)
         assert process.exitcode == 0
 
@@ -246,7 +246,7 @@ def test_progress_within_a_run(start):
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_is_told(start):
+def test_a_process_that_dies_is_reported(start):
     run = start(Sweep(CONFIG.replace(epochs=100), "rate", [0.1, 0.2, 0.3], range(20)), processes=2)
     poll_until(run, lambda: run.results)
     os.kill(run._processes[0].pid, signal.SIGKILL)
@@ -299,7 +299,7 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path):
     assert not alive()
 
 
-def test_knows_nothing_of_qt():
+def test_does_not_import_qt():
     code = "import sys, fastdrop.experiments; sys.exit('PySide6' in sys.modules or 'pyqtgraph' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -328,7 +328,7 @@ def test_results_as_they_come_and_leaving_early():
 
 
 @pytest.mark.slow
-def test_a_sweep_that_stops_hands_over_what_had_come():
+def test_a_stopped_sweep_yields_the_finished_results():
     plan = Sweep(CONFIG.replace(epochs=100), "rate", (0.1, 0.2, 0.3), range(20))
 
     killed = []
@@ -343,7 +343,7 @@ def test_a_sweep_that_stops_hands_over_what_had_come():
     assert 1 <= len(stopped.value.results) < plan.count
 
 
-def test_a_run_counts_once_however_often_its_result_comes(start):
+def test_a_repeated_result_counts_once(start):
     run = start(Sweep(CONFIG, "rate", (0.1, 0.2), [0]))
     first, second = (train_run(each) for each in run.sweep.runs())
     run._collect = lambda: [first, first]

@@ -1,4 +1,4 @@
-"""Sweeps on a real cluster of several processes: the same results, whatever happens to the workers."""
+"""Sweeps on a real cluster of several processes: the same results, also when workers fail."""
 
 import asyncio
 import os
@@ -26,12 +26,12 @@ pytestmark = pytest.mark.slow
 
 LONG = CONFIG.replace(epochs=1_000_000)
 PORT = ":0"
-"""Of the dashboard: any that is free, as tests run beside each other."""
+"""The dashboard's port: any free one, since tests run in parallel."""
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Three processes; one that is killed comes again."""
+    """Three worker processes; a killed one is restarted."""
     with LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=PORT) as cluster:
         yield cluster
 
@@ -65,12 +65,12 @@ def wait_until(condition):
 
 
 def busy(client):
-    """Addresses of workers that train."""
+    """Addresses of the workers that are training."""
     return [address for address, tasks in client.processing().items() if any("-run-" in str(task) for task in tasks)]
 
 
 def kill_one(client):
-    """A worker that trains, without a chance to say so."""
+    """Kill a worker that is training, without a chance to report it; returns its address."""
     wait_until(lambda: busy(client))
     address = busy(client)[0]
     pid = client.run(os.getpid, workers=[address])[address]
@@ -79,7 +79,7 @@ def kill_one(client):
 
 
 def assert_same(results, plan):
-    """Each run once, with the figures that this process finds."""
+    """Each run is there once, with the figures that this process computes."""
     found = {(result.value, result.seed): result for result in results}
     assert len(found) == len(results) == plan.count
     for run in plan.runs():
@@ -119,7 +119,7 @@ def test_nothing_is_lost_or_counted_twice_when_a_worker_is_killed(client, start,
     wait_until(lambda: killed not in client.scheduler_info()["workers"])
 
 
-def test_a_stopped_sweep_is_continued_on_a_cluster_or_off_it(client, start, tmp_path):
+def test_a_stopped_sweep_is_continued_on_a_cluster_or_locally(client, start, tmp_path):
     pytest.importorskip("pyarrow")
     plan = Sweep(CONFIG.replace(epochs=20), "rate", (0.0, 0.3, 0.6), range(6))
     path = tmp_path / "results.parquet"
@@ -152,13 +152,13 @@ def test_cancel_frees_the_workers(client, start):
     poll_until(run, lambda: len(busy(client)) == 3)
     assert run.results == []
     held = [Future(key, client) for key in list(client.futures) if "-run-" in str(key)]
-    assert held  # so letting go of them is not enough
+    assert held  # so releasing the sweep's futures is not enough
     run.cancel()
     assert run.cancelled
     assert not run.is_running
     assert run.poll() == []
     wait_until(lambda: not busy(client))
-    # The scheduler has forgotten them; that the workers' threads are free shows that no training goes on.
+    # The scheduler has forgotten the runs; free worker threads show that no training continues.
     futures = client.map(pow, range(12), range(12), pure=False)
     assert client.gather(futures) == [number**number for number in range(12)]
     assert len({address for (address,) in client.who_has(futures).values()}) == 3
@@ -171,7 +171,7 @@ def test_leaving_the_loop_stops_the_sweep(client):
     wait_until(lambda: not busy(client))
 
 
-def test_runs_that_somebody_else_cancelled_are_trained_again(client, start):
+def test_runs_that_another_client_cancelled_are_trained_again(client, start):
     plan = Sweep(CONFIG.replace(epochs=30), "rate", (0.0, 0.3), range(6))
     run = start(plan, client)
     poll_until(run, lambda: run.results)
@@ -184,7 +184,7 @@ def test_runs_that_somebody_else_cancelled_are_trained_again(client, start):
     assert_same(run.results, plan)
 
 
-def test_a_run_that_kills_its_workers_is_told_and_the_others_go_on(cluster, client, start, monkeypatch):
+def test_a_run_that_kills_its_workers_is_reported_and_the_others_continue(cluster, client, start, monkeypatch):
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
     plan = Sweep(CONFIG.replace(epochs=60), "rate", (0.0, 0.3), range(6))
     run = start(plan, client)
@@ -200,7 +200,7 @@ def test_a_run_that_kills_its_workers_is_told_and_the_others_go_on(cluster, clie
     wait_until(lambda: len(client.scheduler_info()["workers"]) == 3)
 
 
-def test_own_data_travel_to_the_workers(client, monkeypatch):
+def test_the_users_data_are_sent_to_the_workers(client, monkeypatch):
     content = b"a,kind,b\n" + b"".join(b"%d,%c,%d\n" % (n, b"xy"[n % 2], n % 2) for n in range(40))
     config = CONFIG.replace(dataset="file", data_file="/nowhere/own.csv", label="kind")
     monkeypatch.setattr(cluster_sweep, "read_data", lambda path: content)
@@ -254,12 +254,12 @@ def test_an_address_that_does_not_answer(address, words, monkeypatch, start):
         time.sleep(0.01)
     assert run.problem.startswith(words)
     assert run.results == []
-    assert longest < 0.5  # half of what a call that waits for the address would take
+    assert longest < 0.5  # half of the time of a call that waits for the address
 
 
 @pytest.fixture
 def two_threads():
-    """What a kernel may use before the test and after it."""
+    """Kernels may use two threads; the old number is restored after the test."""
     before = fd.get_num_threads()
     fd.set_num_threads(2)
     yield
@@ -267,13 +267,13 @@ def two_threads():
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_a_cluster_without_workers_is_waited_for_and_one_that_goes_is_told(start, monkeypatch):
+def test_a_sweep_waits_for_workers_and_reports_a_lost_cluster(start, monkeypatch):
     monkeypatch.setattr(cluster_sweep, "CONNECT_SECONDS", 1.0)
     plan = Sweep(CONFIG, "rate", (0.0, 0.3), range(2))
     with LocalCluster(n_workers=0, threads_per_worker=2, processes=False, dashboard_address=PORT) as cluster:
         run = start(plan, cluster.scheduler_address)
         poll_until(run, lambda: "waiting for workers" in run.note)
-        wait_until(lambda: any("-run-" in str(key) for key in list(cluster.scheduler.tasks)))  # a need is seen
+        wait_until(lambda: any("-run-" in str(key) for key in list(cluster.scheduler.tasks)))  # a run is queued
         cluster.scale(1)
         poll_until(run)
         assert_same(run.results, plan)  # two at a time, in two threads of this process
@@ -314,7 +314,7 @@ def test_a_task_that_fails_is_tried_again(start, monkeypatch, problem, times, ou
     assert left == []
 
 
-def test_workers_without_what_it_takes_are_told(start, monkeypatch):
+def test_workers_without_the_required_packages_are_reported(start, monkeypatch):
     def train(run, look):
         raise ModuleNotFoundError("No module named 'threadpoolctl'")
 
@@ -328,7 +328,7 @@ def test_workers_without_what_it_takes_are_told(start, monkeypatch):
     )
 
 
-def test_what_cannot_be_a_client(client, monkeypatch):
+def test_invalid_clients(client, monkeypatch):
     async def refused():
         async with Client(client.scheduler.address, asynchronous=True, set_as_default=False) as other:
             with pytest.raises(ValueError, match="must be synchronous"):

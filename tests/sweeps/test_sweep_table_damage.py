@@ -48,12 +48,12 @@ def test_files_that_are_no_table_of_a_sweep(tmp_path, path):
 def failure(path):
     """The error message of a file, which must stay unchanged."""
     before = path.read_bytes()
-    with pytest.raises(TableError) as told:
+    with pytest.raises(TableError) as error:
         opened(path, PLAN)
-    assert path.name in str(told.value)
-    assert "\n" not in str(told.value)
+    assert path.name in str(error.value)
+    assert "\n" not in str(error.value)
     assert path.read_bytes() == before
-    return str(told.value)
+    return str(error.value)
 
 
 def test_any_flipped_bit_is_refused(path):
@@ -68,7 +68,7 @@ def test_any_flipped_bit_is_refused(path):
         failure(path)
 
 
-def test_a_changed_footer_with_a_digest_that_fits_does_not_end_the_process(path, tmp_path):
+def test_a_changed_footer_with_a_matching_digest_does_not_end_the_process(path, tmp_path):
     """pyarrow's accessors of size statistics can end the process by a C++ exception, for a few changed bits."""
     save(path, PLAN, trained_runs(PLAN))
     program = f"""
@@ -77,12 +77,12 @@ def test_a_changed_footer_with_a_digest_that_fits_does_not_end_the_process(path,
         from fastdrop.experiments.sweeps import parquet
         import pyarrow.parquet as pq
         content = open({str(path)!r}, "rb").read()
-        wanted = pq.read_schema({str(path)!r})
+        expected = pq.read_schema({str(path)!r})
         for place in range(len(content) - 8 - int.from_bytes(content[-8:-4], "little"), len(content) - 8):
             changed = bytearray(content)
             changed[place] ^= 16
             try:
-                parquet.decode(parquet.seal(bytes(changed)), wanted)
+                parquet.decode(parquet.seal(bytes(changed)), expected)
             except Exception:
                 pass
         print("done")
@@ -93,13 +93,13 @@ def test_a_changed_footer_with_a_digest_that_fits_does_not_end_the_process(path,
     assert found.stdout == "done\n", found.stderr
 
 
-def test_a_damaged_table_is_told_apart_from_another_sweep_s(path):
+def test_a_damaged_table_is_distinguished_from_another_sweeps_table(path):
     save(path, PLAN, trained_runs(PLAN))
     content = path.read_bytes()
     place = content.rfind(b'"epochs": 2')
     path.write_bytes(content[:place] + b'"epochs": 3' + content[place + 11 :])
     assert "the file is damaged, or another program has changed it" in failure(path)
-    pq.write_table(pq.read_table(io.BytesIO(content)), path)  # another program writes the same rows as other bytes
+    pq.write_table(pq.read_table(io.BytesIO(content)), path)  # another program writes the same rows, but other bytes
     assert "another program has changed it; restore a copy" in failure(path)
 
 
@@ -110,7 +110,7 @@ def sealed(rows):
     return parquet.seal(content.getvalue().to_pybytes())
 
 
-def about(change):
+def with_metadata(change):
     def changed(rows):
         metadata = dict(rows.schema.metadata)
         metadata[b"fastdrop"] = change(metadata[b"fastdrop"])
@@ -132,13 +132,16 @@ def replaced(**columns):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (about(lambda text: b"{"), "cannot be read as the table of a sweep"),
-        (about(lambda text: b"\xff"), "cannot be read as the table of a sweep"),
-        (about(lambda text: b"[" * 100_000), "cannot be read as the table of a sweep"),
-        (about(lambda text: b"[]"), "this is not the table of a sweep"),
-        (about(lambda text: b'{"format": 2}'), "this is not the table of a sweep"),
-        (about(lambda text: text.replace(b'"format": 2', b'"format": 1')), "its format is 1; this fastdrop reads"),
-        (about(lambda text: text.replace(b'"parameter"', b'"parametre"')), "parameter is not set there"),
+        (with_metadata(lambda text: b"{"), "cannot be read as the table of a sweep"),
+        (with_metadata(lambda text: b"\xff"), "cannot be read as the table of a sweep"),
+        (with_metadata(lambda text: b"[" * 100_000), "cannot be read as the table of a sweep"),
+        (with_metadata(lambda text: b"[]"), "this is not the table of a sweep"),
+        (with_metadata(lambda text: b'{"format": 2}'), "this is not the table of a sweep"),
+        (
+            with_metadata(lambda text: text.replace(b'"format": 2', b'"format": 1')),
+            "its format is 1; this fastdrop reads",
+        ),
+        (with_metadata(lambda text: text.replace(b'"parameter"', b'"parametre"')), "parameter is not set there"),
         (lambda rows: rows.drop_columns("seed"), "the columns are not"),
         (lambda rows: rows.append_column("more", rows["seed"]), "the columns are not"),
         (lambda rows: rows.set_column(1, "seed", rows["seed"].cast(pa.int32())), "the columns are not"),
@@ -154,15 +157,19 @@ def replaced(**columns):
         (replaced(test_loss_history=[[0.1, None, 0.1]] * 4), "a figure of a run is missing"),
         (
             replaced(
-                **{f"{share}_{name}_history": [[]] * 4 for share in ("train", "test") for name in ("loss", "accuracy")}
+                **{
+                    f"{subset}_{name}_history": [[]] * 4
+                    for subset in ("train", "test")
+                    for name in ("loss", "accuracy")
+                }
             ),
             "not of one length",
         ),
         (
             replaced(
                 **{
-                    f"{share}_{name}_history": [[0.0] * 9] * 4
-                    for share in ("train", "test")
+                    f"{subset}_{name}_history": [[0.0] * 9] * 4
+                    for subset in ("train", "test")
                     for name in ("loss", "accuracy")
                 }
             ),
@@ -171,7 +178,7 @@ def replaced(**columns):
         (lambda rows: rows.take([0] * 300_000), "bytes declares"),
     ],
 )
-def test_a_table_with_rows_that_cannot_be(path, change, words):
+def test_a_table_with_invalid_rows(path, change, words):
     save(path, PLAN, trained_runs(PLAN))
     path.write_bytes(sealed(change(pq.read_table(path))))
     assert words in failure(path)
@@ -225,8 +232,8 @@ def test_a_name_that_is_no_text_and_an_error_that_is_none(tmp_path):
     save(path, PLAN, [Result(*run, NO_FIGURES, str(path))])
     content = path.read_bytes()
     path.write_bytes(content[:-1])
-    with pytest.raises(TableError) as told:
+    with pytest.raises(TableError) as error:
         opened(path, PLAN)
     name = path.name.encode(errors="backslashreplace").decode()  # some locales have a character for every byte
-    assert f"{name}: cannot be read as Parquet" in str(told.value)
-    str(told.value).encode()
+    assert f"{name}: cannot be read as Parquet" in str(error.value)
+    str(error.value).encode()

@@ -23,7 +23,7 @@ from fastdrop.experiments.sweeps.sweep_table import SweepTable
 
 
 def mark(path, **where):
-    """Write an impossible accuracy into these runs; returns how many they are."""
+    """Write an impossible accuracy into these runs; returns their number."""
     rows = pq.read_table(path)
     changed = [
         row | {"test_accuracy_history": [7.0] * len(row["test_accuracy_history"])}
@@ -59,7 +59,7 @@ def test_a_row_is_a_run_with_its_figures_and_curves(path):
         ("batch_norm", (False, True), pa.bool_()),
     ],
 )
-def test_values_come_back_as_they_were(path, parameter, values, kind):
+def test_values_are_restored_exactly(path, parameter, values, kind):
     plan = Sweep(CONFIG.replace(epochs=1), parameter, values, [2**63 - 1])
     results = trained_runs(plan)
     save(path, plan, results)
@@ -70,7 +70,7 @@ def test_values_come_back_as_they_were(path, parameter, values, kind):
         np.testing.assert_array_equal(result.figures, before.figures)
 
 
-def test_what_is_in_the_table_is_not_trained_again(path):
+def test_runs_in_the_table_are_not_trained_again(path):
     first = sweep(CONFIG, "rate", (0.0, 0.3), 2, processes=1, save=path)
     assert mark(path, seed=1) == 2
     again = sweep(CONFIG, "rate", (0.0, 0.3), 2, processes=1, save=path)
@@ -155,7 +155,7 @@ def test_the_table_of_another_sweep_is_refused_and_left_alone(path, other, words
     assert path.read_bytes() == before
 
 
-def test_another_rule_is_another_sweep(path, monkeypatch):
+def test_another_mask_rule_is_another_sweep(path, monkeypatch):
     save(path, PLAN, [])
     monkeypatch.setattr("fastdrop.experiments.sweeps.plan.RULE_VERSION", 2)
     with pytest.raises(TableError, match="rule is 1 there and 2 here"):
@@ -190,7 +190,7 @@ def test_a_table_with_former_names_of_fields_is_continued(path, parameter):
         opened(path, Sweep(CONFIG.replace(split_seed=1), parameter, (0.5,), [0]))
 
 
-def test_what_a_run_replaces_makes_no_other_sweep(path):
+def test_fields_that_runs_replace_do_not_identify_a_sweep(path):
     save(path, PLAN, trained_runs(PLAN))
     other = CONFIG.replace(rate=0.9, seed=1)
     kept = opened(path, Sweep(other, "rate", (0.3,), [1])).kept
@@ -198,7 +198,7 @@ def test_what_a_run_replaces_makes_no_other_sweep(path):
     assert kept[0].config == CONFIG.replace(rate=0.3, seed=1)
 
 
-def test_own_data_count_by_what_stands_in_them(tmp_path, path):
+def test_the_users_data_are_identified_by_content(tmp_path, path):
     def plan(name):
         config = CONFIG.replace(dataset="file", data_file=str(tmp_path / name))
         return Sweep(config, "rate", (0.0,), [0])
@@ -222,7 +222,7 @@ def test_long_errors_are_cut_when_they_are_written(path):
     assert [result.error for result in opened(path, PLAN).kept] == [error]
 
 
-def test_pyarrow_is_asked_for(path, monkeypatch):
+def test_missing_pyarrow_is_named(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(BackendUnavailable, match=r"pyarrow.*fastdrop-kernels\[parquet\]"):
         sweep(CONFIG, "rate", (0.0,), 1, save=path)

@@ -26,7 +26,7 @@ def no_patience(monkeypatch):
     monkeypatch.setattr("fastdrop.experiments.sweeps.sweep_table._PATIENCE", 0.0)
 
 
-def test_a_program_that_knows_nothing_of_the_lock_is_noticed(path):
+def test_a_program_that_ignores_the_lock_is_noticed(path):
     other = path.with_name("other.parquet")
     results = trained_runs(PLAN)
     save(other, PLAN, results[:1])
@@ -40,12 +40,12 @@ def test_a_program_that_knows_nothing_of_the_lock_is_noticed(path):
     opened(path, PLAN)  # the lock is free
 
 
-def test_a_table_has_one_writer_by_whatever_name(path, tmp_path, no_patience, monkeypatch):
+def test_a_table_has_one_writer_under_any_name(path, tmp_path, no_patience, monkeypatch):
     (tmp_path / "folder").mkdir()
     (tmp_path / "link.parquet").symlink_to(path)
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
     monkeypatch.chdir(tmp_path / "folder")
-    first = SweepTable("../link.parquet", PLAN)  # before there is a file
+    first = SweepTable("../link.parquet", PLAN)  # before the file exists
     first.wait()
     monkeypatch.chdir("/")
     names = [path, tmp_path / "link.parquet", tmp_path / "loop" / "folder" / ".." / "results.parquet"]
@@ -63,7 +63,7 @@ def test_a_table_has_one_writer_by_whatever_name(path, tmp_path, no_patience, mo
     assert found == {"folder", "link.parquet", "loop", "others.parquet", "results.parquet"}
 
 
-def test_a_run_is_in_the_table_once_however_often_it_is_added(path):
+def test_a_run_added_twice_is_in_the_table_once(path):
     results = trained_runs(PLAN)
     table = SweepTable(path, PLAN)
     table.add(results[:2] * 2)
@@ -94,7 +94,7 @@ WRITER = """
 
     CONFIG = ExperimentConfig(dataset="moons", hidden=(8,), epochs=2, learning_rate=0.01)
     PLAN = Sweep(CONFIG, "rate", (0.0, 0.3), [int(sys.argv[1])])
-    SweepTable(sys.argv[2], PLAN).close()  # imports what there is to import
+    SweepTable(sys.argv[2], PLAN).close()  # triggers imports on first use
     print("ready", flush=True)
     for line in sys.stdin:
         path, moment = line.rsplit(maxsplit=1)
@@ -129,7 +129,7 @@ def writers(tmp_path):
         each.communicate()
 
 
-def tell(writer, path, moment=0.0):
+def send(writer, path, moment=0.0):
     writer.stdin.write(f"{path} {moment}\n")
     writer.stdin.flush()
 
@@ -138,7 +138,7 @@ def test_two_processes_that_open_a_table_at_the_same_moment_lose_nothing(tmp_pat
     for trial in range(40):
         path, moment = tmp_path / f"{trial}.parquet", time.time() + 0.01
         for each in writers:
-            tell(each, path, moment)
+            send(each, path, moment)
         answers = [each.stdout.readline().strip() for each in writers]
         written = [(rate, seed) for seed, answer in enumerate(answers) if answer == "ok" for rate in (0.0, 0.3)]
         assert rows_of(path) == written, answers
@@ -146,9 +146,9 @@ def test_two_processes_that_open_a_table_at_the_same_moment_lose_nothing(tmp_pat
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_killed_process_has_no_lock(tmp_path, writers, no_patience):
+def test_a_killed_process_releases_its_lock(tmp_path, writers, no_patience):
     path = tmp_path / "hold.parquet"
-    tell(writers[0], path)
+    send(writers[0], path)
     assert writers[0].stdout.readline() == "held\n"
     with pytest.raises(TableError, match=rf"hold\.parquet: process {writers[0].pid} on \S+ has this table open"):
         opened(path, PLAN)
@@ -185,7 +185,7 @@ def test_a_child_of_fork_does_not_hold_the_table(path, no_patience):
         os.kill(child, signal.SIGKILL)
 
 
-def test_what_could_not_be_written_is_tried_once_more_at_the_end(path, monkeypatch):
+def test_a_failed_write_is_tried_again_at_the_end(path, monkeypatch):
     table = SweepTable(path, PLAN)
     table.wait()
     written = iter([OSError(28, "No space left on device")])
@@ -205,20 +205,20 @@ def test_what_could_not_be_written_is_tried_once_more_at_the_end(path, monkeypat
     assert len(rows_of(path)) == 4
 
 
-def test_a_table_that_cannot_be_written_any_more_stops_the_sweep(tmp_path):
+def test_a_table_that_becomes_unwritable_stops_the_sweep(tmp_path):
     folder = tmp_path / "gone"
     folder.mkdir()
     plan = Sweep(CONFIG.replace(epochs=20), "rate", (0.0, 0.3, 0.6), range(30))
     found = sweep_results(plan, processes=1, save=folder / "results.parquet")
     next(found)
-    while folder.exists():  # the table may be written while its folder goes
+    while folder.exists():  # the table may be written while its folder is removed
         shutil.rmtree(folder, ignore_errors=True)
     with pytest.raises(SweepStopped, match=r"results\.parquet: ") as stopped:
         list(found)
     assert 1 <= len(stopped.value.results) < plan.count
 
 
-def test_the_table_is_whole_whenever_one_looks(path):
+def test_the_table_is_complete_at_every_moment(path):
     plan = Sweep(CONFIG.replace(epochs=1), "rate", (0.0, 0.3), range(20))
     table = SweepTable(path, plan)
     table.wait()
@@ -233,7 +233,7 @@ def test_the_table_is_whole_whenever_one_looks(path):
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-def test_writing_takes_a_small_share_of_the_time(path):
+def test_writing_takes_a_small_fraction_of_the_time(path):
     table = SweepTable(path, PLAN)
     table.wait()
     stamp = path.stat().st_ino
@@ -241,7 +241,7 @@ def test_writing_takes_a_small_share_of_the_time(path):
         table.add([result])
         assert not table.is_written()
         table._thread.submit(int).result()  # after the queued writes
-    assert path.stat().st_ino == stamp  # a second has not passed
+    assert path.stat().st_ino == stamp  # written less than a second ago
     table.close()
     assert path.stat().st_ino != stamp
 
