@@ -1,4 +1,4 @@
-"""What the kernels are told about the processor: which instruction set runs, and how large arrays are accessed.
+"""Settings of the kernels for this processor: which instruction set runs, and how large arrays are accessed.
 
 Arrays that are too large for the caches are written with non-temporal stores, and read with prefetches some way ahead.
 What is fastest differs between families of processors, and the best of one is the worst of another, so the

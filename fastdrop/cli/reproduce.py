@@ -117,8 +117,8 @@ def _compare(done: Sequence[tuple[Study, dict[str, Any]]], others: dict[str, Any
 
 def _kernels(document: dict[str, Any]) -> str:
     about = document["machine"]
-    told = [str(about[name]) for name in ("processor family", "blas", "blas kernel") if name in about]
-    return f"a run with {', '.join(told)}" if told else "another run"
+    kernels = [str(about[name]) for name in ("processor family", "blas", "blas kernel") if name in about]
+    return f"a run with {', '.join(kernels)}" if kernels else "another run"
 
 
 def _list() -> Table:

@@ -83,8 +83,8 @@ def check_order(modules: Iterable["Module"]) -> bool:
     return False
 
 
-def after_training_forward(modules: Iterable["Module"], outputs: Any, told: bool) -> bool:
-    """Remember outputs of a model that drops; unless `told`, check its order. Return whether that has been told now.
+def after_training_forward(modules: Iterable["Module"], outputs: Any, warned: bool) -> bool:
+    """Remember outputs of a model that drops; unless `warned`, check its order. Return whether it has warned by now.
 
     A rate may have been raised since the model was made, so that every call looks: one walk over the layers.
     """
@@ -92,15 +92,15 @@ def after_training_forward(modules: Iterable["Module"], outputs: Any, told: bool
     for module in modules:
         if module.drops:
             dropper = dropper or type(module).__name__
-            if told:
+            if warned:
                 break
         elif module.normalises_batch and dropper:
             _warn_of_shift(dropper, module)
-            told = True
+            warned = True
             break
     if dropper:
         remember_dropout_on(outputs)
-    return told
+    return warned
 
 
 def _warn_of_shift(dropper: str, norm: "Module") -> None:

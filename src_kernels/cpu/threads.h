@@ -16,7 +16,7 @@ int concurrent_calls; /* those that asked for more than one thread */
 
 #ifdef __linux__
 struct caller {
-    int core = -1; /* -1: unknown, or OpenMP has been told where its threads run */
+    int core = -1; /* -1: unknown, or OpenMP binds its threads to cores */
     cpu_set_t allowed;
 };
 

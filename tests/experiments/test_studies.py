@@ -37,7 +37,7 @@ from fastdrop.experiments.studies import (
     subnetworks,
     uncertainty,
 )
-from fastdrop.experiments.studies.spatial import told
+from fastdrop.experiments.studies.spatial import explained_variance
 from fastdrop.experiments.studies.uncertainty import calibration
 from fastdrop.stream import Stream
 
@@ -146,10 +146,10 @@ def test_information_from_neighbours():
     x = np.repeat(np.random.default_rng(0).standard_normal((50, 4, 16)), 2, axis=2)  # every value twice
     kept = np.ones(x.shape, bool)
     kept[:, :, ::2] = False
-    assert 0.4 < told(x, kept, (2,)) < 0.6  # one of two neighbours is the same
-    assert told(x, np.zeros(x.shape, bool), (2,)) == 0
+    assert 0.4 < explained_variance(x, kept, (2,)) < 0.6  # one of two neighbours is the same
+    assert explained_variance(x, np.zeros(x.shape, bool), (2,)) == 0
     constant = np.broadcast_to(x[:, :, :1], x.shape)
-    assert told(constant, kept, (2,)) == pytest.approx(1)
+    assert explained_variance(constant, kept, (2,)) == pytest.approx(1)
 
 
 def test_calibration_error():
@@ -300,7 +300,7 @@ class TestMeasuring:
         assert kept == sorted(kept, reverse=True)
 
     def test_the_reported_figure_has_a_standard_deviation(self):
-        one, other = (spatial.told_of(seed) for seed in (0, 1))
+        one, other = (spatial.explained_variances(seed) for seed in (0, 1))
         assert one.shape == (3, 7)
         assert (one[0] != other[0]).all()
         standard, whole, blocks = one

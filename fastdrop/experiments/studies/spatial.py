@@ -1,4 +1,4 @@
-"""Study 6: what kept neighbours reveal of a dropped element, and accuracy with convolutions."""
+"""Study 6: how well kept neighbours predict a dropped element, and accuracy with convolutions."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -38,27 +38,27 @@ def _drop(kind: str, x: NDArray[Any], stream: Stream) -> NDArray[np.bool_]:
     return F.dropout(ones, _P, rng=stream)[0] != 0
 
 
-def told(x: NDArray[np.float64], kept: NDArray[np.bool_], axes: tuple[int, ...]) -> float:
-    """How much kept neighbours tell about dropped elements: the squared correlation with the neighbours' mean.
+def explained_variance(x: NDArray[np.float64], kept: NDArray[np.bool_], axes: tuple[int, ...]) -> float:
+    """The fraction of dropped elements' variance that kept neighbours explain: r², with their mean as the prediction.
 
-    0 is nothing, 1 is everything; without a kept neighbour, the guess is the mean of all elements.
+    Without a kept neighbour, the prediction is the mean of all elements.
     """
     sums, counts = np.zeros(x.shape), np.zeros(x.shape)
     for axis in axes:
         for shift in (-1, 1):
-            near = np.roll(x * kept, shift, axis)
-            there = np.roll(kept, shift, axis).astype(float)
+            neighbour = np.roll(x * kept, shift, axis)
+            is_kept = np.roll(kept, shift, axis).astype(float)
             edge = [slice(None)] * x.ndim
             edge[axis] = slice(0, 1) if shift == 1 else slice(-1, None)
-            near[tuple(edge)], there[tuple(edge)] = 0, 0
-            sums, counts = sums + near, counts + there
-    guess = np.where(counts > 0, sums / np.maximum(counts, 1), x.mean())[~kept]
+            neighbour[tuple(edge)], is_kept[tuple(edge)] = 0, 0
+            sums, counts = sums + neighbour, counts + is_kept
+    predicted = np.where(counts > 0, sums / np.maximum(counts, 1), x.mean())[~kept]
     truth = x[~kept]
-    if guess.std() < 1e-9 or truth.std() < 1e-9:
+    if predicted.std() < 1e-9 or truth.std() < 1e-9:
         return 0.0
-    guess, truth = guess - guess.mean(), truth - truth.mean()
+    predicted, truth = predicted - predicted.mean(), truth - truth.mean()
     # With NumPy's sums; np.corrcoef calls BLAS, and this figure must be the same on every machine.
-    return float((guess * truth).mean() ** 2 / ((guess**2).mean() * (truth**2).mean()))
+    return float((predicted * truth).mean() ** 2 / ((predicted**2).mean() * (truth**2).mean()))
 
 
 def _sequences(memory: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -71,16 +71,16 @@ def _sequences(memory: float, rng: np.random.Generator) -> NDArray[np.float64]:
     return x
 
 
-def told_of(seed: int) -> NDArray[np.float64]:
-    """`told` for every kind (rows): in sequences of each memory, last in digits. Sequences and masks are random."""
+def explained_variances(seed: int) -> NDArray[np.float64]:
+    """For every kind (rows): in sequences of each memory, last in digits. The seed decides sequences and masks."""
     rng, stream = np.random.default_rng(seed), Stream(seed)
     sequences = [_sequences(memory, rng) for memory in _MEMORIES]
     images = load_dataset("digits", seed=seed).x_train.reshape(-1, 1, 8, 8).astype(float)
     return np.array(
         [
             [
-                *(told(x, _drop(kind, x, stream), (2,)) for x in sequences),
-                told(images, _drop(kind, images, stream), (2, 3)),
+                *(explained_variance(x, _drop(kind, x, stream), (2,)) for x in sequences),
+                explained_variance(images, _drop(kind, images, stream), (2, 3)),
             ]
             for kind in _KINDS[1:]
         ]
@@ -91,9 +91,9 @@ def spatial(runner: StudyRunner) -> Finding:
     """Study 6."""
     kinds = _KINDS[1:]
     seeds = runner.seeds(12)
-    shares = np.array(runner.map(told_of, seeds))
-    curves = {kind: shares[:, place, :-1] for place, kind in enumerate(kinds)}
-    pixels = {kind: shares[:, place, -1] for place, kind in enumerate(kinds)}
+    explained = np.array(runner.map(explained_variances, seeds))
+    curves = {kind: explained[:, place, :-1] for place, kind in enumerate(kinds)}
+    pixels = {kind: explained[:, place, -1] for place, kind in enumerate(kinds)}
     accuracy = runner.train_variants(_VARIANTS, seeds)[:, :, -1, TEST_ACCURACY]
     gains = {kind: Estimate.of(accuracy[place] - accuracy[0]) for place, kind in enumerate(_KINDS)}
     over_standard = {
@@ -105,20 +105,22 @@ def spatial(runner: StudyRunner) -> Finding:
     images = {kind: Estimate.of(values) for kind, values in pixels.items()}
     return Finding(
         parts={
-            "neighbours tell what standard dropout hides": all_of(
+            "neighbours predict what standard dropout drops": all_of(
                 [judged(strongest["standard"], 0.8), judged(images["standard"], 0.2)]
             ),
-            "and not a whole map": all_of([judged(group["spatial"], high=0.02) for group in (strongest, images)]),
+            "neighbours predict nothing of a dropped map": all_of(
+                [judged(group["spatial"], high=0.02) for group in (strongest, images)]
+            ),
             "standard helps convolutions less": all_of([judged(gain, ACCURACY) for gain in over_standard.values()]),
         },
-        sentence=f"Of a dropped element, kept neighbours tell {strongest['standard']:.1%} of the variance in sequences "
+        sentence=f"Kept neighbours explain {strongest['standard']:.1%} of a dropped element's variance in sequences "
         f"with a correlation of 0.98 and {images['standard']:.1%} in digits under standard dropout, "
         f"{strongest['spatial']:.1%} and {images['spatial']:.1%} under spatial dropout. Test accuracy vs. none: "
         + "; ".join(f"{kind} {gains[kind].interval('+.4f')}" for kind in kinds)
         + "; vs. standard: "
         + "; ".join(f"{kind} {gain.interval('+.4f')}" for kind, gain in over_standard.items())
         + ".",
-        columns=["", "told, sequences 0.9", "told, digits", "test accuracy", "vs. none"],
+        columns=["", "explained variance, sequences 0.9", "digits", "test accuracy", "vs. none"],
         rows=[
             [
                 kind,
@@ -133,8 +135,8 @@ def spatial(runner: StudyRunner) -> Finding:
         data={"test accuracy": {kind: numbers(accuracy[place]) for place, kind in enumerate(_KINDS)}},
         exact={
             "correlation": list(_MEMORIES),
-            "told in sequences": {kind: numbers(values) for kind, values in curves.items()},
-            "told in digits": {kind: numbers(values) for kind, values in pixels.items()},
+            "explained variance in sequences": {kind: numbers(values) for kind, values in curves.items()},
+            "explained variance in digits": {kind: numbers(values) for kind, values in pixels.items()},
         },
     )
 
@@ -142,15 +144,20 @@ def spatial(runner: StudyRunner) -> Finding:
 def _picture(
     curves: dict[str, NDArray[np.float64]], pixels: dict[str, NDArray[np.float64]], accuracy: NDArray[np.float64]
 ) -> "Figure":
-    """What neighbours tell in sequences and in digits, and the accuracies."""
+    """Explained variance in sequences and in digits, and the accuracies."""
     kinds = list(curves)
     figure, axes = panels("Standard dropout, spatial dropout and DropBlock", 3)
     for kind, color in zip(kinds, COLORS, strict=False):
         band(axes[0, 0], _MEMORIES, curves[kind], kind, color, mark="o")
-    label(axes[0, 0], "correlation of neighbours", "told by kept neighbours", f"sequences, p = {_P}: share of variance")
+    label(
+        axes[0, 0],
+        "correlation of neighbours",
+        "explained variance",
+        f"sequences, p = {_P}: predicted by kept neighbours",
+    )
     axes[0, 0].legend(fontsize=8)
     dots(axes[0, 1], list(pixels.values()), kinds)
-    label(axes[0, 1], "", "told by kept neighbours", "pixels of digits, every seed")
+    label(axes[0, 1], "", "explained variance", "predicted by neighbours: digits, every seed")
     dots(axes[0, 2], list(accuracy), _KINDS, ("grey", *COLORS))  # each kind as in the other panels
     label(axes[0, 2], "", "test accuracy", "convolutional network, every seed")
     return figure
@@ -160,11 +167,11 @@ STUDIES = [
     Study(
         "spatial",
         "Standard, spatial, DropBlock",
-        "What standard dropout hides in a feature map, its neighbours still tell; dropping the whole map hides it. On "
-        "convolutions standard dropout helps less than blocks or whole maps.",
-        f"Autoregressive sequences and digits, p = {_P}: how much of a dropped element's variance its kept neighbours' "
-        "mean tells, 12 seeds for sequences, split and masks. Then a network of two convolutions on digits, 359 to "
-        "train on, dropout after each, 80 epochs, 12 seeds.",
+        "In a feature map, kept neighbours predict what standard dropout drops; of a dropped map they predict nothing. "
+        "On convolutions standard dropout helps less than blocks or whole maps.",
+        f"Autoregressive sequences and digits, p = {_P}: how much of a dropped element's variance the mean of its kept "
+        "neighbours explains, 12 seeds for sequences, split and masks. Then a network of two convolutions on digits, "
+        "359 to train on, dropout after each, 80 epochs, 12 seeds.",
         _VARIANTS,
         spatial,
         100,

@@ -287,8 +287,8 @@ def _row(parameter: str, result: Result) -> dict[str, Any]:
 def _figures(row: dict[str, Any]) -> NDArray[np.float64]:
     """The figures of a row; raises where they, its outcome or its error are invalid."""
     outcome, lengths = row["outcome"], {len(row[name]) for name in _HISTORIES}
-    told = isinstance(row["error"], str) and (outcome == "finished") == (row["error"] == "")
-    if outcome not in ("finished", "diverged", "failed") or not told:
+    agrees = isinstance(row["error"], str) and (outcome == "finished") == (row["error"] == "")
+    if outcome not in ("finished", "diverged", "failed") or not agrees:
         raise ValueError(f"a run cannot have the outcome {shown(outcome)} and the error {shown(row['error'])}")
     if len(lengths) > 1 or (outcome == "finished" and lengths == {0}):
         raise ValueError("the figures of a run are not of one length")
