@@ -6,6 +6,7 @@ namespace {
 /* Eight counters, each word widened to 64 bits as in avx512.h; even and odd counters apart, so that two registers of
  * results become one by a shift and a blend. */
 #define FD_COUNTERS 8
+#define FD_DRAW_BETWEEN static __attribute__((noinline))
 constexpr bool interleaves(bool nontemporal) { return nontemporal; }
 constexpr bool aligns(bool nontemporal) { return nontemporal; }
 struct counter_words {

@@ -5,6 +5,7 @@ namespace {
 
 /* Eight counters in two registers, words packed: umull takes packed words and uzp sorts the halves of its products. */
 #define FD_COUNTERS 8
+#define FD_DRAW_BETWEEN FD_INLINE
 constexpr bool interleaves(bool nontemporal) { return nontemporal; }
 constexpr bool aligns(bool nontemporal) { return nontemporal; }
 struct counter_words {

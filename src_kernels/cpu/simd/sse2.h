@@ -5,6 +5,7 @@ namespace {
 
 /* Four counters, as in avx2.h. */
 #define FD_COUNTERS 4
+#define FD_DRAW_BETWEEN FD_INLINE
 constexpr bool interleaves(bool) { return false; }
 constexpr bool aligns(bool nontemporal) { return nontemporal; }
 struct counter_words {
