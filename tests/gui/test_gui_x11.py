@@ -26,7 +26,7 @@ def test_a_real_window_is_driven_by_keys(tmp_path):
         "XDG_DATA_HOME": str(tmp_path / "data"),
     }
     environment.pop("TMPDIR", None)  # xvfb-run fails if TMPDIR holds a space
-    script = Path(__file__).parent / "app" / "real_window.py"
+    script = Path(__file__).parents[1] / "app" / "real_window.py"
     command = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", sys.executable, str(script)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr
