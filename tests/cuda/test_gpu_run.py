@@ -32,7 +32,16 @@ def test_all_files_with_a_gpu_side_are_in_the_run():
     assert {str(path.relative_to(TESTS)) for path in TESTS.rglob("test_*.py") if has_a_gpu_side(path)} <= set(run.TESTS)
     assert all((TESTS / file).exists() for file in run.TESTS)
     tested = {Path(file).name for file in run.TESTS}
-    for name in ("cuda_dropout", "cuda_fused", "cuda_family", "cuda_recurrent", "cuda_graphs", "slices", "exchange", "torch_cuda"):
+    for name in (
+        "cuda_dropout",
+        "cuda_fused",
+        "cuda_family",
+        "cuda_recurrent",
+        "cuda_graphs",
+        "slices",
+        "exchange",
+        "torch_cuda",
+    ):
         assert f"test_{name}.py" in tested
 
 

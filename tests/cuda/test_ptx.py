@@ -69,7 +69,7 @@ def softmax(cupy):
 
 LOAD = "pack.bytes = *(const decltype(pack.bytes) *)from;"
 STORE = "*(decltype(fd_pack<T, WIDTH>::bytes) *)to = pack.bytes;"
-WORDS = "+ lane % FD_TILE_COUNTERS] = keep[j];"
+WORDS = "lane % FD_TILE_COUNTERS] = keep[j];"
 SYNCED = f"{WORDS}\n    __syncwarp();"
 FIRST = "int64_t first = fd_warp_first();"
 NOISE = "fd_narrow(fd_widen(values[k]) * noise, &y[first + k * FD_TILE_COUNTERS])"

@@ -83,7 +83,7 @@ def main() -> int:
         command = [sys.executable, "-m", "pytest", "-n", str(PROCESSES), "-q", "-m", "ptx", "-p", "ptx.reports", "-rsP"]
         files = [
             str(path)
-            for path in sorted(TESTS.glob("test_*.py"))
+            for path in sorted(TESTS.rglob("test_*.py"))
             if re.search(r"\(gpu\b|, gpu\b|\bptx\b", path.read_text())
         ]
         status = subprocess.run([*command, *files], cwd=TESTS.parent, env=environment, check=False).returncode
