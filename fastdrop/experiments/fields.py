@@ -6,6 +6,7 @@ documentation are made from this description.
 """
 
 import dataclasses
+import inspect
 import math
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -151,8 +152,8 @@ def document(settings: type) -> None:
         text = textwrap.fill(f"{each.title}: {each.help}.{chosen} Default: {each.default!r}.", 108)
         kind = f"tuple of {each.type.__name__}" if each.is_list else each.type.__name__
         entries.append(f"{each.name} : {kind}\n{textwrap.indent(text, '    ')}")
-    attributes = textwrap.indent("\n".join(entries), "    ").strip()
-    settings.__doc__ = (settings.__doc__ or "").replace("{attributes}", attributes)
+    # Python 3.13 has removed the docstring's indentation, older ones have not.
+    settings.__doc__ = inspect.cleandoc(settings.__doc__ or "").replace("{attributes}", "\n".join(entries))
 
 
 def former_names(known: Mapping[str, Field]) -> dict[str, str]:
