@@ -5,7 +5,7 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
-from masks import kept_by_reference
+from masks import kept_of
 
 import fastdrop as fd
 from fastdrop import reference
@@ -27,10 +27,6 @@ def same(found, wanted):
     nan = np.isnan(wanted.astype(np.float64))
     np.testing.assert_array_equal(np.isnan(found.astype(np.float64)), nan)
     np.testing.assert_array_equal(found.view(unsigned)[~nan], wanted.view(unsigned)[~nan])
-
-
-def kept_of(mask):
-    return np.broadcast_to(kept_by_reference(mask), mask.shape)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
-from masks import mask_of
+from masks import SHIFT, alpha_or_blend, mask_of
 from randomness.battery import normal_tests
 
 from fastdrop import reference, rule
@@ -69,16 +69,8 @@ def inputs_of(operation, shape, dtype, width=1):
     return values(shape, dtype, 0, width), values(shape, dtype, 1, width)
 
 
-SHIFT = 0.37
-"""The shift of alpha dropout: a number that no half dtype has exactly."""
-
-
-def wanted(operation, x, second, mask):
-    kept = kept_of(mask)
-    with np.errstate(all="ignore"):
-        if operation == "alpha":
-            return reference.alpha(x, kept, mask.scale, SHIFT)
-        return reference.blend(x, second, kept, mask.scale)
+def result_of(operation, x, second, mask):
+    return alpha_or_blend(operation, x, second, kept_of(mask), mask.scale)
 
 
 def run(operation, out, x, second, mask):
@@ -98,7 +90,7 @@ def test_against_the_reference(isa, thread_count, dtype, operation, p):
             mask = mask_for(shape, p, scale)
             out = np.empty_like(x)
             assert run(operation, out, x, second, mask) is out
-            same(out, wanted(operation, x, second, mask))
+            same(out, result_of(operation, x, second, mask))
             inplace = x.copy()
             run(operation, inplace, inplace, second, mask)
             same(inplace, out)
@@ -117,7 +109,7 @@ def test_layouts(isa, thread_count, dtype, name):
         ):
             for out in (np.empty(x.shape, dtype), view(np.empty(shape, dtype)), np.empty(x.shape[::-1], dtype).T):
                 run(operation, out, x, second, mask)
-                same(np.ascontiguousarray(out), wanted(operation, np.ascontiguousarray(x), second, mask))
+                same(np.ascontiguousarray(out), result_of(operation, np.ascontiguousarray(x), second, mask))
 
 
 @pytest.mark.slow
@@ -131,7 +123,7 @@ def test_shared_axes(isa, thread_count, dtype, operation):
             for array in (x, np.asfortranarray(x), np.repeat(x, 2, axis=-1)[..., ::2]):
                 out = np.empty_like(array)
                 run(operation, out, array, second, mask)
-                same(np.ascontiguousarray(out), wanted(operation, x, second, mask))
+                same(np.ascontiguousarray(out), result_of(operation, x, second, mask))
 
 
 def test_the_second_operand_broadcasts(isa, thread_count):
@@ -141,7 +133,7 @@ def test_the_second_operand_broadcasts(isa, thread_count):
         for axes in [(), (1,), (2,), (0, 2)]:
             out, mask = np.empty_like(x), mask_for(x.shape, 0.3, shared_axes=axes)
             cpu.elementwise("blend", out, (x, second), mask)
-            same(out, wanted("blend", x, second, mask))
+            same(out, result_of("blend", x, second, mask))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

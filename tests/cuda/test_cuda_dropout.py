@@ -8,8 +8,9 @@ import pickle
 
 import numpy as np
 import pytest
-from cudatools import LAYOUTS, SHARED, SIZES, expected, kept_of, layer
+from cudatools import LAYOUTS, SHARED, SIZES, expected, layer
 from devices import DTYPES, same, values
+from masks import kept_of
 
 import fastdrop as fd
 from fastdrop import reference

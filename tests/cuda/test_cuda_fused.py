@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from cudatools import DRAW, FUSED, LAYOUTS, SHARED, expected, kept_of
+from cudatools import DRAW, FUSED, LAYOUTS, SHARED, expected
 from devices import DTYPES, same, values
-from masks import mask_of
+from masks import SHIFT, alpha_or_blend, kept_of, mask_of
 
 import fastdrop as fd
 from fastdrop import reference, rule
@@ -94,16 +94,8 @@ def inputs_of(operation, shape, dtype):
     return values(shape, dtype), values(shape, dtype, 1)
 
 
-SHIFT = 0.37
-"""The shift of alpha dropout: a number that no half dtype has exactly."""
-
-
-def wanted(operation, x, second, mask):
-    kept = kept_of(mask)
-    with np.errstate(all="ignore"):
-        if operation == "alpha":
-            return reference.alpha(x, kept, mask.scale, SHIFT)
-        return reference.blend(x, second, kept, mask.scale)
+def result_of(operation, x, second, mask):
+    return alpha_or_blend(operation, x, second, kept_of(mask), mask.scale)
 
 
 def run(operation, out, x, second, mask):
@@ -122,7 +114,7 @@ def test_blend_and_alpha(gpu, dtype, operation):
             there = gpu.put(x)
             out = gpu.cupy.empty_like(there)
             assert run(operation, out, there, gpu.put(second), mask) is out
-            same(gpu.get(out), wanted(operation, x, second, mask))
+            same(gpu.get(out), result_of(operation, x, second, mask))
             run(operation, there, there, gpu.put(second), mask)
             same(gpu.get(there), gpu.get(out))
 
@@ -137,7 +129,7 @@ def test_layouts_of_blend_and_alpha(gpu, dtype, name):
         second = inputs_of(operation, x.shape, dtype)[1]
         for out in (gpu.cupy.empty(x.shape, dtype), view(gpu.put(np.empty(shape, dtype)))):
             run(operation, out, view(gpu.put(values(shape, dtype))), gpu.put(second), mask)
-            same(gpu.get(out), wanted(operation, x, second, mask))
+            same(gpu.get(out), result_of(operation, x, second, mask))
 
 
 @pytest.mark.parametrize("operation", PLACES)
@@ -154,7 +146,7 @@ def test_shared_axes_of_blend_and_alpha(gpu, dtype, operation):
         ):
             out = gpu.cupy.empty_like(array)
             run(operation, out, array, gpu.put(second), mask)
-            same(gpu.get(out), wanted(operation, x, second, mask))
+            same(gpu.get(out), result_of(operation, x, second, mask))
 
 
 def test_the_second_operand_broadcasts(gpu):
@@ -165,7 +157,7 @@ def test_the_second_operand_broadcasts(gpu):
             out = gpu.cupy.empty(x.shape, x.dtype)
             mask = mask_for(x.shape, 0.3, shared_axes=axes)
             operations.elementwise("blend", out, (gpu.put(x), gpu.put(second)), mask)
-            same(gpu.get(out), wanted("blend", x, second, mask))
+            same(gpu.get(out), result_of("blend", x, second, mask))
 
 
 def test_unselected_values_do_not_change_the_result(gpu):

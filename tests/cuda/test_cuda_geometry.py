@@ -6,8 +6,9 @@ import emulated_cupy
 import emulator
 import numpy as np
 import pytest
-from cudatools import expected, far_end, kept_of
+from cudatools import expected, far_end
 from devices import same, values
+from masks import kept_of
 
 import fastdrop as fd
 from fastdrop import reference

@@ -2,7 +2,7 @@
 
 import numpy as np
 from devices import values
-from masks import kept_by_reference
+from masks import kept_of
 
 from fastdrop import reference
 from fastdrop._kernels import cpu as kernels
@@ -10,10 +10,6 @@ from fastdrop._kernels import cpu as kernels
 # Around every access, word, register row, tile and warp's share.
 SIZES = [1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1023, 1025]
 SIZES += [2015, 2047, 2048, 2049, 4095, 4096, 4097, 4111, 8191, 8192, 8193, 12_345, 33_000]
-
-
-def kept_of(mask):
-    return np.broadcast_to(kept_by_reference(mask), mask.shape)
 
 
 def expected(x, mask):

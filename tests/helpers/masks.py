@@ -2,6 +2,8 @@
 
 import functools
 
+import numpy as np
+
 from fastdrop import reference
 from fastdrop._kernels import cpu
 from fastdrop.rule import inverted_scale, threshold_of
@@ -21,3 +23,20 @@ _keep = functools.lru_cache(maxsize=256)(reference.keep)  # the same for every i
 def kept_by_reference(mask):
     """The keep bits of a whole mask: an array of its `noise_shape`."""
     return _keep(mask.draw.key, mask.draw.call, mask.threshold, mask.noise_shape)
+
+
+def kept_of(mask):
+    """The keep bits of a whole mask, in its shape."""
+    return np.broadcast_to(kept_by_reference(mask), mask.shape)
+
+
+SHIFT = 0.37
+"""The shift of alpha dropout: a number that no half dtype has exactly."""
+
+
+def alpha_or_blend(operation, x, second, kept, scale):
+    """The reference's result of the operation "alpha" or "blend"."""
+    with np.errstate(all="ignore"):
+        if operation == "alpha":
+            return reference.alpha(x, kept, scale, SHIFT)
+        return reference.blend(x, second, kept, scale)
