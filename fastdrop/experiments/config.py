@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,22 +15,24 @@ from fastdrop.experiments.choices import (
     DROPOUT_KINDS,
     DROPOUT_LAYERS,
     DROPOUT_SCHEDULES,
-    FITTING,
-    HEADS,
     LEARNING_RATE_SCHEDULES,
     NETWORKS,
     OPTIMIZERS,
-    SPATIAL_GROUP,
     places,
 )
+from fastdrop.experiments.consistency import check_dropout, check_sizes
 from fastdrop.experiments.datasets import DATASETS, Dataset, load_dataset
 from fastdrop.experiments.errors import ConfigError
 from fastdrop.experiments.fields import document, fields_of, setting
 from fastdrop.experiments.formats import config_toml, share_code
-from fastdrop.experiments.formats.paths import check_suffix, path_text
-from fastdrop.experiments.formats.reading import Unreadable, read_text, shown
+from fastdrop.experiments.formats.paths import check_suffix, found_beside, path_text, relative_path
+from fastdrop.experiments.formats.reading import Unreadable, read_text
 from fastdrop.experiments.formats.writing import write_atomically
+from fastdrop.experiments.tables.contents import MOST_COLUMNS
+from fastdrop.experiments.tables.sources import InMemory, hash_of
 
+TABLE_FIELDS = ("data_file", "target", "ignore", "categorical", "numeric", "sheet", "test_data")
+"""The fields that describe the user's own table."""
 _data = partial(setting, group="data")
 _network = partial(setting, group="network")
 _training = partial(setting, group="training")
@@ -64,8 +67,30 @@ class ExperimentConfig:
         unlisted=("file",),
         sweep="moons, circles, spirals, xor",
     )
-    data_file: str = _data("", "Data file", 'path of a CSV or NPZ file; only with dataset "file"')
-    label: str = _data("", "Target column", "CSV column that holds the class; empty is the last one")
+    data_file: str = _data(
+        "",
+        "Data file",
+        'path of a table, or in Python a DataFrame, an Arrow table or arrays; only with dataset "file"',
+        in_memory=True,
+    )
+    target: str = _data(
+        "",
+        "Target column",
+        "the column with the class, by name or number; empty is one with a name such as class or target, else the last",
+        former_name="label",
+    )
+    ignore: tuple[str, ...] = _data((), "Ignored columns", "columns to leave out", most=MOST_COLUMNS)
+    categorical: tuple[str, ...] = _data(
+        (), "Category columns", "columns to read as categories, such as codes", most=MOST_COLUMNS
+    )
+    numeric: tuple[str, ...] = _data(
+        (), "Number columns", "columns to read as numbers; cells that are none count as missing", most=MOST_COLUMNS
+    )
+    sheet: str = _data("", "Sheet", "the sheet of a spreadsheet; empty is the first one with cells")
+    test_data: str = _data(
+        "", "Test data", "a second table with the same columns, to test on; it is never trained on", in_memory=True
+    )
+    data_hash: str = _data("", "Data hash", "SHA-256 of the data when the experiment was saved")
     noise: float = _data(
         0.2,
         "Noise",
@@ -190,62 +215,11 @@ class ExperimentConfig:
             object.__setattr__(self, name, field.checked(getattr(self, name)))
         if (self.dataset == "file") != bool(self.data_file):
             raise ConfigError('dataset "file" needs data_file, and data_file needs dataset "file"', "dataset")
-        self._check_sizes()
-        self._check_dropout()
-
-    def _check_sizes(self) -> None:
-        """Whether the hidden layers have sizes that the network can have."""
-        if self.network in ("cnn", "attention", "text") and len(self.hidden) < 2:
-            raise ConfigError(
-                f"hidden must have at least two entries with network {self.network} ({NETWORKS[self.network]}); "
-                f"got {list(self.hidden)}",
-                "hidden",
-            )
-        if self.network == "attention" and self.hidden[0] % HEADS:
-            raise ConfigError(
-                f"the first entry of hidden must be a multiple of {HEADS}, the number of attention heads; "
-                f"got {self.hidden[0]}",
-                "hidden",
-            )
-
-    def _check_dropout(self) -> None:
-        """Whether the network supports its kinds and rates of dropout."""
-        supported = FITTING[self.network]
-        if self.dropout not in supported:
-            raise ConfigError(
-                f"network {self.network} does not support dropout {self.dropout!r}; choose {', '.join(supported)}",
-                "dropout",
-            )
-        self._check_layers()
-        for kind, rate, size in zip(self.kinds, self.rates, self.hidden, strict=True):
-            if kind == "gaussian" and rate == 1.0:
-                raise ConfigError(
-                    "rate must be below 1 with gaussian dropout: at 1 its noise would be infinite", "rate"
-                )
-            if kind == "spatial" and self.network == "mlp" and size % SPATIAL_GROUP:
-                raise ConfigError(
-                    f"hidden layers with spatial dropout must be multiples of {SPATIAL_GROUP}, the units of a group; "
-                    f"got {list(self.hidden)}",
-                    "hidden",
-                )
-
-    def _check_layers(self) -> None:
-        """Whether kinds and rates of single layers fit the layers."""
-        if self.layer_rates and not self.layer_dropout:
-            raise ConfigError("layer_rates needs layer_dropout", "layer_rates")
-        if not self.layer_dropout:
-            return
-        layers = len(self.hidden)
-        for name in ("layer_dropout", "layer_rates"):
-            given = getattr(self, name)
-            if given and len(given) != layers:
-                raise ConfigError(f"{name} must have an entry for each of {layers} layers; got {len(given)}", name)
-        for number, (kind, supported) in enumerate(zip(self.layer_dropout, self.places, strict=True), start=1):
-            if kind not in supported:
-                raise ConfigError(
-                    f"layer {number} does not support dropout {shown(kind)}; choose {', '.join(supported)}",
-                    "layer_dropout",
-                )
+        for name in ("target", "ignore", "categorical", "numeric", "sheet", "test_data"):
+            if getattr(self, name) and self.dataset != "file":
+                raise ConfigError(f'{name} is for a table of your own: dataset "file" and data_file', name)
+        check_sizes(self)
+        check_dropout(self)
 
     @property
     def places(self) -> list[tuple[str, ...]]:
@@ -297,20 +271,34 @@ class ExperimentConfig:
         return [f'{text}; dropout_layers = "last" puts dropout behind it'] if simple else [text]
 
     @property
-    def data_fields(self) -> tuple[str, str, str, float, float, int]:
-        """What decides the data set and its split: configurations that agree in it train on the same data."""
-        return self.dataset, self.data_file, self.label, self.noise, self.train_fraction, self.split_seed
+    def data_fields(self) -> dict[str, Any]:
+        """What decides the data set and its split: configurations that agree in it train on the same data.
+
+        The arguments of `load_dataset`, except `data_hash`.
+        """
+        names = (*TABLE_FIELDS, "noise", "train_fraction")
+        return {
+            "name": self.dataset, **{name: getattr(self, name) for name in names}, "seed": self.split_seed
+        }  # fmt: skip
 
     def load_dataset(self) -> Dataset:
-        """The data that this configuration trains on; see `fastdrop.experiments.load_dataset`."""
-        return load_dataset(
-            self.dataset,
-            data_file=self.data_file,
-            label=self.label,
-            noise=self.noise,
-            train_fraction=self.train_fraction,
-            seed=self.split_seed,
-        )
+        """The data that this configuration trains on; see `fastdrop.experiments.load_dataset`.
+
+        The notes say so if they have changed since the configuration was saved.
+        """
+        return self.noted(load_dataset(**self.data_fields))
+
+    def noted(self, dataset: Dataset) -> Dataset:
+        """This configuration's data set with the hash of the data, and a note if they have changed."""
+        dataset = dataclasses.replace(dataset, data_hash=self.hash_of_data())
+        if self.data_hash and self.data_hash != dataset.data_hash:
+            note = "the data have changed since this experiment was saved: its curves belong to the old data"
+            return dataclasses.replace(dataset, notes=(note, *dataset.notes))
+        return dataset
+
+    def hash_of_data(self) -> str:
+        """SHA-256 of the user's data; empty without any, or where they cannot be read."""
+        return hash_of(self.data_file, self.test_data) if self.data_file else ""
 
     def replace(self, **changes: Any) -> Self:
         """The same configuration with some fields changed, validated again."""
@@ -318,6 +306,7 @@ class ExperimentConfig:
 
     def to_toml(self) -> str:
         """The configuration as TOML."""
+        self._check_in_files()
         try:
             import tomli_w
         except ImportError:
@@ -334,10 +323,21 @@ class ExperimentConfig:
         """A configuration from its TOML; missing fields have their defaults."""
         return cls(**config_toml.fields_from_toml(text, FIELDS))
 
+    def _check_in_files(self) -> None:
+        """Whether the configuration can be text."""
+        if isinstance(self.data_file, InMemory) or isinstance(self.test_data, InMemory):
+            raise ConfigError(
+                "data in memory cannot be part of a file: save the table, as Parquet for example, and give its path as "
+                "data_file",
+                "data_file",
+            )
+
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a .toml file; the old file survives a crash."""
+        """Write a .toml file, with the data's path relative to it and their hash; the old file survives a crash."""
         check_suffix(path, ".toml")
-        write_atomically(path, self.to_toml().encode())
+        self._check_in_files()
+        config = self.replace(data_hash=self.hash_of_data())
+        write_atomically(path, config.relative_to(path).to_toml().encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -347,11 +347,23 @@ class ExperimentConfig:
         except (ConfigError, Unreadable) as error:
             raise ConfigError(f"{path_text(path)}: {error}") from None
 
+    def relative_to(self, path: str | os.PathLike[str]) -> Self:
+        """The same with the paths of the data relative to the folder of the file `path`, as files have them."""
+        folder = Path(path).absolute().parent
+        return self._with_paths(lambda data: relative_path(data, folder))
+
     def beside(self, path: str | os.PathLike[str]) -> Self:
-        """The same with a relative `data_file` in the folder of the file `path`."""
-        if not self.data_file:
-            return self
-        return self.replace(data_file=str(Path(path).absolute().parent / self.data_file))
+        """The same with relative paths of the data in the folder of the file `path`.
+
+        Data that are no longer where an absolute path says are looked for in this folder.
+        """
+        folder = Path(path).absolute().parent
+        return self._with_paths(lambda data: found_beside(data, folder))
+
+    def _with_paths(self, change: Callable[[str], str]) -> Self:
+        paths = {name: getattr(self, name) for name in ("data_file", "test_data")}
+        changed = {name: change(path) for name, path in paths.items() if path and isinstance(path, str)}
+        return self.replace(**changed) if changed else self
 
     def to_share_code(self) -> str:
         """The configuration as one line to copy and paste: the fields that differ from their defaults.
@@ -362,7 +374,8 @@ class ExperimentConfig:
         >>> ExperimentConfig(dataset="moons", hidden=(16, 8), rate=0.2).to_share_code()
         'fastdrop1?dataset=moons&hidden=16,8&rate=0.2'
         """
-        return share_code.share_code(dataclasses.asdict(self), FIELDS)
+        self._check_in_files()
+        return share_code.share_code({**dataclasses.asdict(self), "data_hash": ""}, FIELDS)
 
     @classmethod
     def from_share_code(cls, code: str) -> Self:
@@ -373,3 +386,5 @@ class ExperimentConfig:
 document(ExperimentConfig)
 FIELDS = fields_of(ExperimentConfig)
 """The descriptions of the fields of `ExperimentConfig` by name."""
+WITHOUT_TABLE = {name: FIELDS[name].default for name in (*TABLE_FIELDS, "data_hash")}
+"""The changes that take the user's own table out of a configuration."""

@@ -1,104 +1,54 @@
-"""Data sets: real ones from scikit-learn, generated ones, and the user's own; split and scaled."""
+"""Data sets: real ones from scikit-learn, generated ones, and the user's own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.errors import missing_package
 from fastdrop.experiments import reviews
-from fastdrop.experiments.errors import DataError
-from fastdrop.experiments.formats.reading import shown
-from fastdrop.experiments.tables import Table, read_table
+from fastdrop.experiments.splitting import Dataset, sklearn_for, split_source, split_table
+from fastdrop.experiments.tables import Column, Table, load_table
+
+__all__ = ["DATASETS", "Dataset", "Source", "load_dataset"]
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """Training and test examples.
-
-    Attributes
-    ----------
-    x_train, x_test : numpy.ndarray of float32, shape (rows, features)
-        Over the training rows each feature has mean 0 and standard deviation 1; pixels are scaled together.
-    y_train, y_test : numpy.ndarray of int, shape (rows,)
-        Indices into `class_names`.
-    image_shape : tuple of int or None
-        The shape of a row that is an image.
-    words : tuple of str
-        For text: the word of each number. The numbers are not scaled.
-    center, scale : numpy.ndarray of float32, shape (features,)
-        What was subtracted from the features, and by what they were divided.
-    """
-
-    name: str
-    x_train: NDArray[np.float32]
-    y_train: NDArray[np.intp]
-    x_test: NDArray[np.float32]
-    y_test: NDArray[np.intp]
-    feature_names: tuple[str, ...]
-    class_names: tuple[str, ...]
-    image_shape: tuple[int, int] | None = None
-    words: tuple[str, ...] = ()
-    center: NDArray[np.float32] | None = None
-    scale: NDArray[np.float32] | None = None
-
-    def unscaled(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Rows before they were scaled."""
-        if self.center is None or self.scale is None:
-            return x
-        return x * self.scale + self.center
-
-    @property
-    def features(self) -> int:
-        return self.x_train.shape[1]
-
-    @property
-    def classes(self) -> int:
-        return len(self.class_names)
-
-
-def _sklearn(use: str) -> Any:
-    try:
-        import sklearn.datasets
-        import sklearn.model_selection
-    except ImportError:
-        raise missing_package("scikit-learn", "experiments", use) from None
-    return sklearn
+def _table(features: NDArray[np.float64], labels: NDArray[Any], names: Iterable[Any], classes: Iterable[Any]) -> Table:
+    columns = tuple(Column(str(name), "number", "") for name in names)
+    return Table("", columns, features, labels.astype(np.intp), tuple(map(str, classes)))
 
 
 def _from_bunch(bunch: Any) -> Table:
-    names = tuple(str(name) for name in bunch.feature_names)
-    return Table(bunch.data.astype(np.float64), bunch.target, names, tuple(str(name) for name in bunch.target_names))
+    return _table(bunch.data.astype(np.float64), bunch.target, bunch.feature_names, bunch.target_names)
 
 
 def _digits(noise: float, seed: int) -> Table:
-    return _from_bunch(_sklearn("the digits data set").datasets.load_digits())
+    return _from_bunch(sklearn_for("the digits data set").datasets.load_digits())
 
 
 def _breast_cancer(noise: float, seed: int) -> Table:
-    return _from_bunch(_sklearn("the breast cancer data set").datasets.load_breast_cancer())
+    return _from_bunch(sklearn_for("the breast cancer data set").datasets.load_breast_cancer())
 
 
 def _wine(noise: float, seed: int) -> Table:
-    return _from_bunch(_sklearn("the wine data set").datasets.load_wine())
+    return _from_bunch(sklearn_for("the wine data set").datasets.load_wine())
 
 
 _POINTS = 600
 
 
 def _plane(points: NDArray[np.float64], labels: NDArray[Any]) -> Table:
-    return Table(points, labels.astype(np.intp), ("x", "y"), ("0", "1"))
+    return _table(points, labels, ("x", "y"), ("0", "1"))
 
 
 def _moons(noise: float, seed: int) -> Table:
-    make = _sklearn("the moons data set").datasets.make_moons
+    make = sklearn_for("the moons data set").datasets.make_moons
     return _plane(*make(_POINTS, noise=noise, random_state=seed))
 
 
 def _circles(noise: float, seed: int) -> Table:
-    make = _sklearn("the circles data set").datasets.make_circles
+    make = sklearn_for("the circles data set").datasets.make_circles
     return _plane(*make(_POINTS, noise=noise / 2, factor=0.5, random_state=seed))
 
 
@@ -130,7 +80,7 @@ def _noisy_linear(noise: float, seed: int) -> Table:
     signal = x @ weight
     labels = signal + rng.normal(0, 0.5 * np.sqrt(5), len(x)) > 0
     names = tuple(f"x{number}" for number in range(1, 21))
-    return Table(x, labels.astype(np.intp), names, ("negative", "positive"))
+    return _table(x, labels, names, ("negative", "positive"))
 
 
 NOISY_LABELS_TRAIN, NOISY_LABELS_TEST = 100, 1000
@@ -142,7 +92,7 @@ def _noisy_labels(noise: float, seed: int) -> Table:
     x = rng.standard_normal((NOISY_LABELS_TRAIN + NOISY_LABELS_TEST, 10))
     labels = (x.sum(axis=1) > 0) ^ (rng.random(len(x)) < min(noise, 0.5))
     names = tuple(f"x{number}" for number in range(1, 11))
-    return Table(x, labels.astype(np.intp), names, ("negative", "positive"))
+    return _table(x, labels, names, ("negative", "positive"))
 
 
 REVIEWS_TRAIN, REVIEWS_TEST = 800, 1000
@@ -151,7 +101,7 @@ REVIEWS_TRAIN, REVIEWS_TEST = 800, 1000
 def _reviews(noise: float, seed: int) -> Table:
     words, labels = reviews.reviews(REVIEWS_TRAIN + REVIEWS_TEST, min(noise, 0.5), seed)
     names = tuple(f"word {number}" for number in range(1, reviews.LENGTH + 1))
-    return Table(words.astype(np.float64), labels, names, ("negative", "positive"))
+    return _table(words.astype(np.float64), labels, names, ("negative", "positive"))
 
 
 @dataclass(frozen=True)
@@ -186,20 +136,27 @@ DATASETS: dict[str, Source] = {
 def load_dataset(
     name: str,
     *,
-    data_file: str = "",
-    label: str = "",
+    data_file: Any = "",
+    target: str = "",
+    ignore: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    numeric: Sequence[str] = (),
+    sheet: str = "",
+    test_data: Any = "",
     noise: float = 0.2,
     train_fraction: float = 0.8,
     seed: int = 0,
 ) -> Dataset:
     """A data set, split into training and test set with every class in both, features standardised.
 
+    A class with one row is in the training set alone.
+
     Parameters
     ----------
     name : str
         A key of `DATASETS`, or "file".
-    data_file, label : str
-        As in `read_table`; for "file".
+    data_file, target, ignore, categorical, numeric, sheet, test_data
+        As `data` and the others in `load_table`; for "file".
     noise : float
         Standard deviation of the noise in the two-dimensional sets; fraction of wrong labels in "noisy-labels" and
         "reviews".
@@ -211,9 +168,9 @@ def load_dataset(
     Raises
     ------
     DataError
-        If the user's file cannot be used.
+        If the user's data cannot be used.
     BackendUnavailable
-        If scikit-learn is not installed.
+        If scikit-learn, or what the file needs, is not installed.
 
     Examples
     --------
@@ -222,58 +179,18 @@ def load_dataset(
     (1437, 64)
     """
     source = DATASETS.get(name)
-    table = source.load(noise, seed) if source else read_table(data_file, label)
-    shown_name = data_file or name
-    train, test = _split(table, source.train if source else 0, train_fraction, seed, shown_name)
-    center, scale = _scaling(table, train, source, shown_name)
-    with np.errstate(over="ignore"):  # a scale may be tiny
-        scaled = np.clip((table.features - center) / scale, -1e6, 1e6).astype(np.float32)
-    return Dataset(
-        name if source else data_file,
-        scaled[train],
-        table.labels[train],
-        scaled[test],
-        table.labels[test],
-        table.feature_names,
-        table.class_names,
-        source.image_shape if source else None,
-        source.words if source else (),
-        center.astype(np.float32),
-        scale.astype(np.float32),
-    )
-
-
-def _split(
-    table: Table, fixed: int, train_fraction: float, seed: int, name: str
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Training and test rows; the first `fixed` rows are the training set, if that is above 0."""
-    rows = np.arange(len(table.labels))
-    split = _sklearn("splitting data").model_selection.train_test_split
-    if fixed:
-        return rows[:fixed], rows[fixed:]
-    try:
-        train, test = split(rows, train_size=train_fraction, random_state=seed, stratify=table.labels)
-    except ValueError:
-        raise DataError(
-            f"{name}: {len(rows)} rows of {len(table.class_names)} classes are too few to train on "
-            f"{train_fraction:.0%} of them and test on the others with every class in both"
-        ) from None
-    return train, test
-
-
-def _scaling(
-    table: Table, train: NDArray[np.intp], source: Source | None, name: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What is subtracted from the features, and by what they are divided."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        center, scale = table.features[train].mean(axis=0), table.features[train].std(axis=0)
-        fits = np.isfinite(center.astype(np.float32)) & np.isfinite(scale.astype(np.float32))
-    if not fits.all():
-        column = table.feature_names[int(np.argmin(fits))]
-        raise DataError(f"{name}, column {shown(column)}: the values are too large; rescale them")
-    if source and source.words:  # numbers of words are not measurements
-        center[:], scale[:] = 0.0, 1.0
-    if source and source.image_shape:  # one scale for all pixels: border pixels that are rarely lit would blow up
-        scale[:] = np.sqrt((scale**2).mean())
-    scale[scale == 0] = 1.0
-    return center, scale
+    if source is not None:
+        return split_source(
+            name,
+            source.load(noise, seed),
+            train_fraction,
+            seed,
+            train=source.train,
+            image_shape=source.image_shape,
+            words=source.words,
+        )
+    table = load_table(
+        data_file, target=target, ignore=ignore, categorical=categorical, numeric=numeric, sheet=sheet,
+        test_data=test_data,
+    )  # fmt: skip
+    return split_table(table, train_fraction, seed)

@@ -8,6 +8,7 @@ documentation are made from this description.
 import dataclasses
 import inspect
 import math
+import os
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, get_args
 
 from fastdrop.experiments.errors import ConfigError
 from fastdrop.experiments.formats.reading import is_text, shown
+from fastdrop.experiments.tables.sources import InMemory
 
 LONGEST_TEXT = 4096
 """Characters of a path or of a column's name."""
@@ -55,6 +57,8 @@ class Field:
         Whether an axis shows equal ratios at equal distances.
     former_name : str
         The name in files and options of earlier versions, which are still read.
+    in_memory : bool
+        Whether it is a path, or the data themselves in memory.
     """
 
     name: str = ""
@@ -74,6 +78,7 @@ class Field:
     sweep: str = ""
     logarithmic: bool = False
     former_name: str = ""
+    in_memory: bool = False
 
     @property
     def is_list(self) -> bool:
@@ -87,6 +92,12 @@ class Field:
         ConfigError
             If it is not a value of this field.
         """
+        if self.in_memory and not isinstance(value, str):
+            return (
+                self._checked_value(os.fspath(value), self.name)
+                if isinstance(value, os.PathLike)
+                else InMemory.of(value)
+            )
         if not self.is_list:
             return self._checked_value(value, self.name)
         if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):

@@ -1,6 +1,7 @@
 """Trains configurations to the end: their trainers, and their curves as arrays."""
 
 import functools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,13 @@ TRAIN_LOSS, TEST_LOSS, TRAIN_ACCURACY, TEST_ACCURACY = range(4)
 
 
 @functools.lru_cache(maxsize=8)
-def _loaded(name: str, data_file: str, label: str, noise: float, train_fraction: float, seed: int) -> Dataset:
-    return load_dataset(name, data_file=data_file, label=label, noise=noise, train_fraction=train_fraction, seed=seed)
+def _loaded(fields: tuple[tuple[str, Any], ...]) -> Dataset:
+    return load_dataset(**dict(fields))
 
 
 def new_trainer(config: ExperimentConfig) -> Trainer:
     """A trainer of this configuration; its data set may be in the cache."""
-    return Trainer(config, _loaded(*config.data_fields))
+    return Trainer(config, _loaded(tuple(config.data_fields.items())))
 
 
 def trained(config: ExperimentConfig) -> Trainer:

@@ -95,6 +95,8 @@ def build_network(config: ExperimentConfig, dataset: Dataset, masks: Stream) -> 
     """
     if config.network in ("cnn", "lstm", "attention") and dataset.image_shape is None:
         raise ConfigError(f"network {config.network} needs images; {dataset.name} has none")
+    if config.network in ("lstm", "attention") and dataset.channels > 1:
+        raise ConfigError(f"network {config.network} needs grey images; {dataset.name} has colours; choose mlp or cnn")
     if config.network == "text" and not dataset.words:
         raise ConfigError(f"network text needs words; {dataset.name} has none")
     if config.network != "text" and dataset.words:
@@ -139,9 +141,9 @@ def _cnn(builder: _Builder, dataset: Dataset) -> tuple[list[Block], int]:
     """Convolutions with dropout after each, pooling between them, then one dense layer."""
     assert dataset.image_shape is not None
     config, rate = builder.config, builder.config.rate
-    (height, width), channels = dataset.image_shape, 1
+    (height, width), channels = dataset.image_shape, dataset.channels
     *sizes, dense = config.hidden
-    before: list[nn.Module] = [nn.Reshape(1, height, width)]
+    before: list[nn.Module] = [nn.Reshape(channels, height, width)]
     blocks = []
     for number, outputs in enumerate(sizes):
         kind, stream = config.kinds[number], builder.streams[number]

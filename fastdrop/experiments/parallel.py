@@ -4,9 +4,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import Any
 
 from fastdrop.experiments.blas import one_blas_thread
 from fastdrop.threads import set_num_threads
@@ -45,6 +48,39 @@ def begin_worker() -> None:
     limits = one_blas_thread()
     limits.__enter__()
     _limits.append(limits)
+
+
+def begin_nice_worker() -> None:
+    """`begin_worker` with less claim to the processor than the parent has: the app stays responsive."""
+    begin_worker()
+    if hasattr(os, "nice"):
+        os.nice(5)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Block Ctrl-C while processes start. The terminal sends it to them as well, and a starting one would print a
+    traceback; it inherits the blocked signal. Here the signal arrives afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_processes(running: Iterable[Any], patience: float) -> None:
+    """Wait for the processes of a pool, which have been told to end; terminate those alive after `patience` seconds."""
+    deadline = time.monotonic() + patience
+    # By their sentinels: the pool's thread also collects exit statuses, and each can be collected only once.
+    alive = {process.sentinel: process for process in running}
+    while alive and (left := deadline - time.monotonic()) > 0:
+        for ended in wait(list(alive), left):
+            del alive[ended]
+    for process in alive.values():
+        process.terminate()
 
 
 def _end_with_parent() -> None:

@@ -103,11 +103,11 @@ def _heading(config: ExperimentConfig, masks: bool) -> list[str]:
 def _data(config: ExperimentConfig) -> list[str]:
     """Load the data, and move them to a GPU if the configuration says so."""
     arguments = [_quoted(config.dataset)]
-    for field in ("data_file", "label", "noise", "train_fraction", "split_seed"):
-        value = getattr(config, field)
-        if value != getattr(ExperimentConfig(), field):
+    defaults = ExperimentConfig().data_fields
+    for name, value in config.data_fields.items():
+        if name != "name" and value != defaults[name]:
             text = _quoted(value) if isinstance(value, str) else repr(value)
-            arguments.append(f"{'seed' if field == 'split_seed' else field}={text}")
+            arguments.append(f"{name}={text}")
     place = "cupy.asarray({})" if config.backend == "cuda" else "{}"
     moved = [
         f"{', '.join(f'{axis}_{part}' for axis in 'xy')} = "

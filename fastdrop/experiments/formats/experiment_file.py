@@ -95,15 +95,15 @@ def save_experiment(path: str | os.PathLike[str], experiment: Experiment) -> Non
     1
     """
     try:
-        header = _text_of(experiment)
+        header = _text_of(experiment, path)
     except (ConfigError, CheckpointError) as error:
         raise ConfigError(f"{path_text(path)}: cannot be saved: {error}") from None
     arrays = {f"{name}/{key}": array for name, state in experiment.states.items() for key, array in state.items()}
     write_arrays(path, {"experiment": np.array(header), **arrays})
 
 
-def _text_of(experiment: Experiment) -> str:
-    """The text "experiment"; an error where `load_experiment` would refuse it."""
+def _text_of(experiment: Experiment, path: str | os.PathLike[str]) -> str:
+    """The text "experiment" of the file `path`; an error where `load_experiment` would refuse it."""
     if len(experiment.runs) > _MOST_RUNS:
         count = len(experiment.runs)
         raise ConfigError(f"a file has at most {_MOST_RUNS:,} pinned runs; got {count:,}; remove some")
@@ -117,8 +117,9 @@ def _text_of(experiment: Experiment) -> str:
             raise ConfigError(f"the name of a pinned run must be {rule}; got {shown(run.name)}; rename or remove it")
         rows = [list(asdict(record).values()) for record in run.history]
         records(rows)
-        runs.append({"name": run.name, "config": run.config.to_toml(), "history": rows})
-    text = json.dumps({"format": FORMAT, "config": experiment.config.to_toml(), "runs": runs}, separators=(",", ":"))
+        runs.append({"name": run.name, "config": run.config.relative_to(path).to_toml(), "history": rows})
+    config = experiment.config.relative_to(path).to_toml()
+    text = json.dumps({"format": FORMAT, "config": config, "runs": runs}, separators=(",", ":"))
     if len(text) > _LARGEST_TEXT:
         raise ConfigError(
             f"the curves of the pinned runs are too long: at most {_LARGEST_TEXT:,} characters; remove some runs"
@@ -157,7 +158,7 @@ def _read(path: Path) -> Experiment:
     with Archive(path) as archive:
         header = _header(archive)
         config = ExperimentConfig.from_toml(header["config"]).beside(path)
-        runs = tuple(_run(run) for run in header["runs"])
+        runs = tuple(_run(run, path) for run in header["runs"])
         states: dict[str, State] = {}
         for entry in archive.headers:
             name, _, key = entry.partition("/")
@@ -194,10 +195,10 @@ def _header(archive: Archive) -> dict[str, Any]:
     return header
 
 
-def _run(found: Any) -> Run:
+def _run(found: Any, path: Path) -> Run:
     """One of the pinned runs."""
     if not isinstance(found, dict) or not is_text(found.get("name")) or not isinstance(found.get("config"), str):
         raise Damaged("a pinned run has no name or no configuration")
     if not isinstance(found.get("history"), list):
         raise Damaged("a pinned run has no history")
-    return Run(found["name"], ExperimentConfig.from_toml(found["config"]), records(found["history"]))
+    return Run(found["name"], ExperimentConfig.from_toml(found["config"]).beside(path), records(found["history"]))

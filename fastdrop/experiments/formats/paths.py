@@ -37,6 +37,22 @@ def check_suffix(path: str | os.PathLike[str], *suffixes: str) -> None:
         raise ValueError(f"{path_text(path)}: the name must end in {' or '.join(suffixes)}")
 
 
+def relative_path(path: str, folder: Path) -> str:
+    """An absolute path as a file in `folder` names it; a relative one as it is."""
+    if not Path(path).is_absolute():
+        return path
+    try:
+        return os.path.relpath(path, folder).replace(os.sep, "/")
+    except ValueError:  # another drive of Windows
+        return path
+
+
+def found_beside(path: str, folder: Path) -> str:
+    """The path that a file in `folder` names; in this folder, if nothing is any longer where an absolute path says."""
+    there, here = folder / path, folder / path.replace("\\", "/").rpartition("/")[2]
+    return str(here if here.exists() and not there.exists() else os.path.normpath(there))
+
+
 @contextmanager
 def clear_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn whatever goes wrong with a file into an OSError whose message names the path and the way out."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.errors import BackendUnavailable
-from fastdrop.experiments.config import ExperimentConfig
+from fastdrop.experiments.config import WITHOUT_TABLE, ExperimentConfig
 from fastdrop.experiments.diagnostics import EpochRecord
 from fastdrop.experiments.errors import ConfigError
 from fastdrop.experiments.estimate import Estimate
@@ -28,6 +28,7 @@ from fastdrop.experiments.histories import (
 )
 from fastdrop.experiments.sweeps.parameters import MOST_VALUES, PARAMETERS, parameter_named, too_many
 from fastdrop.experiments.tables import DataError
+from fastdrop.experiments.tables.reader import name_of
 from fastdrop.experiments.trainer import Trainer, TrainingDiverged
 from fastdrop.rule import RULE_VERSION
 
@@ -150,7 +151,7 @@ class Sweep:
         if self.parameter == "rate":
             return config.with_rate(value)
         if self.parameter == "dataset":
-            return config.replace(dataset=value, data_file="", label="")
+            return config.replace(**WITHOUT_TABLE, dataset=value)
         return config.replace(**{self.parameter: value})
 
     @property
@@ -159,15 +160,21 @@ class Sweep:
 
         In types that JSON has. Fields that a run replaces are left out.
         """
-        replaced = {"rate": {"layer_rates"}, "dataset": {"data_file", "label"}}.get(self.parameter, set())
+        replaced = {"rate": {"layer_rates"}, "dataset": set(WITHOUT_TABLE)}.get(self.parameter, set())
         replaced |= {"seed", self.parameter} | ({"split_seed"} if self.new_data else set())
         fields = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self.config).items()
             if name not in replaced
         }
+        for name in WITHOUT_TABLE:  # the target is in tables of earlier versions, the others only where they are set
+            if name != "target" and not fields.get(name, True):
+                del fields[name]
+        fields.pop("data_hash", None)
+        fields.pop("test_data", None)
         if fields.pop("data_file", ""):
-            fields["data"] = hashlib.sha256(read_data(self.config.data_file)).hexdigest()
+            found = self.config.hash_of_data()
+            fields["data"] = found or hashlib.sha256(read_data(self.config.data_file)).hexdigest()
         return {"rule": RULE_VERSION, "parameter": self.parameter, "new_data": self.new_data, **fields}
 
     def name_of(self, value: Any) -> str:
@@ -259,7 +266,9 @@ def train_run(run: Run, look: Callable[[Trainer], None] = lambda trainer: None) 
 
 
 def read_data(path: str) -> bytes:
-    """The bytes of the user's own table; DataError where it cannot be read."""
+    """The bytes of the user's own table; DataError where it cannot be read, or is more than one file."""
+    if not isinstance(path, str):
+        raise DataError(f"{name_of(path)}: a sweep needs a table in a file; save it, as Parquet for example")
     try:
         return read_bytes(path, LARGEST)
     except Unreadable as problem:

@@ -1,19 +1,14 @@
 """A sweep in local worker processes, polled without blocking."""
 
 import multiprocessing
-import os
-import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing.connection import wait
 from typing import Any
 
 import numpy as np
 
-from fastdrop.experiments.parallel import begin_worker
+from fastdrop.experiments.parallel import begin_nice_worker, end_processes, interrupts_held
 from fastdrop.experiments.sweeps.plan import NO_FIGURES, Result, Run, Sweep, train_run
 from fastdrop.experiments.sweeps.sweep_run import SweepRun
 from fastdrop.experiments.trainer import Trainer
@@ -66,7 +61,7 @@ class ProcessSweep(SweepRun):
         try:
             while self.waiting and len(self._futures) < self._most_ahead and time.monotonic() < deadline:
                 numbered = (self._handed_out, self.waiting.popleft())
-                with _interrupts_held():
+                with interrupts_held():
                     self._futures[self._executor.submit(_work, *numbered)] = numbered
                 self._handed_out += 1
         except BrokenProcessPool:
@@ -84,28 +79,7 @@ class ProcessSweep(SweepRun):
     def close(self, patience: float = 0.5) -> None:
         """Stop, and terminate the processes that do not end within `patience` seconds."""
         self.cancel()
-        deadline = time.monotonic() + patience
-        # By their sentinels: the pool's thread also collects exit statuses, and each can be collected only once.
-        alive = {process.sentinel: process for process in self._processes}
-        while alive and (left := deadline - time.monotonic()) > 0:
-            for ended in wait(list(alive), left):
-                del alive[ended]
-        for process in alive.values():
-            process.terminate()
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Block Ctrl-C while processes start. The terminal sends it to them as well, and a starting one would print a
-    traceback; it inherits the blocked signal. Here the signal arrives afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        end_processes(self._processes, patience)
 
 
 class _Cancelled(Exception):
@@ -119,9 +93,7 @@ _shared: Any = None
 def _begin(shared: Any) -> None:
     global _shared
     _shared = shared
-    begin_worker()
-    if hasattr(os, "nice"):
-        os.nice(5)  # the app stays responsive
+    begin_nice_worker()
 
 
 def _work(number: int, run: Run) -> Result | None:

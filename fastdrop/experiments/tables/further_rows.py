@@ -1,0 +1,130 @@
+"""Further rows for a table that was read before: a test set, or rows to predict."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdrop.experiments.formats.reading import shown
+from fastdrop.experiments.tables.contents import Arrays, Cells, Column, Table, TableProblem, column_name, listed, plural
+from fastdrop.experiments.tables.roles import as_texts
+from fastdrop.experiments.tables.values import Values, canonical, values_of
+
+
+def encode(columns: Sequence[Column], cells: Cells) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """The features of further rows, with the columns, categories and kinds of a table that was read before.
+
+    Columns are found by their names; where the file has none, by their places. A text that is no known category counts
+    as missing, and so does a text in a column of numbers.
+
+    Returns
+    -------
+    features : numpy.ndarray of float64, shape (rows, features)
+    notes : tuple of str
+    """
+    places = _places(columns, cells)
+    features, notes = [], []
+    for column, place in zip(columns, places, strict=True):
+        if column.role not in ("number", "category", "date"):
+            continue
+        if place is None:
+            raise TableProblem(f"column {shown(column.name)} is missing; the table that was trained on has it")
+        values = values_of(cells.columns[place], cells.decimal, numeric=column.role == "number")
+        if column.role == "category":
+            known = {canonical(text): code for code, text in enumerate(column.categories)}
+            texts = values.texts if values.kind == "text" else ()
+            if values.kind != "text":
+                values = as_texts(values)
+                texts = values.texts
+            codes = np.array([*(known.get(canonical(text), np.nan) for text in texts), np.nan])
+            found = codes[np.where(np.isnan(values.cells), len(texts), np.nan_to_num(values.cells)).astype(np.intp)]
+            unknown = [text for text, code in zip(texts, codes[:-1], strict=True) if np.isnan(code)]
+            if unknown:
+                notes.append(f"{column.name}: unknown categories count as missing: {listed(unknown, 5)}")
+        elif values.kind == column.role:
+            found = values.cells
+        else:
+            found = np.full(cells.rows, np.nan)
+            if values.kind != "text" or values.texts:
+                notes.append(f"{column.name}: no {column.role}s, so that all cells count as missing")
+        features.append(found)
+    return (np.column_stack(features) if features else np.empty((cells.rows, 0))), tuple(notes)
+
+
+def _places(columns: Sequence[Column], cells: Cells) -> list[int | None]:
+    """Where the columns are among the cells of another file."""
+    if not cells.has_header or not any(cells.names):
+        without_target = [column for column in columns if column.role != "target"]
+        if len(cells.names) == len(columns):
+            return list(range(len(columns)))
+        if len(cells.names) == len(without_target):
+            order = iter(range(len(cells.names)))
+            return [None if column.role == "target" else next(order) for column in columns]
+        raise TableProblem(
+            f"{plural(len(cells.names), 'column')} without names; the table that was trained on has {len(columns)}"
+        )
+    exact = _counted(cells.names)
+    loose = _counted([_loose(name) for name in cells.names])
+    numbered = {column_name(cells.names, place).casefold(): place for place in range(len(cells.names))}
+    wanted = [column.name for column in columns]
+    keys = zip(_counted(wanted), _counted([_loose(name) for name in wanted]), strict=True)
+    return [exact.get(key, loose.get(other, numbered.get(key[0].casefold()))) for key, other in keys]
+
+
+def _loose(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _counted(names: Sequence[str]) -> dict[tuple[str, int], int]:
+    """The place of each name; it is counted, since several columns may have the same one."""
+    seen: Counter[str] = Counter()
+    found = {}
+    for place, name in enumerate(names):
+        found[name, seen[name]] = place
+        seen[name] += 1
+    return found
+
+
+def with_test_rows(table: Table, found: Cells | Arrays) -> Table:
+    """The table with the rows of another one behind its own, as its test set."""
+    if isinstance(found, Arrays):
+        raise TableProblem("arrays as test data belong into one file: x_train, y_train, x_test, y_test")
+    features, notes = encode(table.columns, found)
+    target = next(place for place, column in enumerate(table.columns) if column.role == "target")
+    place = _places(table.columns, found)[target]
+    if place is None:
+        raise TableProblem(f"the target {shown(table.target)} is missing")
+    values = values_of(found.columns[place], found.decimal)
+    if table.is_regression:
+        values = values_of(found.columns[place], found.decimal, numeric=True)
+        labels: NDArray[Any] = values.cells
+        kept = np.flatnonzero(~np.isnan(labels))
+    else:
+        labels = _known_classes(values, table.class_names)
+        kept = np.flatnonzero(labels >= 0)
+    if not len(kept):
+        expected = (
+            f"one of the classes {listed(table.class_names, 8)}" if table.class_names else "a number as its target"
+        )
+        raise TableProblem(f"no row has {expected}")
+    more = [f"test data: {note}" for note in notes]
+    if len(kept) < len(labels):
+        more.append(f"test data: {plural(len(labels) - len(kept), 'row')} without a known class left out")
+    return Table(
+        table.name, table.columns, np.concatenate([table.features, features[kept]]),
+        np.concatenate([table.labels, labels[kept]]), table.class_names, table.target,
+        np.concatenate([table.lines, found.lines[kept]]), table.place, (*table.notes, *more), len(table.labels),
+    )  # fmt: skip
+
+
+def _known_classes(values: Values, class_names: tuple[str, ...]) -> NDArray[np.intp]:
+    """Indices into the classes, -1 for what is none."""
+    texts = values if values.kind == "text" else as_texts(values)
+    known = {canonical(name): place for place, name in enumerate(class_names)}
+    codes = np.array([*(known.get(canonical(text), -1) for text in texts.texts), -1])
+    found: NDArray[np.intp] = codes[
+        np.where(np.isnan(texts.cells), len(texts.texts), np.nan_to_num(texts.cells)).astype(np.intp)
+    ]
+    return found
