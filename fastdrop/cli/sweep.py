@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from fastdrop.cli.configs import config_of
 from fastdrop.cli.terminal import BarColumn, Console, Progress, Table, TextColumn, escape, make_console
 from fastdrop.experiments.config import FIELDS
 from fastdrop.experiments.errors import ConfigError
 from fastdrop.experiments.fields import former_names
-from fastdrop.experiments.formats.experiment_file import load_experiment
 from fastdrop.experiments.formats.paths import path_text
 from fastdrop.experiments.sweeps import (
     PARAMETERS,
@@ -40,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "  fastdrop sweep config.toml --param batch_size=8:256:x2 --cluster tcp://10.0.0.5:8786\n"
         "\nparameters:\n" + "".join(f"  {name:<24} {known.title}\n" for name, known in PARAMETERS.items())
     )
-    parser.add_argument("config", type=Path, metavar="FILE", help="an experiment: .toml or .fastdrop")
+    parser.add_argument("config", type=Path, metavar="FILE", help="an experiment (.toml, .fastdrop) or a table")
     parser.add_argument("--param", required=True, metavar="NAME=VALUES", help="see below; p is the dropout rate")
     parser.add_argument("--seeds", default="5", metavar="N", help="how many, or a list such as 0,1,2 (default: 5)")
     parser.add_argument("--new-data", action="store_true", help="each seed also decides the data and their split")
@@ -77,7 +77,7 @@ def _plan(options: argparse.Namespace) -> Sweep:
         raise ConfigError(f"--param must be NAME=VALUES, such as p=0:0.9:0.1; got {options.param!r}")
     name = name.strip().replace("-", "_")
     name = {"p": "rate", **former_names(FIELDS)}.get(name, name)
-    config = load_experiment(options.config).config
+    config = config_of(options.config)
     seeds = seeds_from(options.seeds, config.seed)
     return Sweep(config, name, values_from(text, name), seeds, options.new_data)
 
