@@ -21,8 +21,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Open the app; without a display, train the same experiment in the terminal."""
+    from fastdrop.cli.configs import is_experiment
     from fastdrop.cli.main import main
-    from fastdrop.experiments.tables import SUFFIXES
 
     config: Path | None = options.config
     if window_is_possible():
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     print("No display here (DISPLAY and WAYLAND_DISPLAY are not set): training in the terminal instead.\n")
     if config is None:
         return main(["train"])
-    return main(["train", f"{'--data' if config.suffix.lower() in SUFFIXES else '--config'}={config}"])
+    return main(["train", f"{'--config' if is_experiment(config) else '--data'}={config}"])
 
 
 def window_is_possible() -> bool:

@@ -22,6 +22,10 @@ _PACKAGES = (
     _Package("rich", ("rich",), "progress and tables in the terminal", "experiments"),
     _Package("tomli_w", ("tomli-w",), "saving configurations", "experiments"),
     _Package("matplotlib", ("matplotlib",), "figures", "experiments"),
+    _Package("pandas", ("pandas",), "reading your own tables", "tables"),
+    _Package("python_calamine", ("python-calamine",), "spreadsheets", "tables"),
+    _Package("pyarrow", ("pyarrow",), "Parquet and Feather files, and the tables of sweeps", "tables"),
+    _Package("onnx", ("onnx",), "exporting models", "onnx"),
     _Package("PySide6", ("pyside6-essentials", "pyside6"), "the desktop app", "gui"),
     _Package("pyqtgraph", ("pyqtgraph",), "the desktop app's plots", "gui"),
     _Package("cupy", ("cupy-cuda13x", "cupy-cuda12x", "cupy"), "arrays on a GPU", "cuda13"),
@@ -45,10 +49,10 @@ def run(_: argparse.Namespace) -> int:
     for package in _PACKAGES:
         version = _version(package.distributions)
         if version is None:
-            print(f"  missing  {package.module:<12} {package.use}: pip install 'fastdrop-kernels[{package.extra}]'")
+            print(f"  missing  {package.module:<15} {package.use}: pip install 'fastdrop-kernels[{package.extra}]'")
             works = works and package.extra not in ("experiments", "gui")
         else:
-            print(f"  ok       {package.module:<12} {version:<12} {package.use}")
+            print(f"  ok       {package.module:<15} {version:<12} {package.use}")
     needs = desktop.missing_for_gui()
     if needs:
         works = False

@@ -12,6 +12,8 @@ from fastdrop.errors import BackendUnavailable
 
 COMMANDS = {
     "train": ("fastdrop.cli.train", "train a network with and without dropout and compare"),
+    "predict": ("fastdrop.cli.predict", "predict the rows of a table with a model that train has saved"),
+    "export": ("fastdrop.cli.export", "write a model as ONNX, for other programs"),
     "gui": ("fastdrop.cli.app", "open the desktop app"),
     "reproduce": ("fastdrop.cli.reproduce", "run the experiments behind the claims about dropout"),
     "sweep": ("fastdrop.cli.sweep", "train one parameter over a range, several seeds for each value"),
@@ -54,7 +56,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         description="Dropout: train small networks with it, look at what it does, and measure its kernels.",
         epilog="examples:\n"
         "  fastdrop train                          digits, with and without dropout\n"
-        "  fastdrop train --data my.csv --rate 0.2 your own table; the last column is the class\n"
+        "  fastdrop train --data my.csv            your own table: does dropout help there?\n"
         "  fastdrop reproduce all                  the experiments behind the claims about dropout\n"
         "  fastdrop gui                            the desktop app\n",
     )

@@ -11,13 +11,33 @@ from numpy.typing import NDArray
 
 from fastdrop import nn
 from fastdrop.backends import to_device
+from fastdrop.experiments.misclassified import SAMPLES, Misclassified, misclassified
 from fastdrop.experiments.network import Block
 from fastdrop.mask import Mask
 from fastdrop.regions import RegionMask
 from fastdrop.stream import Stream
 
 if TYPE_CHECKING:
+    from fastdrop.experiments.splitting import Dataset
     from fastdrop.experiments.trainer import Trainer
+
+__all__ = [
+    "EXAMPLES",
+    "SAMPLES",
+    "Boundary",
+    "Distributions",
+    "EpochRecord",
+    "LayerView",
+    "Misclassified",
+    "Snapshot",
+    "UnitView",
+    "boundary",
+    "distributions",
+    "feature_labels",
+    "layers",
+    "misclassified",
+    "unit",
+]
 
 EXAMPLES = 32
 """Examples of the newest batch in a snapshot."""
@@ -25,10 +45,6 @@ DRAWN = 16
 """Units of a layer whose weights are in every snapshot, for the drawing of the network."""
 GRID = 48
 """Points along a side of the decision boundary's grid."""
-SAMPLES = 30
-"""Monte Carlo samples."""
-MOST_MISCLASSIFIED = 20
-"""Misclassified images that are shown."""
 _TAIL = np.array([0.0, 0.001, 0.003, 0.01])
 QUANTILES = np.concatenate([_TAIL, np.linspace(0.03, 0.97, 33), 1 - _TAIL[::-1]])
 """Probabilities of the quantiles; denser at the ends, where few values span a wide range."""
@@ -134,7 +150,7 @@ class Distributions:
 
 @dataclass(frozen=True)
 class Boundary:
-    """The decision boundary in the plane of a two-dimensional data set.
+    """The decision boundary in the plane of a two-dimensional data set, in the units of the data.
 
     Attributes
     ----------
@@ -146,6 +162,10 @@ class Boundary:
         Mutual information over `SAMPLES` sub-networks, in nats.
     points, labels, tested : numpy.ndarray
         The examples, their classes, and whether they are test examples.
+    feature_names : tuple of str
+        Of x and y, with their units.
+    class_names : tuple of str
+        Empty where classes are numbers from 0 on.
     """
 
     extent: tuple[float, float, float, float]
@@ -154,31 +174,8 @@ class Boundary:
     points: NDArray[np.float32]
     labels: NDArray[np.intp]
     tested: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Misclassified:
-    """Misclassified test images.
-
-    Attributes
-    ----------
-    count, tested : int
-        Misclassified images, and all test images.
-    images : numpy.ndarray, shape (shown, height, width)
-    labels, guesses : numpy.ndarray of int, shape (shown,)
-    mean, std : numpy.ndarray, shape (shown, classes)
-        Mean and standard deviation of the probabilities over `SAMPLES` sub-networks.
-    class_names : tuple of str
-    """
-
-    count: int
-    tested: int
-    images: NDArray[np.float32]
-    labels: NDArray[np.intp]
-    guesses: NDArray[np.intp]
-    mean: NDArray[np.float32]
-    std: NDArray[np.float32]
-    class_names: tuple[str, ...]
+    feature_names: tuple[str, ...] = ("x", "y")
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -344,6 +341,8 @@ def boundary(trainer: "Trainer") -> Boundary | None:
         probabilities = to_device(nn.softmax(trainer.network(grid)), "cpu").reshape(GRID, GRID, -1)
         sampled = nn.mc_dropout(trainer.network, grid, SAMPLES, rng=0)
     assert sampled.mutual_information is not None
+    points = data.unscaled(points)
+    low, high = data.unscaled(low), data.unscaled(high)
     return Boundary(
         (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])),
         probabilities.astype(np.float32),
@@ -351,25 +350,15 @@ def boundary(trainer: "Trainer") -> Boundary | None:
         points,
         np.concatenate([data.y_train, data.y_test]),
         np.arange(len(points)) >= len(data.x_train),
+        feature_labels(data),
+        data.class_names,
     )
 
 
-def misclassified(trainer: "Trainer") -> Misclassified | None:
-    """The first misclassified test images, with the deviation over sub-networks; None for data without images."""
-    data = trainer.dataset
-    if data.image_shape is None:
-        return None
-    trainer.network.eval()
-    with np.errstate(over="ignore", invalid="ignore"):
-        guesses = to_device(trainer.network(trainer.data.x_test), "cpu").argmax(axis=1)
-    wrong = np.flatnonzero(guesses != data.y_test)
-    shown = wrong[:MOST_MISCLASSIFIED]
-    mean = std = np.zeros((0, data.classes), np.float32)
-    if len(shown):
-        with np.errstate(over="ignore", invalid="ignore"):
-            sampled = nn.mc_dropout(trainer.network, trainer.data.x_test[shown], SAMPLES, rng=0)
-        mean, std = (to_device(array, "cpu").astype(np.float32) for array in (sampled.mean, sampled.std))
-    images = data.unscaled(data.x_test[shown]).reshape(len(shown), *data.image_shape)
-    return Misclassified(
-        len(wrong), len(data.y_test), images, data.y_test[shown], guesses[shown], mean, std, data.class_names
-    )
+def feature_labels(data: "Dataset") -> tuple[str, ...]:
+    """The features' names for axes: with the unit that the file gives, and what the numbers of dates count."""
+    if data.table is None:
+        return data.feature_names
+    units = {column.name: column.unit for column in data.table.used if column.unit}
+    units |= {column.name: "days since 1970" for column in data.table.used if column.role == "date"}
+    return tuple(f"{name} ({units[name]})" if name in units else name for name in data.feature_names)
