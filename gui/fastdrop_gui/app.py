@@ -15,7 +15,7 @@ from fastdrop_gui.views.widgets.garbage import collect_in_this_thread
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Open the window, with the experiment file named in the arguments if there is one."""
+    """Open the window, with the experiment or the data named in the arguments if there are any."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     application = make_application()
     window = MainWindow(ExperimentConfig())

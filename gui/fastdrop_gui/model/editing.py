@@ -4,6 +4,8 @@ from typing import Any
 
 from fastdrop.experiments import DATASETS, ExperimentConfig
 from fastdrop.experiments.choices import FITTING, SPATIAL_GROUP, TYPICAL_HIDDEN, places
+from fastdrop.experiments.config import FIELDS, WITHOUT_TABLE
+from fastdrop.experiments.tables.roles import NO_CHOICES, Choices
 
 LIVE = ("rate", "layer_rates", "learning_rate", "epochs")
 """Fields that may change while training runs."""
@@ -12,10 +14,10 @@ _READS = {"cnn": "images", "lstm": "images", "attention": "images", "text": "wor
 
 
 def contents(dataset: str) -> set[str]:
-    """What a data set is made of: numbers, images, words."""
+    """What a data set is made of: numbers, images, words. The user's own may be images: loading it tells."""
     source = DATASETS.get(dataset)
     if source is None:
-        return {"numbers"}
+        return {"numbers", "images"}
     if source.words:
         return {"words"}
     return {"numbers", "images"} if source.image_shape else {"numbers"}
@@ -26,7 +28,7 @@ def with_field(config: ExperimentConfig, name: str, value: Any) -> ExperimentCon
     if name == "network":
         return _with_network(config, value)
     if name == "dataset":
-        changed = config.replace(dataset=value, data_file="", label="")
+        changed = config.replace(**WITHOUT_TABLE, dataset=value)
         if _READS[config.network] not in contents(value):
             changed = _with_network(changed, "text" if "words" in contents(value) else "mlp")
         return changed
@@ -37,10 +39,31 @@ def with_field(config: ExperimentConfig, name: str, value: Any) -> ExperimentCon
     return config.replace(**{name: value})
 
 
-def with_file(config: ExperimentConfig, path: str, label: str) -> ExperimentConfig:
-    """A table in a file as the data set, and a network that reads it."""
-    changed = config if config.network == "mlp" else _with_network(config, "mlp", fits=True)
-    return changed.replace(dataset="file", data_file=path, label=label)
+def with_file(
+    config: ExperimentConfig,
+    path: str,
+    choices: Choices = NO_CHOICES,
+    sheet: str = "",
+    test_data: str = "",
+    are_images: bool = False,
+) -> ExperimentConfig:
+    """A file as the data set, a network that reads it, and a kind of dropout that means something there.
+
+    The training fraction is the default again: that of a preset may be made for another data set.
+    """
+    reads = _READS[config.network] in ({"numbers", "images"} if are_images else {"numbers"})
+    changed = config if reads else _with_network(config, "mlp", fits=True)
+    if changed.network == "mlp":  # units of a table have no neighbours
+        kinds = tuple("standard" if kind == "spatial" else kind for kind in changed.layer_dropout)
+        changed = changed.replace(
+            dropout="standard" if changed.dropout == "spatial" else changed.dropout, layer_dropout=kinds
+        )
+    return changed.replace(
+        **WITHOUT_TABLE
+        | {"dataset": "file", "data_file": path, "sheet": sheet, "test_data": test_data}
+        | choices._asdict(),
+        train_fraction=FIELDS["train_fraction"].default,
+    )
 
 
 def _with_network(config: ExperimentConfig, network: str, fits: bool = False) -> ExperimentConfig:
@@ -50,7 +73,7 @@ def _with_network(config: ExperimentConfig, network: str, fits: bool = False) ->
     if config.dropout not in FITTING[network]:
         changes["dropout"] = "standard"
     if not fits and _READS[network] not in contents(config.dataset):
-        changes |= {"dataset": "reviews" if network == "text" else "digits", "data_file": "", "label": ""}
+        changes |= {**WITHOUT_TABLE, "dataset": "reviews" if network == "text" else "digits"}
     return config.replace(**changes)
 
 

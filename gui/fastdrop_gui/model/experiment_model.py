@@ -54,8 +54,10 @@ class ExperimentModel:
         self.status = Status.READY
         self.reset(config)
 
-    def reset(self, config: ExperimentConfig, *, baseline: bool = False, file: str = "") -> None:
-        """Start anew, from the initial weights or from a file's.
+    def reset(
+        self, config: ExperimentConfig, *, baseline: bool = False, file: str = "", was_saved: bool = False
+    ) -> None:
+        """Start anew, from the initial weights or from a file's; `was_saved` as in `Start`.
 
         A process that is loading another experiment finishes that first, or is replaced after `PATIENCE` seconds.
         """
@@ -82,7 +84,7 @@ class ExperimentModel:
         self.total_steps = 0
         self.steps_per_epoch = 1
         self._times: deque[tuple[float, int]] = deque(maxlen=30)
-        self._start = Start(config, baseline, file)
+        self._start = Start(config, baseline, file, was_saved)
         self._queued = busy or silent
         if not busy:
             self._loading_since = time.monotonic()

@@ -16,11 +16,15 @@ from fastdrop.experiments import (
 
 @dataclass(frozen=True)
 class Start:
-    """An experiment to begin: from its configuration, or from the states in a file."""
+    """An experiment to begin: from its configuration, or from the states in a file.
+
+    `was_saved`: the configuration is a file's, which knows the hash of its data. A reset has no curves of older data.
+    """
 
     config: ExperimentConfig
     baseline: bool = False
     file: str = ""
+    was_saved: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,18 @@ class RequestedViews:
 
 @dataclass(frozen=True)
 class About:
-    """The data set in figures and names, and the network as a table."""
+    """The data set in figures and names, and the network as a table.
+
+    `notes` should be known about the data. Of many features, the first ones have their names here.
+    """
 
     text: str
     features: int
     classes: int
     summary: str
+    notes: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,10 @@ from fastdrop_gui.model.trainer_pair import TrainerPair
 SNAPSHOT_FRACTION = 0.04
 DIAGNOSTICS_FRACTION = 0.01
 """Of the process's time, at most about: for snapshots, and for each of boundary, misclassified and distributions."""
+_LISTED = 4
+"""Classes that a line of text names."""
+_NAMED = 4096
+"""Features whose names the window gets."""
 SHORTEST_SNAPSHOT_WAIT = 1 / 60
 """Seconds between two snapshots: the window draws 30 a second."""
 
@@ -46,6 +50,11 @@ class Reporter:
         """Another experiment: nothing of it has been sent."""
         self._sent = _Sent()
         for limiter in (self._snapshots, *self._diagnostics.values()):
+            limiter.reset()
+
+    def hurry(self) -> None:
+        """Training stands still: nothing needs the time that the diagnostics would wait for."""
+        for limiter in self._diagnostics.values():
             limiter.reset()
 
     def request(self, views: RequestedViews | None) -> None:
@@ -126,9 +135,14 @@ class Reporter:
 def _about(trainer: Trainer) -> About:
     data = trainer.dataset
     examples = f"{len(data.x_train)} to train, {len(data.x_test)} to test"
+    names = ", ".join(name if len(name) <= 24 else f"{name[:23]}…" for name in data.class_names[:_LISTED])
+    listed = f" ({names})" if data.classes <= _LISTED and data.table is not None else ""
     return About(
-        f"{examples}, {data.features} features, {data.classes} classes",
+        f"{examples}, {data.features} features, {data.classes} classes{listed}",
         data.features,
         data.classes,
         trainer.network.summary((data.features,)),
+        data.notes,
+        diagnostics.feature_labels(data)[:_NAMED],
+        data.class_names,
     )

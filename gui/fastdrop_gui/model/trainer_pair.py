@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from fastdrop.experiments import Dataset, ExperimentConfig, Trainer, TrainingDiverged, load_experiment
 from fastdrop.experiments.checkpoint import State
+from fastdrop.experiments.tables.sources import hash_of
 from fastdrop_gui.model.messages import Start
 
 _MAIN, _BASELINE = "main", "baseline"
@@ -14,12 +15,16 @@ _MAIN, _BASELINE = "main", "baseline"
 class TrainerPair:
     """The trainer, and beside it the baseline's trainer or None.
 
+    `data_hash` is that of the data which the network was trained on, as far as it has been trained: where a file's
+    network is restored, that of its data then, which may be other data now.
+
     A baseline that is added late starts from the same initial weights and catches up. It trains with the learning rates
     that the trainer had at the same steps.
     """
 
     def __init__(self, trainer: Trainer, with_baseline: bool = False) -> None:
         self.trainer = trainer
+        self.data_hash = trainer.dataset.data_hash
         self.baseline = _baseline_of(trainer) if with_baseline else None
         self._learning_rates: list[tuple[int, float]] = []
         """Changes while training ran: the first step with the new rate, and the rate."""
@@ -34,6 +39,8 @@ class TrainerPair:
         pair = cls(trainer, start.baseline or _BASELINE in states)
         if pair.baseline is not None and _BASELINE in states:
             pair.baseline.restore(states[_BASELINE])
+        if trainer.step_count and start.config.data_hash:
+            pair.data_hash = start.config.data_hash
         return pair
 
     @property
@@ -95,13 +102,22 @@ class DatasetCache:
         self._loaded: tuple[object, Dataset] | None = None
 
     def load(self, config: ExperimentConfig) -> Dataset:
-        """The configuration's data set."""
-        stat = None
-        if config.dataset == "file":
-            with suppress(OSError, ValueError):  # loading reports it
-                stat = os.stat(config.data_file)
-        key = (*config.data_fields, stat and (stat.st_mtime_ns, stat.st_size))
+        """The configuration's data set, with its notes."""
+        key = (*config.data_fields.values(), *map(_state_of, (config.data_file, config.test_data)))
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None  # released first: memory may not hold both
-            self._loaded = key, config.load_dataset()
-        return self._loaded[1]
+            self._loaded = key, config.replace(data_hash="").load_dataset()
+        dataset = self._loaded[1]
+        return dataset if config.data_hash in ("", dataset.data_hash) else config.noted(dataset)
+
+
+def _state_of(path: str) -> object:
+    """What changes when a file does, or a folder of pictures."""
+    if not path:
+        return None
+    if os.path.isdir(path):
+        return hash_of(path)
+    with suppress(OSError, ValueError):  # loading reports it
+        stat = os.stat(path)
+        return stat.st_mtime_ns, stat.st_size
+    return None

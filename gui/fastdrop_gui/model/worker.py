@@ -157,8 +157,9 @@ class Worker:
         self._pair = None
         self._stop()
         self._reporter.begin()
+        config = start.config if start.was_saved else start.config.replace(data_hash="")
         try:
-            self._pair = TrainerPair.from_start(start, self._datasets.load(start.config))
+            self._pair = TrainerPair.from_start(start, self._datasets.load(config))
         except (BackendUnavailable, ConfigError, DataError, CheckpointError, MemoryError, OSError) as error:
             self._fail(str(error) or _NO_MEMORY, _field_of(error, start.config))
 
@@ -173,6 +174,7 @@ class Worker:
 
     def _stop(self) -> None:
         self.running, self._steps_left = False, None
+        self._reporter.hurry()
 
     def _change(self, pair: TrainerPair, kind: Kind, value: Any) -> None:
         """Change what may change while training runs."""
@@ -193,7 +195,8 @@ class Worker:
             if Path(path).suffix.lower() == ".npz":
                 write_arrays(path, dict(pair.trainer.weights()))
             else:
-                save_experiment(path, replace(experiment, states=pair.states()))
+                config = experiment.config.replace(data_hash=pair.data_hash)
+                save_experiment(path, replace(experiment, config=config, states=pair.states()))
         except (BackendUnavailable, OSError, ValueError, MemoryError) as error:
             problem = str(error) or type(error).__name__
         except Exception as error:

@@ -67,11 +67,18 @@ class Commands(QObject):
         )
         self.pin_run = self.add("Pin r&un", "Ctrl+K", "Keep its curves, to compare later runs with")
 
+        self.show_evidence = self.add(
+            "&Does dropout help here?",
+            "Ctrl+H",
+            "Train with and without dropout on several splits of the data, and compare the test accuracy",
+        )
+
     def _file_commands(self) -> None:
         self.new = self.add("&New", "Ctrl+N")
         self.open = self.add("&Open …", "Ctrl+O")
         self.open_last_session = self.add("Open the &last session", "Ctrl+Shift+O")
         self.import_data = self.add("&Import data …", "Ctrl+D")
+        self.import_folder = self.add("Import a &folder of pictures …")
         self.save = self.add("&Save", "Ctrl+S")
         self.save_as = self.add("Save &as …", "Ctrl+Shift+S")
         self.export_view = self.add("&Export a view …", "Ctrl+E")

@@ -2,7 +2,7 @@
 
 from PySide6.QtCore import QByteArray, QEvent, QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
-from PySide6.QtWidgets import QMainWindow, QMessageBox
+from PySide6.QtWidgets import QMainWindow, QMessageBox, QVBoxLayout, QWidget
 
 import fastdrop
 from fastdrop.experiments import ConfigError, ExperimentConfig, Run
@@ -17,6 +17,7 @@ from fastdrop_gui.views.files.exporter import Exporter
 from fastdrop_gui.views.files.recorder import Recorder
 from fastdrop_gui.views.files.table_import import TableImport
 from fastdrop_gui.views.menus import Menus, TrainingToolBar
+from fastdrop_gui.views.notice_bar import NoticeBar
 from fastdrop_gui.views.pages import Page, Pages
 from fastdrop_gui.views.session import Session
 from fastdrop_gui.views.status_bar import StatusBar
@@ -26,7 +27,8 @@ from fastdrop_gui.views.widgets.view import View
 
 FRAME_MS = 33
 """Between two looks at the training: 30 Hz."""
-TRAINING, PRESETS, SWEEP, MASK_EXPLORER, BENCHMARK = "training", "presets", "sweep", "mask explorer", "benchmark"
+TRAINING, PRESETS, SWEEP, EVIDENCE = "training", "presets", "sweep", "evidence"
+MASK_EXPLORER, BENCHMARK = "mask explorer", "benchmark"
 
 _ABOUT = "Fused dropout kernels for NumPy and CuPy, and a window in which you see what dropout does."
 
@@ -46,6 +48,7 @@ class MainWindow(QMainWindow):
                 TRAINING: Page("&Train", lambda: self.training, has_margin=False),
                 PRESETS: Page("&Presets", self._make_presets),
                 SWEEP: Page("S&weep", self._make_sweep, work="a sweep"),
+                EVIDENCE: Page("Does dropo&ut help?", self._make_evidence, work="the comparison with the baseline"),
                 MASK_EXPLORER: Page("Mask e&xplorer", _make_mask_explorer),
                 BENCHMARK: Page("&Benchmark", self._make_benchmark, work="a benchmark"),
             }
@@ -60,7 +63,8 @@ class MainWindow(QMainWindow):
         self.menus = Menus(self.menuBar(), self.commands, self.pages, self.training, self.open_path)
         self.status = StatusBar()
         self.addToolBar(self.tool_bar)
-        self.setCentralWidget(self.pages)
+        self.notices = NoticeBar()
+        self._place_pages()
         self.setStatusBar(self.status)
         self._connect()
         self._connect_commands()
@@ -77,6 +81,15 @@ class MainWindow(QMainWindow):
             self.files.open(file)
         self.refresh()
 
+    def _place_pages(self) -> None:
+        place = QWidget()
+        layout = QVBoxLayout(place)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.notices)
+        layout.addWidget(self.pages, 1)
+        self.setCentralWidget(place)
+
     # -- wiring
 
     def _connect(self) -> None:
@@ -90,6 +103,7 @@ class MainWindow(QMainWindow):
         document.file_changed.connect(self._show_title)
         training.settings.edited.connect(self._edit_field)
         training.settings.import_requested.connect(self.table_import.choose)
+        training.settings.evidence_requested.connect(self.show_evidence)
         training.settings.threads_chosen.connect(session.model.set_threads)
         training.cards.edited.connect(document.change)
         training.cards.refused.connect(self._show_refusal)
@@ -110,10 +124,12 @@ class MainWindow(QMainWindow):
             (commands.reset, session.reset),
             (commands.new_seed, session.new_seed),
             (commands.pin_run, session.pin_run),
+            (commands.show_evidence, self.show_evidence),
             (commands.new, self.files.new),
             (commands.open, self.files.choose),
             (commands.open_last_session, self.autosave.open_last_session),
             (commands.import_data, self.table_import.choose),
+            (commands.import_folder, self.table_import.choose_folder),
             (commands.save, self.files.save),
             (commands.save_as, self.files.save_as),
             (commands.export_view, self.exporter.export_view),
@@ -148,6 +164,17 @@ class MainWindow(QMainWindow):
         self.session.config_changed.connect(view.set_config)
         return view
 
+    def _make_evidence(self) -> View:
+        from fastdrop_gui.views.evidence.evidence_view import EvidenceView
+
+        view = EvidenceView(self.session.config)
+        self.session.config_changed.connect(view.set_config)
+        return view
+
+    def show_evidence(self) -> None:
+        """Ask whether dropout helps on the data."""
+        self.pages.show_page(EVIDENCE)
+
     def _make_benchmark(self) -> View:
         from fastdrop_gui.views.benchmark.benchmark_view import BenchmarkView
 
@@ -181,7 +208,7 @@ class MainWindow(QMainWindow):
             self.session.notify(str(error))
 
     def open_path(self, path: str) -> None:
-        """Open a file: an experiment, or a table."""
+        """Open a path: an experiment, or data."""
         if self.table_import.reads(path):
             self.table_import.open(path)
         else:
@@ -207,6 +234,8 @@ class MainWindow(QMainWindow):
         self.commands.show_state(session.model)
         self.setWindowModified(session.is_unsaved)
         self.status.show_state(session.model, session.notice, session.needs_reset)
+        if session.model.about is not None:  # until then, those of the data before stay
+            self.notices.show_notes(session.model.about.notes)
         self.training.refresh()
 
     def _show_failure(self) -> None:

@@ -51,7 +51,7 @@ class TrainingToolBar(QToolBar):
 def _training_actions(commands: Commands) -> list[QAction | None]:
     """In their order; None is a separator."""
     run = [commands.run, commands.pause, commands.step, commands.step_epoch, commands.reset, commands.new_seed]
-    return [*run, None, commands.baseline, commands.pin_run]
+    return [*run, None, commands.baseline, commands.pin_run, commands.show_evidence]
 
 
 class Menus:
@@ -80,7 +80,7 @@ class Menus:
         menu.addActions([commands.new, commands.open])
         self.recent = menu.addMenu("Open &recent")
         self.recent.aboutToShow.connect(self._fill_recent)
-        menu.addActions([commands.open_last_session, commands.import_data])
+        menu.addActions([commands.open_last_session, commands.import_data, commands.import_folder])
         menu.addSeparator()
         menu.addActions([commands.save, commands.save_as])
         menu.addSeparator()

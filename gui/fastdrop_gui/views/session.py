@@ -103,9 +103,9 @@ class Session(QObject):
         """Go back to the initial weights, with the configuration as it is now."""
         self._restart(baseline=self.model.baseline_requested)
 
-    def _restart(self, *, baseline: bool, file: str = "") -> None:
+    def _restart(self, *, baseline: bool, file: str = "", was_saved: bool = False) -> None:
         self.notice = ""
-        self.model.reset(self.config, baseline=baseline, file=file)
+        self.model.reset(self.config, baseline=baseline, file=file, was_saved=was_saved)
         self.restarted.emit()
         self.changed.emit()
 
@@ -179,7 +179,7 @@ class Session(QObject):
         self.document.open(experiment.config, path)
         self.config_changed.emit(experiment.config)
         self.runs = experiment.runs
-        self._restart(baseline=False, file=states if experiment.states else "")
+        self._restart(baseline=False, file=states if experiment.states else "", was_saved=True)
 
     def experiment(self, config: ExperimentConfig | None = None) -> Experiment:
         """What a file gets, without the weights."""

@@ -1,229 +1,204 @@
-"""The dialog that imports a table: its first rows, the target column, and whether it can be trained on."""
+"""The dialog that imports data: the role of each column, what the network gets, and whether it can be trained on."""
 
-import itertools
-import multiprocessing
-import time
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, QTimer
-from PySide6.QtGui import QFont, QShowEvent
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QSignalBlocker, Qt, QTimer
+from PySide6.QtGui import QImage, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import (
-    QAbstractItemView,
+    QCheckBox,
     QComboBox,
     QDialog,
     QDialogButtonBox,
+    QFileDialog,
     QFormLayout,
-    QHeaderView,
+    QHBoxLayout,
     QLabel,
     QLineEdit,
+    QListWidget,
     QProgressBar,
-    QTableView,
+    QPushButton,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
-from fastdrop.experiments import DataError
 from fastdrop.experiments.formats.paths import path_text
-from fastdrop.experiments.tables import Facts, Preview, preview_table, send_facts
+from fastdrop.experiments.tables.description import PREPARED_COLUMNS, TableDescription
+from fastdrop.experiments.tables.roles import Choices
+from fastdrop_gui.model.description_process import DescriptionProcess
+from fastdrop_gui.model.table_choices import RoleChoices, facts_text, notes_of, problem_text
+from fastdrop_gui.views.files.roles_table import PreparedModel, RolesModel, roles_view, table_view
 from fastdrop_gui.views.widgets.plots import VERMILION
 
 POLL_MS = 50
-_MOST_CLASSES = 6
-_MOST_ARRAYS = 12
-_LONGEST_NAME = 24
-_MOST_FITTED_COLUMNS = 200
-"""With more columns, widths are not fitted to the contents: measuring them takes too long."""
-_NOTHING = Preview((), (), None, {})
+FILES = (
+    "Data (*.csv *.tsv *.tab *.txt *.data *.dat *.xlsx *.xls *.xlsb *.ods *.parquet *.feather *.arrow *.arff *.npz "
+    "*.npy *.gz *.bz2 *.xz *.zip *-ubyte);;All files (*)"
+)
+_SIDE = 64
+_NOTES_SEEN = 4
 
 
-class PreviewModel(QAbstractTableModel):
-    """The first rows of a table; the header marks the target column."""
+class Imported(NamedTuple):
+    """What was chosen: arguments of `load_table`, and whether the rows are images."""
 
-    def __init__(self, preview: Preview) -> None:
-        super().__init__()
-        self._preview = preview
-        self.label = len(preview.columns) - 1
-        if preview.arrays and "y" not in preview.arrays:
-            self.label = -1  # all columns are features
-
-    def mark(self, column: int) -> None:
-        """Make a column the target."""
-        self.label = column
-        self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, max(0, self.columnCount() - 1))
-        if self.rowCount():
-            self.dataChanged.emit(self.index(0, 0), self.index(self.rowCount() - 1, self.columnCount() - 1))
-
-    def rowCount(self, parent: QModelIndex | QPersistentModelIndex = QModelIndex()) -> int:  # noqa: B008 (Qt's own)
-        """The number of rows shown."""
-        return 0 if parent.isValid() else len(self._preview.rows)
-
-    def columnCount(self, parent: QModelIndex | QPersistentModelIndex = QModelIndex()) -> int:  # noqa: B008
-        """The number of columns of the first row."""
-        return 0 if parent.isValid() else len(self._preview.columns)
-
-    def data(self, index: QModelIndex | QPersistentModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """A cell's text in the file."""
-        row = self._preview.rows[index.row()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return row[index.column()] if index.column() < len(row) else ""
-        if role == Qt.ItemDataRole.FontRole and index.column() == self.label:
-            return _bold()
-        return None
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """A column's name, with a mark for the target."""
-        if orientation == Qt.Orientation.Vertical:
-            return section + 1 if role == Qt.ItemDataRole.DisplayRole else None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self._preview.columns[section] + (" (target)" if section == self.label else "")
-        if role == Qt.ItemDataRole.FontRole and section == self.label:
-            return _bold()
-        return None
-
-
-def _bold() -> QFont:
-    font = QFont()
-    font.setBold(True)
-    return font
+    path: str
+    choices: Choices
+    sheet: str
+    test_data: str
+    are_images: bool
 
 
 class ImportDialog(QDialog):
-    """Asks for the target column of a table. `path` and `label` are arguments of `read_table`.
+    """Asks what each column of a file is used for; `imported` is the answer.
 
-    The first rows are read at once. A process checks the whole file, and OK waits for it.
+    A process reads the whole file, again after every change, and OK waits for it.
     """
 
     def __init__(self, path: str | Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Import data")
         self.path = str(path)
-        self._process: Any = None
-        self._connection: Any = None
-        self._since = 0.0
+        self.test_path = ""
+        self.description = TableDescription()
+        self.roles = RoleChoices()
+        self._sent: object = None
+        self._process = DescriptionProcess()
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
-        preview, problem = _NOTHING, ""
-        try:
-            preview = preview_table(self.path)
-        except DataError as error:
-            problem = str(error)
-        self._preview = preview
-        self._model = PreviewModel(preview)
         self._build()
-        self.resize(640, 420)
-        if problem:
-            self._tell(problem)
-        else:
-            self._check()
+        self.resize(900, 620)
+        self._check()
 
     # -- layout
 
     def _build(self) -> None:
-        self.file = QLineEdit(path_text(self.path), readOnly=True)
-        self.table = QTableView()
-        self.table.setTabKeyNavigation(False)
-        self.table.setModel(self._model)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        header = self.table.horizontalHeader()
-        if len(self._preview.columns) <= _MOST_FITTED_COLUMNS:
-            header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setResizeContentsPrecision(0)
-        header.setMaximumSectionSize(240)
-        self.table.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
-        self.table.setMinimumHeight(90)
-        self.column = QComboBox()
-        for number, name in enumerate(self._preview.columns, 1):
-            self.column.addItem(name or f"column {number} (no name)")
-        if self._preview.arrays:  # the target of an NPZ file is its array y
-            self.column.clear()
-            self.column.addItem("y")
-        self.column.setCurrentIndex(self.column.count() - 1)
-        self.column.setEnabled(self.column.count() > 1)
-        self.column.setMinimumContentsLength(12)
-        self.column.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.shown = QLabel(self._shown_text(), wordWrap=True)
-        self.facts = QLabel(wordWrap=True)
-        self.problem = QLabel(wordWrap=True)
+        self.model, self.prepared_model = RolesModel(self.roles), PreparedModel()
+        self.table = roles_view(self.model)
+        self.prepared = table_view(self.prepared_model, "The first rows as the network gets them")
+        self.tabs = QTabWidget(documentMode=True)
+        self.tabs.addTab(self.table, "&Columns and roles")
+        self.tabs.addTab(self._prepared_page(), "&What the network gets")
+        self.as_classes = QCheckBox("&Each different number of the target is a class")
+        self.facts, self.problem = QLabel(wordWrap=True), QLabel(wordWrap=True)
         self.problem.setStyleSheet(f"color: {VERMILION}; font-weight: bold")
-        self.problem.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        for label in (self.shown, self.facts, self.problem):
+        for label in (self.facts, self.problem):
             label.setTextFormat(Qt.TextFormat.PlainText)
-        self.busy = QProgressBar(maximum=0)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.notes = QListWidget()
+        self.notes.setWordWrap(True)
+        self.notes.setSelectionMode(QListWidget.SelectionMode.NoSelection)
+        self.busy = QProgressBar(maximum=0, textVisible=False)
+        self.busy.setMaximumHeight(6)
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         self.ok = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
-        form = QFormLayout()
-        form.addRow("&File", self.file)
-        form.addRow("&Target column", self.column)
+        self.forget = self.buttons.addButton("&Reset roles", QDialogButtonBox.ButtonRole.ResetRole)
         layout = QVBoxLayout(self)
-        layout.addLayout(form)
-        layout.addWidget(self.shown)
-        layout.addWidget(self.table, 1)
-        for widget in (self.facts, self.problem, self.busy, self.buttons):
+        layout.addLayout(self._form())
+        layout.addWidget(self.tabs, 1)
+        for widget in (self.as_classes, self.facts, self.problem, self.notes, self.busy, self.buttons):
             layout.addWidget(widget)
         for named, name in (
             (self.file, "File"),
-            (self.column, "Target column: the class to predict"),
-            (self.table, "First rows of the file"),
+            (self.test_file, "Test data"),
+            (self.sheet, "Sheet"),
             (self.facts, "What will be trained on"),
             (self.problem, "Problem with the file"),
+            (self.notes, "Notes about the data"),
             (self.busy, "Reading the file"),
         ):
             named.setAccessibleName(name)
-        self.column.currentIndexChanged.connect(self._choose)
+        self.model.role_chosen.connect(self._check)
+        self.as_classes.toggled.connect(self._declare_classes)
+        self.forget.clicked.connect(self._forget)
+        self.sheet.currentIndexChanged.connect(self._change_sheet)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
-        self.column.setFocus()
+        self.table.setFocus()
 
-    def _shown_text(self) -> str:
-        preview = self._preview
-        arrays = itertools.islice(preview.arrays.items(), _MOST_ARRAYS)
-        texts = [f"{_short(name)}: {' × '.join(map(str, shape)) or 'one number'}" for name, shape in arrays]
-        if len(preview.arrays) > _MOST_ARRAYS:
-            texts.append(f"{len(preview.arrays) - _MOST_ARRAYS} more")
-        if preview.rows:
-            count = "" if preview.row_count is None else f" of {preview.row_count:,}"
-            texts.append(f"the first {len(preview.rows)}{count} rows")
-        return "; ".join(texts)
+    def _form(self) -> QFormLayout:
+        self.file = QLineEdit(path_text(self.path), readOnly=True)
+        self.test_file = QLineEdit(readOnly=True)
+        self.test_file.setPlaceholderText("none: a part of the rows is kept apart to test on")
+        self.choose_test = QPushButton("Test &data …")
+        self.choose_test.setToolTip("A second file with the same columns, to test on; it is never trained on")
+        self.choose_test.clicked.connect(self._choose_test_data)
+        self.drop_test = QPushButton("Remove")
+        self.drop_test.clicked.connect(lambda: self.use_test_data(""))
+        self.drop_test.hide()
+        test = QHBoxLayout()
+        for widget in (self.test_file, self.drop_test, self.choose_test):
+            test.addWidget(widget, int(widget is self.test_file))
+        self.sheet = QComboBox()
+        self.form = QFormLayout()
+        self.form.addRow("File", self.file)
+        self.form.addRow("&Sheet", self.sheet)
+        self.form.addRow("Test data", test)
+        self.form.setRowVisible(self.sheet, False)
+        return self.form
 
-    # -- the choice
+    def _prepared_page(self) -> QWidget:
+        self.prepared_text, self.pictures = QLabel(wordWrap=True), QLabel()
+        page = QWidget()
+        layout = QVBoxLayout(page)
+        layout.setContentsMargins(0, 4, 0, 0)
+        layout.addWidget(self.prepared_text)
+        layout.addWidget(self.pictures)
+        layout.addWidget(self.prepared, 1)
+        layout.addStretch()
+        return page
+
+    # -- the choices
 
     @property
-    def label(self) -> str:
-        """The target column for `read_table`: a name, or a number where names are not unique; "" is the last."""
-        names, place = self._preview.columns, self.column.currentIndex()
-        if self._preview.arrays or place < 0 or place == len(names) - 1:
-            return ""
-        return names[place] if names[place] and names.index(names[place]) == place else str(place + 1)
+    def imported(self) -> Imported:
+        """What was chosen."""
+        are_images = self.description.image_shape is not None
+        return Imported(self.path, self.roles.choices, self._sheet, self.test_path, are_images)
 
-    def _choose(self) -> None:
-        self._model.mark(self.column.currentIndex())
-        self._show_label()
+    @property
+    def _sheet(self) -> str:
+        return str(self.sheet.currentData() or "")
+
+    def _declare_classes(self, checked: bool) -> None:
+        self.roles.as_classes = checked
         self._check()
 
-    def _show_label(self) -> None:
-        """Scroll to the target column."""
-        self.table.scrollTo(self._model.index(0, self._model.label))
+    def _forget(self) -> None:
+        self.roles.forget()
+        self.model.renew()
+        self._check()
 
-    def showEvent(self, event: QShowEvent) -> None:
-        """Scroll to the target column once columns have their widths."""
-        super().showEvent(event)
-        QTimer.singleShot(0, self, self._show_label)
+    def _change_sheet(self) -> None:
+        """Another sheet has other columns."""
+        self.roles.forget()
+        self.roles.columns = ()
+        self.model.renew()
+        self._check()
+
+    def _choose_test_data(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Test data", str(Path(self.path).parent), FILES)
+        if path:
+            self.use_test_data(path)
+
+    def use_test_data(self, path: str) -> None:
+        """Test on this file; "" keeps a part of the rows for it."""
+        self.test_path = path
+        self.test_file.setText(path_text(path))
+        self.drop_test.setVisible(bool(path))
+        self._check()
 
     # -- the check
 
     def _check(self) -> None:
-        """Start to read the whole file; an earlier check is cancelled."""
-        self._stop()
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(target=send_facts, args=(theirs, self.path, self.label), daemon=True)
-        self._process.start()
-        theirs.close()
-        self._since = time.monotonic()
+        """Start to read the whole file; an earlier check is given up."""
+        self._sent = self.roles.choices, self._sheet, self.test_path
+        self._process.start(self.path, *self._sent)
         self.ok.setEnabled(False)
-        self.problem.hide()
         self.busy.show()
         self._poll()
         self._timer.start()
@@ -231,59 +206,99 @@ class ImportDialog(QDialog):
     @property
     def is_checking(self) -> bool:
         """Whether the file is being read."""
-        return self._process is not None
+        return self._process.is_running
+
+    @property
+    def process(self) -> DescriptionProcess:
+        """What reads the file."""
+        return self._process
 
     def _poll(self) -> None:
-        if self._process is None:
-            return
-        try:
-            result = self._connection.recv() if self._connection.poll() else None
-        except (EOFError, OSError):  # the process was killed, probably for its memory
-            result = f"{self.path}: reading it ended unexpectedly; it may be too large for this machine's memory"
-        if result is None:
-            seconds = time.monotonic() - self._since
+        description = self._process.poll()
+        if description is None:
+            seconds = self._process.seconds
             self.facts.setText("reading the whole file …" + (f" {seconds:.0f} s" if seconds >= 2 else ""))
             return
-        self._stop()
-        self._tell(result)
-
-    def _stop(self) -> None:
         self._timer.stop()
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-            self._process.close()
-            self._connection.close()
-            self._process = None
-
-    def _tell(self, result: Facts | str) -> None:
-        """Show what will be trained on, or the problem."""
-        usable = isinstance(result, Facts)
         self.busy.hide()
-        self.ok.setEnabled(usable)
-        self.problem.setVisible(not usable)
-        self.facts.setVisible(usable)
-        if isinstance(result, Facts):
-            self.facts.setText(facts_text(result))
+        self._tell(description)
+        if self._sent != (self.roles.choices, self._sheet, self.test_path):  # a choice has given way to another
+            self._check()
+
+    def _tell(self, description: TableDescription) -> None:
+        """Show what will be trained on, or the problem."""
+        self.description = description
+        self.roles.take(description)
+        self.model.renew()
+        self._show_sheets(description)
+        self.ok.setEnabled(not description.problem)
+        self.facts.setText(facts_text(description) if description.columns or description.classes else "")
+        self.facts.setVisible(bool(self.facts.text()))
+        self.problem.setText(f"⚠ {problem_text(description, self.path, self.test_path)}" if description.problem else "")
+        self.problem.setVisible(bool(description.problem))
+        self._show_notes(notes_of(description))
+        blocker = QSignalBlocker(self.as_classes)
+        self.as_classes.setChecked(self.roles.as_classes)
+        blocker.unblock()
+        self.as_classes.setVisible(self.roles.as_classes or description.can_be_classes)
+        self.forget.setEnabled(any(self.roles.choices))
+        self.forget.setVisible(description.has_roles)
+        self.tabs.setTabVisible(0, bool(self.roles.columns))
+        self._show_prepared(description)
+
+    def _show_sheets(self, description: TableDescription) -> None:
+        if self.sheet.count() or len(description.sheets) < 2:
+            return
+        blocker = QSignalBlocker(self.sheet)
+        self.sheet.addItem("the first with cells", "")
+        for name in description.sheets:
+            self.sheet.addItem(name, name)
+        blocker.unblock()
+        self.form.setRowVisible(self.sheet, True)
+
+    def _show_notes(self, notes: list[str]) -> None:
+        self.notes.clear()
+        self.notes.addItems(notes)
+        lines = min(len(notes), _NOTES_SEEN) + 1
+        self.notes.setMaximumHeight(lines * (self.fontMetrics().height() + 4))
+        self.notes.setVisible(bool(notes))
+
+    def _show_prepared(self, description: TableDescription) -> None:
+        prepared, pictures = description.prepared, description.pictures
+        self.prepared_model.show_rows(prepared)
+        self.prepared.setVisible(prepared is not None)
+        self.pictures.setVisible(pictures is not None)
+        if prepared is not None:
+            more = description.features - len(prepared.names)
+            count = f"the first {PREPARED_COLUMNS} of {description.features:,}" if more else "all"
+            self.prepared_text.setText(
+                f"The first rows, {count} features: missing numbers filled with the median, a feature for each "
+                "category, numbers scaled to mean 0 and standard deviation 1 over the training rows."
+            )
+            self.prepared.resizeColumnsToContents()
+        elif pictures is not None:
+            self.prepared_text.setText("Pixels, scaled together over the training rows. Some of the images:")
+            self.pictures.setPixmap(_side_by_side(pictures, self.palette()))
         else:
-            text = result.replace(self.path, path_text(Path(self.path).name))
-            self.problem.setText(f"⚠ {text}")
+            self.prepared_text.setText("Nothing yet: see the problem below." if description.problem else "")
 
     def done(self, result: int) -> None:
         """Close, and end the process."""
-        self._stop()
+        self._timer.stop()
+        self._process.stop()
         super().done(result)
 
 
-def _short(name: str) -> str:
-    """Shorten a long name, which would stretch the window."""
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
-
-
-def facts_text(facts: Facts) -> str:
-    """What will be trained on, in a sentence."""
-    named = [f"{_short(name)} ({count:,})" for name, count in facts.classes[:_MOST_CLASSES]]
-    more = len(facts.classes) - len(named)
-    classes = ", ".join(named) + (f" and {more} more" if more else "")
-    features = "1 feature" if facts.features == 1 else f"{facts.features:,} features"
-    return f"Data: {facts.rows:,} rows, {features}, {len(facts.classes)} classes: {classes}"
+def _side_by_side(pictures: NDArray[np.uint8], palette: QPalette) -> QPixmap:
+    """Images in a row, each enlarged to the same height."""
+    count, height, width = pictures.shape
+    step = max(1, _SIDE * width // height) + 6
+    row = QPixmap(count * step, _SIDE)
+    row.fill(palette.color(QPalette.ColorRole.Window))
+    painter = QPainter(row)
+    for place, picture in enumerate(pictures):
+        pixels = np.ascontiguousarray(picture)
+        image = QImage(pixels.data, width, height, width, QImage.Format.Format_Grayscale8)
+        painter.drawImage(row.rect().adjusted(place * step, 0, (place + 1 - count) * step - 6, 0), image)
+    painter.end()
+    return row

@@ -1,4 +1,4 @@
-"""Imports a CSV or NPZ table as the data set."""
+"""Imports the user's own data as the data set."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from fastdrop.experiments import ConfigError
-from fastdrop.experiments.tables import SUFFIXES
+from fastdrop.experiments.formats.experiment_file import SUFFIX
+from fastdrop.experiments.tables.roles import NO_CHOICES, Choices
 from fastdrop_gui.model import editing
 from fastdrop_gui.views.session import Session
 from fastdrop_gui.views.widgets import dialogs
@@ -21,27 +22,37 @@ class TableImport(QObject):
 
     @staticmethod
     def reads(path: str) -> bool:
-        """Whether a file's name is a table's."""
-        return Path(path).suffix.lower() in SUFFIXES
+        """Whether a path is data: anything but an experiment, since the content decides how a file is read."""
+        return Path(path).suffix.lower() not in (".toml", SUFFIX)
 
     def choose(self) -> None:
-        """Ask for a table."""
-        path, _ = QFileDialog.getOpenFileName(self._parent, "Import data", "", "Tables (*.csv *.npz)")
+        """Ask for a file."""
+        from fastdrop_gui.views.files.import_dialog import FILES
+
+        path, _ = QFileDialog.getOpenFileName(self._parent, "Import data", "", FILES)
+        if path:
+            self.open(path)
+
+    def choose_folder(self) -> None:
+        """Ask for a folder with a folder of pictures for each class."""
+        path = QFileDialog.getExistingDirectory(self._parent, "Import a folder of pictures, one folder for each class")
         if path:
             self.open(path)
 
     def open(self, path: str) -> None:
-        """Show a table's first rows, and ask for the target column."""
+        """Show the file's columns, and ask for their roles."""
         from fastdrop_gui.views.files.import_dialog import ImportDialog
 
         dialog = ImportDialog(path, self._parent)
-        dialog.accepted.connect(lambda: self.use(dialog.path, dialog.label))
+        dialog.accepted.connect(lambda: self.use(*dialog.imported))
         dialog.open()
 
-    def use(self, path: str, label: str) -> None:
-        """Train on a table; `label` is the target column as `read_table` takes it."""
+    def use(
+        self, path: str, choices: Choices = NO_CHOICES, sheet: str = "", test_data: str = "", are_images: bool = False
+    ) -> None:
+        """Train on a file; the other arguments are those of `load_table`, as far as they differ from what it finds."""
         try:
-            config = editing.with_file(self._session.config, str(path), label)
+            config = editing.with_file(self._session.config, str(path), choices, sheet, test_data, are_images)
         except ConfigError as error:  # the path may have bytes that are not text
             dialogs.warn(self._parent, "Import data", str(error))
         else:

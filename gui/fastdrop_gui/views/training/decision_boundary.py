@@ -11,7 +11,10 @@ from fastdrop_gui.views.widgets.layouts import stack
 from fastdrop_gui.views.widgets.plots import COLORS, SYMBOLS
 from fastdrop_gui.views.widgets.view import Table, View
 
-NOTHING = "Only for data with two features: moons, circles, spirals, xor, or an imported table."
+NOTHING = "Only for data with two features: moons, circles, spirals, xor, or an imported table with two numbers."
+_MOST_NAMED = 10
+"""Classes in the legend."""
+_LONGEST_NAME = 28
 
 
 class DecisionBoundaryView(View):
@@ -40,6 +43,7 @@ class DecisionBoundaryView(View):
         self.uncertainty.setXLink(self.decision)
         self.uncertainty.setYLink(self.decision)
         self.images["uncertainty"].setLookupTable(plots.lookup("magma"))
+        self.decision.addLegend(offset=(4, 4), labelTextSize="8pt")
         self._boundary: Boundary | None = None
         for plot in (self.decision, self.uncertainty):
             plot.hide()
@@ -52,7 +56,7 @@ class DecisionBoundaryView(View):
         """Draw the plane; None shows nothing."""
         if found is self._boundary:
             return
-        fresh = self._boundary is None or found is None or found.extent != self._boundary.extent
+        fresh = self._boundary is None or found is None or _frame(found) != _frame(self._boundary)
         self._boundary = found
         for plot in (self.decision, self.uncertainty):
             plot.setVisible(found is not None)
@@ -102,8 +106,24 @@ class DecisionBoundaryView(View):
                 )
                 plot.addItem(item)
                 self.points[name, int(label)] = item
+        self._name_axes(found)
         x, y, width, height = found.extent
         self.decision.setRange(xRange=(x, x + width), yRange=(y, y + height), padding=0)
+
+    def _name_axes(self, found: Boundary) -> None:
+        """Features on the axes, and classes in the legend."""
+        bottom, left = (_short(name) for name in found.feature_names)
+        self.decision.setLabel("bottom", bottom)
+        self.decision.setLabel("left", left)
+        self.uncertainty.setLabel("bottom", bottom)
+        legend = self.decision.getPlotItem().legend
+        legend.clear()
+        legend.setVisible(bool(found.class_names) and len(found.class_names) <= _MOST_NAMED)
+        for (name, label), item in self.points.items():
+            if name == "decision" and label < len(found.class_names):
+                legend.addItem(item, _short(found.class_names[label]))
+        plots.color_legend(self.decision)
+        legend.setBrush(pg.mkBrush(*plots.rgb(plots.background_color()), 190))
 
     def _clear(self) -> None:
         for (name, _), item in self.points.items():
@@ -119,6 +139,7 @@ class DecisionBoundaryView(View):
         found = self._boundary
         if found is None:
             return Table(["x", "y"], [])
+        names = found.class_names or [str(place) for place in range(found.probabilities.shape[2])]
         side, classes = len(found.probabilities), found.probabilities.shape[2]
         x0, y0, width, height = found.extent
         rows = [
@@ -131,4 +152,13 @@ class DecisionBoundaryView(View):
             for row in range(side)
             for column in range(side)
         ]
-        return Table(["x", "y", *(f"probability {place}" for place in range(classes)), "mutual information"], rows)
+        probabilities = [f"probability {name}" for name in names[:classes]]
+        return Table([*found.feature_names, *probabilities, "mutual information"], rows)
+
+
+def _frame(found: Boundary) -> tuple[object, ...]:
+    return found.extent, found.feature_names, found.class_names, found.points.shape
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"

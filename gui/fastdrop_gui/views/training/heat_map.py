@@ -36,6 +36,8 @@ class HeatMapView(View):
 
     def __init__(self) -> None:
         super().__init__()
+        self.class_names: tuple[str, ...] = ()
+        """Names of the output units."""
         self._views: tuple[LayerView, ...] = ()
         self._lookups = {"sequential": cells.shades("viridis"), "diverging": cells.shades("CET-D1")}
         self.layer = NarrowChoice("Layer")
@@ -170,7 +172,8 @@ class HeatMapView(View):
         unit, column = self._unit_at(place[0]), place[1]
         dropped = view.kept is not None and not view.kept[unit, column]
         value = "dropped" if dropped else f"{view.values[unit, column]:.3g}"
-        self.readout.setText(f"unit {unit + 1}, {view.columns} {column + 1}: {value}")
+        name = f" ({self.class_names[unit]})" if view is self._views[-1] and unit < len(self.class_names) else ""
+        self.readout.setText(f"unit {unit + 1}{name}, {view.columns} {column + 1}: {value}")
 
     def _place_at(self, position: QPointF) -> tuple[int, int] | None:
         """Place of the unit, and column, of a point of the scene."""

@@ -1,4 +1,4 @@
-"""Misclassified images, each with the predictions of its sub-networks."""
+"""Misclassified test examples: images or rows, each with the predictions of its sub-networks."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +8,12 @@ from PySide6.QtWidgets import QGridLayout, QLabel, QScrollArea, QWidget
 
 from fastdrop.experiments import Misclassified
 from fastdrop.experiments.diagnostics import SAMPLES
+from fastdrop_gui.views.training.misclassified_rows import MisclassifiedRowsView
 from fastdrop_gui.views.widgets import plots
 from fastdrop_gui.views.widgets.layouts import stack
 from fastdrop_gui.views.widgets.view import Table, View
 
-NOTHING = "Only for images, such as the digits."
+NOTHING = "The misclassified test examples come as soon as the network is loaded."
 _WIDTH, _HEIGHT = 190, 104
 
 
@@ -97,10 +98,10 @@ class MisclassifiedTile(QWidget):
 
 
 class MisclassifiedView(View):
-    """Test images that the network classifies wrongly."""
+    """Test images or rows that the network classifies wrongly."""
 
     title = "Misclassified"
-    description = "Misclassified test images, with the spread of Monte Carlo dropout"
+    description = "Misclassified test examples, with the deviation of Monte Carlo dropout"
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +114,9 @@ class MisclassifiedView(View):
         self._grid = QGridLayout(inside)
         self._grid.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self._area.setWidget(inside)
-        stack(self, self.caption, self._area, grows=self._area)
+        self.rows = MisclassifiedRowsView()
+        self.rows.hide()
+        stack(self, self.caption, self._area, grows=self._area).addWidget(self.rows, 1)
         self._found: Misclassified | None = None
 
     def show_all(self, found: Misclassified | None) -> None:
@@ -121,7 +124,11 @@ class MisclassifiedView(View):
         if found is self._found:
             return
         self._found = found
-        shown = 0 if found is None else len(found.images)
+        has_rows = found is not None and found.rows is not None
+        self._area.setVisible(not has_rows)
+        self.rows.setVisible(has_rows)
+        self.rows.show_rows(found)
+        shown = 0 if found is None or has_rows else len(found.images)
         while len(self.tiles) < shown:
             self.tiles.append(MisclassifiedTile())
         for place, tile in enumerate(self.tiles):
@@ -131,6 +138,9 @@ class MisclassifiedView(View):
         self._arrange()
         if found is None:
             self.caption.setText(NOTHING)
+            return
+        if found.rows is not None:
+            self.caption.setText(_rows_text(found, len(found.rows.places)))
             return
         first = f", the first {shown} shown" if shown < found.count else ""
         self.caption.setText(
@@ -151,6 +161,13 @@ class MisclassifiedView(View):
         found = self._found
         if found is None:
             return Table(["class"], [])
+        if found.rows is not None:
+            model = self.rows.rows
+            headings = [str(model.headerData(place, Qt.Orientation.Horizontal)) for place in range(model.columnCount())]
+            places = range(model.columnCount())
+            return Table(
+                headings, [[model.exported(row, place) for place in places] for row in range(model.rowCount())]
+            )
         names = found.class_names
         headings = ["class", "predicted", *(f"mean {name}" for name in names), *(f"deviation {name}" for name in names)]
         rows = [
@@ -163,3 +180,12 @@ class MisclassifiedView(View):
             for place in range(len(found.images))
         ]
         return Table(headings, rows)
+
+
+def _rows_text(found: Misclassified, shown: int) -> str:
+    first = f", the first {shown} of the file listed" if shown < found.count else ""
+    share = f" ({found.count / found.tested:.1%})" if found.tested else ""
+    return (
+        f"{found.count:,} of {found.tested:,} test rows{share} are misclassified{first}. Probability of the predicted "
+        f"class: mean and standard deviation over {SAMPLES} sub-networks. A click on a heading sorts."
+    )

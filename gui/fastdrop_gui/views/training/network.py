@@ -16,6 +16,7 @@ from fastdrop_gui.views.widgets.layouts import row, stack
 from fastdrop_gui.views.widgets.view import Table, View
 
 _SIZE = 17
+_LONGEST_NAME = 16
 _SHADES = 64
 """Of an activation; pyqtgraph draws a symbol for each."""
 _STRONGEST = 0.25
@@ -66,6 +67,9 @@ class NetworkView(View):
         self._views: tuple[LayerView, ...] = ()
         self._columns: list[_Column] = []
         self._framed: tuple[object, ...] = ()
+        self.class_names: tuple[str, ...] = ()
+        """Names of the output units; set before `show_layers`."""
+        self.labels: list[pg.TextItem] = []
         stack(self, row("Example", self.example, self.caption), self.plot, grows=self.plot)
 
     def show_layers(self, views: tuple[LayerView, ...]) -> None:
@@ -163,16 +167,33 @@ class NetworkView(View):
     def _frame(self) -> None:
         """Axes, redrawn only where layers have changed."""
         frame = tuple((column.name, len(column.values), column.units) for column in self._columns)
-        if frame == self._framed or not frame:
+        looks = (frame, self.class_names, self._colored)
+        if looks == self._framed or not frame:
             return
-        self._framed = frame
+        self._framed = looks
+        room = self._name_classes()
         names = []
         for number, (name, drawn, units) in enumerate(frame):
             short = name.replace("output probabilities", "output").replace("convolution", "conv")
             names.append((number, f"{short}\n{drawn} of {units}" if drawn < units else f"{short}\n{units}"))
         self.plot.getAxis("bottom").setTicks([names])
         highest = max(len(column.values) for column in self._columns) / 2
-        self.plot.setRange(xRange=(-0.4, len(frame) - 0.6), yRange=(-highest - 0.2, highest + 0.2), padding=0)
+        self.plot.setRange(xRange=(-0.4, len(frame) - 0.6 + room), yRange=(-highest - 0.2, highest + 0.2), padding=0)
+
+    def _name_classes(self) -> float:
+        """Write the classes beside the output units; returns the width that they take, in columns."""
+        for label in self.labels:
+            self.plot.removeItem(label)
+        last = self._columns[-1]
+        names = self.class_names if len(self.class_names) == last.units else ()
+        self.labels = []
+        for name, place in zip(names, self._places(len(self._columns) - 1), strict=False):
+            text = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+            label = pg.TextItem(text, color=plots.text_color(), anchor=(0, 0.5))
+            label.setPos(len(self._columns) - 1 + 0.08, place)
+            self.plot.addItem(label)
+            self.labels.append(label)
+        return 0.03 * len(self._columns) / 3 * max((min(len(name), _LONGEST_NAME) for name in names), default=0)
 
     def _click(self, _item: object, points: list[pg.SpotItem], *_rest: object) -> None:
         if len(points):

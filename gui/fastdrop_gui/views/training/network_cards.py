@@ -1,5 +1,7 @@
 """The network as a row of cards: one for the data, one for each layer, one for the classes."""
 
+import html
+
 from PySide6.QtCore import QMimeData, QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QDrag, QDragEnterEvent, QDragMoveEvent, QDropEvent, QFocusEvent, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import (
@@ -22,6 +24,8 @@ from fastdrop_gui.views.widgets.fields import Choice, bold, ignore_wheel_without
 from fastdrop_gui.views.widgets.sliders import RateSlider
 
 _MIME = "application/x-fastdrop-layer"
+_MOST_NAMED, _LONGEST_NAME = 30, 60
+"""Names in a tool tip, and characters of each."""
 
 
 class LayerCard(QFrame):
@@ -196,6 +200,8 @@ class NetworkCards(QScrollArea):
         self.data.text.setText("" if about is None else f"{about.features}\nfeatures")
         self.classes.text.setText("" if about is None else f"{about.classes}\nclasses")
         self._row.setToolTip("" if about is None else about.summary)
+        self.data.setToolTip("" if about is None else _listed(about.feature_names, about.features))
+        self.classes.setToolTip("" if about is None else _listed(about.class_names, about.classes))
 
     def _edit(self, number: int, what: str, value: object) -> None:
         change = {what: value}
@@ -245,3 +251,10 @@ class _EndCard(QFrame):
         layout.setContentsMargins(6, 4, 6, 4)
         layout.addWidget(title)
         layout.addWidget(self.text, 1)
+
+
+def _listed(names: tuple[str, ...], count: int) -> str:
+    """Names below one another, the first ones where there are many."""
+    shown = [html.escape(name[:_LONGEST_NAME]) for name in names[:_MOST_NAMED]]
+    more = [f"… ({count - len(shown):,} more)"] if count > len(shown) else []
+    return "<br>".join([*shown, *more])

@@ -43,6 +43,7 @@ class SettingsPanel(QWidget):
 
     edited = Signal(str, object)
     import_requested = Signal()
+    evidence_requested = Signal()
     threads_chosen = Signal(int)
 
     def __init__(self) -> None:
@@ -60,7 +61,8 @@ class SettingsPanel(QWidget):
         self.dataset = Choice({name: source.description for name, source in DATASETS.items()})
         self._add(form, "dataset", "&Data set", self.dataset)
         self.import_data = QPushButton("&Import data …")
-        self.import_data.setToolTip("A CSV file or an NPZ file with arrays x and y; or drop one on the window")
+        tip = "A table, a spreadsheet or images; or drop a file or a folder of pictures on the window"
+        self.import_data.setToolTip(tip)
         self.import_data.clicked.connect(self.import_requested)
         form.addRow("", self.import_data)
         self.about = _wrapped()
@@ -88,6 +90,10 @@ class SettingsPanel(QWidget):
         self.rate.setToolTip("Probability that a unit is dropped; can be changed while training runs")
         self._add(form, "rate", "Dropout rate &p", self.rate)
         self._add(form, "dropout_schedule", "Dropout schedule", Choice(dict.fromkeys(DROPOUT_SCHEDULES, "")))
+        self.evidence = QPushButton("Does dropout help here?")
+        self.evidence.setToolTip("Compare with the baseline (no dropout) on several splits of the data")
+        self.evidence.clicked.connect(self.evidence_requested)
+        form.addRow(self.evidence)
         return group
 
     def _training(self) -> QGroupBox:

@@ -165,9 +165,17 @@ class TrainingPage(QMainWindow):
         self._request_views()
         self.cards.show_about(self._model.about)
         self.settings.about.setText(self._model.about.text if self._model.about else "")
+        self._name_units()
         for view, draw in self._draw.items():
             if view.is_seen:
                 draw()
+
+    def _name_units(self) -> None:
+        """Classes for output units, features for inputs."""
+        about = self._model.about
+        if about is not None:
+            self.network.class_names = self.heat_map.class_names = self.inspector.class_names = about.class_names
+            self.inspector.feature_names = about.feature_names
 
     def clear(self) -> None:
         """Show nothing of the experiment before."""

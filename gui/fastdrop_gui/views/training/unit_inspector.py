@@ -11,6 +11,9 @@ from fastdrop_gui.views.widgets.fields import NarrowChoice
 from fastdrop_gui.views.widgets.layouts import row, stack
 from fastdrop_gui.views.widgets.view import Table, View
 
+_NAMED = 3
+"""Inputs that the caption names."""
+
 
 class UnitInspectorView(View):
     """A unit's weights as an image, and its mean activation over the training."""
@@ -45,6 +48,10 @@ class UnitInspectorView(View):
         self._weights: UnitView | None = None
         self._history: tuple[list[float], list[float]] = ([], [])
         self._framed = (0, 0)
+        self.class_names: tuple[str, ...] = ()
+        """Names of the output units."""
+        self.feature_names: tuple[str, ...] = ()
+        """Names of the inputs of the first layer."""
         self.layer.currentIndexChanged.connect(self._chosen)
         self.unit.valueChanged.connect(self._chosen)
 
@@ -123,8 +130,18 @@ class UnitInspectorView(View):
             text += "; its weights are shared, and are not shown"
         else:
             top = float(np.abs(self._weights.weights).max(initial=0.0))
-            text += f"; weights: blue −, red +, up to ±{top:.2g}"
+            text += f"; weights: blue −, red +, up to ±{top:.2g}{self._strongest(self._weights)}"
+        if place == len(self._views) - 1 and unit < len(self.class_names):
+            text = f"class {self.class_names[unit]}: {text}"
         self.caption.setText(text)
+
+    def _strongest(self, weights: UnitView) -> str:
+        """The inputs of the first layer that matter most to its unit, with their weights."""
+        row = weights.weights.reshape(-1)
+        if weights.block != 0 or len(weights.weights) > 1 or row.size != len(self.feature_names):
+            return ""
+        order = np.argsort(-np.abs(np.nan_to_num(row)), kind="stable")[:_NAMED]
+        return "; strongest: " + ", ".join(f"{self.feature_names[place]} {row[place]:+.2g}" for place in order)
 
     def table(self) -> Table:
         return Table(["epoch", "mean activation"], list(zip(*self._history, strict=True)))
