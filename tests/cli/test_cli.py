@@ -255,18 +255,28 @@ def test_a_terminal_without_unicode_gets_printable_text(tmp_path, encoding):
 def test_every_field_is_an_option():
     """The former names of options still work."""
     changes = {
-        "dataset": "reviews", "label": "kind", "noise": 0.1, "train_fraction": 0.5, "split_seed": 1, "network": "text",
+        "dataset": "reviews", "noise": 0.1, "train_fraction": 0.5, "split_seed": 1, "network": "text",
         "hidden": (8, 4), "activation": "tanh", "batch_norm": True, "dropout": "alpha", "dropout_layers": "last",
         "rate": 0.1, "dropout_schedule": "linear", "optimizer": "sgd", "learning_rate": 0.1,
         "learning_rate_schedule": "cosine", "momentum": 0.5, "weight_decay": 0.1, "batch_size": 8, "epochs": 2,
         "seed": 3, "backend": "cuda",
     }  # fmt: skip
-    assert {*changes, "data_file", "layer_dropout", "layer_rates"} == FIELDS.keys()
-    arguments = ["train"]
-    for name, value in changes.items():
-        texts = [] if value is True else map(str, value) if isinstance(value, tuple) else [str(value)]
-        arguments += [f"--{name.replace('_', '-')}", *texts]
-    assert train_module.config_from(cli.parse(arguments)) == ExperimentConfig(**changes)
+    of_tables = {
+        "target": "kind", "ignore": ("a", "b c"), "categorical": ("d",), "numeric": ("e",), "sheet": "Sheet 2",
+        "test_data": os.path.abspath("test.csv"),
+    }  # fmt: skip
+    assert {*changes, *of_tables, "data_file", "data_hash", "layer_dropout", "layer_rates"} == FIELDS.keys()
+    for begin, given, more in (
+        (["train"], changes, {}),
+        (["train", "--data", "own.csv"], of_tables, {"dataset": "file", "data_file": os.path.abspath("own.csv")}),
+    ):
+        arguments = list(begin)
+        for name, value in given.items():
+            texts = [] if value is True else map(str, value) if isinstance(value, tuple) else [str(value)]
+            arguments += [f"--{name.replace('_', '-')}", *texts]
+        assert train_module.config_from(cli.parse(arguments)) == ExperimentConfig(**given, **more)
+    labelled = train_module.config_from(cli.parse(["train", "--data", "own.csv", "--label", "kind"]))
+    assert labelled.target == "kind"
     former = ["train", "--train-share", "0.5", "--data-seed", "1", "--rate-schedule", "linear"]
     expected = ExperimentConfig(train_fraction=0.5, split_seed=1, dropout_schedule="linear")
     assert train_module.config_from(cli.parse(former)) == expected

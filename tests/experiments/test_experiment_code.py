@@ -116,7 +116,7 @@ def test_reads_the_users_file(tmp_path):
     path = tmp_path / "it's a table.csv"
     lines = [f"{a},{b},{'yes' if a + c > 0 else 'no'},{c}" for a, b, c in rows]
     path.write_text("\n".join(["a,b,kind,c", *lines]), encoding="utf-8")
-    config = ExperimentConfig(dataset="file", data_file=str(path), label="kind", hidden=(8,), epochs=2)
+    config = ExperimentConfig(dataset="file", data_file=str(path), target="kind", hidden=(8,), epochs=2)
     script, _ = names_of(to_python(config))
     assert script["test_loss"] == trained(config).history[-1].test_loss
 
@@ -192,8 +192,8 @@ def test_a_long_path_is_put_on_separate_lines(tmp_path):
     table = tmp_path / ("a-long-name" * 8 + ".csv")
     rows = "\n".join(f"{place / 10},{place % 3},{'ab'[place % 2]}" for place in range(40))
     table.write_text(f"x,y,kind\n{rows}\n", encoding="utf-8")
-    text = to_python(ExperimentConfig(dataset="file", data_file=str(table), label="kind", hidden=(4,)))
-    assert f'data = load_dataset(\n    "file",\n    data_file="{table}",\n    label="kind",\n)\n' in text
+    text = to_python(ExperimentConfig(dataset="file", data_file=str(table), target="kind", hidden=(4,)))
+    assert f'data = load_dataset(\n    "file",\n    data_file="{table}",\n    target="kind",\n)\n' in text
 
 
 @pytest.mark.parametrize("network", ["mlp", "cnn"])

@@ -177,7 +177,7 @@ def test_share_codes_restore_the_configuration(kind):
 
 
 def test_share_codes_with_names_that_need_quoting():
-    there = config(dataset="file", data_file="/data/my & own? 100%.csv", label="a=b")
+    there = config(dataset="file", data_file="/data/my & own? 100%.csv", target="a=b")
     assert ExperimentConfig.from_share_code(there.to_share_code()) == there
 
 

@@ -1,9 +1,11 @@
 """Configurations, data sets, the trainer."""
 
 import os
+import re
 
 import numpy as np
 import pytest
+from fuzz.mutations import npy
 
 import fastdrop as fd
 from fastdrop.experiments import (
@@ -14,16 +16,16 @@ from fastdrop.experiments import (
     Trainer,
     TrainingDiverged,
     load_dataset,
+    load_table,
     one_blas_thread,
 )
-from fastdrop.experiments.tables import read_table
 
 SMALL = ExperimentConfig(dataset="moons", hidden=(16, 8), epochs=3, rate=0.3)
 
 
 def test_config_round_trips():
     config = ExperimentConfig(
-        dataset="file", data_file='a "b"\\c.csv', label="ü", hidden=(8,), rate=0.1, seed=2**62, noise=1
+        dataset="file", data_file='a "b"\\c.csv', target="ü", hidden=(8,), rate=0.1, seed=2**62, noise=1
     )
     assert ExperimentConfig.from_toml(config.to_toml()) == config
     assert isinstance(config.noise, float)
@@ -224,71 +226,79 @@ GOOD = "a,b,kind\n1,2,x\n3,4,y\n5,6,x\n7,8,y\n"
 def test_csv(tmp_path):
     path = tmp_path / "good.csv"
     path.write_text(GOOD)
-    table = read_table(path)
-    assert table.feature_names == ("a", "b")
+    table = load_table(path)
+    assert [column.name for column in table.used] == ["a", "b"]
     assert table.class_names == ("x", "y")
     np.testing.assert_array_equal(table.features, [[1, 2], [3, 4], [5, 6], [7, 8]])
     np.testing.assert_array_equal(table.labels, [0, 1, 0, 1])
-    path.write_text("1,0,2\n3,1,4\n5,0,6\n7,1,8\n")
-    np.testing.assert_array_equal(read_table(path, "2").features, [[1, 2], [3, 4], [5, 6], [7, 8]])
+    path.write_text("1,0,2\n3,1,4\n5,0,6\n7,1,9\n")
+    np.testing.assert_array_equal(load_table(path, target="2").features, [[1, 2], [3, 4], [5, 6], [7, 9]])
 
 
 def test_csv_with_columns_of_one_name(tmp_path):
     path = tmp_path / "twice.csv"
     path.write_text("y,x,y\n1,2,a\n3,4,b\n5,6,a\n7,8,b\n")
-    table = read_table(path)
-    assert table.features.shape == (4, 2)
+    table = load_table(path, target="3")
+    np.testing.assert_array_equal(table.features, [[1, 2], [3, 4], [5, 6], [7, 8]])
     assert table.class_names == ("a", "b")
-    path.write_text(",x,y\n0,2,a\n1,4,b\n2,6,a\n3,8,b\n")  # as pandas writes an index
-    assert read_table(path).feature_names == ("", "x")
 
 
 def test_csv_trains(tmp_path):
     path = tmp_path / "good.csv"
     path.write_text(
-        "﻿a,b,kind\r\n" + "".join(f"{i},{i % 7},{'no' if i < 50 else 'yes'}\r\n\r\n" for i in range(100)), "utf-8"
+        "\ufeffa,b,kind\r\n" + "".join(f"{i},{i % 7},{'no' if i < 50 else 'yes'}\r\n\r\n" for i in range(100)), "utf-8"
     )
     config = ExperimentConfig(dataset="file", data_file=str(path), hidden=(8,), epochs=1)
     assert Trainer(config).dataset.class_names == ("no", "yes")
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "features", "labels"),
     [
-        ("", "no rows"),
-        ("\n\n", "no rows"),
-        ("a,b,kind\n", "no rows below the header"),
-        (GOOD.replace("3,4", "3,"), r"row 3, column 'b': missing value"),
-        (GOOD.replace("3,4,y", "3,4,"), r"row 3, column 'kind': missing value"),
-        (GOOD.replace("5,6", "five,6"), r"row 4, column 'a': 'five' is text"),
-        (GOOD.replace("7,8", "7,inf"), r"row 5, column 'b': 'inf' is not a finite number"),
-        (GOOD.replace("7,8", "nan,8"), r"row 5, column 'a': 'nan' is not a finite number"),
-        (GOOD.replace("5,6,x", "5,x"), r"row 4: 2 columns where the first row has 3"),
-        (GOOD.replace("y", "x"), r"column 'kind'.*one class only \(x\)"),
-        (GOOD.replace("7,8,y", "7,8,z"), r"class [yz] has one row only"),
-        (GOOD.replace("a,b", "a,2020"), r"row 1, column 'column 1': 'a' is text.*header"),
-        (GOOD.replace("5,6", "5_000,6"), r"row 4, column 'a': '5_000' is text"),
-        (GOOD.replace(",", ";"), r"separated by commas, not by ';'"),
-        ("kind\nx\ny\n", "one column only"),
-        ("".join(f"{i},{i}\n" for i in range(300)), "column 'column 2': 300 different values"),
-        ('a,b\n1,"2', "row|columns|class"),
+        (GOOD.replace("3,4", "3,"), [[1, 2], [3, np.nan], [5, 6], [7, 8]], "xyxy"),
+        (GOOD.replace("3,4,y", "3,4,"), [[1, 2], [5, 6], [7, 8]], "xxy"),
+        (GOOD.replace("7,8", "nan,8"), [[1, 2], [3, 4], [5, 6], [np.nan, 8]], "xyxy"),
+        (GOOD.replace("7,8", "7,inf"), [[1, 2], [3, 4], [5, 6], [7, np.nan]], "xyxy"),
+        (GOOD.replace("7,8,y", "7,8,z"), [[1, 2], [3, 4], [5, 6], [7, 8]], "xyxz"),
+        (GOOD.replace(",", ";"), [[1, 2], [3, 4], [5, 6], [7, 8]], "xyxy"),
+        (GOOD.replace("5,6", "five,6"), [[0, 2], [1, 4], [3, 6], [2, 8]], "xyxy"),  # the categories 1, 3, 7, five
+        (GOOD.replace("5,6", "5_000,6"), [[0, 2], [1, 4], [3, 6], [2, 8]], "xyxy"),
     ],
 )
-def test_bad_csv_names_file_row_and_column(tmp_path, text, words):
+def test_odd_cells_have_a_meaning(tmp_path, text, features, labels):
+    path = tmp_path / "odd.csv"
+    path.write_text(text)
+    table = load_table(path)
+    np.testing.assert_array_equal(table.features, features)
+    assert "".join(table.class_names[label] for label in table.labels) == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD.replace("5,6,x", "5,x"), r", line 4: 2 cells where the other lines have 3"),
+        (GOOD.replace("y", "x"), r", column 'kind': one class only \(x\)"),
+        ("".join(f"{i},text {i}\n" for i in range(300)), ", column 'column 2': 300 different values"),
+        ('a,b\n1,"2', ""),
+    ],
+)
+def test_bad_csv_names_file_and_place(tmp_path, text, words):
     path = tmp_path / "bad.csv"
     path.write_text(text)
-    with pytest.raises(DataError, match=rf"bad\.csv.*{words}"):
-        read_table(path)
+    with pytest.raises(DataError) as error:
+        load_table(path)
+    assert re.match(rf"{re.escape(str(path))}{words}", str(error.value))
 
 
 def test_data_that_cannot_be_split_or_scaled(tmp_path):
     path = tmp_path / "bad.csv"
     for text, words in (
-        (GOOD, "4 rows of 2 classes are too few"),
-        ("1e308,x\n-1e308,y\n" * 20, "'column 1'.*too large"),
+        ("a,b,kind\n1,2,x\n3,4,y\n", r": too few rows to train on some and test on others: x \(1 row\), y \(1 row\)"),
+        ("1e308,x\n-1e308,y\n" * 20, ", column 'column 1': the values are too large; rescale them"),
+        ("a,b,target\n" + "".join(f"{i % 9},{i % 7},{i / 7}\n" for i in range(40)), ", column 'target': .* regression"),
     ):
         path.write_text(text)
-        with pytest.raises(DataError, match=rf"bad\.csv.*{words}"):
+        with pytest.raises(DataError, match=rf"^{re.escape(str(path))}{words}"):
             load_dataset("file", data_file=str(path))
 
 
@@ -307,49 +317,59 @@ def test_blas_is_limited_to_one_thread():
 
 def test_other_bad_files(tmp_path):
     path = tmp_path / "bad.csv"
-    path.write_bytes(b"\xff\xfe\x00a,b")
-    with pytest.raises(DataError, match="UTF-8"):
-        read_table(path)
-    with pytest.raises(DataError, match=r"nothing\.csv.*cannot be read"):
-        read_table(tmp_path / "nothing.csv")
-    with pytest.raises(DataError, match=r"\.csv or \.npz"):
-        read_table(tmp_path / "x.xlsx")
+    path.write_bytes(b"\xff\xfea,b")
+    with pytest.raises(DataError, match=r"bad\.csv, line 1: not text in UTF-16, which it seems to be"):
+        load_table(path)
+    with pytest.raises(DataError, match=r"nothing\.csv: cannot be read"):
+        load_table(tmp_path / "nothing.csv")
     path.write_text(GOOD)
-    with pytest.raises(DataError, match="no column 'age'; columns are a, b, kind"):
-        read_table(path, "age")
+    with pytest.raises(DataError, match="no column 'age'; the columns are a, b, kind"):
+        load_table(path, target="age")
 
 
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"x": np.ones((4, 2))}, "holds x"),
-        ({"x": np.ones((4, 2)), "y": np.ones(3)}, r"\(4, 2\).*\(3,\)"),
-        ({"x": np.ones((0, 2)), "y": np.ones(0)}, "no rows"),
-        ({"x": np.array([["a"]]), "y": np.ones(1)}, "dtype"),
-        ({"x": np.array([[1.0, 2], [3, np.nan], [1, 1], [1, 1]]), "y": np.arange(4) % 2}, "row 2, column 2"),
+        ({"x": np.ones((4, 2))}, "holds x; it must hold x"),
+        ({"x": np.ones((4, 2)), "y": np.ones(3)}, r"y has shape \(3,\) for 4 examples"),
+        ({"x": np.ones((0, 2)), "y": np.ones(0)}, r"x has shape \(0, 2\): no values"),
+        ({"x": np.array([["a"]]), "y": np.ones(1)}, "dtype <U1; it must hold numbers"),
         ({"x": np.ones((4, 2)), "y": np.ones(4)}, "one class only"),
         ({"x": np.float64(3), "y": np.ones(4)}, r"shape \(\)"),
-        ({"x": np.array([[{}]], object), "y": np.ones(1)}, "plain arrays"),
+        ({"x": np.array([[{}]], object), "y": np.ones(1)}, "not an archive of plain arrays"),
     ],
 )
 def test_bad_npz(tmp_path, arrays, words):
     path = tmp_path / "bad.npz"
     np.savez(path, **arrays)
     with pytest.raises(DataError, match=rf"bad\.npz.*{words}"):
-        read_table(path)
-    for content in (b"PK\x03\x04garbage", b"", b"text"):
-        path.write_bytes(content)
-        with pytest.raises(DataError, match=r"bad\.npz"):
-            read_table(path)
-    with path.open("wb") as file:
-        np.save(file, np.ones(3))
-    with pytest.raises(DataError, match=r"bad\.npz"):
-        read_table(path)
+        load_table(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\x03\x04garbage", "damaged, or not a ZIP archive"),
+        (b"", "the file is empty"),
+        (b"text", "one column only"),
+        (npy(np.ones(3)), r"an array of shape \(3,\) without labels"),
+    ],
+)
+def test_the_content_decides_the_format(tmp_path, content, words):
+    path = tmp_path / "bad.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"bad\.npz: {words}"):
+        load_table(path)
 
 
 def test_npz(tmp_path):
     path = tmp_path / "good.npz"
-    np.savez(path, x=np.arange(24).reshape(6, 2, 2), y=np.array(["b", "a"] * 3))
-    table = read_table(path)
+    x = np.arange(24.0).reshape(6, 2, 2)
+    x[1, 0, 1] = np.nan  # x[1] is 4, nan, 6, 7
+    np.savez(path, x=x, y=np.array(["b", "a"] * 3))
+    table = load_table(path)
     assert table.features.shape == (6, 4)
+    np.testing.assert_array_equal(table.features[1], [4, np.nan, 6, 7])
+    assert (table.image_shape, table.channels) == ((2, 2), 1)
     assert table.class_names == ("a", "b")
+    np.testing.assert_array_equal(table.labels, [1, 0, 1, 0, 1, 0])

@@ -38,7 +38,7 @@ from fastdrop.experiments.formats import config_toml
         ("dataset=file&data_file=%ED%A0%80", "data_file cannot be"),
         ("dataset=file&data_file=%FF", "data_file cannot be"),
         ("dataset=file&data_file=\ud800", "must be Unicode text"),
-        ("label=%00", "label must be Unicode text without control characters"),
+        ("dataset=file&data_file=a.csv&target=%00", "target must be Unicode text without control characters"),
         ("x" * 5000 + "=1", "unknown field"),
         ("\ud800=1", "unknown field"),
         ("rate=0.5&" * 20_000, "has at most 131,072 characters"),
@@ -75,7 +75,7 @@ def test_hostile_share_codes(line, message):
         ("learning_rate = nan", "learning_rate must be above 0"),
         ("noise = inf", "noise must be from 0 to 10"),
         ("network = '" + "x" * 4000 + "'", "network must be one of"),
-        ('label = "\\u0000"', "label must be Unicode text without control characters"),
+        ('target = "\\u0000"', "target must be Unicode text without control characters"),
         ("'" + "x" * 5000 + "' = 1", "unknown field"),
         ("#" * 300_000, "too large"),
     ],
@@ -96,7 +96,7 @@ def test_formats_that_are_no_number(version):
 
 
 def test_dots_and_quotes_in_names_are_not_nesting():
-    there = ExperimentConfig(dataset="file", data_file='a.b.c.d/e."f".g.h\'i.csv', label="x.y.z.w.v # u.t.s.r.q")
+    there = ExperimentConfig(dataset="file", data_file='a.b.c.d/e."f".g.h\'i.csv', target="x.y.z.w.v # u.t.s.r.q")
     assert ExperimentConfig.from_toml(there.to_toml()) == there
     assert ExperimentConfig.from_share_code(there.to_share_code()) == there
 

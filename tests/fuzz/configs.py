@@ -13,7 +13,7 @@ CONFIGS = [
     CONFIG,
     CONFIG.replace(layer_dropout=("alpha", "none"), layer_rates=(0.1, 0.5)),
     ExperimentConfig(
-        dataset="file", data_file="/data/my & own.csv", label="a=b", hidden=(8, 8), rate=0.1, learning_rate=1e-5,
+        dataset="file", data_file="/data/my & own.csv", target="a=b", hidden=(8, 8), rate=0.1, learning_rate=1e-5,
         layer_dropout=("alpha", "none"), batch_norm=True, seed=2**63 - 1,
     ),
     ExperimentConfig(dataset="digits", network="cnn", hidden=(4, 4, 8), dropout="dropblock", optimizer="sgd"),

@@ -23,7 +23,7 @@ MEMORY = 1 << 30
 """Bytes of address space that it may take."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters of terminals, and lone surrogates."""
-MODULES = ("configs", "experiments", "tables", "sweeps", "benchmarks", "states", "memory", "worker")
+MODULES = ("configs", "experiments", "models", "tables", "sweeps", "benchmarks", "states", "memory", "worker")
 """The modules of this package that have readers."""
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from fastdrop.experiments import ConfigError, DataError, Experiment, ExperimentConfig, Trainer, load_experiment
 from fastdrop.experiments.choices import FITTING, NETWORKS
+from fastdrop.experiments.tables.roles import Choices
 from fastdrop_gui.model import editing
 from fastdrop_gui.model.downsampled import MOST_KEPT, DownsampledSeries
 from fastdrop_gui.model.experiment_model import ExperimentModel, Status
@@ -52,9 +53,30 @@ def test_data_that_the_network_cannot_read_bring_another_network():
     assert convolutions.dataset == "digits"
     assert editing.with_field(convolutions, "dataset", "wine").network == "mlp"
     assert editing.with_field(convolutions, "dataset", "digits").network == "cnn"
-    own = editing.with_file(convolutions, "/data/own.csv", "kind")
-    assert (own.network, own.dataset, own.data_file, own.label) == ("mlp", "file", "/data/own.csv", "kind")
+    own = editing.with_file(convolutions, "/data/own.csv", Choices("kind"))
+    assert (own.network, own.dataset, own.data_file, own.target) == ("mlp", "file", "/data/own.csv", "kind")
     assert editing.with_field(own, "dataset", "moons").data_file == ""
+
+
+def test_a_file_brings_the_default_fraction_and_no_spatial_dropout():
+    before = CONFIG.replace(train_fraction=0.2, dropout="spatial", data_hash="")
+    own = editing.with_file(before, "/data/own.csv")
+    assert (own.train_fraction, own.dropout, own.target) == (0.8, "standard", "")
+    mixed = CONFIG.replace(layer_dropout=("spatial", "gaussian"), layer_rates=(0.1, 0.2))
+    assert editing.with_file(mixed, "/data/own.csv").kinds == ("standard", "gaussian")
+    choices = Choices("kind", ("a",), ("b",), ("c",))
+    whole = editing.with_file(own, "/data/book.xlsx", choices, "second", "/data/test.xlsx")
+    assert (whole.ignore, whole.categorical, whole.numeric) == (("a",), ("b",), ("c",))
+    assert (whole.sheet, whole.test_data) == ("second", "/data/test.xlsx")
+    assert editing.with_file(whole, "/data/other.csv").ignore == ()
+
+
+def test_images_keep_a_network_for_images():
+    convolutions = editing.with_field(CONFIG, "network", "cnn").replace(dropout="spatial")
+    own = editing.with_file(convolutions, "/data/pictures", are_images=True)
+    assert (own.network, own.dropout, own.train_fraction) == ("cnn", "spatial", 0.8)
+    assert editing.with_field(own.replace(network="mlp", dropout="standard"), "network", "cnn").dataset == "file"
+    assert editing.with_field(own, "network", "text").dataset == "reviews"
 
 
 def test_layers_are_edited_added_removed_and_moved():
@@ -253,7 +275,7 @@ def test_layers_come_only_while_they_are_looked_at(model):
 def test_a_data_set_is_read_again_only_where_it_has_changed(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("a,b,kind\n" + "".join(f"{row},{row % 7},{row % 2}\n" for row in range(40)))
-    config = editing.with_file(CONFIG, str(path), "kind")
+    config = editing.with_file(CONFIG, str(path), Choices("kind"))
     datasets = DatasetCache()
     first = datasets.load(config)
     assert datasets.load(config.replace(seed=3, rate=0.1)) is first

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
-RUN = {"README", "cluster", "experiments", "functions", "gpu", "guide", "layers", "mask-rule", "torch"}
+RUN = {"README", "cluster", "experiments", "functions", "gpu", "guide", "layers", "mask-rule", "tables", "torch"}
 """The pages whose code blocks run in this file; test_mask_rule_vectors.py runs those of the mask rule."""
 
 
@@ -53,6 +53,13 @@ def test_the_functions_run():
     assert found["stream"].calls == 7
     np.testing.assert_array_equal(found["dx"] != 0, found["dx"] == 2)
     assert [found[name].shape for name in ("dv", "dweight", "dbias")] == [(64, 100), (10, 100), (10,)]
+
+
+def test_the_tables_run(capsys):
+    run(DOCS / "tables.md", 1)
+    *columns, sentence = capsys.readouterr().out.splitlines()
+    assert columns == ["size number numbers", "color category 2 different texts", "kind target the last column"]
+    assert "dropout (standard, p = 0.2)" in sentence.lower()
 
 
 def test_the_layers_run(capsys):

@@ -213,7 +213,7 @@ def test_data_that_cannot_be_read_is_a_result(tmp_path):
 def test_the_users_tables_are_swept(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("a,kind,b\n" + "".join(f"{n},{'xy'[n % 2]},{n % 2}\n" for n in range(40)))
-    (run,) = Sweep(CONFIG.replace(dataset="file", data_file=str(path), label="kind"), "rate", [0.1], [0]).runs()
+    (run,) = Sweep(CONFIG.replace(dataset="file", data_file=str(path), target="kind"), "rate", [0.1], [0]).runs()
     assert train_run(run).figure("train_loss") == list(Trainer(run.config).run())[-1].latest.train_loss
 
 

@@ -202,14 +202,14 @@ def test_a_run_that_kills_its_workers_is_reported_and_the_others_continue(cluste
 
 def test_the_users_data_are_sent_to_the_workers(client, monkeypatch):
     content = b"a,kind,b\n" + b"".join(b"%d,%c,%d\n" % (n, b"xy"[n % 2], n % 2) for n in range(40))
-    config = CONFIG.replace(dataset="file", data_file="/nowhere/own.csv", label="kind")
+    config = CONFIG.replace(dataset="file", data_file="/nowhere/own.csv", target="kind")
     monkeypatch.setattr(cluster_sweep, "read_data", lambda path: content)
     (result,) = sweep(config, "rate", (0.1,), 1, client=client)
     assert (result.error, result.config) == ("", config.replace(rate=0.1))
     assert len(result.history) == 3
-    monkeypatch.setattr(cluster_sweep, "read_data", lambda path: content.replace(b"39,", b"?,"))
+    monkeypatch.setattr(cluster_sweep, "read_data", lambda path: content.replace(b"39,", b"39,5,"))
     (result,) = sweep(config, "rate", (0.1,), 1, client=client)
-    assert result.error.startswith("/nowhere/own.csv, row 41")
+    assert result.error.startswith("/nowhere/own.csv, line 41: 4 cells")
     assert result.outcome == "failed"
     monkeypatch.undo()
     with pytest.raises(SweepStopped, match=r"/nowhere/own\.csv: cannot be read"):
