@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QApplication, QLabel
 from fastdrop.backends.cuda import compiler, source
 from fastdrop.bench import report
 from fastdrop.cli import train
-from fastdrop.experiments import Experiment, ExperimentConfig, Run, Sweep, Trainer, save_experiment
+from fastdrop.experiments import Experiment, ExperimentConfig, Model, Run, Sweep, Trainer, save_experiment
 from fastdrop.experiments.formats.experiment_file import write_arrays
 from fastdrop.experiments.formats.writing import write_atomically
 from fastdrop.experiments.script import to_python
@@ -50,6 +50,10 @@ def configuration(folder: Path, version: int) -> None:
 
 def weights(folder: Path, version: int) -> None:
     write_arrays(folder / "weights.npz", dict(TRAINED[version].weights()))
+
+
+def model(folder: Path, version: int) -> None:
+    Model.of(TRAINED[version]).save(folder / "a.fdmodel")
 
 
 def code(folder: Path, version: int) -> None:
@@ -108,6 +112,7 @@ WRITERS = {
     "experiment": experiment,
     "configuration": configuration,
     "weights": weights,
+    "model": model,
     "code": code,
     "figure": figure,
     "benchmark": benchmark,
