@@ -155,7 +155,8 @@ def split_table(table: Table, train_fraction: float, seed: int) -> Dataset:
     else:
         preparation, features = None, table.features
         if np.isnan(features).any():
-            features = np.where(np.isnan(features), np.nanmean(features[train]), features)
+            known = features[train][~np.isnan(features[train])]
+            features = np.where(np.isnan(features), known.mean() if len(known) else 0.0, features)
         names = tuple(column.name for column in table.used)
         center, scale = _scaling(features, train, table.name, names, are_pixels=True)
         x_train, x_test = (scaled(features[rows], center, scale) for rows in (train, test))

@@ -46,7 +46,7 @@ AREAS = {
     "monte carlo": "nn/monte_carlo",
     "trainer": "experiments/experiment_files",
     "archives": "experiments/hostile_files",
-    "tables": "experiments/tables_preview experiments/experiments experiments/hostile_files",
+    "tables": "tables/table_cases tables/table_target experiments/experiments experiments/hostile_files",
     "states": "experiments/hostile_states",
     "files": "experiments/experiments experiments/files_writing experiments/files_locks",
     "configuration texts": "experiments/experiment_files experiments/hostile_texts experiments/experiments",

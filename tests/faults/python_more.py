@@ -154,24 +154,30 @@ fault(
 )
 fault(
     "underscores_are_digits",
-    "fastdrop.experiments.tables.csv_table:_number",
-    "1_0 is accepted as a number in a table",
+    "fastdrop.experiments.tables.values:parse_number",
+    "1_0 and 10 are one class",
     "tables",
-    instead(lambda right, cell: right(cell.replace("_", ""))),
+    instead(lambda right, text: right(text.replace("_", ""))),
 )
 fault(
     "label_from_zero",
-    "fastdrop.experiments.tables.csv_table:_label_column",
-    "a label's number counts from 0",
+    "fastdrop.experiments.tables.roles:place_of",
+    "a column's number counts from 0",
     "tables",
-    instead(lambda right, names, label: right(names, label) - (label.isdecimal() and label not in names)),
+    instead(lambda right, names, wanted: right(names, wanted) - (wanted.isdecimal() and wanted not in names)),
 )
+
+
+def _next_class(labels, names):
+    return (labels + 1) % len(names), names
+
+
 fault(
     "classes_exchanged",
-    "fastdrop.experiments.tables.csv_table:table_of",
+    "fastdrop.experiments.tables.reader:classes_of",
     "labels are those of the next class",
     "tables",
-    instead(lambda right, x, names, labels, found, place: right(x, names, (labels + 1) % len(found), found, place)),
+    instead(lambda right, values, place: _next_class(*right(values, place))),
 )
 fault(
     "order_unchecked",

@@ -69,6 +69,7 @@ def test_a_file_brings_the_default_fraction_and_no_spatial_dropout():
     assert (whole.ignore, whole.categorical, whole.numeric) == (("a",), ("b",), ("c",))
     assert (whole.sheet, whole.test_data) == ("second", "/data/test.xlsx")
     assert editing.with_file(whole, "/data/other.csv").ignore == ()
+    assert editing.with_file(whole.replace(train_fraction=0.6), whole.data_file).train_fraction == 0.6
 
 
 def test_images_keep_a_network_for_images():

@@ -237,6 +237,11 @@ def test_a_dropped_file_of_any_name_is_imported(qtbot, window, tmp_path, animals
     assert window.session.model.about.features == 3
     assert window.session.model.about.class_names == ("goat", "sheep")
     assert window.training.settings.dataset.currentText() == "no suffix"
+    qtbot.mouseClick(window.training.settings.roles, Qt.MouseButton.LeftButton)
+    again = next(each for each in window.findChildren(ImportDialog) if each is not dialog)
+    qtbot.waitUntil(again.ok.isEnabled, timeout=WAIT)
+    assert again.imported.choices == Choices(ignore=("height",))
+    again.reject()
 
 
 def test_a_folder_of_pictures_trains_convolutions(qtbot, window, tmp_path):

@@ -162,10 +162,13 @@ def test_a_backend_that_is_not_there_is_explained_beside_the_field(qtbot, window
 
 def test_a_table_that_cannot_be_used_is_explained_beside_the_field(qtbot, window, home):
     path = home / "bad.csv"
-    path.write_text("a,b\n1,x\n,y\n3,x\n4,y\n")
+    path.write_text("a,price\n" + "".join(f"{row % 3},{row / 7}\n" for row in range(60)))
     window.session.open_config(CONFIG.replace(dataset="file", data_file=str(path)))
     qtbot.waitUntil(lambda: window.session.model.status is Status.FAILED, timeout=WAIT)
-    assert "bad.csv, row 3, column 'a': missing value" in window.training.settings.problem("dataset")
+    problem = window.training.settings.problem("dataset")
+    assert "bad.csv, column 'price': 60 different numbers" in problem
+    assert "choose Target for another column" in problem
+    assert "--" not in problem  # options are the command line's
     path.write_text("a,b\n" + "1,x\n2,y\n" * 10)
     click(qtbot, window, window.commands.reset)
     ready(qtbot, window)

@@ -15,7 +15,7 @@ from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtWidgets import QComboBox, QFileDialog
 
 from fastdrop_gui.model.description_process import DescriptionProcess
-from fastdrop_gui.views.files.import_dialog import ImportDialog
+from fastdrop_gui.views.files.import_dialog import ImportDialog, Imported
 
 pytestmark = pytest.mark.gui
 WAIT = 30_000
@@ -84,6 +84,7 @@ def test_shows_roles_and_what_would_be_trained_on(qtbot, show, good):
     assert dialog.busy.isVisible()
     assert "reading" in dialog.facts.text()
     assert dialog.file.text() == str(good)
+    assert dialog.test_file.text() == ""
     qtbot.waitUntil(dialog.ok.isEnabled, timeout=WAIT)
     assert not dialog.busy.isVisible()
     assert column(dialog, NAME) == ["a", "b", "kind"]
@@ -187,6 +188,27 @@ def test_columns_of_one_name_or_none_are_told_apart_by_number(show, choose, tmp_
         assert [each.role for each in table.columns].index("target") == place
 
 
+def test_choices_that_were_made_before_are_shown_again(qtbot, show, choose, good):
+    before = Imported(str(good), Choices("b", ("a",), ("b",), ("3",)), "", "", False)
+    dialog = ImportDialog(good, None, before)
+    qtbot.addWidget(dialog)
+    dialog.open()
+    assert dialog.imported == before
+    qtbot.waitUntil(lambda: not dialog.is_checking, timeout=WAIT)
+    assert "column 'kind': no cell is a number" in dialog.problem.text()
+    assert dialog.forget.isEnabled()
+    dialog.reject()
+    dialog = ImportDialog(good, None, before._replace(choices=Choices("b", ("a",), ("3", "b"))))
+    qtbot.addWidget(dialog)
+    dialog.open()
+    qtbot.waitUntil(dialog.ok.isEnabled, timeout=WAIT)
+    assert column(dialog, ROLE) == ["Ignored", "Target", "Category"]
+    assert dialog.imported.choices == Choices("b", ("a",), ("kind", "b"))
+    choose(dialog, 0, "number")
+    assert dialog.imported.choices == Choices("b", (), ("kind", "b"), ("a",))
+    dialog.reject()
+
+
 def test_what_the_network_gets(show, tmp_path):
     path = tmp_path / "mixed.csv"
     cells = "".join(f"{'' if row % 10 == 1 else row % 9},{'uvw'[row % 3]},{'xy'[row % 2]}\n" for row in range(60))
@@ -259,6 +281,7 @@ def test_test_data_are_chosen_and_removed(qtbot, show, good, tmp_path, monkeypat
     qtbot.mouseClick(dialog.drop_test, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(dialog.ok.isEnabled, timeout=WAIT)
     assert dialog.imported.test_data == ""
+    assert dialog.test_file.text() == ""
 
 
 def test_notes_are_listed_in_words_of_the_window(show, tmp_path):

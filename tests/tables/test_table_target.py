@@ -72,3 +72,14 @@ def test_texts_of_many_values(tmp_path):
         "ignored", "55 different texts; more than 50 are not encoded unless chosen",
     )  # fmt: skip
     assert len(read(tmp_path, "a,b,class\n" + rows, categorical=["b"]).columns[1].categories) == 55
+
+
+def test_lines_that_begin_with_a_hash(tmp_path):
+    """Comments are left out and counted; in a column of colours they are rows."""
+    rows = "".join(f"{row},{row % 3},{'xy'[row % 2]}\n" for row in range(20))
+    table = read(tmp_path, "a,b,class\n" + rows + "#20,1,x\n# the end\n")
+    assert len(table.labels) == 20
+    assert "2 lines that begin with # left out as comments" in table.notes
+    colors = "".join(f"#{row % 4}f0000,{row % 3},{'xy'[row % 2]}\n" for row in range(20))
+    table = read(tmp_path, "color,b,class\n" + colors)
+    assert (len(table.labels), table.columns[0].categories[0]) == (20, "#0f0000")

@@ -96,9 +96,19 @@ def roles_of_arrays(names: list[str]) -> dict[str, str]:
     return found
 
 
+def as_array(values: Any, name: str) -> NDArray[Any]:
+    """Values in memory as an array; masked ones are missing."""
+    if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in "biuf":
+        return np.ma.filled(values.astype(np.float64), np.nan)
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise TableProblem(f"{shown(name)} is no array: its rows have different lengths") from None
+
+
 def arrays_by_name(arrays: Mapping[str, Any]) -> Arrays:
     """The same of arrays in memory."""
-    given = {name: np.asarray(array) for name, array in arrays.items()}
+    given = {str(name): as_array(array, str(name)) for name, array in arrays.items()}
     by_role = roles_of_arrays(list(given))
     feature_names, class_names = (
         tuple(str(name) for name in given[by_role[role]].reshape(-1)) if role in by_role else ()

@@ -111,7 +111,10 @@ def cells_of_arrow(table: Any) -> Cells:
                 column.validate(full=True)
             except pa.ArrowInvalid:  # bytes that are no UTF-8: pandas would raise when it meets them
                 table = table.set_column(place, table.schema.names[place], column.cast(pa.large_binary()))
-    return cells_of_frame(table.to_pandas())
+    try:
+        return cells_of_frame(table.to_pandas())
+    except pa.ArrowNotImplementedError as error:
+        raise TableProblem(f"a column has a type that pandas cannot hold: {reason(error)}") from None
 
 
 def cells_of_frame(frame: Any) -> Cells:

@@ -14,8 +14,12 @@ from fastdrop.experiments.tables.values import MISSING, parse_number
 _HEAD = 1 << 18
 """Characters from which delimiter, header and decimal sign are found."""
 _HEAD_RECORDS = 300
+_LEAST_LINES, _LONGEST_HEAD = 4, 1 << 27
+"""Lines that the head has at least, if they have no more than this number of characters."""
 _LONGEST_CELL = 1 << 20
 csv.field_size_limit(_LONGEST_CELL)
+_MOST_COMMENTED = 0.2
+"""Of all lines, if more begin with # and have as many cells as the others, they are no comments."""
 SPACE = " "
 """Stands for any white space."""
 _DELIMITERS = (",", ";", "\t", "|", SPACE)
@@ -73,7 +77,10 @@ class Layout(NamedTuple):
 
 def layout_of(content: bytes) -> Layout:
     """The layout of a text in UTF-8."""
-    return _layout(_lines_of(content[:_HEAD].decode(errors="ignore")))
+    end = 0
+    for _ in range(_LEAST_LINES):  # a table of many columns has long lines
+        end = content.find(b"\n", end, _LONGEST_HEAD) + 1 or len(content)
+    return _layout(_lines_of(content[: max(_HEAD, min(end, _LONGEST_HEAD))].decode(errors="ignore")))
 
 
 def as_utf8(content: bytes) -> tuple[bytes, list[str]]:
@@ -177,7 +184,8 @@ def _preamble(lines: list[str]) -> tuple[int, str, str, list[str]]:
     mark = comment or "#"
     later = [line for line in lines[skipped + 1 :] if line.startswith(mark)]
     records = [line for line in lines[skipped : skipped + 20] if line.strip() and not line.startswith(mark)]
-    if any(_is_like(line, record) for line in later for record in records):  # colours or hashtags in the first column
+    alike = [line for line in later if any(_is_like(line, record) for record in records)]
+    if len(alike) > _MOST_COMMENTED * len(lines[skipped:]):  # colours or hashtags in the first column
         comment = ""
     elif later:
         comment = mark

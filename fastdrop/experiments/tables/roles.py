@@ -299,7 +299,7 @@ def _target_note(
     if not others:
         return ""
     candidates = ", ".join(f"{column_name(names, place)} ({_summary(values[place])})" for place in others[:3])
-    return f"{name} is the target because {why}; it could also be {candidates}: --target {_quoted(names, others[0])}"
+    return f"{name} is the target ({why}); it could also be {candidates}: --target {_quoted(names, others[0])}"
 
 
 def _quoted(names: tuple[str, ...], place: int) -> str:

@@ -208,7 +208,8 @@ def read_data(data: Any) -> Cells | Arrays:
         x = data[0]
         if hasattr(x, "columns") or hasattr(x, "__arrow_c_stream__"):
             return _with_target(read_data(x), data[1])
-        x, y, *test = map(np.asarray, data)
+        names = ("x", "y") if len(data) == 2 else ("x_train", "y_train", "x_test", "y_test")
+        x, y, *test = map(arrays.as_array, data, names)
         return Arrays(x, y, test[0], test[1]) if test else Arrays(x, y)
     if type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns"):
         return formats.cells_of_frame(data)

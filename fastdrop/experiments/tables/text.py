@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.experiments.formats.reading import gigabytes, shown
-from fastdrop.experiments.tables.contents import LARGEST_TEXT, Cells, TableProblem, check_columns
+from fastdrop.experiments.tables.contents import LARGEST_TEXT, Cells, TableProblem, check_columns, plural
 from fastdrop.experiments.tables.layout import SPACE, Layout, as_utf8, layout_of
 from fastdrop.experiments.tables.values import MISSING
 
@@ -25,9 +25,9 @@ def read_text(content: bytes) -> Cells:
     content, notes = as_utf8(content)
     if content.count(b"\r") != content.count(b"\r\n"):  # as Macs once ended lines
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    _check_line_lengths(content)
     layout = layout_of(content)
     check_columns(len(layout.names))
-    _check_line_lengths(content)
     frame, lines = _read_if_regular(content, layout)
     if frame is None:
         widest, lines = _checked_lines(content, layout)
@@ -36,6 +36,9 @@ def read_text(content: bytes) -> Cells:
         raise TableProblem("no rows below the header" if layout.has_header else "no rows")
     if len(frame) != len(lines):
         raise TableProblem(f"pandas finds {len(frame):,} rows in {len(lines):,} lines; look at its quotes")
+    if layout.comment:
+        count = sum(line.startswith(layout.comment.encode()) for line in io.BytesIO(content))
+        notes.append(f"{plural(count, 'line')} that begin with {layout.comment} left out as comments")
     columns = [frame[place] for place in frame.columns]
     return Cells(layout.names, columns, lines, tuple(notes), layout.has_header, layout.decimal, "line")
 

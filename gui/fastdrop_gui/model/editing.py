@@ -49,8 +49,10 @@ def with_file(
 ) -> ExperimentConfig:
     """A file as the data set, a network that reads it, and a kind of dropout that means something there.
 
-    The training fraction is the default again: that of a preset may be made for another data set.
+    The training fraction is the default again, since that of a preset may be made for another data set. Where only the
+    roles of the same file change, it stays.
     """
+    fraction = config.train_fraction if config.data_file == path else FIELDS["train_fraction"].default
     reads = _READS[config.network] in ({"numbers", "images"} if are_images else {"numbers"})
     changed = config if reads else _with_network(config, "mlp", fits=True)
     if changed.network == "mlp":  # units of a table have no neighbours
@@ -62,7 +64,7 @@ def with_file(
         **WITHOUT_TABLE
         | {"dataset": "file", "data_file": path, "sheet": sheet, "test_data": test_data}
         | choices._asdict(),
-        train_fraction=FIELDS["train_fraction"].default,
+        train_fraction=fraction,
     )
 
 

@@ -17,6 +17,7 @@ from fastdrop.experiments import (
 )
 from fastdrop_gui.model.downsampled import DownsampledSeries
 from fastdrop_gui.model.messages import About, Failure, Notice, RequestedViews, Saved, Start, Update
+from fastdrop_gui.model.table_choices import in_window
 from fastdrop_gui.model.training_process import TrainingProcess
 
 PATIENCE = 3.0
@@ -220,7 +221,8 @@ class ExperimentModel:
                 self.message, self.baseline_requested = message.message, False
             elif isinstance(message, Failure):
                 self.status = Status.FAILED
-                self.message, self.field, self.details = message.message, message.field, message.details
+                text = in_window(message.message) if message.field == "dataset" else message.message
+                self.message, self.field, self.details = text, message.field, message.details
                 self._lost = message.run is None
             else:
                 self._take(message)

@@ -6,7 +6,7 @@ from pathlib import Path
 from fastdrop.experiments.formats.paths import path_text
 from fastdrop.experiments.tables.contents import plural
 from fastdrop.experiments.tables.description import DescribedColumn, TableDescription
-from fastdrop.experiments.tables.roles import Choices
+from fastdrop.experiments.tables.roles import NO_CHOICES, Choices, place_of
 
 ROLE_NAMES = {"target": "Target", "number": "Number", "category": "Category", "date": "Date", "ignored": "Ignored"}
 _MOST_CLASSES = 6
@@ -41,7 +41,9 @@ class RoleChoices:
         Whether each number of the target is a class.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, choices: Choices = NO_CHOICES) -> None:
+        self._given: Choices | None = choices if any(choices) else None
+        """Choices of a configuration, until the columns are known that they are about."""
         self.columns: tuple[DescribedColumn, ...] = ()
         self.can_change = True
         self.as_classes = False
@@ -53,6 +55,7 @@ class RoleChoices:
 
     def forget(self) -> None:
         """Choose nothing."""
+        self._given = None
         self._target, self.as_classes = None, False
         self._chosen.clear()
 
@@ -62,6 +65,9 @@ class RoleChoices:
         if not description.columns:
             return
         self.columns = description.columns
+        if self._given is not None:
+            self._settle(self._given)
+            self._given = None
         place = next((place for place, column in enumerate(self.columns) if column.role == "target"), None)
         self._found_target = place
         if self._target is None:
@@ -71,6 +77,18 @@ class RoleChoices:
         for place, column in enumerate(self.columns):
             if place not in self._chosen and column.role != "target":
                 self._found[place] = column.role
+
+    def _settle(self, given: Choices) -> None:
+        """Find the columns that the choices of a configuration are about."""
+        names = [column.name for column in self.columns]
+        self._target = place_of(names, given.target) if given.target else None
+        for role, wanted in (("ignored", given.ignore), ("category", given.categorical), ("number", given.numeric)):
+            for place in (place_of(names, each) for each in wanted):
+                if self.columns[place].role == "target":
+                    self.as_classes |= role == "category"
+                else:
+                    is_date = role == "number" and self.columns[place].kind == "date"
+                    self._chosen[place] = "date" if is_date else role
 
     @property
     def target(self) -> int | None:
@@ -120,6 +138,8 @@ class RoleChoices:
     @property
     def choices(self) -> Choices:
         """The same as arguments of `load_table`."""
+        if self._given is not None:
+            return self._given
         by_role: dict[str, list[str]] = {"ignored": [], "category": [], "number": [], "date": []}
         for place, role in sorted(self._chosen.items()):
             by_role[role].append(self.columns[place].reference)

@@ -103,6 +103,7 @@ class MainWindow(QMainWindow):
         document.file_changed.connect(self._show_title)
         training.settings.edited.connect(self._edit_field)
         training.settings.import_requested.connect(self.table_import.choose)
+        training.settings.roles_requested.connect(self.table_import.reopen)
         training.settings.evidence_requested.connect(self.show_evidence)
         training.settings.threads_chosen.connect(session.model.set_threads)
         training.cards.edited.connect(document.change)

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout
 
 from fastdrop_gui.model.table_choices import in_window
 from fastdrop_gui.views.widgets.fields import caption
 from fastdrop_gui.views.widgets.plots import ORANGE
 
-_SHORT = 130
+_STRIP, _TINT = 5, 40
+"""Pixels on the left, and the opacity of the rest from 0 to 255."""
+_SHORT = 160
 """Characters that are seen without a click."""
 _WEIGHTY = ("have changed", "also in the training part", "not tested", "says the same as the target")
 """Words of notes that come first: they put the results in question."""
@@ -21,13 +23,6 @@ class NoticeBar(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setObjectName("notice")
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        tint = QColor(ORANGE)
-        self.setStyleSheet(
-            f"#notice {{ border: 0; border-left: 5px solid {ORANGE}; "
-            f"background: rgba({tint.red()}, {tint.green()}, {tint.blue()}, 40); }}"
-        )
         self.setAccessibleName("Notes about the data")
         self.text = caption()
         self.text.setTextFormat(Qt.TextFormat.PlainText)
@@ -55,6 +50,14 @@ class NoticeBar(QFrame):
         self.hide()
         self.details.toggled.connect(self.all.setVisible)
         self.close_button.clicked.connect(self._close)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """A tint, and a strip on the left. (A style sheet would keep the text colour of an earlier theme.)"""
+        super().paintEvent(event)
+        painter, tint = QPainter(self), QColor(ORANGE)
+        painter.fillRect(0, 0, _STRIP, self.height(), tint)
+        tint.setAlpha(_TINT)
+        painter.fillRect(self.rect(), tint)
 
     def show_notes(self, notes: Sequence[str]) -> None:
         """Show these notes, those that put the results in question first; none hide the bar."""

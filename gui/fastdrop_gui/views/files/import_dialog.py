@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
 
 from fastdrop.experiments.formats.paths import path_text
 from fastdrop.experiments.tables.description import PREPARED_COLUMNS, TableDescription
-from fastdrop.experiments.tables.roles import Choices
+from fastdrop.experiments.tables.roles import NO_CHOICES, Choices
 from fastdrop_gui.model.description_process import DescriptionProcess
 from fastdrop_gui.model.table_choices import RoleChoices, facts_text, notes_of, problem_text
 from fastdrop_gui.views.files.roles_table import PreparedModel, RolesModel, roles_view, table_view
@@ -55,16 +55,17 @@ class Imported(NamedTuple):
 class ImportDialog(QDialog):
     """Asks what each column of a file is used for; `imported` is the answer.
 
-    A process reads the whole file, again after every change, and OK waits for it.
+    A process reads the whole file, again after every change, and OK waits for it. `before` has the first choices.
     """
 
-    def __init__(self, path: str | Path, parent: QWidget | None = None) -> None:
+    def __init__(self, path: str | Path, parent: QWidget | None = None, before: Imported | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Import data")
         self.path = str(path)
-        self.test_path = ""
+        self.test_path = before.test_data if before is not None else ""
+        self._first_sheet = before.sheet if before is not None else ""
         self.description = TableDescription()
-        self.roles = RoleChoices()
+        self.roles = RoleChoices(before.choices if before is not None else NO_CHOICES)
         self._sent: object = None
         self._process = DescriptionProcess()
         self._timer = QTimer(self)
@@ -129,7 +130,8 @@ class ImportDialog(QDialog):
         self.choose_test.clicked.connect(self._choose_test_data)
         self.drop_test = QPushButton("Remove")
         self.drop_test.clicked.connect(lambda: self.use_test_data(""))
-        self.drop_test.hide()
+        self.test_file.setText(path_text(self.test_path) if self.test_path else "")
+        self.drop_test.setVisible(bool(self.test_path))
         test = QHBoxLayout()
         for widget in (self.test_file, self.drop_test, self.choose_test):
             test.addWidget(widget, int(widget is self.test_file))
@@ -162,7 +164,7 @@ class ImportDialog(QDialog):
 
     @property
     def _sheet(self) -> str:
-        return str(self.sheet.currentData() or "")
+        return str(self.sheet.currentData() or "") if self.sheet.count() else self._first_sheet
 
     def _declare_classes(self, checked: bool) -> None:
         self.roles.as_classes = checked
@@ -188,7 +190,7 @@ class ImportDialog(QDialog):
     def use_test_data(self, path: str) -> None:
         """Test on this file; "" keeps a part of the rows for it."""
         self.test_path = path
-        self.test_file.setText(path_text(path))
+        self.test_file.setText(path_text(path) if path else "")
         self.drop_test.setVisible(bool(path))
         self._check()
 
@@ -253,6 +255,7 @@ class ImportDialog(QDialog):
         self.sheet.addItem("the first with cells", "")
         for name in description.sheets:
             self.sheet.addItem(name, name)
+        self.sheet.setCurrentIndex(max(0, self.sheet.findData(self._first_sheet)))
         blocker.unblock()
         self.form.setRowVisible(self.sheet, True)
 

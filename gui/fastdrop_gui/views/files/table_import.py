@@ -40,12 +40,21 @@ class TableImport(QObject):
             self.open(path)
 
     def open(self, path: str) -> None:
-        """Show the file's columns, and ask for their roles."""
-        from fastdrop_gui.views.files.import_dialog import ImportDialog
+        """Show the file's columns, and ask for their roles. Of the data at hand, the roles are as they were chosen."""
+        from fastdrop_gui.views.files.import_dialog import ImportDialog, Imported
 
-        dialog = ImportDialog(path, self._parent)
+        config, before = self._session.config, None
+        if config.data_file == str(path):
+            choices = Choices(config.target, config.ignore, config.categorical, config.numeric)
+            before = Imported(config.data_file, choices, config.sheet, config.test_data, False)
+        dialog = ImportDialog(path, self._parent, before)
         dialog.accepted.connect(lambda: self.use(*dialog.imported))
         dialog.open()
+
+    def reopen(self) -> None:
+        """Show the columns of the data at hand."""
+        if self._session.config.data_file:
+            self.open(self._session.config.data_file)
 
     def use(
         self, path: str, choices: Choices = NO_CHOICES, sheet: str = "", test_data: str = "", are_images: bool = False

@@ -43,6 +43,7 @@ class SettingsPanel(QWidget):
 
     edited = Signal(str, object)
     import_requested = Signal()
+    roles_requested = Signal()
     evidence_requested = Signal()
     threads_chosen = Signal(int)
 
@@ -65,6 +66,11 @@ class SettingsPanel(QWidget):
         self.import_data.setToolTip(tip)
         self.import_data.clicked.connect(self.import_requested)
         form.addRow("", self.import_data)
+        self.roles = QPushButton("Columns and roles …")
+        self.roles.setToolTip("What each column of the file is used for")
+        self.roles.clicked.connect(self.roles_requested)
+        self.roles.hide()
+        form.addRow("", self.roles)
         self.about = _wrapped()
         form.addRow(self.about)
         self._add(form, "noise", "&Noise", _number(0.0, 10.0, 0.05, 3))
@@ -154,6 +160,7 @@ class SettingsPanel(QWidget):
 
     def _show_choices(self, config: ExperimentConfig) -> None:
         names = {name: source.description for name, source in DATASETS.items()}
+        self.roles.setVisible(bool(config.data_file))
         if config.data_file:
             names["file"] = config.data_file
         blockers = [QSignalBlocker(self.dataset), QSignalBlocker(self.dropout)]
