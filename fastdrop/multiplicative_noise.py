@@ -50,6 +50,7 @@ class MultiplicativeNoise:
 
     __slots__ = ()
     __array_priority__: ClassVar[float] = 1000.0  # so that CuPy's arrays leave products to us
+    __pandas_priority__: ClassVar[int] = 5000  # and pandas' frames, which would hand over their blocks, transposed
 
     shape: tuple[int, ...]
     made_by: str

@@ -202,7 +202,7 @@ def test_interrupted_and_continued(tmp_path, when, start_group):
     assert done == row_count(path) < 60
     if when == "training":
         assert done >= 1
-        last = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        last = subprocess.run(command, capture_output=True, text=True, check=True, timeout=110)
         assert f"{done} of the runs are in the table already" in last.stdout
         assert row_count(path) == 60
 

@@ -46,9 +46,16 @@ def test_other_kinds_of_arrays_get_no_booleans():
         with pytest.raises(TypeError, match="MaskedArray"):
             call()
     pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(np.ones((4, 8)))
-    for product in (frame * mask, mask * frame):
-        assert np.asarray(product).max() == 4
+    for shape in ((4, 8), (6, 6)):
+        array = np.random.default_rng(0).standard_normal(shape)
+        mask = fd.dropout(array, 0.75, rng=8)[1]
+        frame = pandas.DataFrame(array)
+        for product in (frame * mask, mask * frame):
+            np.testing.assert_array_equal(product, mask(array))
+    series = pandas.Series(np.ones(36))
+    np.testing.assert_array_equal(
+        series * fd.dropout(np.ones(36), 0.5, rng=1)[1], fd.dropout(np.ones(36), 0.5, rng=1)[0]
+    )
 
 
 def test_a_product_selects():
