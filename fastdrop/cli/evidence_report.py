@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastdrop.cli.sweep import _interrupts
-from fastdrop.cli.terminal import BarColumn, Console, Progress, Table, TextColumn, escape, new_table
+from fastdrop.cli.terminal import BarColumn, Console, Progress, Table, TextColumn, escape, interrupts, new_table
 from fastdrop.errors import missing_package
 from fastdrop.experiments.evidence import Evidence, EvidencePlan, EvidenceRun
 from fastdrop.experiments.evidence.metrics import Metric, Metrics
@@ -48,13 +47,13 @@ def train_evidence(plan: EvidencePlan, console: Console, processes: int | None =
         TextColumn("{task.fields[left]}"),
     )
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with closing(run), _interrupts() as interrupts, bar as progress:
+    with closing(run), interrupts() as interrupted, bar as progress:
         task = progress.add_task("", total=1.0, splits="", left="")
         while run.is_running:
             run.poll()
             splits = f"{len(run.results) + len(run.failed)} of {plan.splits} splits"
             progress.update(task, completed=run.progress, splits=splits, left=_left(run))
-            if interrupts:
+            if interrupted:
                 run.cancel()
             elif run.is_running:
                 time.sleep(_POLL_SECONDS)

@@ -1,14 +1,12 @@
 """`fastdrop sweep`: one parameter over a range, several seeds for each value, with progress and a table."""
 
 import argparse
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 from fastdrop.cli.configs import config_of
-from fastdrop.cli.terminal import BarColumn, Console, Progress, Table, TextColumn, escape, make_console
+from fastdrop.cli.terminal import BarColumn, Console, Progress, Table, TextColumn, escape, interrupts, make_console
 from fastdrop.experiments.config import FIELDS
 from fastdrop.experiments.errors import ConfigError
 from fastdrop.experiments.fields import former_names
@@ -92,7 +90,7 @@ def _train(run: SweepRun, console: Console) -> None:
     )
     known = 0
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with closing(run), _interrupts() as interrupts, bar as progress:
+    with closing(run), interrupts() as interrupted, bar as progress:
         task = progress.add_task("", total=1.0, runs="", left="")
         while run.is_running:
             run.poll()
@@ -101,29 +99,12 @@ def _train(run: SweepRun, console: Console) -> None:
                 known = run.kept
             runs = f"{len(run.results)} of {run.sweep.count} runs"
             progress.update(task, completed=run.progress, runs=runs, left=_left(run))
-            if interrupts:
+            if interrupted:
                 run.cancel()
             elif run.is_running:
                 time.sleep(_POLL_SECONDS)
     if run.problem and not run.results:
         raise OSError(run.problem)
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """Collects the first Ctrl-C in a list, to stop between two polls; a second Ctrl-C interrupts at once."""
-    before = signal.getsignal(signal.SIGINT)
-    received: list[int] = []
-
-    def receive(number: int, frame: object) -> None:
-        received.append(number)
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, receive)
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _left(run: SweepRun) -> str:

@@ -1,6 +1,8 @@
 """Rich's parts, which the commands with tables and progress bars share."""
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from fastdrop.errors import missing_package
 
@@ -20,6 +22,7 @@ __all__ = [
     "TextColumn",
     "TimeRemainingColumn",
     "escape",
+    "interrupts",
     "make_console",
     "new_table",
 ]
@@ -40,3 +43,20 @@ def new_table(title: str, headings: Sequence[str], left: Sequence[str] = ()) -> 
     for heading in headings:
         table.add_column(heading, justify="left" if heading in left else "right", no_wrap=heading not in left)
     return table
+
+
+@contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """Collects the first Ctrl-C in a list, to stop between two polls; a second Ctrl-C interrupts at once."""
+    before = signal.getsignal(signal.SIGINT)
+    received: list[int] = []
+
+    def receive(number: int, frame: object) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, receive)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, before)
