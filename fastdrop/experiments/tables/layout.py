@@ -13,7 +13,7 @@ from fastdrop.experiments.tables.values import MISSING, parse_number
 
 _HEAD = 1 << 18
 """Characters from which delimiter, header and decimal sign are found."""
-_HEAD_RECORDS = 300
+_HEAD_RECORDS = 150
 _LEAST_LINES, _LONGEST_HEAD = 4, 1 << 27
 """Lines that the head has at least, if they have no more than this number of characters."""
 _LONGEST_CELL = 1 << 20

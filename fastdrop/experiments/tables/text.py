@@ -23,7 +23,7 @@ def read_text(content: bytes) -> Cells:
     if len(content) > LARGEST_TEXT:
         raise TableProblem(f"too large: {gigabytes(len(content))}; the limit is {gigabytes(LARGEST_TEXT)}")
     content, notes = as_utf8(content)
-    if content.count(b"\r") != content.count(b"\r\n"):  # as Macs once ended lines
+    if b"\r" in content and content.count(b"\r") != content.count(b"\r\n"):  # as Macs once ended lines
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     _check_line_lengths(content)
     layout = layout_of(content)
