@@ -12,14 +12,14 @@ import numpy as np
 from fastdrop.errors import BackendUnavailable, missing_package
 from fastdrop.experiments.formats.npz import LARGEST
 from fastdrop.experiments.formats.reading import gigabytes, reason, shown
-from fastdrop.experiments.tables.contents import Cells, TableProblem, listed, plural
+from fastdrop.experiments.tables.contents import Cells, TableProblem, listed
 from fastdrop.experiments.tables.text import read_text
 from fastdrop.experiments.tables.workbooks import MOST_CELLS, check_workbook
 
 
 def read_spreadsheet(content: bytes, sheet: str) -> Cells:
     """One sheet of a workbook (.xlsx, .xls, .xlsb, .ods): that called `sheet`, or the first that has cells."""
-    calamine = _imported("python_calamine", "python-calamine", "opening a spreadsheet")
+    calamine = imported("python_calamine", "python-calamine", "opening a spreadsheet")
     if content.startswith(b"PK"):
         check_workbook(content)
     with _errors_of("a spreadsheet"):
@@ -68,7 +68,7 @@ def _names_columns(top: list[Any], below: list[Any]) -> bool:
 
 def read_parquet(content: bytes) -> Cells:
     """A Parquet file."""
-    parquet = _imported("pyarrow.parquet", "pyarrow", "opening a Parquet file")
+    parquet = imported("pyarrow.parquet", "pyarrow", "opening a Parquet file")
     with _errors_of("a Parquet file"):
         file = parquet.ParquetFile(io.BytesIO(content))
         groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
@@ -84,7 +84,7 @@ def _check_size(size: int) -> None:
 
 def read_feather(content: bytes) -> Cells:
     """A Feather file, or an Arrow IPC file."""
-    feather = _imported("pyarrow.feather", "pyarrow", "opening a Feather file")
+    feather = imported("pyarrow.feather", "pyarrow", "opening a Feather file")
     with _errors_of("a Feather file"):
         return cells_of_arrow(_validated(feather.read_table(io.BytesIO(content))))
 
@@ -143,7 +143,7 @@ def read_arff(content: bytes) -> Cells:
     """An ARFF file, as Weka and OpenML have them."""
     import pandas as pd
 
-    arff = _imported("scipy.io.arff", "scipy", "opening an ARFF file")
+    arff = imported("scipy.io.arff", "scipy", "opening an ARFF file")
     text = content.decode("utf-8", "replace")
     with _errors_of("an ARFF file"):
         try:
@@ -170,7 +170,8 @@ def _decoded(column: Any) -> Any:
     return [cell.decode("utf-8", "replace") for cell in column] if column.dtype.kind == "S" else column
 
 
-def _imported(module: str, package: str, use: str) -> Any:
+def imported(module: str, package: str, use: str) -> Any:
+    """A module of an optional package; the error names its extra where it is missing."""
     import importlib
 
     try:
@@ -192,8 +193,3 @@ def _errors_of(kind: str) -> Iterator[None]:
         if type(error).__name__ != "PanicException":
             raise
         raise TableProblem(f"damaged, or not {kind}") from None
-
-
-def described(rows: int, columns: int) -> str:
-    """The size of a table in words."""
-    return f"{plural(rows, 'row')}, {plural(columns, 'column')}"

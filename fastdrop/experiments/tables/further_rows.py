@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +32,7 @@ def encode(columns: Sequence[Column], cells: Cells) -> tuple[NDArray[np.float64]
             raise TableProblem(f"column {shown(column.name)} is missing; the table that was trained on has it")
         values = values_of(cells.columns[place], cells.decimal, numeric=column.role == "number")
         if column.role == "category":
-            known = {canonical(text): code for code, text in enumerate(column.categories)}
-            texts = values.texts if values.kind == "text" else ()
-            if values.kind != "text":
-                values = as_texts(values)
-                texts = values.texts
-            codes = np.array([*(known.get(canonical(text), np.nan) for text in texts), np.nan])
-            found = codes[np.where(np.isnan(values.cells), len(texts), np.nan_to_num(values.cells)).astype(np.intp)]
-            unknown = [text for text, code in zip(texts, codes[:-1], strict=True) if np.isnan(code)]
+            found, unknown = _codes(values, column.categories)
             if unknown:
                 notes.append(f"{column.name}: unknown categories count as missing: {listed(unknown, 5)}")
         elif values.kind == column.role:
@@ -96,14 +88,9 @@ def with_test_rows(table: Table, found: Cells | Arrays) -> Table:
     place = _places(table.columns, found)[target]
     if place is None:
         raise TableProblem(f"the target {shown(table.target)} is missing")
-    values = values_of(found.columns[place], found.decimal)
-    if table.is_regression:
-        values = values_of(found.columns[place], found.decimal, numeric=True)
-        labels: NDArray[Any] = values.cells
-        kept = np.flatnonzero(~np.isnan(labels))
-    else:
-        labels = _known_classes(values, table.class_names)
-        kept = np.flatnonzero(labels >= 0)
+    values = values_of(found.columns[place], found.decimal, numeric=table.is_regression)
+    labels = values.cells if table.is_regression else _codes(values, table.class_names)[0]
+    kept = np.flatnonzero(~np.isnan(labels))
     if not len(kept):
         expected = (
             f"one of the classes {listed(table.class_names, 8)}" if table.class_names else "a number as its target"
@@ -114,17 +101,16 @@ def with_test_rows(table: Table, found: Cells | Arrays) -> Table:
         more.append(f"test data: {plural(len(labels) - len(kept), 'row')} without a known class left out")
     return Table(
         table.name, table.columns, np.concatenate([table.features, features[kept]]),
-        np.concatenate([table.labels, labels[kept]]), table.class_names, table.target,
+        np.concatenate([table.labels, labels[kept].astype(table.labels.dtype)]), table.class_names, table.target,
         np.concatenate([table.lines, found.lines[kept]]), table.place, (*table.notes, *more), len(table.labels),
     )  # fmt: skip
 
 
-def _known_classes(values: Values, class_names: tuple[str, ...]) -> NDArray[np.intp]:
-    """Indices into the classes, -1 for what is none."""
+def _codes(values: Values, known: Sequence[str]) -> tuple[NDArray[np.float64], list[str]]:
+    """Indices into known texts, NaN for what is none of them; and the texts that are none."""
     texts = values if values.kind == "text" else as_texts(values)
-    known = {canonical(name): place for place, name in enumerate(class_names)}
-    codes = np.array([*(known.get(canonical(text), -1) for text in texts.texts), -1])
-    found: NDArray[np.intp] = codes[
-        np.where(np.isnan(texts.cells), len(texts.texts), np.nan_to_num(texts.cells)).astype(np.intp)
-    ]
-    return found
+    places = {canonical(text): place for place, text in enumerate(known)}
+    codes = np.array([*(places.get(canonical(text), np.nan) for text in texts.texts), np.nan])
+    missing = np.isnan(texts.cells)
+    found = codes[np.where(missing, len(texts.texts), np.nan_to_num(texts.cells)).astype(np.intp)]
+    return found, [text for text, code in zip(texts.texts, codes, strict=False) if np.isnan(code)]

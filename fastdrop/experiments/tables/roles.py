@@ -312,7 +312,7 @@ def _quoted(names: tuple[str, ...], place: int) -> str:
 def _summary(values: Values) -> str:
     if values.kind == "text":
         return listed(values.texts, 4)
-    return plural(values.different, "different number").replace("different numbers", "different numbers")
+    return plural(values.different, "different number")
 
 
 def _same_as_target(columns: tuple[Column, ...], values: list[Values], target: int) -> list[str]:

@@ -214,7 +214,7 @@ def read_data(data: Any) -> Cells | Arrays:
     if type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns"):
         return formats.cells_of_frame(data)
     if hasattr(data, "__arrow_c_stream__"):
-        arrow = formats._imported("pyarrow", "pyarrow", "reading an Arrow table or a polars DataFrame")
+        arrow = formats.imported("pyarrow", "pyarrow", "reading an Arrow table or a polars DataFrame")
         with suppress(ValueError, TypeError):  # a column, which is no table
             return formats.cells_of_arrow(arrow.table(data))
     if isinstance(data, np.ndarray) and data.ndim == 2:
