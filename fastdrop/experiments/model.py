@@ -257,12 +257,7 @@ def _arrays(network: Network) -> dict[str, NDArray[Any]]:
 
 def _read(path: Path) -> Model:
     with Archive(path) as archive:
-        declared = archive.headers.get("model")
-        if declared is None or declared.shape != () or declared.dtype.kind != "U":
-            raise Damaged('it has no text "model"')
-        if declared.dtype.itemsize > 4 * _LARGEST_TEXT:
-            raise Damaged('its text "model" is too long')
-        header = parse_json(str(archive.read("model")))
+        header = parse_json(archive.text("model", _LARGEST_TEXT))
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             version = shown(header.get("format") if isinstance(header, dict) else header)
             raise Damaged(f"format {version} cannot be read; this version of fastdrop reads format {FORMAT}")

@@ -178,12 +178,7 @@ def _read(path: Path) -> Experiment:
 
 def _header(archive: Archive) -> dict[str, Any]:
     """The text "experiment", with the types of its fields checked."""
-    declared = archive.headers.get("experiment")
-    if declared is None or declared.shape != () or declared.dtype.kind != "U":
-        raise Damaged('it has no text "experiment"')
-    if declared.dtype.itemsize > 4 * _LARGEST_TEXT:
-        raise Damaged('its text "experiment" is too long')
-    header = parse_json(str(archive.read("experiment")))
+    header = parse_json(archive.text("experiment", _LARGEST_TEXT))
     if not isinstance(header, dict) or "format" not in header:
         raise Damaged("it does not say its format")
     if type(header["format"]) is not int or header["format"] != FORMAT:

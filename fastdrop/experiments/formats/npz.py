@@ -35,12 +35,10 @@ _SURROGATES, _LAST = (0xD800, 0xDFFF), 0x10FFFF
 
 
 class Header(NamedTuple):
-    """An array as its archive declares it; `start` is the offset of its values in the archive's member."""
+    """An array as its archive declares it."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    in_rows: bool
-    start: int
 
 
 class Archive:
@@ -83,17 +81,14 @@ class Archive:
             found: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False, max_header_size=_LONGEST_HEADER)
             return _checked_values(name, found)
 
-    def head(self, name: str, rows: int, most: int) -> NDArray[Any]:
-        """The first rows of an array, at most `most` bytes of them; none of an array in Fortran order."""
-        shape, dtype, in_rows, start = self.headers[name]
-        if not shape or not in_rows:
-            return np.empty((0, 0))
-        row = math.prod(shape[1:])
-        count = min(rows, shape[0], most // max(row * dtype.itemsize, 1))
-        with _as_unreadable(), self._zip.open(self._members[name]) as file:
-            file.read(start)
-            found = np.frombuffer(file.read(count * row * dtype.itemsize), dtype, count * row)
-            return _checked_values(name, found.reshape(count, *shape[1:]))
+    def text(self, name: str, longest: int) -> str:
+        """The single text of an array, of at most this number of characters."""
+        declared = self.headers.get(name)
+        if declared is None or declared.shape != () or declared.dtype.kind != "U":
+            raise Damaged(f'it has no text "{name}"')
+        if declared.dtype.itemsize > 4 * longest:
+            raise Damaged(f'its text "{name}" is too long')
+        return str(self.read(name))
 
     def _header(self, name: str) -> Header:
         """An array's header, if it fits the member's size."""
@@ -108,7 +103,7 @@ class Archive:
             found = read(head, max_header_size=_LONGEST_HEADER) if version in ((1, 0), (2, 0), (3, 0)) else None
         if found is None:
             raise Damaged(f"its array {shown(name)} is damaged or another format")
-        shape, by_columns, dtype = found
+        shape, _, dtype = found
         if dtype.hasobject:
             raise Damaged(f"its array {shown(name)} holds objects")
         if not 0 < dtype.itemsize <= _WIDEST.get(dtype.kind, 0):
@@ -119,7 +114,7 @@ class Archive:
             raise Damaged(f"its array {shown(name)} is too large: it has the shape {shown(shape)}")
         if head.tell() + dtype.itemsize * math.prod(shape) != member.file_size:
             raise Damaged(f"its array {shown(name)} of shape {shown(shape)} has another number of values")
-        return Header(shape, dtype, not by_columns, head.tell())
+        return Header(shape, dtype)
 
 
 class _Reader(io.BufferedReader):
