@@ -11,7 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from fastdrop.cli.terminal import BarColumn, Console, Progress, Table, TextColumn, escape, interrupts, new_table
+from fastdrop.cli.terminal import (
+    BarColumn,
+    Console,
+    Progress,
+    Table,
+    TextColumn,
+    escape,
+    interrupts,
+    new_table,
+    time_left,
+)
 from fastdrop.errors import missing_package
 from fastdrop.experiments.evidence import Evidence, EvidencePlan, EvidenceRun
 from fastdrop.experiments.evidence.metrics import Metric, Metrics
@@ -52,7 +62,7 @@ def train_evidence(plan: EvidencePlan, console: Console, processes: int | None =
         while run.is_running:
             run.poll()
             splits = f"{len(run.results) + len(run.failed)} of {plan.splits} splits"
-            progress.update(task, completed=run.progress, splits=splits, left=_left(run))
+            progress.update(task, completed=run.progress, splits=splits, left=time_left(run.progress, run.seconds_left))
             if interrupted:
                 run.cancel()
             elif run.is_running:
@@ -64,13 +74,6 @@ def train_evidence(plan: EvidencePlan, console: Console, processes: int | None =
     if run.cancelled:
         console.print(f"stopped; {len(run.results)} of {plan.splits} splits are finished")
     return run.evidence
-
-
-def _left(run: EvidenceRun) -> str:
-    if run.seconds_left is None:
-        return "starting" if run.progress == 0 else ""
-    seconds = round(run.seconds_left)
-    return f"{seconds // 60}:{seconds % 60:02} left"
 
 
 def print_evidence(evidence: Evidence, console: Console) -> None:

@@ -6,7 +6,17 @@ from contextlib import closing
 from pathlib import Path
 
 from fastdrop.cli.configs import config_of
-from fastdrop.cli.terminal import BarColumn, Console, Progress, Table, TextColumn, escape, interrupts, make_console
+from fastdrop.cli.terminal import (
+    BarColumn,
+    Console,
+    Progress,
+    Table,
+    TextColumn,
+    escape,
+    interrupts,
+    make_console,
+    time_left,
+)
 from fastdrop.experiments.config import FIELDS
 from fastdrop.experiments.errors import ConfigError
 from fastdrop.experiments.fields import former_names
@@ -98,22 +108,15 @@ def _train(run: SweepRun, console: Console) -> None:
                 console.print(f"{run.kept} of the runs are in the table already")
                 known = run.kept
             runs = f"{len(run.results)} of {run.sweep.count} runs"
-            progress.update(task, completed=run.progress, runs=runs, left=_left(run))
+            progress.update(
+                task, completed=run.progress, runs=runs, left=run.note or time_left(run.progress, run.seconds_left)
+            )
             if interrupted:
                 run.cancel()
             elif run.is_running:
                 time.sleep(_POLL_SECONDS)
     if run.problem and not run.results:
         raise OSError(run.problem)
-
-
-def _left(run: SweepRun) -> str:
-    if run.note:
-        return run.note
-    if run.seconds_left is None:
-        return "starting" if run.progress == 0 else ""
-    seconds = round(run.seconds_left)
-    return f"{seconds // 60}:{seconds % 60:02} left"
 
 
 def _table(run: SweepRun) -> Table:

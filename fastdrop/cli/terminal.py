@@ -25,6 +25,7 @@ __all__ = [
     "interrupts",
     "make_console",
     "new_table",
+    "time_left",
 ]
 
 _FILE_WIDTH = 150
@@ -60,3 +61,11 @@ def interrupts() -> Iterator[list[int]]:
         yield received
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def time_left(progress: float, seconds: float | None) -> str:
+    """What a progress bar says of the time that is left; `seconds` is None where it is not known yet."""
+    if seconds is None:
+        return "starting" if progress == 0 else ""
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02} left"
