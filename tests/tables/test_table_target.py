@@ -83,3 +83,10 @@ def test_lines_that_begin_with_a_hash(tmp_path):
     colors = "".join(f"#{row % 4}f0000,{row % 3},{'xy'[row % 2]}\n" for row in range(20))
     table = read(tmp_path, "color,b,class\n" + colors)
     assert (len(table.labels), table.columns[0].categories[0]) == (20, "#0f0000")
+
+
+def test_only_python_writes_underscores_in_numbers(tmp_path):
+    table = read(
+        tmp_path, "a,b,class\n" + "".join(f"{row % 3},{row % 4},{('1_0', '10')[row % 2]}\n" for row in range(8))
+    )
+    assert table.class_counts == (("10", 4), ("1_0", 4))
