@@ -96,7 +96,7 @@ def test_a_wrong_gradient_is_found(baseline, operation):
     right = run()
     check(right)
     wrong = np.asarray(right[0]).copy()
-    wrong[0, np.flatnonzero(np.abs(wrong[0]) > 0.01)[-1]] *= -1
+    wrong[0, np.abs(wrong[0]).argmax()] *= -1  # a small one may be within the tolerance for GELU
     (as_given,) = (baselines.importlib.import_module("torch").from_numpy(wrong),) if baseline == "torch" else (wrong,)
     with pytest.raises(AssertionError):
         check((as_given,))
