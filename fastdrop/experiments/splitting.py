@@ -1,5 +1,6 @@
 """From a table to a data set: split into training and test part, prepared and scaled by the training part alone."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from fastdrop.experiments.formats.reading import shown
 from fastdrop.experiments.tables.contents import Table, listed, plural
 from fastdrop.experiments.tables.preparation import LARGEST_INPUT, Preparation
 from fastdrop.experiments.tables.reader import data_errors
+
+_AT_ONCE = 1 << 18
+"""Cells that are looked at at once: they stay in the caches."""
 
 
 @dataclass(frozen=True)
@@ -143,14 +147,14 @@ def split_table(table: Table, train_fraction: float, seed: int) -> Dataset:
     if table.train_rows:
         train, test = rows[: table.train_rows], rows[table.train_rows :]
     else:
-        train, test = stratified_split(table.labels, train_fraction, seed)
+        train, test = map(np.sort, stratified_split(table.labels, train_fraction, seed))
     if not len(test) or len(np.unique(table.labels[train])) < 2:
         counts = listed([f"{name} ({plural(count, 'row')})" for name, count in table.class_counts])
         raise DataError(f"{table.name}: too few rows to train on some and test on others: {counts}")
     if table.image_shape is None:
         with data_errors(table.name):
-            preparation, x_train = Preparation.learned_from(table.used, table.features[train])
-        x_test = preparation.transform(table.features[test])
+            preparation = Preparation(table.used, table.features, train)
+        x_train, x_test = (preparation.transform(table.features, rows) for rows in (train, test))
         names, center, scale = preparation.feature_names, preparation.center, preparation.scale
     else:
         preparation, features = None, table.features
@@ -199,17 +203,19 @@ def stratified_split(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Training and test rows; every class with two or more rows is in both, one with a single row is trained on.
 
-    scikit-learn splits; where a class is so rare that one part would have none of it, a row of it changes sides.
+    The rows are those of scikit-learn's `train_test_split`, draw by draw; it collects them in lists, number by number,
+    which takes a third of the time that pandas needs to read the table. Where a class is so rare that one part would
+    have none of it, a row of it changes sides.
     """
-    split = sklearn_for("splitting data").model_selection.train_test_split
     counts = np.bincount(labels)
     single = counts[labels] == 1
     rows = np.flatnonzero(~single)
     if not len(rows):
         return np.flatnonzero(single), rows
-    try:
-        train, test = split(rows, train_size=train_fraction, random_state=seed, stratify=labels[rows])
-    except ValueError:  # fewer test rows than classes
+    size, classes = math.floor(train_fraction * len(rows)), np.count_nonzero(counts > 1)
+    if min(size, len(rows) - size) >= classes:
+        train, test = _drawn(rows, labels[rows], size, np.random.RandomState(seed))
+    else:
         order = np.random.default_rng(seed).permutation(rows)
         middle = min(max(1, round(train_fraction * len(rows))), len(rows) - 1)
         train, test = order[:middle], order[middle:]
@@ -219,6 +225,35 @@ def stratified_split(
         elif not (labels[test] == label).any():
             test, train = _with_one_of(label, labels, test, train)
     return np.concatenate([train, np.flatnonzero(single)]), test
+
+
+def _drawn(
+    rows: NDArray[np.intp], labels: NDArray[np.intp], size: int, rng: np.random.RandomState
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Draw `size` rows, of each class its share, and the others, both in random order."""
+    counts = np.bincount(labels)
+    shares = _shares(counts, size, rng)
+    _shares(counts - shares, len(rows) - size, rng)  # the others' shares are what is left, but draw ties all the same
+    sorted_rows = rows[np.argsort(labels.astype(np.min_scalar_type(len(counts))), kind="stable")]
+    by_class = np.split(sorted_rows, np.cumsum(counts)[:-1])
+    orders = [members[rng.permutation(len(members))] for members in by_class]
+    train = np.concatenate([order[:share] for order, share in zip(orders, shares, strict=True)])
+    test = np.concatenate([order[share:] for order, share in zip(orders, shares, strict=True)])
+    return rng.permutation(train), rng.permutation(test)
+
+
+def _shares(counts: NDArray[np.intp], size: int, rng: np.random.RandomState) -> NDArray[np.intp]:
+    """How many of each class are among `size` rows: as close to its part of all as whole numbers can be."""
+    exact = counts / counts.sum() * size
+    found = np.floor(exact)
+    rest = exact - found
+    for largest in np.unique(rest)[::-1]:
+        missing = int(size - found.sum())
+        if not missing:
+            break
+        alike = np.flatnonzero(rest == largest)
+        found[rng.choice(alike, min(len(alike), missing), replace=False)] += 1
+    return found.astype(np.intp)
 
 
 def _with_one_of(
@@ -231,14 +266,18 @@ def _with_one_of(
 
 def _notes_of_split(table: Table, train: NDArray[np.intp], test: NDArray[np.intp]) -> list[str]:
     """Classes that cannot be tested, and rows that are in both parts."""
+    import pandas as pd
+
     notes = []
-    untested = sorted(set(table.labels[train]) - set(table.labels[test]))
+    counts = [np.bincount(table.labels[rows], minlength=len(table.class_names)) for rows in (train, test)]
+    untested = np.flatnonzero((counts[0] > 0) & (counts[1] == 0)).tolist()
     if untested:
         names = [table.class_names[label] for label in untested]
         why = "has one row only" if not table.train_rows and len(names) == 1 else "have one row only"
         why = "no test rows" if table.train_rows else why
         notes.append(f"not tested, since {'it ' if len(names) == 1 else 'they '}{why}: {listed(names, 10)}")
-    again = int(np.isin(_row_hashes(table, test), _row_hashes(table, train)).sum())
+    hashes = _row_hashes(table)
+    again = int(pd.Series(hashes[test]).isin(hashes[train]).sum())
     if again:
         notes.append(
             f"{plural(again, 'test row')} of {len(test):,} are also in the training part, with the same features and "
@@ -247,11 +286,15 @@ def _notes_of_split(table: Table, train: NDArray[np.intp], test: NDArray[np.intp
     return notes
 
 
-def _row_hashes(table: Table, rows: NDArray[np.intp]) -> NDArray[np.uint64]:
+def _row_hashes(table: Table) -> NDArray[np.uint64]:
     """A number for each row that rows with the same features and target share."""
     odd = np.random.default_rng(0).integers(0, 2**63, table.features.shape[1] + 1, dtype=np.uint64) * 2 + 1
-    bits = (table.features[rows] + 0.0).view(np.uint64)  # without a sign of zero
-    hashes: NDArray[np.uint64] = bits @ odd[1:] + table.labels[rows].astype(np.uint64) * odd[0]
+    hashes = table.labels.astype(np.uint64) * odd[0]
+    step = max(1, _AT_ONCE // len(odd))
+    for begin in range(0, len(hashes), step):
+        bits = (table.features[begin : begin + step].T + 0.0).view(np.uint64)  # without a sign of zero
+        bits *= odd[1:, None]
+        hashes[begin : begin + step] += bits.sum(axis=0)
     return hashes
 
 

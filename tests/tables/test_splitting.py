@@ -35,10 +35,23 @@ def test_every_class_with_two_rows_is_in_both_parts(counts, fraction):
 def test_the_split_is_scikit_learns_where_it_can_be():
     from sklearn.model_selection import train_test_split
 
-    labels = np.arange(100) % 3
-    expected = train_test_split(np.arange(100), train_size=0.7, random_state=4, stratify=labels)
-    for found, given in zip(stratified_split(labels, 0.7, 4), expected, strict=True):
-        np.testing.assert_array_equal(found, given)
+    rng, compared = np.random.default_rng(3), 0
+    for seed in range(300):
+        alike = np.full(rng.integers(2, 8), rng.integers(2, 20))  # whose shares are drawn
+        counts = alike if seed % 2 else rng.integers(2, 40, rng.integers(2, 8))
+        labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+        fraction = rng.choice([0.5, 0.7, 0.8, rng.uniform(0.3, 0.9)])
+        try:
+            expected = train_test_split(np.arange(len(labels)), train_size=fraction, random_state=seed, stratify=labels)
+        except ValueError:  # too few rows
+            continue
+        if any(len(np.unique(labels[part])) < len(counts) for part in expected):
+            continue
+        compared += 1
+        for found, given in zip(stratified_split(labels, fraction, seed), expected, strict=True):
+            np.testing.assert_array_equal(found, given)
+
+    assert compared > 150
 
 
 def test_a_class_with_one_row_is_named():
@@ -121,6 +134,77 @@ def test_columns_become_inputs():
     new = preparation.transform(np.array([[nan, nan, nan, nan, 1], [1e300, 0, 0, 10, nan]]))
     np.testing.assert_allclose(new[0], [(4 - 4.4) / filled.std(), 0, 1, 0, 0, 0, 0, 0, 1, 0], rtol=1e-5, atol=1e-6)
     assert new[1, 0] == 1e6
+
+
+def _by_scikit_learn(columns, learned, rows):
+    """The inputs of `rows` from transformers that have learned from `learned`."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import MissingIndicator, SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    numbers = [place for place, column in enumerate(columns) if column.role != "category"]
+    categories = [place for place, column in enumerate(columns) if column.role == "category"]
+    filled = SimpleImputer(strategy="median", keep_empty_features=True)
+    encoder = OneHotEncoder(drop="if_binary", handle_unknown="ignore", sparse_output=False)
+    transformer = ColumnTransformer(
+        [
+            ("numbers", make_pipeline(filled, StandardScaler()), numbers),
+            ("marks", MissingIndicator(error_on_new=False), numbers),
+            ("categories", encoder, categories),
+        ]
+    )
+    return transformer.fit(learned).transform(rows)
+
+
+@pytest.mark.filterwarnings("ignore:Found unknown categories")
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_inputs_are_scikit_learns(seed, order):
+    rng = np.random.default_rng(seed)
+    counts = [1, 2, 2, 3, 9, 40]
+    columns = (
+        *(Column(f"number {place}", "number", "") for place in range(4)),
+        *(Column(f"c{count}", "category", "", tuple(map(str, range(count)))) for count in counts),
+        Column("date", "date", ""),
+    )
+    rows = np.asarray(
+        np.column_stack(
+            [
+                rng.normal(size=300), rng.normal(1e6, 1e3, 300), rng.integers(0, 5, 300), np.full(300, 0.1),
+                *(rng.integers(0, count, 300) for count in counts), rng.integers(18000, 20000, 300),
+            ]
+        ),
+        order=order,
+    )  # fmt: skip
+    gaps = rng.random(rows.shape) < rng.choice([0, 0.02, 0.3], rows.shape[1])
+    rows[gaps] = nan
+    train = rng.choice(300, rng.choice([30, 31, 200]), replace=False)
+    preparation = Preparation(columns, rows, train)
+    expected = _by_scikit_learn(columns, rows[train], rows)
+    assert expected.shape == (300, len(preparation.feature_names))
+    np.testing.assert_allclose(preparation.transform(rows), expected, rtol=1e-6, atol=1e-7)
+    others = rng.permutation(300)[:50]
+    np.testing.assert_array_equal(preparation.transform(rows, others), preparation.transform(rows)[others])
+
+
+def test_many_rows_are_prepared_in_parts(monkeypatch):
+    rng = np.random.default_rng(0)
+    rows = np.column_stack([rng.normal(size=999), *(rng.integers(0, count, 999) for count in (3, 2)),
+                            rng.normal(size=999), rng.integers(0, 2, 999)])  # fmt: skip
+    rows[rng.random(rows.shape) < 0.1] = nan
+    whole = Preparation(COLUMNS, rows)
+    monkeypatch.setattr("fastdrop.experiments.tables.preparation._AT_ONCE", 1000)
+    parts = Preparation(COLUMNS, rows)
+    assert parts.learned() == whole.learned()
+    np.testing.assert_array_equal(parts.transform(rows), whole.transform(rows))
+
+
+def test_the_rows_of_both_parts_are_in_the_files_order():
+    dataset = split_table(table_of(a=np.arange(60) + 0.5, kind=["x", "y", "z"] * 20), 0.7, 3)
+    for rows in (dataset.train_rows, dataset.test_rows):
+        assert (np.diff(rows) > 0).all()
+    np.testing.assert_allclose(dataset.unscaled(dataset.x_test)[:, 0], dataset.test_rows + 0.5, rtol=1e-5)
 
 
 def test_a_restored_preparation_is_the_same():

@@ -241,7 +241,12 @@ def test_arrow_files_are_checked_before_they_become_a_data_frame(tmp_path):
         ([True, "True", 1, "true", False, 0], "category", ["True", "True"]),
         ([0.0, -0.0, 1.0] * 2, "number", ["0", "0"]),
         ([10**30, 1] * 3, "number", ["1e+30", "1"]),
-        ([datetime.date(2020, 1, 2), datetime.date(2820, 2, 14), None] * 2, "date", ["2020-01-02", "2820-02-14"]),
+        pytest.param(
+            [datetime.date(2020, 1, 2), datetime.date(2820, 2, 14), None] * 2,
+            "date",
+            ["2020-01-02", "2820-02-14"],
+            marks=pytest.mark.skipif(pd.__version__ < "3", reason="pandas 2 counts nanoseconds, until the year 2262"),
+        ),
     ],
 )
 def test_cells_of_many_types(values, role, texts):

@@ -189,6 +189,11 @@ class Table:
         return tuple(zip(self.class_names, counts, strict=True))
 
 
+def side_by_side(columns: list[NDArray[np.float64]], rows: int) -> NDArray[np.float64]:
+    """An array of shape (rows, columns) in which each column is contiguous: columns are what is read of it."""
+    return np.stack(columns).T if columns else np.empty((rows, 0))
+
+
 def in_one_line(text: str) -> str:
     """A message that has texts of a file or a library, without line ends and control characters."""
     return cleaned(" ".join(text.split()))

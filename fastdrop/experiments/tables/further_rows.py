@@ -7,7 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.experiments.formats.reading import shown
-from fastdrop.experiments.tables.contents import Arrays, Cells, Column, Table, TableProblem, column_name, listed, plural
+from fastdrop.experiments.tables.contents import (
+    Arrays,
+    Cells,
+    Column,
+    Table,
+    TableProblem,
+    column_name,
+    listed,
+    plural,
+    side_by_side,
+)
 from fastdrop.experiments.tables.roles import as_texts
 from fastdrop.experiments.tables.values import Values, canonical, values_of
 
@@ -42,7 +52,7 @@ def encode(columns: Sequence[Column], cells: Cells) -> tuple[NDArray[np.float64]
             if values.kind != "text" or values.texts:
                 notes.append(f"{column.name}: no {column.role}s, so that all cells count as missing")
         features.append(found)
-    return (np.column_stack(features) if features else np.empty((cells.rows, 0))), tuple(notes)
+    return side_by_side(features, cells.rows), tuple(notes)
 
 
 def _places(columns: Sequence[Column], cells: Cells) -> list[int | None]:

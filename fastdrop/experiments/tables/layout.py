@@ -1,5 +1,6 @@
 """How a delimited text is laid out: its encoding, delimiter, header, comments and decimal sign, found from its head."""
 
+import codecs
 import csv
 import io
 import itertools
@@ -23,6 +24,7 @@ _MOST_COMMENTED = 0.2
 SPACE = " "
 """Stands for any white space."""
 _DELIMITERS = (",", ";", "\t", "|", SPACE)
+_MARKS_IN_TEXT = frozenset(_DELIMITERS[:-1])
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", SPACE: "spaces"}
 _WORD = re.compile(r""""([^"]*)"(?=\s|$)|'([^']*)'(?=\s|$)|\S+""")
 _MARKS = (
@@ -94,12 +96,24 @@ def as_utf8(content: bytes) -> tuple[bytes, list[str]]:
             return _decoded(content, encoding).encode(), []
     if b"\0" in head:
         raise TableProblem("not a text file: it has NUL characters", f"line {head[: head.index(0)].count(10) + 1}")
+    if _is_utf8(content):
+        return content, []
+    encoding = _guessed(content)
+    return _decoded(content, encoding).encode(), [f"the text is read as {encoding}"]
+
+
+def _is_utf8(content: bytes) -> bool:
+    """Whether the text is UTF-8, looked at in parts, since memory for all of it takes longer than the reading."""
+    if content.isascii():
+        return True
+    decode = codecs.getincrementaldecoder("utf-8")().decode
     try:
-        content.decode()
+        for begin in range(0, len(content), _HEAD):
+            decode(content[begin : begin + _HEAD])
+        decode(b"", final=True)
     except UnicodeDecodeError:
-        encoding = _guessed(content)
-        return _decoded(content, encoding).encode(), [f"the text is read as {encoding}"]
-    return content, []
+        return False
+    return True
 
 
 def _decoded(content: bytes, encoding: str) -> str:
@@ -236,13 +250,13 @@ def _regularity(dialect: Dialect, lines: list[str]) -> float:
     same = widths.count(common) / len(widths)
     cells = [cell for record in records[1:] for cell in record if cell] or records[0]
     clean = sum(_is_number(cell) or cell in MISSING for cell in cells) / len(cells)
-    mixed = sum(not _is_number(cell) and any(mark in cell for mark in ",;\t|") for cell in cells) / len(cells)
+    mixed = sum(not _MARKS_IN_TEXT.isdisjoint(cell) and not _is_number(cell) for cell in cells) / len(cells)
     rank = 0.02 * _DELIMITERS.index(dialect.delimiter) if dialect.delimiter == SPACE else 0.0
     return same**2 * (1 + clean) * (1 - 0.5 * mixed) * (1 - 0.3 / common) - rank
 
 
 def _is_number(cell: str) -> bool:
-    return parse_number(cell) is not None or bool(_DECIMAL_COMMA.fullmatch(cell))
+    return parse_number(cell) is not None or ("," in cell and bool(_DECIMAL_COMMA.fullmatch(cell)))
 
 
 def _is_header(first: list[str], others: list[list[str]]) -> bool:
@@ -251,9 +265,9 @@ def _is_header(first: list[str], others: list[list[str]]) -> bool:
         return not any(_is_number(cell) for cell in first)
     if [cell for cell in first if cell] and not any(_is_number(cell) for cell in first):
         columns = list(itertools.zip_longest(*[first, *others[:200]], fillvalue=""))
-        numeric = [_mostly_numbers(column[1:]) for column in columns[: len(first)]]
-        texts = [cell for cell, is_numeric in zip(first, numeric, strict=False) if is_numeric and cell not in MISSING]
-        if texts:
+        if any(
+            cell not in MISSING and _mostly_numbers(column[1:]) for cell, column in zip(first, columns, strict=False)
+        ):
             return True  # a text above numbers
         again = sum(column[0] in column[1:] for column in columns if column[0])
         return again == 0 and len(set(first)) == len(first)
@@ -302,8 +316,8 @@ def _one_column(lines: list[str]) -> str:
 
 def _decimal(cells: list[str]) -> tuple[str, str | None]:
     """The decimal sign, and the sign between thousands that pandas can read at once."""
-    comma = sum(bool(_DECIMAL_COMMA.fullmatch(cell)) for cell in cells)
-    point = sum(bool(_DECIMAL_POINT.fullmatch(cell)) for cell in cells)
+    comma = sum(bool(_DECIMAL_COMMA.fullmatch(cell)) for cell in cells if "," in cell)
+    point = sum(bool(_DECIMAL_POINT.fullmatch(cell)) for cell in cells if "." in cell)
     if comma <= point:
         return ".", None
     grouped = point == 0 and any(_GROUPED_BY_POINTS.fullmatch(cell) for cell in cells)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from fastdrop.experiments.tables.contents import (
     check_columns,
     in_one_line,
     plural,
+    side_by_side,
 )
 from fastdrop.experiments.tables.further_rows import with_test_rows
 from fastdrop.experiments.tables.labels import classes_of, described_regression, is_regression, series_of_labels
@@ -182,7 +183,7 @@ def table_with_roles(cells: Cells, roles: Roles, name: str, choices: Choices) ->
         notes.append(f"{plural(lost, 'row')} without a target left out")
     features, lines = _features(roles), cells.lines
     if lost:
-        features, labels, lines = features[kept], labels[kept], lines[kept]
+        features, labels, lines = features.T.take(kept, axis=1).T, labels[kept], lines[kept]
     return Table(
         name, roles.columns, features, labels, class_names, column.name, lines, cells.place, tuple(notes)
     )  # fmt: skip
@@ -201,7 +202,7 @@ def _features(roles: Roles) -> NDArray[np.float64]:
         for column, values in zip(roles.columns, roles.values, strict=True)
         if column.role in ("number", "category", "date")
     ]
-    return np.column_stack(used) if used else np.empty((len(roles.values[0].cells), 0))
+    return side_by_side(used, len(roles.values[0].cells))
 
 
 # -- arrays
@@ -268,7 +269,8 @@ def _examples(x: NDArray[Any], name: str) -> tuple[NDArray[np.float64], tuple[in
         shape = (x.shape[-2], x.shape[-1])
     check_columns(int(np.prod(x.shape[1:])))
     with np.errstate(over="ignore", invalid="ignore"):
-        return x.reshape(len(x), -1).astype(np.float64), shape, channels
+        order: Literal["C", "F"] = "F" if shape is None else "C"  # of tables columns are read, of images rows
+        return x.reshape(len(x), -1).astype(np.float64, order), shape, channels
 
 
 def _columns_of_arrays(

@@ -3,7 +3,8 @@
 import difflib
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,10 +30,12 @@ from fastdrop.experiments.tables.names import (
     words,
 )
 from fastdrop.experiments.tables.values import Values, values_of
+from fastdrop.threads import get_num_threads
 
 _NEARLY_ALL = 0.95
 _NEARLY_ALL_FIRST = 0.9
 """The same of a first column, or of one with a name of row labels: identifiers are there, and some come twice."""
+_MOST_THREADS = 4
 _ENOUGH_ROWS = 20
 """From this number of rows on, whole numbers that differ in nearly every row are row labels."""
 _COUNTED_ROWS = 5
@@ -81,10 +84,10 @@ def assign_roles(cells: Cells, choices: Choices) -> Roles:
     chosen = {kind: [place_of(names, each) for each in getattr(choices, kind)] for kind in _KINDS}
     target = place_of(names, choices.target) if choices.target else None
     _check_choices(names, chosen, target)
-    values = [
-        _chosen_values(series, place, chosen, cells, column_name(names, place))
-        for place, series in enumerate(cells.columns)
-    ]
+    with ThreadPoolExecutor(
+        min(_MOST_THREADS, get_num_threads())
+    ) as pool:  # texts are compared outside the interpreter
+        values = list(pool.map(lambda place: _chosen_values(place, chosen, cells), range(len(names))))
     drafts = [_role(place, names, each, chosen) for place, each in enumerate(values)]
     found, why = (target, "chosen") if target is not None else _find_target(names, values, drafts, chosen["ignore"])
     drafts[found] = ("target", why)
@@ -129,10 +132,10 @@ def _check_choices(names: tuple[str, ...], chosen: dict[str, list[int]], target:
             seen.setdefault(place, kind)
 
 
-def _chosen_values(series: Any, place: int, chosen: dict[str, list[int]], cells: Cells, name: str) -> Values:
+def _chosen_values(place: int, chosen: dict[str, list[int]], cells: Cells) -> Values:
     """A column's values, as the user says if he does."""
-    numeric = place in chosen["numeric"]
-    values = values_of(series, cells.decimal, numeric)
+    name, numeric = column_name(cells.names, place), place in chosen["numeric"]
+    values = values_of(cells.columns[place], cells.decimal, numeric)
     if numeric and values.kind == "text":
         example = next(iter(values.texts), "")
         raise TableProblem(f"no cell is a number; the first text is {shown(example)}", f"column {shown(name)}")
@@ -188,7 +191,7 @@ def _row_labels(place: int, name: str, values: Values) -> str:
     named = is_named_like_labels(name)
     unnamed_first = place == 0 and bool(re.fullmatch(r"\s*(?:Unnamed: 0)?", name))
     enough = _NEARLY_ALL_FIRST if named or place == 0 else _NEARLY_ALL
-    if values.missing or rows < 3 or not (values.kind == "text" or values.is_whole) or values.different < enough * rows:
+    if values.missing or rows < 3 or not (values.kind == "text" or values.is_whole) or not values.differ_in(enough):
         return ""
     if "year" in words(name):
         return ""

@@ -98,7 +98,7 @@ def _read_content(content: bytes, path: Path, sheet: str, depth: int = 0) -> Cel
         raise TableProblem("this is a tar archive; unpack it and choose a table")
     if _is_arff(content):
         return formats.read_arff(content)
-    return text.read_text(content)
+    return text.read_text(content, None if depth else path)
 
 
 def _is_idx(content: bytes) -> bool:

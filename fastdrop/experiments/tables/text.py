@@ -3,8 +3,10 @@
 import csv
 import io
 import itertools
+import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,19 +18,24 @@ from fastdrop.experiments.tables.layout import SPACE, Layout, as_utf8, layout_of
 from fastdrop.experiments.tables.values import MISSING
 
 _LONGEST_LINE = 1 << 25
+_PART = 1 << 18
+"""Bytes that are looked at at once: they stay in the caches."""
+_LARGE = 1 << 22
+"""Bytes from which on pandas is given a file instead of its content, since it reads a file by several threads."""
 
 
-def read_text(content: bytes) -> Cells:
-    """The cells of a delimited text."""
+def read_text(content: bytes, path: Path | None = None) -> Cells:
+    """The cells of a delimited text; `path` is the file that has this content, where there is one."""
     if len(content) > LARGEST_TEXT:
         raise TableProblem(f"too large: {gigabytes(len(content))}; the limit is {gigabytes(LARGEST_TEXT)}")
+    given = content
     content, notes = as_utf8(content)
     if b"\r" in content and content.count(b"\r") != content.count(b"\r\n"):  # as Macs once ended lines
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     _check_line_lengths(content)
     layout = layout_of(content)
     check_columns(len(layout.names))
-    frame, lines = _read_if_regular(content, layout)
+    frame, lines = _read_if_regular(content, layout, path if content is given and len(content) >= _LARGE else None)
     if frame is None:
         widest, lines = _checked_lines(content, layout)
         frame = _read(content, layout, widest).iloc[:, : len(layout.names)]
@@ -54,7 +61,7 @@ def _check_line_lengths(content: bytes) -> None:
         begin = end + 1
 
 
-def _read_if_regular(content: bytes, layout: Layout) -> tuple[Any, NDArray[np.intp]]:
+def _read_if_regular(content: bytes, layout: Layout, path: Path | None) -> tuple[Any, NDArray[np.intp]]:
     """The table and its lines, if each line is a row and none is too short, which pandas would fill without a word.
 
     None where that is not certain: then the lines are looked at one by one, which takes longer than to read them.
@@ -64,15 +71,14 @@ def _read_if_regular(content: bytes, layout: Layout) -> tuple[Any, NDArray[np.in
         return nothing
     width = len(layout.names)
     try:
-        frame = _read(content, layout, width)
+        frame = _read(content, layout, width, path)
     except TableProblem:
         return nothing
     count = _count(content, b"\n") + (not content.endswith(b"\n")) - layout.skipped
     if len(frame) != count:
         return nothing
-    if layout.dialect.quote.encode() in content:
-        whole = bool(frame.iloc[:, -1].notna().all())
-    else:
+    whole = bool(frame.iloc[:, -1].notna().all())  # a row that is too short has nothing there
+    if not whole and layout.dialect.quote.encode() not in content:
         start = _start(content, layout.skipped)
         whole = _count(content, layout.dialect.delimiter.encode(), start) == count * (width - 1)
     return (frame, np.arange(1, count + 1) + layout.skipped) if whole else nothing
@@ -81,8 +87,18 @@ def _read_if_regular(content: bytes, layout: Layout) -> tuple[Any, NDArray[np.in
 def _count(content: bytes, mark: bytes, start: int = 0) -> int:
     """How often a byte is there; `bytes.count` takes several times as long where it is there often."""
     found = np.frombuffer(content, np.uint8, offset=start)
-    step = 1 << 18
-    return sum(int(np.count_nonzero(found[at : at + step] == mark[0])) for at in range(0, len(found), step))
+    return sum(int(np.count_nonzero(found[at : at + _PART] == mark[0])) for at in range(0, len(found), _PART))
+
+
+def _has_pair(content: bytes, pair: str) -> bool:
+    """Whether two ASCII characters follow one another; `in` takes several times as long."""
+    first, second = pair.encode()
+    found = np.frombuffer(content, np.uint8)
+    for at in range(0, len(found) - 1, _PART):
+        part = found[at : at + _PART + 1]
+        if ((part[:-1] == first) & (part[1:] == second)).any():
+            return True
+    return False
 
 
 def _start(content: bytes, lines: int) -> int:
@@ -176,28 +192,37 @@ def _checked_quoted(content: bytes, layout: Layout, after: int, unnamed: int) ->
     return begins, widest
 
 
-def _read(content: bytes, layout: Layout, widest: int) -> Any:
-    """The rows as a pandas DataFrame."""
+def _read(content: bytes, layout: Layout, widest: int, path: Path | None = None) -> Any:
+    """The rows as a pandas DataFrame, read from the file that has this content if there is one."""
     import pandas as pd
 
     delimiter = layout.dialect.delimiter
-    options = {
+    has_spaces = b" " in content and _has_pair(content, delimiter + " ")
+    options: dict[str, Any] = {
         "header": None, "names": range(widest), "index_col": False, "keep_default_na": False,
         "na_values": list(MISSING), "quotechar": layout.dialect.quote,
-        "sep": r"\s+" if delimiter == SPACE else delimiter, "skipinitialspace": delimiter.encode() + b" " in content,
+        "sep": r"\s+" if delimiter == SPACE else delimiter, "skipinitialspace": has_spaces,
         "decimal": layout.decimal, "thousands": layout.thousands,
     }  # fmt: skip
     text = _without_comments(content, layout)
     start = _start(text, layout.skipped)
+
+    def source() -> io.BytesIO | str:
+        return _at(text, start) if path is None else os.path.abspath(path)
+
+    if path is not None:  # a suffix may be wrong
+        options |= {"skiprows": layout.skipped, "compression": None}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # spare delimiters, which are empty
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # the first row is longer than there are names
             warnings.simplefilter("error", pd.errors.DtypeWarning)
             try:
-                return pd.read_csv(_at(text, start), **options)
+                return pd.read_csv(source(), **options)
             except pd.errors.DtypeWarning:  # numbers in one part of a column, text in another
-                return pd.read_csv(_at(text, start), low_memory=False, **options)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OverflowError) as error:
+                return pd.read_csv(source(), low_memory=False, **options)
+    except (
+        pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError, OverflowError
+    ) as error:  # fmt: skip
         raise TableProblem(f"pandas cannot read it: {shown(str(error))}") from None
 
 

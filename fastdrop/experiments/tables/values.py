@@ -1,6 +1,7 @@
 """What the cells of one column are: numbers, dates or texts, however they are written."""
 
 import functools
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -93,7 +94,7 @@ class Values:
 
     @functools.cached_property
     def missing(self) -> int:
-        return int(np.isnan(self.cells).sum())
+        return int(np.count_nonzero(np.isnan(self.cells)))
 
     @functools.cached_property
     def different(self) -> int:
@@ -107,17 +108,31 @@ class Values:
         """Whether all cells are the same."""
         if self.kind == "text":
             return len(self.texts) == 1 and not self.missing
-        return not self.missing and bool((self.cells == self.cells[0]).all())
+        return not self.missing and all(bool((part == self.cells[0]).all()) for part in self._head_and_all)
 
     def has_more_than(self, count: int) -> bool:
         """Whether there are more different values, which the first rows may show already."""
         head = self.cells[: 20 * count]
         return (self.kind != "text" and len(np.unique(head)) > count + 1) or self.different > count
 
+    def differ_in(self, fraction: float) -> bool:
+        """Whether there are at least as many different values as this fraction of the cells."""
+        head = self.cells[: len(self.cells) // 8]
+        again = len(head) - len(np.unique(head)) if self.kind != "text" else 0  # so many fewer there are at least
+        wanted = fraction * len(self.cells)
+        return len(self.cells) - again >= wanted and self.different >= wanted
+
     @functools.cached_property
     def is_whole(self) -> bool:
         """Whether all are whole numbers."""
-        return self.kind == "number" and bool((np.isnan(self.cells) | (self.cells == np.floor(self.cells))).all())
+        return self.kind == "number" and all(
+            bool((np.isnan(part) | (part == np.floor(part))).all()) for part in self._head_and_all
+        )
+
+    @property
+    def _head_and_all(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The first cells, which often decide, and all."""
+        return self.cells[:1000], self.cells
 
 
 def values_of(series: Any, decimal: str = ".", numeric: bool = False) -> Values:
@@ -165,7 +180,7 @@ def parse_number(text: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if np.isfinite(value) else None
+    return value if math.isfinite(value) else None
 
 
 def _floats(series: Any) -> NDArray[np.float64]:
@@ -208,8 +223,8 @@ def _texts(series: Any, decimal: str, numeric: bool) -> Values:
         codes, found = pd.factorize(series)
     except TypeError:  # lists, arrays, dicts
         codes, found = pd.factorize(series.map(str, na_action="ignore"))
-    counts = np.bincount(codes[codes >= 0], minlength=len(found))
-    texts = [_as_text(value) for value in found]
+    counts = np.bincount(codes + 1, minlength=len(found) + 1)[1:]  # the code of missing cells is -1
+    texts = list(map(_as_text, found.tolist()))
     present = [bool(text) and text not in MISSING for text in texts]
     total = int(counts[present].sum())
     for read in (_as_numbers, _as_dates):
@@ -229,9 +244,7 @@ def _as_text(value: Any) -> str:
 
 def _spread(codes: NDArray[np.intp], values: Values) -> Values:
     """From one value for each different text to one for each row."""
-    if not len(values.cells):
-        return replace(values, cells=np.full(len(codes), np.nan))
-    return replace(values, cells=np.where(codes < 0, np.nan, values.cells[np.maximum(codes, 0)]))
+    return replace(values, cells=np.append(values.cells, np.nan).take(codes))  # missing cells have code -1
 
 
 def _as_numbers(
@@ -255,9 +268,9 @@ def _as_numbers(
     read, cells, units = best
     strange = [
         text for text, value, real in zip(texts, cells, present, strict=True)
-        if real and np.isnan(value) and text.casefold() not in _MISSING_AMONG_NUMBERS
+        if real and math.isnan(value) and text.casefold() not in _MISSING_AMONG_NUMBERS
     ]  # fmt: skip
-    different = len({value for value in cells if not np.isnan(value)})
+    different = len({value for value in cells if not math.isnan(value)})
     if strange and not numeric and not (read >= _MOSTLY * total and different > _FEW_NUMBERS):
         return None
     if not different:
@@ -276,7 +289,7 @@ def _number(text: str, pattern: re.Pattern[str], grouping: dict[int, Any]) -> tu
     if not found or not any(map(str.isdigit, found["number"].lower().partition("e")[0])):
         return np.nan, ""
     value = float(found["number"].translate(grouping))
-    return (value if np.isfinite(value) else np.nan), found["unit"] or found["after"] or ""
+    return (value if math.isfinite(value) else math.nan), found["unit"] or found["after"] or ""
 
 
 def _common(units: list[str]) -> str:
@@ -288,7 +301,7 @@ def _common(units: list[str]) -> str:
 def _taken_for_missing(
     texts: list[str], cells: list[float], present: list[bool], counts: NDArray[np.intp]
 ) -> tuple[str, ...]:
-    lost = [place for place, real in enumerate(present) if real and np.isnan(cells[place])]
+    lost = [place for place, real in enumerate(present) if real and math.isnan(cells[place])]
     if not lost:
         return ()
     named = ", ".join(repr(texts[place][:40]) for place in lost[:3]) + (", …" if len(lost) > 3 else "")
