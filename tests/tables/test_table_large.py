@@ -82,6 +82,26 @@ def test_the_name_means_nothing_to_pandas(tmp_path, monkeypatch, name):
     assert len(load_table(name).labels) == ROWS
 
 
+@pytest.mark.parametrize("part", [1, 2, 3, 7, 1 << 18])
+def test_spaces_before_quotes(tmp_path, monkeypatch, part):
+    """Where a part of the file ends between a delimiter and a space, too."""
+    monkeypatch.setattr(text, "_PART", part)
+    path = tmp_path / "spaces.csv"
+    path.write_bytes(b'a,b,class\n1, "x, y",u\n2,"x, y",v\n3,z,u\n4,z,v\n')
+    table = load_table(path)
+    assert table.columns[1].categories == ("x, y", "z")
+    assert table.features.tolist() == [[1, 0], [2, 0], [3, 1], [4, 1]]
+
+
+def test_a_letter_that_is_cut_at_the_end_is_no_utf8(tmp_path):
+    path = tmp_path / "cut.csv"
+    path.write_bytes("a,class\n1,café\n2,thé\n3,café\n4,thé".encode("latin-1"))
+    table = load_table(path)
+    assert table.class_names == ("café", "thé")
+    path.write_bytes(b"a,class\n1,tea\n2,th\xc3\xa9\n3,tea\n4,th\xc3\xa9\n5,\xe9")
+    assert "the text is read as cp1252" in load_table(path).notes
+
+
 def test_a_compressed_file_is_read_from_its_content(tmp_path):
     path = tmp_path / "large.csv"
     path.write_bytes(gzip.compress(FILES["plain"], 1))
