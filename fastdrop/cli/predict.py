@@ -10,6 +10,7 @@ from fastdrop.errors import missing_package
 from fastdrop.experiments import Model, Prediction
 from fastdrop.experiments.formats.paths import path_text
 from fastdrop.experiments.formats.writing import check_target, write_atomically
+from fastdrop.experiments.tables.arrays import files_with_pictures
 from fastdrop.experiments.tables.contents import Arrays, column_name
 from fastdrop.experiments.tables.reader import opened
 
@@ -26,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example:\n  fastdrop predict m.fdmodel new.csv -o out.csv --samples 50\n"
     parser.add_argument("model", type=Path, metavar="MODEL.fdmodel", help="what --save-model has written")
     parser.add_argument(
-        "data", type=Path, metavar="FILE", help="a table with the columns that the model was trained on"
+        "data", type=Path, metavar="FILE", help="a table with the columns that the model was trained on, or images"
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="OUT.csv", help=f"{', '.join(OUTPUTS)}; without it, CSV is printed"
@@ -69,8 +70,13 @@ def _frame(path: Path, found: Prediction) -> Any:
     """The rows of the file with what is predicted for them."""
     import pandas as pd
 
-    cells = opened(path)
-    if isinstance(cells, Arrays):  # images have no columns to repeat
+    cells = None if path.is_dir() else opened(path)
+    if cells is None:
+        names, columns = (
+            ["file"],
+            [pd.Series([file.relative_to(path).as_posix() for file in files_with_pictures(path)])],
+        )
+    elif isinstance(cells, Arrays):  # they have no columns to repeat
         names, columns = ["row"], [pd.Series(range(1, len(found.probabilities) + 1))]
     else:
         names = [column_name(cells.names, place) for place in range(len(cells.names))]

@@ -25,7 +25,8 @@ from fastdrop.experiments.formats.reading import Damaged, Unreadable, parse_json
 from fastdrop.experiments.network import Network, build_network
 from fastdrop.experiments.splitting import Dataset, scaled
 from fastdrop.experiments.tables import ROLES, Column
-from fastdrop.experiments.tables.contents import Arrays, TableProblem
+from fastdrop.experiments.tables.arrays import read_pictures
+from fastdrop.experiments.tables.contents import Arrays, Cells, TableProblem
 from fastdrop.experiments.tables.further_rows import encode
 from fastdrop.experiments.tables.preparation import Preparation
 from fastdrop.experiments.tables.reader import data_errors, examples_of, name_of, opened
@@ -150,8 +151,7 @@ class Model:
     def inputs(self, data: Any) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         """The network's inputs for the rows of a file or of data in memory, as in `load_table`; and notes."""
         with data_errors(name_of(data)):
-            is_array = isinstance(data, np.ndarray)
-            found = Arrays(data, np.empty(0)) if is_array else opened(data)
+            found = Arrays(data, None) if isinstance(data, np.ndarray) else self._opened(data)
             notes: tuple[str, ...] = ()
             if isinstance(found, Arrays):
                 features = examples_of(found.x)
@@ -160,10 +160,23 @@ class Model:
                 features, notes = encode(columns, found)
             wanted = len(self.preparation.columns) if self.preparation is not None else len(self.feature_names)
             if features.shape[1] != wanted:
-                raise TableProblem(f"{features.shape[1]} features; the model has {wanted}")
+                size = (
+                    ""
+                    if self.image_shape is None
+                    else f", of images of {' x '.join(map(str, self.image_shape))} pixels"
+                )
+                raise TableProblem(f"{features.shape[1]:,} features; the model has {wanted:,}{size}")
             if self.preparation is not None:
                 return self.preparation.transform(features), notes
             return scaled(np.where(np.isnan(features), self.center, features), self.center, self.scale), notes
+
+    def _opened(self, data: Any) -> Cells | Arrays:
+        """Cells or arrays; of a folder its pictures, in the model's size."""
+        if not isinstance(data, (str, os.PathLike)) or not Path(data).is_dir():
+            return opened(data)
+        if self.image_shape is None:
+            raise TableProblem("this is a folder; the model was trained on a table")
+        return Arrays(read_pictures(Path(data), self.image_shape, self.channels), None)
 
     def predict(self, data: Any, samples: int = 0, seed: int = 0) -> Prediction:
         """Predict the classes of new rows.
@@ -171,7 +184,8 @@ class Model:
         Parameters
         ----------
         data : path-like, DataFrame, Arrow table or arrays
-            With the columns that the model was trained on; the target may be missing.
+            With the columns that the model was trained on, or images of its size; the target may be missing. Pictures
+            in a folder may have any size.
         samples : int
             Masks of Monte Carlo dropout per row; 0 predicts in evaluation mode.
         seed : int

@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from fastdrop.cli import main as cli
 from fastdrop.experiments import ExperimentConfig, Model, load_experiment
@@ -73,6 +74,24 @@ def test_from_a_table_to_predictions(own, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.splitlines()[0].startswith("Id,size,color,kind,predicted_class,probability")
     assert len(printed.splitlines()) == 81
+
+
+def test_pictures_are_named_by_their_files(tmp_path, capsys):
+    images = np.random.default_rng(0).integers(0, 256, (30, 4, 4), np.uint8)
+    for place, image in enumerate(images):
+        folder = tmp_path / "pictures" / ["cats", "dogs"][place % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{place}.png")
+    model, new, out = tmp_path / "m.fdmodel", tmp_path / "new", tmp_path / "out.csv"
+    train = ["train", "--data", str(tmp_path / "pictures"), "--splits", "1", "--epochs", "1", "--hidden", "4"]
+    assert cli.main([*train, "--save-model", str(model)]) == 0
+    new.mkdir()
+    for name in ("b", "a"):
+        Image.fromarray(images[0]).save(new / f"{name}.png")
+    assert cli.main(["predict", str(model), str(new), "-o", str(out)]) == 0
+    found = pd.read_csv(out)
+    assert list(found.columns) == ["file", "predicted_class", "probability", "probability_cats", "probability_dogs"]
+    assert list(found["file"]) == ["a.png", "b.png"]
 
 
 @pytest.mark.parametrize("suffix", [".tsv", ".parquet"])

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from fastdrop import nn
 from fastdrop.experiments import DataError, ExperimentConfig, Model, Trainer
@@ -59,6 +60,81 @@ def test_every_network_is_kept(network, changes, tmp_path):
     Model.of(trainer).save(tmp_path / "m.fdmodel")
     found = Model.load(tmp_path / "m.fdmodel").predict(x)
     np.testing.assert_array_equal(found.probabilities, Model.of(trainer).predict(x).probabilities)
+
+
+IMAGES = np.random.default_rng(1).integers(0, 256, (40, 6, 5), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def of_images():
+    return Model.of(trained((IMAGES, np.arange(40) % 2)))
+
+
+def _npz(folder, **arrays):
+    np.savez(folder / "images.npz", **arrays)
+    return folder / "images.npz"
+
+
+def _npy(folder):
+    np.save(folder / "images.npy", IMAGES)
+    return folder / "images.npy"
+
+
+def _idx(folder):
+    path = folder / "more-images-idx3-ubyte"
+    path.write_bytes(
+        bytes([0, 0, 8, 3]) + b"".join(side.to_bytes(4, "big") for side in IMAGES.shape) + IMAGES.tobytes()
+    )
+    return path
+
+
+def _pictures(folder):
+    for place, image in enumerate(IMAGES):
+        Image.fromarray(image).save(folder / f"{place:02}.png")
+    return folder
+
+
+def _pictures_by_class(folder):
+    for place, image in enumerate(IMAGES):
+        (folder / f"{place // 20}").mkdir(exist_ok=True)
+        Image.fromarray(image).save(folder / f"{place // 20}" / f"{place:02}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda folder: _npz(folder, x=IMAGES),
+        lambda folder: _npz(folder, arr_0=IMAGES),
+        lambda folder: _npz(folder, pictures=IMAGES),
+        lambda folder: _npz(folder, x=IMAGES, y=np.arange(40) % 2),
+        _npy,
+        _idx,
+        _pictures,
+        _pictures_by_class,
+    ],
+)
+def test_images_without_labels_are_predicted(of_images, tmp_path, written):
+    expected = of_images.predict(IMAGES).probabilities
+    assert len(np.unique(expected)) > 40
+    np.testing.assert_array_equal(of_images.predict(written(tmp_path)).probabilities, expected)
+
+
+def test_pictures_of_another_size_and_mode_become_the_models(of_images, tmp_path):
+    large = Image.fromarray(IMAGES[0]).resize((50, 60), Image.Resampling.NEAREST).convert("RGB")
+    large.save(tmp_path / "large.png")
+    fitting = np.asarray(large.convert("L").resize((5, 6), Image.Resampling.BILINEAR))
+    expected = of_images.predict(fitting[None]).probabilities
+    np.testing.assert_array_equal(of_images.predict(tmp_path).probabilities, expected)
+
+
+def test_what_is_no_picture_for_a_model(of_images, frame, tmp_path):
+    with pytest.raises(DataError, match="no pictures in this folder"):
+        of_images.predict(tmp_path)
+    with pytest.raises(DataError, match="this is a folder; the model was trained on a table"):
+        Model.of(trained(frame)).predict(_pictures(tmp_path))
+    with pytest.raises(DataError, match="25 features; the model has 30, of images of 6 x 5 pixels"):
+        of_images.predict(IMAGES[:, :5])
 
 
 def test_samples_add_uncertainty(frame):

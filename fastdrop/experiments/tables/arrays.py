@@ -40,7 +40,7 @@ _LARGEST_PICTURE = 64 << 20
 
 
 def read_npz(path: Path) -> Arrays:
-    """The arrays of an NPZ file: x and y, X and y, data and target, x_train and so on."""
+    """The arrays of an NPZ file: x and y, X and y, data and target, x_train and so on; or x alone."""
     with Archive(path) as archive:
         found = arrays_by_name({name: archive.read(name) for name in _wanted(archive.headers)})
         return found._replace(notes=_unused(archive.headers))
@@ -83,17 +83,22 @@ def roles_of_arrays(names: list[str]) -> dict[str, str]:
         y = next((lower[name] for name in _NAMES_OF_Y if name in lower and lower[name] != x), "")
         if not (x and y) and names == ["arr_0", "arr_1"]:  # numpy.savez(file, x, y)
             x, y = names
-        if x and y:
-            found = {"x": x, "y": y}
+        if not x and len(names) == 1:
+            x = names[0]
+        found = {role: name for role, name in (("x", x), ("y", y)) if x and name}
     if not found:
-        raise TableProblem(
-            f"holds {listed(names) or 'nothing'}; it must hold x (rows, columns) and y (rows,), or data and target, or "
-            "x_train, y_train, x_test and y_test"
-        )
+        raise TableProblem(_expected(names))
     for other, role in _NAMES_OF_NAMES.items():
         if other in lower:
             found[role] = lower[other]
     return found
+
+
+def _expected(names: list[str]) -> str:
+    return (
+        f"holds {listed(names) or 'nothing'}; it must hold x (rows, columns) and y (rows,), or data and target, or "
+        "x_train, y_train, x_test and y_test"
+    )
 
 
 def as_array(values: Any, name: str) -> NDArray[Any]:
@@ -114,8 +119,10 @@ def arrays_by_name(arrays: Mapping[str, Any]) -> Arrays:
         tuple(str(name) for name in given[by_role[role]].reshape(-1)) if role in by_role else ()
         for role in ("feature_names", "class_names")
     )
-    x_test, y_test = (given[by_role[role]] if role in by_role else None for role in ("x_test", "y_test"))
-    return Arrays(given[by_role["x"]], given[by_role["y"]], x_test, y_test, feature_names, class_names, _unused(given))
+    x, y, x_test, y_test = (given.get(by_role.get(role, "")) for role in ("x", "y", "x_test", "y_test"))
+    assert x is not None
+    problem = _expected(list(given)) if y is None else ""
+    return Arrays(x, y, x_test, y_test, feature_names, class_names, _unused(given), problem)
 
 
 def _unused(names: Iterable[str]) -> tuple[str, ...]:
@@ -129,9 +136,8 @@ def read_npy(path: Path) -> Arrays | NDArray[Any]:
     x = _npy(path)
     other = _partner(path, ((_NAMES_OF_X[:4], _NAMES_OF_Y), (("x_train",), ("y_train",)), (("train",), ("labels",))))
     if other is None:
-        if x.ndim != 2:
-            raise TableProblem(f"an array of shape {x.shape} without labels; put y.npy beside x.npy")
-        return x
+        problem = f"an array of shape {x.shape} without labels; put y.npy beside x.npy"
+        return x if x.ndim == 2 else Arrays(x, None, problem=problem)
     y, notes = _npy(other), (f"the labels are from {other.name}",)
     test = path.with_name(_renamed(path.name, "train", "test")), other.with_name(_renamed(other.name, "train", "test"))
     if test[0] != path and test[1] != other and all(each.is_file() for each in test):
@@ -181,7 +187,7 @@ def read_idx(path: Path, content: bytes) -> Arrays:
     if x.ndim == 1 and "labels" in path.name:
         raise TableProblem("these are the labels; choose the file with the images")
     if labels == path or not labels.is_file():
-        raise TableProblem(f"its labels are missing: {shown(labels.name)} must be in the same folder")
+        return Arrays(x, None, problem=f"its labels are missing: {shown(labels.name)} must be in the same folder")
     notes = (f"the labels are from {labels.name}",)
     test = [each.with_name(each.name.replace("train", "t10k", 1)) for each in (path, labels)]
     if test[0] == path or not all(each.is_file() for each in test):
@@ -233,6 +239,19 @@ def read_folder(path: Path) -> Arrays:
     return Arrays(x, y, class_names=tuple(classes), notes=notes)
 
 
+def read_pictures(path: Path, shape: tuple[int, int], channels: int) -> NDArray[np.uint8]:
+    """The pictures of a folder, of whatever size, in the size of those that a model was trained on."""
+    return _array_of(files_with_pictures(path), (*shape, "L" if channels == 1 else "RGB"))
+
+
+def files_with_pictures(path: Path) -> list[Path]:
+    """The pictures of a folder, and of the folders in it."""
+    found = _pictures(path) + [file for folder in _folders(path) for file in _pictures(folder)]
+    if not found:
+        raise TableProblem("no pictures in this folder")
+    return found
+
+
 def _folders(path: Path) -> list[Path]:
     return sorted(
         each for each in path.iterdir() if each.is_dir() and not each.name.startswith(".") and _pictures(each)
@@ -251,30 +270,34 @@ def _read_pictures(
     path: Path, classes: list[str], size: Size | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.intp], Size, tuple[str, ...]]:
     """The pictures as one array (pictures, height, width[, 3]), their classes, and their common size and mode."""
-    try:
-        import PIL.Image
-    except ImportError:
-        raise missing_package("pillow", "tables", "opening pictures") from None
     named = [
         (place, file) for place, name in enumerate(classes) for file in _pictures(path / name) if (path / name).is_dir()
     ]
-    if len(named) > _MOST_PICTURES:
-        raise TableProblem(f"{len(named):,} pictures; at most {_MOST_PICTURES:,} are possible")
+    files, note = [file for _, file in named], ""
+    _check_number(files)
     if size is None:
-        size, note = _common_size([file for _, file in named])
-    else:
-        note = ""
+        size, note = _common_size(files)
+    labels = np.array([place for place, _ in named], np.intp)
+    return _array_of(files, size), labels, size, (note,) if note else ()
+
+
+def _check_number(files: list[Path]) -> None:
+    if len(files) > _MOST_PICTURES:
+        raise TableProblem(f"{len(files):,} pictures; at most {_MOST_PICTURES:,} are possible")
+
+
+def _array_of(files: list[Path], size: Size) -> NDArray[np.uint8]:
+    """The pictures in this size and mode."""
     height, width, mode = size
-    channels = () if mode == "L" else (3,)
-    found = np.empty((len(named), height, width, *channels), np.uint8)
-    for place, (_, file) in enumerate(named):
+    _check_number(files)
+    found = np.empty((len(files), height, width, *(() if mode == "L" else (3,))), np.uint8)
+    for place, file in enumerate(files):
         with _opened(file) as picture:
             fitting = picture.convert(mode)
             if fitting.size != (width, height):
-                fitting = fitting.resize((width, height), PIL.Image.Resampling.BILINEAR)
+                fitting = fitting.resize((width, height), resample=2)  # bilinear
             found[place] = np.asarray(fitting)
-    labels = np.array([place for place, _ in named], np.intp)
-    return found, labels, size, (note,) if note else ()
+    return found
 
 
 def _common_size(files: list[Path]) -> tuple[Size, str]:
@@ -295,8 +318,10 @@ def _common_size(files: list[Path]) -> tuple[Size, str]:
 def _opened(file: Path) -> Any:
     import warnings
 
-    import PIL.Image
-
+    try:
+        import PIL.Image
+    except ImportError:
+        raise missing_package("pillow", "tables", "opening pictures") from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

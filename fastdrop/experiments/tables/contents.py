@@ -71,15 +71,19 @@ class Cells(NamedTuple):
 
 
 class Arrays(NamedTuple):
-    """Examples and labels that a file holds as arrays; the test arrays where the file splits them itself."""
+    """Examples and labels that a file holds as arrays; the test arrays where the file splits them itself.
+
+    Where there are no labels, `y` is None, and `problem` says where they are expected; examples alone can be predicted.
+    """
 
     x: NDArray[Any]
-    y: NDArray[Any]
+    y: NDArray[Any] | None
     x_test: NDArray[Any] | None = None
     y_test: NDArray[Any] | None = None
     feature_names: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True)

@@ -214,6 +214,8 @@ def table_of_arrays(found: Arrays, name: str, choices: Choices) -> Table:
         raise TableProblem(
             "its arrays have their roles already; --target, --ignore, --categorical and --numeric are for columns"
         )
+    if found.y is None:
+        raise TableProblem(found.problem)
     x, shape, channels = _examples(found.x, "x")
     series = series_of_labels(found.y, len(x), "y", found.class_names)
     train_rows = 0
