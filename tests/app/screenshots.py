@@ -6,9 +6,12 @@ The window is real and trains; the pictures are taken from the screen. They go t
 """
 
 import argparse
+import datetime
 import os
+import random
 import subprocess
 import sys
+import tempfile
 import time
 from io import BytesIO
 from pathlib import Path
@@ -67,8 +70,8 @@ class Photographer:
         window.session.pause()
         self.live(0.5)
 
-    def take(self, name: str) -> None:
-        """Light and dark."""
+    def take(self, name: str, window=None) -> None:
+        """The main window, or another, light and dark."""
         from PIL import Image
         from PySide6.QtCore import QBuffer, QIODevice
 
@@ -76,12 +79,13 @@ class Photographer:
 
         if self.only and name not in self.only:
             return
+        window = window or self.window
         for scheme, value in self.schemes.items():
             set_scheme(value)
             self.live(0.6)
             buffer = QBuffer()
             buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-            self.window.screen().grabWindow(self.window.winId()).save(buffer, "PNG")
+            window.screen().grabWindow(window.winId()).save(buffer, "PNG")
             path = self.target / f"{name}-{scheme}{'' if self.scale == '1' else '-' + self.scale + 'x'}.png"
             Image.open(BytesIO(bytes(buffer.data().data()))).convert("RGB").quantize(COLORS).save(path, optimize=True)
             print(path.name, flush=True)
@@ -98,6 +102,28 @@ class Photographer:
         self.window.pages.show_page(name)
         self.live(1.0)
         return self.window.pages.page(name)
+
+    def table(self) -> None:
+        """The dialog that opens a table, and what several splits say about it."""
+        from fastdrop_gui.views.files.import_dialog import ImportDialog
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "bicycles.csv"
+            path.write_text(made_up_table())
+            dialog = ImportDialog(path, self.window)
+            dialog.show()
+            dialog.move(0, 0)
+            self.wait(lambda: not dialog.is_checking)
+            self.live(0.5)
+            self.take("import", dialog)
+            dialog.reject()
+            self.window.table_import.use(str(path))
+            self.wait(lambda: self.window.session.model.status.value == "ready")
+            evidence = self.page("evidence")
+            if not self.only or "evidence" in self.only:
+                evidence.start()
+                self.wait(lambda: not evidence.is_running)
+            self.take("evidence")
 
     def all(self) -> None:
         self.train("fastdrop1?", 12, baseline=True)
@@ -124,6 +150,7 @@ class Photographer:
             sweep.start()
             self.wait(lambda: not sweep.is_running)
         self.take("sweep")
+        self.table()
         self.page("mask explorer")
         self.take("mask-explorer")
         bench = self.page("benchmark")
@@ -132,6 +159,20 @@ class Photographer:
             self.wait(lambda: not bench.is_running)
         self.take("benchmark")
         self.window.close()
+
+
+def made_up_table() -> str:
+    """Rentals of bicycles: a date, numbers, some of them missing, categories, a row label, and two classes."""
+    rng = random.Random(0)
+    lines = ["rental,day,weather,temperature,humidity,holiday,busy"]
+    for row in range(300):
+        weather = rng.choice(["sunny", "sunny", "cloudy", "rain"])
+        degrees = round(rng.gauss(18, 7), 1)
+        crowd = degrees / 8 + {"sunny": 1.5, "cloudy": 0, "rain": -2}[weather] + rng.gauss(0, 1.2)
+        day = datetime.date(2025, 1, 1) + datetime.timedelta(row)
+        cells = [1000 + row, day, weather, degrees if rng.random() > 0.05 else "", f"{rng.randrange(30, 95)} %"]
+        lines.append(",".join(map(str, [*cells, rng.choice(["yes", "no"]), "yes" if crowd > 2.5 else "no"])))
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:
