@@ -7,7 +7,7 @@ from fastdrop.experiments.sweeps.plan import train_run
 
 SMALL = ExperimentConfig(dataset="moons", hidden=(8,), epochs=2, learning_rate=0.01)
 """A configuration that trains in milliseconds."""
-WAIT = 30.0
+WAIT = 100.0
 """Timeout in seconds, for a busy machine."""
 
 
