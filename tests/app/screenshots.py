@@ -6,6 +6,7 @@ The window is real and trains; the pictures are taken from the screen. They go t
 """
 
 import argparse
+import contextlib
 import datetime
 import os
 import random
@@ -107,8 +108,8 @@ class Photographer:
         """The dialog that opens a table, and what several splits say about it."""
         from fastdrop_gui.views.files.import_dialog import ImportDialog
 
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "bicycles.csv"
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # the dialog shows the path
+            path = Path("bicycles.csv")
             path.write_text(made_up_table())
             dialog = ImportDialog(path, self.window)
             dialog.show()
@@ -117,7 +118,7 @@ class Photographer:
             self.live(0.5)
             self.take("import", dialog)
             dialog.reject()
-            self.window.table_import.use(str(path))
+            self.window.table_import.use(str(path.absolute()))
             self.wait(lambda: self.window.session.model.status.value == "ready")
             evidence = self.page("evidence")
             if not self.only or "evidence" in self.only:
@@ -183,7 +184,7 @@ def main() -> int:
     options = parser.parse_args()
     options.save.mkdir(parents=True, exist_ok=True)
     if options.scale:
-        Photographer(options.scale, options.save, options.only).all()
+        Photographer(options.scale, options.save.absolute(), options.only).all()
         return 0
     for scale in SCALES:
         command = [sys.executable, __file__, "--scale", scale, "--save", str(options.save)]
