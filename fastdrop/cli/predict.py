@@ -70,13 +70,10 @@ def _frame(path: Path, found: Prediction) -> Any:
     """The rows of the file with what is predicted for them."""
     import pandas as pd
 
-    cells = None if path.is_dir() else opened(path)
-    if cells is None:
-        names, columns = (
-            ["file"],
-            [pd.Series([file.relative_to(path).as_posix() for file in files_with_pictures(path)])],
-        )
-    elif isinstance(cells, Arrays):  # they have no columns to repeat
+    if path.is_dir():
+        files = [file.relative_to(path).as_posix() for file in files_with_pictures(path)]
+        names, columns = ["file"], [pd.Series(files)]
+    elif isinstance(cells := opened(path), Arrays):  # they have no columns to repeat
         names, columns = ["row"], [pd.Series(range(1, len(found.probabilities) + 1))]
     else:
         names = [column_name(cells.names, place) for place in range(len(cells.names))]

@@ -160,12 +160,9 @@ class Model:
                 features, notes = encode(columns, found)
             wanted = len(self.preparation.columns) if self.preparation is not None else len(self.feature_names)
             if features.shape[1] != wanted:
-                size = (
-                    ""
-                    if self.image_shape is None
-                    else f", of images of {' x '.join(map(str, self.image_shape))} pixels"
-                )
-                raise TableProblem(f"{features.shape[1]:,} features; the model has {wanted:,}{size}")
+                size = " x ".join(map(str, self.image_shape or ()))
+                images = f", of images of {size} pixels" if size else ""
+                raise TableProblem(f"{features.shape[1]:,} features; the model has {wanted:,}{images}")
             if self.preparation is not None:
                 return self.preparation.transform(features), notes
             return scaled(np.where(np.isnan(features), self.center, features), self.center, self.scale), notes

@@ -89,7 +89,6 @@ def sklearn_for(use: str) -> Any:
     """scikit-learn, with what data sets need of it."""
     try:
         import sklearn.datasets
-        import sklearn.model_selection
     except ImportError:
         raise missing_package("scikit-learn", "experiments", use) from None
     return sklearn

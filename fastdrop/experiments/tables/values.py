@@ -117,10 +117,13 @@ class Values:
 
     def differ_in(self, fraction: float) -> bool:
         """Whether there are at least as many different values as this fraction of the cells."""
-        head = self.cells[: len(self.cells) // 8]
-        again = len(head) - len(np.unique(head)) if self.kind != "text" else 0  # so many fewer there are at least
         wanted = fraction * len(self.cells)
-        return len(self.cells) - again >= wanted and self.different >= wanted
+        if self.kind != "text":
+            head = self.cells[: len(self.cells) // 8]
+            repeated = len(head) - len(np.unique(head))
+            if len(self.cells) - repeated < wanted:
+                return False
+        return self.different >= wanted
 
     @functools.cached_property
     def is_whole(self) -> bool:
